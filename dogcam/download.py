@@ -1,0 +1,171 @@
+"""What can be downloaded: VOC2007 test and the published checkpoint, kept in a cache folder."""
+
+import logging
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pooch
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as RichProgress
+
+from dogcam.errors import DogcamError, DownloadError
+from dogcam.transfer import PATIENCE, Patience, Progress, fetch
+
+VOC2007_TEST_URLS = (
+    "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
+    "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
+)
+"""Where VOC2007 test is published, the present address first; the older one redirects to it when it is up."""
+
+VOC2007_TEST_CHECKSUM = "md5:b6e924de25625d8de591ea690078ad9f"
+
+PUBLISHED_CHECKPOINT_URLS = (
+    "https://efeo-misc.s3.eu-west-1.amazonaws.com/hiring_test_2023/model_at_epoch_019.pth.tar",
+    "https://efeo-misc.s3.eu-west-1.amazonaws.com/hiring_test_2023/model_at_epoch_019_compatible.pt",
+)
+"""The fine-tuned ResNet50, then the same weights in another form; no checksum is published for either."""
+
+_log = logging.getLogger(__name__)
+
+
+def default_cache() -> Path:
+    """Return the folder of the user's account that downloads are kept in by default."""
+    return Path(pooch.os_cache("dogcam"))
+
+
+def fetch_voc2007_test(
+    cache: Path,
+    *,
+    urls: Sequence[str] = VOC2007_TEST_URLS,
+    checksum: str | None = VOC2007_TEST_CHECKSUM,
+    progress: Progress | None = None,
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Download VOC2007 test (451 MB) and unpack it; do nothing where that has been done.
+
+    Args:
+        cache: the folder to keep the archive and the unpacked data set in.
+        urls: places of the same archive, the best first.
+        checksum, progress, patience: as in `dogcam.transfer.fetch`.
+
+    Returns:
+        The folder that holds `VOCdevkit/VOC2007`, as `dogcam.voc.read_split` takes it. The archive beside it
+        is of no further use.
+
+    Raises:
+        DownloadError: where no place has the archive, or it cannot be unpacked.
+    """
+    folder = cache / "voc2007-test"
+    if not folder.is_dir():
+        archive = cache / "VOCtest_06-Nov-2007.tar"
+        options = {"checksum": checksum, "progress": progress, "patience": patience}
+        _first_success(urls, lambda url: fetch(url, archive, **options))
+        unpack(archive, folder)
+    return folder
+
+
+def fetch_published_checkpoint(
+    cache: Path,
+    loads: Callable[[Path], object],
+    *,
+    urls: Sequence[str] = PUBLISHED_CHECKPOINT_URLS,
+    progress: Progress | None = None,
+    patience: Patience = PATIENCE,
+) -> Path:
+    """Download the published checkpoint, in the first of its forms that loads.
+
+    Args:
+        cache: the folder to keep it in.
+        loads: raises a DogcamError where a file does not load: `dogcam.checkpoints.load_checkpoint`.
+        urls: the forms, the best first; each is kept under the last part of its address.
+        progress, patience: as in `dogcam.transfer.fetch`.
+
+    Returns:
+        The file. Its SHA-256 is logged, since none is published to compare with.
+
+    Raises:
+        DownloadError: where none can be had and loaded; the message gives the reason for each.
+    """
+
+    def fetch_and_load(url: str) -> Path:
+        path = fetch(url, cache / url.rsplit("/", 1)[-1], progress=progress, patience=patience)
+        loads(path)
+        return path
+
+    path = _first_success(urls, fetch_and_load)
+    _log.info("%s has the SHA-256 %s", path, pooch.file_hash(str(path)))
+    return path
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive into a new folder, which appears when all of it is there.
+
+    Members that would leave the folder are refused, and so are devices and the like.
+
+    Args:
+        archive: a tar file, not compressed.
+        folder: the folder to make; must not exist.
+
+    Raises:
+        DownloadError: where the archive is damaged or unsafe, or the folder cannot be written.
+    """
+    if not hasattr(tarfile, "data_filter"):
+        raise DownloadError(
+            f"this Python cannot unpack archives safely; use Python 3.11.4 or newer, or unpack {archive} "
+            f"into {folder} by hand"
+        )
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        with tarfile.open(archive, "r:") as file:
+            file.extractall(unfinished, filter="data")
+        unfinished.rename(folder)
+    except (tarfile.TarError, EOFError) as error:
+        raise DownloadError(
+            f"{archive} cannot be unpacked ({error}); delete it, and it will be downloaded again"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise DownloadError(f"{archive} cannot be unpacked into {folder}: {reason}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+@contextmanager
+def progress_bar(label: str, console: Console | None = None) -> Iterator[Progress | None]:
+    """Show a transfer's bytes, rate and time left for as long as the context lasts.
+
+    Args:
+        label: what is transferred.
+        console: where to draw; standard error by default.
+
+    Yields:
+        The `progress` of `dogcam.transfer.fetch`; None, and nothing is drawn, where nobody watches.
+    """
+    console = console or Console(stderr=True)
+    if not console.is_interactive:
+        yield None
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with RichProgress(TextColumn("{task.description}"), *columns, console=console) as bars:
+        task = bars.add_task(label, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _first_success(urls: Sequence[str], attempt: Callable[[str], Path]) -> Path:
+    """Return what `attempt` makes of the first address that it does not fail on."""
+    faults: list[str] = []
+    for url in urls:
+        try:
+            path = attempt(url)
+        except DogcamError as error:
+            faults.append(str(error))
+            continue
+        if faults:
+            _log.warning("%s was taken instead: %s", url, " ".join(faults))
+        return path
+    raise DownloadError("\n".join(dict.fromkeys(faults)))
