@@ -1,0 +1,47 @@
+"""The command `dogcam`: a thin group that loads a command's module only when the command is asked for."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from dogcam import __version__
+from dogcam.errors import DogcamError
+
+COMMANDS = {
+    "evaluate-boxes": ("dogcam.evaluate_boxes_cli", "Measure anybody's boxes against a ground truth."),
+}
+"""Each command's module, which offers it as `command`, and the line that stands for it in the help."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands stand in modules of their own, so that `--help` need not import torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; None, which is a usage error, for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        return import_module(module).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' lines without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error that the user can act on becomes its message and exit status 1."""
+        try:
+            return super().invoke(ctx)
+        except DogcamError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dogcam")
+def main() -> None:
+    """Find dogs with a classifier that was only ever told whether there is one, and measure the boxes."""

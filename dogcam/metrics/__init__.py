@@ -1,0 +1,82 @@
+"""How good boxes are: matching, precision and recall, average precision, operating points, intervals."""
+
+from dogcam.metrics.bootstrap import (
+    Interval,
+    bootstrap_ap,
+    bootstrap_ap_difference,
+    bootstrap_f1,
+    bootstrap_ratio,
+    bootstrap_recall,
+    percentile_interval,
+    resampled_ap,
+    resampled_ratio,
+)
+from dogcam.metrics.data import Detections, GroundTruth
+from dogcam.metrics.localisation import bootstrap_corloc, corloc
+from dogcam.metrics.matching import (
+    DIFFICULT,
+    FALSE_POSITIVE,
+    IGNORED,
+    IOU_THRESHOLDS,
+    TRUE_POSITIVE,
+    Difficult,
+    Matches,
+    match,
+)
+from dogcam.metrics.operating_point import (
+    OperatingPoint,
+    best_f1_point,
+    operating_point,
+    precision_at_least,
+)
+from dogcam.metrics.ordering import TIES, Ties, rank
+from dogcam.metrics.precision_recall import (
+    VARIANTS,
+    PrecisionRecall,
+    Variant,
+    average_precision,
+    merge_curves,
+    precision_recall,
+)
+from dogcam.metrics.proportion import Proportion
+from dogcam.metrics.tied_scores import TieRange, ap_over_ties
+
+__all__ = [
+    "DIFFICULT",
+    "FALSE_POSITIVE",
+    "IGNORED",
+    "IOU_THRESHOLDS",
+    "TIES",
+    "TRUE_POSITIVE",
+    "VARIANTS",
+    "Detections",
+    "Difficult",
+    "GroundTruth",
+    "Interval",
+    "Matches",
+    "OperatingPoint",
+    "PrecisionRecall",
+    "Proportion",
+    "TieRange",
+    "Ties",
+    "Variant",
+    "ap_over_ties",
+    "average_precision",
+    "best_f1_point",
+    "bootstrap_ap",
+    "bootstrap_ap_difference",
+    "bootstrap_corloc",
+    "bootstrap_f1",
+    "bootstrap_ratio",
+    "bootstrap_recall",
+    "corloc",
+    "match",
+    "merge_curves",
+    "operating_point",
+    "percentile_interval",
+    "precision_at_least",
+    "precision_recall",
+    "rank",
+    "resampled_ap",
+    "resampled_ratio",
+]

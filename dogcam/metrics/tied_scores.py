@@ -1,0 +1,123 @@
+"""How far the order of equal scores alone can move the average precision."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam.metrics.matching import TRUE_POSITIVE, Matches, first_claims
+from dogcam.metrics.precision_recall import Variant, curve_of
+
+
+@dataclass(frozen=True)
+class TieRange:
+    """The average precision over all orders of detections with equal scores.
+
+    Args:
+        low: the smallest, exact.
+        high: the largest, exact.
+        expected: the mean over random orders; exact where `low` equals `high`, else estimated.
+        standard_error: of `expected`; 0 where it is exact.
+        n_orders: how many orders were drawn; 0 where none had to be.
+    """
+
+    low: float
+    high: float
+    expected: float
+    standard_error: float
+    n_orders: int
+
+    @property
+    def width(self) -> float:
+        """How far the order of equal scores can move the figure."""
+        return self.high - self.low
+
+
+def ap_over_ties(
+    matches: Matches,
+    iou_threshold: float,
+    variant: Variant = "all_point",
+    *,
+    n_orders: int = 200,
+    seed: int = 0,
+) -> TieRange:
+    """Find the smallest, the largest and the expected average precision over all orders of tied scores.
+
+    How many true positives a block of equal scores holds does not depend on their order: one for each box
+    that is claimed there for the first time. Interpolated precision only depends on how many false positives
+    stand before each true positive, and every variant falls as that number grows.
+
+    - Largest: in each block one claim of every box first, then the rest.
+    - Smallest: first what can only be false. Among several claims of one box the first is the true positive,
+      whichever it is, so the others must follow it: boxes with the most claims go first, each followed by its
+      duplicates, which puts as many false positives as there can be before every later true positive at once.
+    - Expected: the maximum in the interpolation leaves no short formula, so random orders are drawn.
+
+    Args:
+        matches: what `match` returned, under any rule for ties.
+        iou_threshold: one of its thresholds.
+        variant: which average precision.
+        n_orders: how many random orders to draw for the expected value.
+        seed: of the random orders.
+
+    Returns:
+        The three values; all nan without ground truth, all 0 without detections.
+
+    Raises:
+        ValueError: for an unknown variant or a threshold that the matches were not made for.
+    """
+    ranked = matches.ranked(iou_threshold)
+    scores = matches.detections.scores[ranked]
+    block = np.cumsum(np.diff(scores, prepend=scores[:1]) != 0)
+    best = matches.best[ranked]
+    claims = matches.best_iou[ranked] > iou_threshold
+
+    def value(order: NDArray[np.int64]) -> float:
+        correct = np.zeros(len(order), dtype=bool)
+        correct[first_claims(best[order], claims[order])] = True
+        curve = curve_of(iou_threshold, scores, correct, matches.n_ground_truth)
+        return curve.average_precision(variant)
+
+    correct = matches.kind_at(iou_threshold)[ranked] == TRUE_POSITIVE
+    high = value(np.lexsort((~correct, block)))
+    low = value(_worst_order(block, best, claims, correct))
+    if high == low or np.isnan(high):
+        return TieRange(low, high, high, 0.0, 0)
+    rng = np.random.default_rng(seed)
+    undecided = _mixed(block, correct)
+    drawn = [value(_shuffled(block, undecided, rng)) for _ in range(n_orders)]
+    return TieRange(low, high, float(np.mean(drawn)), float(np.std(drawn, ddof=1) / n_orders**0.5), n_orders)
+
+
+def _worst_order(
+    block: NDArray[np.int64],
+    best: NDArray[np.int64],
+    claims: NDArray[np.bool_],
+    correct: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Order each block so that as many false positives as possible stand before each true positive."""
+    n_boxes = best.max(initial=-1) + 1
+    block_of_box = np.full(n_boxes, -1)
+    block_of_box[best[correct]] = block[correct]
+    # Claims of a box that is won in a better block are false wherever they stand, like those without a box.
+    contests = claims.copy()
+    contests[claims] = block_of_box[best[claims]] == block[claims]
+    n_claims = np.bincount(best[contests], minlength=n_boxes)
+    rivals = np.zeros(len(best), dtype=np.int64)
+    rivals[contests] = n_claims[best[contests]]
+    return np.lexsort((~correct, best, -rivals, contests, block))
+
+
+def _mixed(block: NDArray[np.int64], correct: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the places in blocks that hold true and false positives: elsewhere the order changes nothing."""
+    right, wrong = np.bincount(block, correct), np.bincount(block, ~correct)
+    return np.flatnonzero(((right > 0) & (wrong > 0))[block])
+
+
+def _shuffled(
+    block: NDArray[np.int64], places: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return an order in which the detections at these places are shuffled, each within its block."""
+    order = np.arange(len(block))
+    order[places] = places[np.lexsort((rng.random(len(places)), block[places]))]
+    return order

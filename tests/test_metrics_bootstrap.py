@@ -1,0 +1,143 @@
+"""Intervals against data sets in which the drawn images are literally repeated."""
+
+import math
+
+import numpy as np
+import pytest
+from cases import cases, generated
+from hypothesis import given
+from hypothesis import strategies as st
+from references import draw_images
+
+from dogcam.metrics import (
+    DIFFICULT,
+    VARIANTS,
+    Detections,
+    GroundTruth,
+    Interval,
+    bootstrap_ap,
+    bootstrap_ap_difference,
+    bootstrap_corloc,
+    bootstrap_f1,
+    bootstrap_ratio,
+    bootstrap_recall,
+    corloc,
+    match,
+    operating_point,
+    percentile_interval,
+    precision_recall,
+    resampled_ap,
+)
+
+N_RESAMPLES = 5
+
+
+def repeated(matches, difficult="counted", seed=3):
+    """The matches of each resample, made from scratch on the repeated images."""
+    n_images = matches.n_images
+    drawn = np.random.default_rng(seed).integers(n_images, size=(N_RESAMPLES, n_images)).tolist()
+    for images in drawn:
+        truth, found = draw_images(matches.ground_truth, matches.detections, images, matches.order)
+        thresholds = matches.iou_thresholds
+        yield match(GroundTruth(**truth), Detections(**found), thresholds, difficult=difficult)
+
+
+@generated
+@given(cases(), st.sampled_from(VARIANTS), st.sampled_from(DIFFICULT))
+def test_resampled_ap_equals_repeating_images(case, variant, difficult):
+    matches = match(*case, (0.3, 0.5), difficult=difficult)
+    values = resampled_ap(matches, variant, n_resamples=N_RESAMPLES, seed=3)
+    expected = [
+        [precision_recall(again, threshold).average_precision(variant) for threshold in (0.3, 0.5)]
+        for again in repeated(matches, difficult)
+    ]
+    np.testing.assert_allclose(values.T, expected, rtol=0, atol=1e-12)
+
+
+@generated
+@given(cases(), st.sampled_from(DIFFICULT))
+def test_ratios_equal_repeating_images(case, difficult):
+    matches = match(*case, (0.3,), difficult=difficult)
+    again = list(repeated(matches, difficult))
+    points = [operating_point(precision_recall(each, 0.3), 0.5) for each in again]
+    options = {"n_resamples": N_RESAMPLES, "seed": 3}
+    totals = [precision_recall(each, 0.3).total_recall for each in again]
+    pairs = [
+        (bootstrap_recall(matches, 0.3, **options), totals),
+        (bootstrap_recall(matches, 0.3, score_threshold=0.5, **options), [point.recall for point in points]),
+        (bootstrap_f1(matches, 0.3, score_threshold=0.5, **options), [point.f1 for point in points]),
+        (bootstrap_corloc(matches, 0.3, **options), [corloc(each, 0.3).value for each in again]),
+    ]
+    for interval, samples in pairs:
+        expected = percentile_interval(samples)
+        assert [interval.low, interval.high] == pytest.approx([expected.low, expected.high], nan_ok=True)
+
+
+def many_images(n_images=150, noise=2.0, seed=5):
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 50, size=(n_images, 2))
+    boxes = np.hstack([corners, corners + 20]).astype(float)
+    truth = GroundTruth(np.arange(n_images), boxes, None, n_images)
+    found = Detections(np.arange(n_images), boxes + rng.normal(0, noise, boxes.shape), rng.random(n_images))
+    return match(truth, found)
+
+
+def test_more_resamples_than_a_block_continue_the_same_draws():
+    matches = many_images()
+    few, many = (resampled_ap(matches, n_resamples=count, seed=1) for count in (10, 150))
+    assert many.shape == (3, 150)
+    assert np.array_equal(few, many[:, :10])
+    assert not np.array_equal(few, resampled_ap(matches, n_resamples=10, seed=2))
+
+
+def test_interval_holds_the_estimate_and_narrows_with_the_level():
+    matches = many_images()
+    wide, narrow = (bootstrap_ap(matches, level=level) for level in (0.95, 0.5))
+    for threshold, outer, inner in zip(matches.iou_thresholds, wide, narrow, strict=True):
+        ap = precision_recall(matches, threshold).average_precision()
+        assert outer.low <= inner.low <= ap <= inner.high <= outer.high
+    assert (wide[0].level, narrow[0].level) == (0.95, 0.5)
+
+
+def test_interval_of_a_share_is_near_the_binomial_one():
+    part = np.arange(400) < 100
+    interval = bootstrap_ratio(part, np.ones(400))
+    half = 1.96 * (0.25 * 0.75 / 400) ** 0.5
+    assert [interval.low, interval.high] == pytest.approx([0.25 - half, 0.25 + half], abs=0.01)
+
+
+def test_difference_is_paired():
+    good, same, poor = many_images(noise=2.0), many_images(noise=2.0), many_images(noise=6.0)
+    assert bootstrap_ap_difference(good, same) == (Interval(0.0, 0.0),) * 3
+    assert not any(interval.excludes_zero for interval in bootstrap_ap_difference(good, same))
+    differences = bootstrap_ap_difference(good, poor, n_resamples=200)
+    samples = resampled_ap(good, n_resamples=200) - resampled_ap(poor, n_resamples=200)
+    assert differences == tuple(percentile_interval(row) for row in samples)
+    assert differences[2].excludes_zero
+    assert differences[2].low > 0
+
+
+def test_difference_needs_the_same_images():
+    with pytest.raises(ValueError, match="same images"):
+        bootstrap_ap_difference(many_images(10), many_images(11))
+
+
+def test_no_ground_truth_has_no_interval():
+    matches = match(GroundTruth([], [], None, 2), Detections([0], [[0, 0, 1, 1]], [1.0]))
+    intervals = [*bootstrap_ap(matches, n_resamples=10), bootstrap_recall(matches, 0.5, n_resamples=10)]
+    assert all(math.isnan(interval.low) and math.isnan(interval.high) for interval in intervals)
+    assert not any(interval.excludes_zero for interval in intervals)
+
+
+def test_no_detections_and_no_images():
+    missed = match(GroundTruth([0], [[0, 0, 1, 1]], None, 1), Detections([], [], []))
+    assert bootstrap_ap(missed, n_resamples=10) == (Interval(0.0, 0.0),) * 3
+    nothing = match(GroundTruth([], [], None, 0), Detections([], [], []))
+    assert math.isnan(bootstrap_ap(nothing, n_resamples=10)[0].low)
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="n_resamples is 0"):
+        bootstrap_ap(many_images(5), n_resamples=0)
+    with pytest.raises(ValueError, match="level is 95"):
+        percentile_interval([1.0, 2.0], level=95)
