@@ -1,0 +1,79 @@
+"""The rules of the failure kinds again, said with plain loops over one pair of boxes after the other."""
+
+from references import iou
+
+
+def kinds_by_loops(truth, found, iou_threshold, score_threshold):
+    """Return the kind of each false positive and of each missed object: two dicts by index."""
+    ranked = sorted(range(len(found)), key=lambda d: -found.scores[d])
+    ranked = [d for d in ranked if found.scores[d] >= score_threshold]
+    false, missed, owner = {}, {}, {}
+    claimed = {d: _claimed(truth, found, d, iou_threshold) for d in ranked}
+    for d in ranked:
+        if claimed[d] is not None:
+            owner.setdefault(claimed[d], d)
+    judged_by = {}
+    for d in ranked:
+        if claimed[d] is None:
+            false[d], judged_by[d] = _shape(truth, found, d)
+        elif owner[claimed[d]] != d:
+            false[d], judged_by[d] = "duplicate", [claimed[d]]
+    for g in range(len(truth)):
+        if g not in owner:
+            missed[g] = _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshold)
+    return false, missed
+
+
+def _claimed(truth, found, d, iou_threshold):
+    here = [g for g in range(len(truth)) if truth.image[g] == found.image[d]]
+    nearest = max(here, key=lambda g: iou(found.boxes[d], truth.boxes[g]), default=None)
+    if nearest is None or not iou(found.boxes[d], truth.boxes[nearest]) > iou_threshold:
+        return None
+    return nearest
+
+
+def _shape(truth, found, d):
+    here = [g for g in range(len(truth)) if truth.image[g] == found.image[d]]
+    swallowed = [g for g in here if _share(truth.boxes[g], found.boxes[d]) >= 2 / 3]
+    if len(swallowed) > 1:
+        return "merged", swallowed
+    candidates = []
+    for g in here:
+        large = _share(truth.boxes[g], found.boxes[d]) >= 2 / 3
+        small = _share(found.boxes[d], truth.boxes[g]) >= 2 / 3
+        ratio = iou(found.boxes[d], truth.boxes[g])
+        if large and not small:
+            candidates.append((-ratio, g, "too_large"))
+        elif small and not large:
+            candidates.append((-ratio, g, "too_small"))
+        elif ratio >= 0.1:
+            candidates.append((-ratio, g, "misplaced"))
+    if not candidates:
+        return "false_alarm", []
+    _, g, kind = min(candidates)
+    return kind, [g]
+
+
+def _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshold):
+    best, kind = -1.0, "missed"
+    for d in ranked:
+        if found.image[d] != truth.image[g]:
+            continue
+        ratio = iou(found.boxes[d], truth.boxes[g])
+        if claimed[d] is not None:
+            speaks = ratio > iou_threshold or _share(truth.boxes[g], found.boxes[d]) >= 2 / 3
+            why = "merged"
+        else:
+            speaks, why = g in judged_by[d], false[d]
+        if speaks and ratio > best:
+            best, kind = ratio, why
+    return kind
+
+
+def _share(box, other):
+    """Return the share of a box that lies in another one."""
+    width = min(box[2], other[2]) - max(box[0], other[0])
+    height = min(box[3], other[3]) - max(box[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / ((box[2] - box[0]) * (box[3] - box[1]))
