@@ -1,0 +1,249 @@
+"""Figures: the numbers that go in are the numbers that are drawn, and every reader can tell them apart."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from dogcam.plots import (
+    CountRow,
+    EstimateGroup,
+    EstimateRow,
+    OperatingMark,
+    PrecisionRecallPanel,
+    Series,
+    agreement_figure,
+    counts_figure,
+    estimates_figure,
+    precision_recall_figure,
+    score_figure,
+    sweep_figure,
+)
+from dogcam.svg import PAPER
+
+CURVE = Series("CAM", [0.0, 0.5, 1.0], [1.0, 0.9, 0.2])
+OTHER = Series("Grad-CAM", [0.1, 0.4], [0.8, 0.3])
+BASELINE = Series("centre box", [0.6], [0.04], "points")
+
+
+def lines_of(axes, label):
+    return [line for line in axes.get_lines() if line.get_label() == label]
+
+
+def legend_words(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def words(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def inside(figure):
+    """Whether everything that is drawn lies on the figure (a pixel of rounding allowed)."""
+    figure.draw_without_rendering()
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    return box.x0 > -0.02 and box.y0 > -0.02 and box.x1 < width + 0.02 and box.y1 < height + 0.02
+
+
+def test_each_panel_draws_its_curves():
+    panels = [PrecisionRecallPanel(0.3, [CURVE, BASELINE]), PrecisionRecallPanel(0.5, [OTHER])]
+    figure = precision_recall_figure(panels)
+    first, second = figure.axes
+    assert [first.get_title(loc="left"), second.get_title(loc="left")] == ["IoU > 0.3", "IoU > 0.5"]
+    (line,) = lines_of(first, "CAM")
+    assert line.get_xydata().tolist() == [[0.0, 1.0], [0.5, 0.9], [1.0, 0.2]]
+    (line,) = lines_of(second, "Grad-CAM")
+    assert line.get_xydata().tolist() == [[0.1, 0.8], [0.4, 0.3]]
+    assert legend_words(figure) == ["CAM", "centre box", "Grad-CAM"]
+
+
+def test_a_baseline_of_one_score_is_points_and_not_a_line():
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE, BASELINE])])
+    (line,) = lines_of(figure.axes[0], "centre box")
+    assert line.get_linestyle() == "None"
+    assert line.get_marker() not in ("", "None", None)
+    (line,) = lines_of(figure.axes[0], "CAM")
+    assert line.get_marker() == "None"
+
+
+def test_a_method_has_one_look_in_all_panels_and_in_the_legend():
+    panels = [PrecisionRecallPanel(0.3, [CURVE, OTHER]), PrecisionRecallPanel(0.5, [OTHER, CURVE])]
+    figure = precision_recall_figure(panels)
+    for number, label in enumerate(["CAM", "Grad-CAM"]):
+        drawn = [line for axes in figure.axes for line in lines_of(axes, label)]
+        drawn.append(figure.legends[0].get_lines()[number])
+        assert len(drawn) == 3
+        assert len({(line.get_color(), str(line._dash_pattern)) for line in drawn}) == 1
+
+
+def test_thirty_methods_differ_in_colour_or_line_style():
+    curves = [Series(f"method {k}", [0, 1], [1, k / 30]) for k in range(30)]
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, curves)])
+    looks = {(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].get_lines()}
+    assert len(looks) == 30
+
+
+def test_neighbouring_methods_differ_in_colour_and_line_style():
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE, OTHER])])
+    first, second = figure.axes[0].get_lines()
+    assert first.get_color() != second.get_color()
+    assert first._dash_pattern != second._dash_pattern
+
+
+def test_the_operating_point_is_a_ring_in_its_methods_colour():
+    mark = OperatingMark("Grad-CAM", 0.25, 0.55)
+    panels = [PrecisionRecallPanel(0.3, [CURVE, OTHER]), PrecisionRecallPanel(0.5, [CURVE, OTHER], mark)]
+    figure = precision_recall_figure(panels)
+    ring = figure.axes[1].get_lines()[-1]
+    assert ring.get_xydata().tolist() == [[0.25, 0.55]]
+    assert ring.get_color() == lines_of(figure.axes[1], "Grad-CAM")[0].get_color()
+    assert ring.get_markerfacecolor() == PAPER
+    assert len(figure.axes[0].get_lines()) == 2
+    assert legend_words(figure) == ["CAM", "Grad-CAM", "operating point"]
+
+
+def test_an_operating_point_on_no_curve_is_refused():
+    with pytest.raises(ValueError, match="no curve of its panel"):
+        precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE], OperatingMark("typo", 0.1, 0.1))])
+
+
+def test_a_curve_without_ground_truth_is_not_drawn():
+    empty = Series("CAM", [np.nan, np.nan], [0.0, 0.0])
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, [empty])])
+    (line,) = lines_of(figure.axes[0], "CAM")
+    assert line.get_xydata().shape == (0, 2)
+
+
+def test_stacked_panels_stand_below_one_another():
+    panels = [PrecisionRecallPanel(iou, [CURVE]) for iou in (0.3, 0.4, 0.5)]
+    wide, tall = precision_recall_figure(panels), precision_recall_figure(panels, stacked=True)
+    assert len({round(axes.get_position().y0, 6) for axes in wide.axes}) == 1
+    assert len({round(axes.get_position().x0, 6) for axes in tall.axes}) == 1
+    assert wide.get_figwidth() > wide.get_figheight()
+    assert tall.get_figwidth() < tall.get_figheight()
+
+
+@pytest.mark.parametrize("draw", [precision_recall_figure, estimates_figure])
+def test_no_panel_is_refused(draw):
+    with pytest.raises(ValueError, match="at least one panel"):
+        draw([])
+
+
+def test_estimates_draw_dots_whiskers_and_values():
+    rows = [EstimateRow("CAM", 0.5, 0.4, 0.65), EstimateRow("published", 0.3), EstimateRow("none", None)]
+    figure = estimates_figure([EstimateGroup(0.3, rows), EstimateGroup(0.5, rows)])
+    assert len(figure.axes) == 2
+    for axes in figure.axes:
+        data = [line.get_xydata().tolist() for line in axes.get_lines()]
+        assert [[0.4, 0.0], [0.65, 0.0]] in data
+        assert [[0.5, 0.0]] in data
+        assert [[0.3, 1.0]] in data
+        assert words(axes) == ["0.500", "0.300", "–"]
+        assert axes.get_xlim() == (0, pytest.approx(0.8))
+        # The first row is the upper one.
+        assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["CAM", "published", "none"]
+
+
+def test_estimates_of_different_methods_are_refused():
+    groups = [EstimateGroup(0.3, [EstimateRow("a", 0.1)]), EstimateGroup(0.5, [EstimateRow("b", 0.1)])]
+    with pytest.raises(ValueError, match="different methods"):
+        estimates_figure(groups)
+
+
+def test_estimates_without_any_value_are_drawn_empty():
+    figure = estimates_figure([EstimateGroup(0.5, [EstimateRow("a", None)])])
+    assert words(figure.axes[0]) == ["–"]
+    assert figure.axes[0].get_xlim() == (0, 1)
+
+
+def test_the_sweep_draws_its_series_and_marks_the_choice():
+    series = [Series("IoU > 0.3", [0.1, 0.2], [0.3, 0.4]), Series("IoU > 0.5", [0.1, 0.2], [0.1, 0.2])]
+    figure = sweep_figure(series, 0.2)
+    (axes,) = figure.axes
+    assert lines_of(axes, "IoU > 0.5")[0].get_xydata().tolist() == [[0.1, 0.1], [0.2, 0.2]]
+    assert words(axes) == ["chosen: 0.2"]
+    assert axes.get_lines()[-1].get_xdata() == [0.2, 0.2]
+    assert legend_words(figure) == ["IoU > 0.3", "IoU > 0.5"]
+    assert words(sweep_figure(series, None).axes[0]) == []
+
+
+def test_bars_are_as_long_as_their_counts():
+    rows = [CountRow("missed", (0, 4)), CountRow("merged", (3, 2))]
+    figure = counts_figure(rows, ("false positives", "missed objects"))
+    (axes,) = figure.axes
+    assert [bar.get_width() for bar in axes.patches] == [0, 3, 4, 2]
+    assert words(axes) == ["0", "3", "4", "2"]
+    assert legend_words(figure) == ["false positives", "missed objects"]
+    tops = [bar.get_y() for bar in axes.patches]
+    assert tops == sorted(set(tops), key=tops.index)
+    assert len({to_hex(bar.get_facecolor()) for bar in axes.patches}) == 2
+
+
+def test_counts_of_one_name_need_no_legend():
+    assert counts_figure([CountRow("missed", (2,))]).legends == []
+
+
+@pytest.mark.parametrize("rows", [[], [CountRow("missed", (0,))]])
+def test_no_counts_at_all_can_be_drawn(rows):
+    assert counts_figure(rows).axes[0].get_xlim() == (0, 1)
+
+
+def test_a_row_without_a_count_for_each_name_is_refused():
+    with pytest.raises(ValueError, match="needs 2 counts"):
+        counts_figure([CountRow("missed", (1,))], ("a", "b"))
+
+
+def test_agreement_draws_every_image_and_the_diagonal():
+    figure = agreement_figure([0.5, 0.5, 0.1], [0.5, 0.5, 0.9], a_label="CAM", b_label="Grad-CAM")
+    (axes,) = figure.axes
+    diagonal, single, double = axes.get_lines()
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]]
+    assert single.get_xydata().tolist() == [[pytest.approx(0.1), pytest.approx(0.9)]]
+    assert double.get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(0.5)]]
+    assert double.get_markersize() > single.get_markersize()
+    assert axes.get_title(loc="left") == "images: 3"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("best IoU, CAM", "best IoU, Grad-CAM")
+
+
+def test_agreement_without_images_is_the_diagonal_alone():
+    figure = agreement_figure([], [], a_label="a", b_label="b")
+    assert len(figure.axes[0].get_lines()) == 1
+
+
+def test_scores_are_shares_of_each_group_and_the_threshold_is_marked():
+    figure = score_figure([0.9, 0.95, 0.1, 0.6], [0.05, 0.15], 0.5, target="dog", n_bins=2)
+    (axes,) = figure.axes
+    outlines = axes.get_legend_handles_labels()[0]
+    assert [patch.get_data().values.tolist() for patch in outlines] == [[0.25, 0.75], [1.0, 0.0]]
+    assert legend_words(figure) == ["with dog (4)", "without dog (2)"]
+    assert axes.get_lines()[0].get_xdata() == [0.5, 0.5]
+    assert words(axes) == ["threshold: 0.5"]
+
+
+def test_scores_of_an_empty_group_are_a_line_at_zero():
+    figure = score_figure([], [0.2], None)
+    assert legend_words(figure) == ["with target (0)", "without target (1)"]
+    assert figure.axes[0].get_lines() == []
+
+
+def test_nothing_is_cut_off_at_the_edge():
+    long_names = ["a method with a name that is rather long", "another one, which is a little longer still"]
+    rows = [EstimateRow(name, 1.0, 0.9, 1.0) for name in long_names]
+    curves = [Series(name, [0, 1], [1, 0]) for name in long_names]
+    panels = [PrecisionRecallPanel(iou, curves) for iou in (0.3, 0.4, 0.5)]
+    groups = [EstimateGroup(iou, rows) for iou in (0.3, 0.4, 0.5)]
+    sweep = [Series("IoU > 0.5", [0.05, 0.95], [0.1, 0.2])]
+    drawn = {
+        "curves": precision_recall_figure(panels),
+        "curves stacked": precision_recall_figure(panels, stacked=True),
+        "estimates": estimates_figure(groups),
+        "estimates stacked": estimates_figure(groups, stacked=True),
+        "sweep, left": sweep_figure(sweep, 0.05),
+        "sweep, right": sweep_figure(sweep, 0.95),
+        "counts": counts_figure([CountRow(name, (123456,)) for name in long_names]),
+        "agreement": agreement_figure([0, 1], [0, 1], a_label="CAM", b_label="the earlier layer"),
+        "scores": score_figure([1.0], [0.0], 0.999),
+    }
+    assert [name for name, figure in drawn.items() if not inside(figure)] == []
