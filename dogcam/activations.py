@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,8 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     Raises:
         ModelError: where there is none; the message lists the nearest names.
     """
-    layers = {key: module for key, module in network.named_modules() if key}
+    # A module that stands in two places has two names; both are the network's.
+    layers = {key: module for key, module in network.named_modules(remove_duplicate=False) if key}
     if name in layers:
         return layers[name]
     near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3) or list(layers)[:5]
@@ -108,7 +110,16 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def frozen_parameters(network: nn.Module) -> Iterator[None]:
-    """Ask no gradient of any parameter during the block, and restore each parameter's flag after it."""
+    """Ask no gradient of any parameter during the block, and restore each parameter's flag after it.
+
+    Raises:
+        ModelError: where a weight was made under `torch.inference_mode`: no graph can go through it.
+    """
+    if any(weight.is_inference() for weight in chain(network.parameters(), network.buffers())):
+        raise ModelError(
+            f"the weights of this {type(network).__name__} were made under torch.inference_mode, and no "
+            "gradient goes through such tensors; build the network outside of it (it may run inside)"
+        )
     flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
         for parameter, _ in flags:

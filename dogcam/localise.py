@@ -22,10 +22,17 @@ class LocalisationRule:
     Attributes:
         cam_threshold: fraction of the map's peak, in (0, 1), from which on a pixel belongs to an object.
         components: box every connected component, or the one of largest area alone.
+
+    Raises:
+        ValueError: where the threshold is not such a fraction: at 0 the whole image would be the object.
     """
 
     cam_threshold: float
     components: Components = "all"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cam_threshold < 1:
+            raise ValueError(f"cam_threshold is {self.cam_threshold}; expected a fraction between 0 and 1")
 
 
 def normalise(map_: Map) -> Map:
@@ -36,9 +43,15 @@ def normalise(map_: Map) -> Map:
 
     Returns:
         (h, w) float32 array in [0, 1]; 0 everywhere where the map is nowhere positive.
+
+    Raises:
+        ValueError: where the map has no finite peak, as one that holds a nan: that is no map, whereas a map
+            that shows nothing is an answer.
     """
     positive = np.maximum(map_, 0.0, dtype=np.float32)
     peak = positive.max(initial=0.0)
+    if not np.isfinite(peak):
+        raise ValueError(f"the peak of a class activation map is {peak}; expected a finite number")
     return positive / peak if peak > 0 else positive
 
 
@@ -66,7 +79,9 @@ def heat_map(map_: Map, size: tuple[int, int]) -> Map:
     Returns:
         (height, width) float32 array in [0, 1]; 0 everywhere where the map is nowhere positive.
     """
-    return normalise(resize(map_, size))
+    # What speaks against the class is dropped before the map is enlarged: interpolated, it would eat into the
+    # cells beside it, and CAM's boxes would differ from Grad-CAM's, whose maps hold nothing negative.
+    return normalise(resize(normalise(map_), size))
 
 
 def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, NDArray[np.float64]]:
@@ -84,9 +99,9 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, ND
     Returns:
         boxes: (N, 4) float64 array, half-open xyxy in pixels, best score first.
         scores: (N,) float64 array.
-        Both are empty where the map is 0 everywhere: it shows nothing of the class.
+        Both are empty where the map is nowhere as high as the threshold: it shows nothing of the class.
     """
-    if not heat.any():
+    if heat.max(initial=0.0) < rule.cam_threshold:
         return as_boxes([]), np.zeros(0)
     labels, _ = ndimage.label(heat >= rule.cam_threshold, structure=np.ones((3, 3)))
     # Looking inside each component's own box is several times faster than ndimage.maximum, which goes over

@@ -295,8 +295,9 @@ def test_damaged_safetensors(tmp_path):
 def test_save_refuses_other_endings_and_unwritable_folders(tmp_path):
     with pytest.raises(ModelError, match=r"w\.pt must end in \.safetensors"):
         save_checkpoint(tmp_path / "w.pt", make_model().state_dict(), {})
-    with pytest.raises(ModelError, match=r"nowhere/w\.safetensors cannot be written: No such file"):
-        save_checkpoint(tmp_path / "nowhere" / "w.safetensors", make_model().state_dict(), {})
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(ModelError, match=r"file/w\.safetensors cannot be written: File exists"):
+        save_checkpoint(tmp_path / "file" / "w.safetensors", make_model().state_dict(), {})
     (tmp_path / "w.safetensors").mkdir()
     with pytest.raises(ModelError, match=r"w\.safetensors cannot be written: Is a directory"):
         save_checkpoint(tmp_path / "w.safetensors", make_model().state_dict(), {})

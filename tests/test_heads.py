@@ -1,0 +1,86 @@
+"""Pooling the classes of a softmax into log-odds, against the softmax itself and against autograd."""
+
+import pytest
+import torch
+from torch import nn
+
+from dogcam.errors import ModelError
+from dogcam.heads import LogOddsHead, head_weights
+
+GROUPS = [[1, 4], [0], range(2, 8), [7, 3, 1]]
+
+
+def linear(scale: float = 1.0, dtype: torch.dtype = torch.float64) -> nn.Linear:
+    torch.manual_seed(0)
+    layer = nn.Linear(5, 9, dtype=dtype)
+    with torch.no_grad():
+        layer.weight *= scale
+    return layer
+
+
+def pooled(dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    return torch.randn(6, 5, dtype=dtype, generator=torch.Generator().manual_seed(1))
+
+
+def test_the_sigmoid_is_the_share_of_the_softmax():
+    layer, x = linear(), pooled()
+    found = LogOddsHead(layer, GROUPS)(x).sigmoid()
+    softmax = layer(x).softmax(-1)
+    expected = torch.stack([sum(softmax[:, k] for k in group) for group in GROUPS], dim=1)
+    assert found.shape == (6, 4)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
+
+
+def test_log_odds_of_one_class_out_of_two_are_the_difference_of_logits():
+    layer = nn.Linear(5, 2, dtype=torch.float64)
+    logits = layer(pooled())
+    found = LogOddsHead(layer, [[1]])(pooled())[:, 0]
+    torch.testing.assert_close(found, logits[:, 1] - logits[:, 0])
+
+
+def test_log_odds_stay_exact_where_the_probability_is_1():
+    head = LogOddsHead(linear(500.0, torch.float32), GROUPS)
+    x = pooled(torch.float32)
+    found = head(x)
+    assert (found.sigmoid() == 1).any() and (found.sigmoid() == 0).any()
+    torch.testing.assert_close(found.double(), head.double()(x.double()), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_weights_are_the_gradient(scale):
+    head, x = LogOddsHead(linear(scale), GROUPS), pooled().requires_grad_()
+    outputs = head(x)
+    rows = [torch.autograd.grad(outputs[:, g].sum(), x, retain_graph=True)[0] for g in range(len(GROUPS))]
+    torch.testing.assert_close(head.weights(x), torch.stack(rows, dim=1))
+    torch.testing.assert_close(head_weights(head, x), torch.stack(rows, dim=1))
+
+
+def test_weights_of_a_linear_head_are_the_same_for_every_image():
+    layer = linear()
+    weights = head_weights(layer, pooled())
+    assert weights.shape == (6, 9, 5)
+    assert all(torch.equal(of_image, layer.weight) for of_image in weights)
+
+
+def test_the_groups_are_no_part_of_the_checkpoint():
+    assert LogOddsHead(linear(), GROUPS).state_dict().keys() == {"linear.weight", "linear.bias"}
+
+
+@pytest.mark.parametrize(
+    "group", [[], range(9), [0, 9], [-1, 3], [2, 2]], ids=["empty", "all", "too high", "negative", "twice"]
+)
+def test_a_group_that_has_no_odds_is_refused(group):
+    with pytest.raises(ModelError, match=r"expected some, not all, of the classes from 0 to 8, each once"):
+        LogOddsHead(linear(), [[0, 1], group])
+
+
+@pytest.mark.parametrize("head", [nn.Conv2d(5, 9, 1), nn.Sequential(nn.Linear(5, 9))])
+def test_other_heads_have_no_weights(head):
+    with pytest.raises(ModelError, match="use Grad-CAM"):
+        head_weights(head, pooled())
+
+
+@pytest.mark.parametrize("head", [nn.Linear(8, 2), LogOddsHead(nn.Linear(8, 3), [[0]])])
+def test_a_head_of_another_width_is_refused(head):
+    with pytest.raises(ModelError, match="takes 8 pooled activations, the layer has 5 maps"):
+        head_weights(head, pooled())
