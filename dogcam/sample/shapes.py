@@ -1,0 +1,208 @@
+"""Shapes in an object's own coordinates, where to place them, and the pixels that they cover.
+
+An object is drawn around its own origin, the spot of ground it stands on: x to the right, y upwards, in
+units of about one torso length. A `Placement` brings it into the picture.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels, half-open."""
+
+SUPERSAMPLING = 2
+NO_DISCS = np.zeros((0, 3))
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The union of discs, rows of (x, y, radius), and of simple polygons, each (M, 2).
+
+    Where there are discs, they mark the outline: no polygon reaches beyond their hull.
+    """
+
+    discs: NDArray[np.float64]
+    polygons: tuple[NDArray[np.float64], ...] = ()
+
+    @property
+    def thickness(self) -> float:
+        """How thick the shape is: its mean radius, for shading."""
+        if len(self.discs):
+            return float(self.discs[:, 2].mean())
+        return float(min(np.ptp(polygon, axis=0).min() for polygon in self.polygons)) / 2
+
+
+def spline(nodes: NDArray[np.float64], steps: int, closed: bool = False) -> NDArray[np.float64]:
+    """Sample the Catmull-Rom spline through the nodes.
+
+    Args:
+        nodes: (N, D) float array, N >= 2.
+        steps: samples a span.
+        closed: whether the last node is joined to the first one.
+
+    Returns:
+        (N * steps, D) float array if closed, else ((N - 1) * steps + 1, D) including both ends.
+    """
+    if closed:
+        padded = np.concatenate([nodes[-1:], nodes, nodes[:2]])
+    else:
+        padded = np.concatenate([2 * nodes[:1] - nodes[1:2], nodes, 2 * nodes[-1:] - nodes[-2:-1]])
+    a, b, c, d = (padded[i : len(padded) - 3 + i, None] for i in range(4))
+    t = (np.arange(steps) / steps)[None, :, None]
+    curve = b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
+    curve = curve.reshape(-1, nodes.shape[1])
+    return curve if closed else np.concatenate([curve, nodes[-1:]])
+
+
+def stroke(points: Sequence[tuple[float, float]], radii: Sequence[float]) -> Shape:
+    """Return a smooth stroke whose radius changes along the way: a limb, a neck, a whole torso.
+
+    Args:
+        points: N >= 2 nodes that the stroke runs through.
+        radii: N radii, one a node.
+    """
+    path = spline(np.column_stack([np.asarray(points, float), radii]), 5)
+    path[:, 2] = np.maximum(path[:, 2], 1e-3)
+    along = np.diff(path[:, :2], axis=0)
+    across = along[:, ::-1] * [-1, 1] / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
+    start, end = path[:-1], path[1:]
+    corners = np.stack(
+        [
+            start[:, :2] + across * start[:, 2:],
+            end[:, :2] + across * end[:, 2:],
+            end[:, :2] - across * end[:, 2:],
+            start[:, :2] - across * start[:, 2:],
+        ],
+        axis=1,
+    )
+    return Shape(path, tuple(corners))
+
+
+def disc(x: float, y: float, radius: float) -> Shape:
+    """Return one disc."""
+    return Shape(np.array([[x, y, radius]]))
+
+
+def ellipse(x: float, y: float, half_width: float, half_height: float, tilt: float = 0.0) -> Shape:
+    """Return an ellipse whose axes are turned by `tilt` radians, counter-clockwise."""
+    angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+    points = np.column_stack([half_width * np.cos(angle), half_height * np.sin(angle)])
+    cos, sin = math.cos(tilt), math.sin(tilt)
+    return Shape(NO_DISCS, (points @ np.array([[cos, sin], [-sin, cos]]) + [x, y],))
+
+
+def outline(points: Sequence[tuple[float, float]], smooth: bool = True) -> Shape:
+    """Return the inside of a closed outline through the points, smooth or with straight edges."""
+    nodes = np.asarray(points, float)
+    return Shape(NO_DISCS, (spline(nodes, 6, closed=True) if smooth else nodes,))
+
+
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> Shape:
+    """Return an upright rectangle."""
+    return outline([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], smooth=False)
+
+
+def ring(shape: Shape, radius: float) -> Shape:
+    """Return bumps along the polygons of a shape: the edge of a fleece or of a bush."""
+    points = np.concatenate(shape.polygons)
+    return Shape(np.column_stack([points, np.full(len(points), radius)]), shape.polygons)
+
+
+def mirrored(shape: Shape) -> Shape:
+    """Return the shape with left and right exchanged about x = 0."""
+    polygons = tuple(polygon * [-1, 1] for polygon in shape.polygons)
+    return Shape(shape.discs * [-1, 1, 1], polygons)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an object stands: its origin at pixel (x, y), pixels a unit, mirrored or not, tilt in radians."""
+
+    x: float
+    y: float
+    scale: float
+    flip: bool = False
+    tilt: float = 0.0
+
+    @cached_property
+    def matrix(self) -> NDArray[np.float64]:
+        """(2, 2) matrix M with `pixel = M @ point + origin`; y is turned to point down."""
+        cos, sin = math.cos(self.tilt) * self.scale, math.sin(self.tilt) * self.scale
+        matrix = np.array([[cos, -sin], [-sin, -cos]])
+        return matrix * [-1, 1] if self.flip else matrix
+
+    def points(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (N, 2) points in pixels."""
+        return points @ self.matrix.T + [self.x, self.y]
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return the shape in pixels."""
+        discs = np.column_stack([self.points(shape.discs[:, :2]), shape.discs[:, 2] * self.scale])
+        return Shape(discs, tuple(self.points(polygon) for polygon in shape.polygons))
+
+    def grid(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the object's own coordinates of each pixel of a box: two (height, width) arrays."""
+        inverse = np.linalg.inv(self.matrix)
+        x = np.arange(box[0], box[2], dtype=np.float32)[None] + np.float32(0.5 - self.x)
+        y = np.arange(box[1], box[3], dtype=np.float32)[:, None] + np.float32(0.5 - self.y)
+        (a, b), (c, d) = inverse.astype(np.float32)
+        return a * x + b * y, c * x + d * y
+
+
+def extent(shapes: Iterable[Shape]) -> tuple[float, float, float, float]:
+    """Return x0, y0, x1, y1 of what the shapes cover, in the shapes' own coordinates."""
+    low, high = [], []
+    for shape in shapes:
+        if len(shape.discs):
+            low.append((shape.discs[:, :2] - shape.discs[:, 2:]).min(axis=0))
+            high.append((shape.discs[:, :2] + shape.discs[:, 2:]).max(axis=0))
+        else:
+            points = np.concatenate(shape.polygons)
+            low.append(points.min(axis=0))
+            high.append(points.max(axis=0))
+    (x0, y0), (x1, y1) = np.min(low, axis=0), np.max(high, axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def pixel_box(shapes: Iterable[Shape], margin: int = 1) -> Box:
+    """Return the whole pixels around shapes that are given in pixels."""
+    x0, y0, x1, y1 = extent(shapes)
+    return math.floor(x0) - margin, math.floor(y0) - margin, math.ceil(x1) + margin, math.ceil(y1) + margin
+
+
+def clip_box(box: Box, size: tuple[int, int]) -> Box:
+    """Return the part of a box inside a picture of (height, width); it may be empty."""
+    height, width = size
+    x0, y0 = max(0, box[0]), max(0, box[1])
+    return x0, y0, max(x0, min(width, box[2])), max(y0, min(height, box[3]))
+
+
+def coverage(shapes: Iterable[Shape], box: Box, supersampling: int = SUPERSAMPLING) -> Image.Image:
+    """Return how much of each pixel of a box the shapes cover.
+
+    Args:
+        shapes: shapes in pixels.
+        box: the pixels asked for; not empty.
+        supersampling: samples a pixel and direction.
+
+    Returns:
+        An 8-bit grey image of the box's size, 255 for wholly covered.
+    """
+    size = ((box[2] - box[0]) * supersampling, (box[3] - box[1]) * supersampling)
+    image = Image.new("L", size)
+    draw = ImageDraw.Draw(image)
+    origin = np.array([box[0], box[1]])
+    for shape in shapes:
+        centres = (shape.discs[:, :2] - origin) * supersampling
+        radii = shape.discs[:, 2:] * supersampling
+        for corners in np.concatenate([centres - radii, centres + radii], axis=1).tolist():
+            draw.ellipse(corners, fill=255)
+        for polygon in shape.polygons:
+            draw.polygon(((polygon - origin) * supersampling).ravel().tolist(), fill=255)
+    return image.reduce(supersampling) if supersampling > 1 else image
