@@ -9,6 +9,8 @@ from dogcam import __version__
 from dogcam.errors import DogcamError
 
 COMMANDS = {
+    "train": ("dogcam.train_cli", "Train a classifier on image labels alone."),
+    "explain": ("dogcam.explain_cli", "Show where a classifier sees a class in a photograph."),
     "evaluate-boxes": ("dogcam.evaluate_boxes_cli", "Measure anybody's boxes against a ground truth."),
 }
 """Each command's module, which offers it as `command`, and the line that stands for it in the help."""

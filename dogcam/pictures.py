@@ -125,10 +125,18 @@ def encode_webp(image: Image.Image, quality: int = 80) -> bytes:
         image: RGB or RGBA.
         quality: from 0 to 100.
     """
+    return _encode(image, format="WEBP", quality=quality, method=6)
+
+
+def encode_png(image: Image.Image) -> bytes:
+    """Return a picture as PNG, the same bytes for equal pixels."""
+    return _encode(image, format="PNG")
+
+
+def _encode(image: Image.Image, **options: object) -> bytes:
     buffer = io.BytesIO()
     # A bare copy: what a camera wrote beside the pixels (EXIF, colour profile, comment) stays out.
-    bare = Image.frombytes(image.mode, image.size, image.tobytes())
-    bare.save(buffer, format="WEBP", quality=quality, method=6)
+    Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, **options)
     return buffer.getvalue()
 
 

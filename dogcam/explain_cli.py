@@ -1,0 +1,83 @@
+"""The command `dogcam explain`: photographs in, each with its map, boxes and score drawn on it, out."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from dogcam.cam import GradCam, explain
+from dogcam.classifier import BUILDERS, Classifier, load_classifier
+from dogcam.errors import ConfigError
+from dogcam.files import write_whole
+from dogcam.localise import LocalisationRule, heat_map, localise
+from dogcam.pictures import DrawnBox, composite, encode_png
+from dogcam.voc import read_image
+
+
+@click.command("explain")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", type=click.Choice(list(BUILDERS)), default="efficientnet_lite0", show_default=True)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
+@click.option("--target", default="dog", show_default=True, help="The class to look for.")
+@click.option("--layer", help="The target layer.  [default: the last one before pooling]")
+@click.option(
+    "--cam-threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3,
+    show_default=True, help="Fraction of the map's peak from which on a pixel is in the box.",
+)  # fmt: skip
+@click.option(
+    "--score-threshold", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+    help="Boxes that score less are not drawn.",
+)  # fmt: skip
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True,
+    help="The folder to write NAME.dogcam.png into.",
+)  # fmt: skip
+def command(
+    images: tuple[Path, ...],
+    model: str,
+    checkpoint: Path | None,
+    target: str,
+    layer: str | None,
+    cam_threshold: float,
+    score_threshold: float,
+    device: str,
+    out: Path,
+) -> None:
+    """Show where a classifier sees the target class in any photographs.
+
+    For each of IMAGES an overlay `NAME.dogcam.png` is written, and a line says how likely the class is and
+    where: the boxes, as x0 y0 x1 y1 in pixels with their scores.
+    """
+    _refuse_same_names(images)
+    classifier = load_classifier(model, checkpoint, device)
+    rule = LocalisationRule(cam_threshold)
+    for path in images:
+        photo = read_image(path, upright=True)
+        probability, map_ = _map(classifier, photo, target, layer or classifier.target_layer)
+        heat = heat_map(map_, (photo.height, photo.width))
+        boxes, scores = localise(heat, probability, rule)
+        kept = scores >= score_threshold
+        found = [(tuple(box), score) for box, score in zip(boxes[kept].tolist(), scores[kept], strict=True)]
+        drawn = [DrawnBox(box, "detection", f"{target} {score:.2f}") for box, score in found]
+        written = write_whole(out / f"{path.stem}.dogcam.png", encode_png(composite(photo, heat, drawn)))
+        places = "; ".join(f"{' '.join(f'{x:.0f}' for x in box)} ({score:.2f})" for box, score in found)
+        click.echo(f"{path}: {target} {probability:.2f}, {places or 'no box'} -> {written}")
+
+
+def _map(classifier: Classifier, photo: Image.Image, target: str, layer: str) -> tuple[float, np.ndarray]:
+    """Return the probability of the target and its Grad-CAM map (h, w)."""
+    index = classifier.index_of(target)
+    explanation = explain(classifier.network, classifier.batch([photo]), [index], [GradCam(layer)])
+    return explanation.logits[0, index].sigmoid().item(), explanation.maps[0][0, 0].cpu().numpy()
+
+
+def _refuse_same_names(images: tuple[Path, ...]) -> None:
+    twice = [stem for stem, number in Counter(path.stem for path in images).items() if number > 1]
+    if twice:
+        raise ConfigError(
+            f"several images are called {twice[0]}, and would overwrite each other's {twice[0]}.dogcam.png; "
+            "explain them in separate calls with different --out"
+        )
