@@ -1,0 +1,57 @@
+# Every target makes what it needs: an environment with the package in it, once.
+#
+# PYTHON names the interpreter. Where it belongs to an environment already (an active venv or conda
+# environment, or PYTHON=path/to/env/bin/python), that one is used; otherwise .venv is made from it.
+
+PYTHON ?= python3
+PROBE := import os, sys; \
+  environment = sys.prefix != sys.base_prefix or os.environ.get("CONDA_PREFIX") == sys.prefix; \
+  print(sys.prefix if environment else ".venv", "py%d.%d" % sys.version_info[:2])
+FOUND := $(shell $(PYTHON) -c '$(PROBE)')
+$(if $(FOUND),,$(error $(PYTHON) does not run; name a Python of 3.11 or newer: make PYTHON=...))
+ENV := $(word 1,$(FOUND))
+BIN := $(ENV)/bin
+STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
+
+.PHONY: help report report-voc2007 test lint bench sample-weights show-bin clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+report: $(STAMP)-core ## draw the sample, run the experiment on it, write build/sample/report.html
+	$(BIN)/dogcam-report run --out build/sample --cache build/cache
+
+report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published checkpoint (downloads 0.7 GB)
+	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
+
+test: $(STAMP)-test ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)-test ## check style and unused code
+	$(BIN)/ruff check .
+
+bench: $(STAMP)-test ## measure evaluation and maps; writes build/bench/*.json
+	$(BIN)/python -m tests.bench
+
+sample-weights: $(STAMP)-core ## train the sample's network again, from nothing
+	$(BIN)/dogcam train --out build/sample_net
+
+show-bin:
+	@echo $(BIN)
+
+clean: ## remove what was built; the environment stays
+	rm -rf build
+
+# The stamps carry the version of Python: another one makes .venv anew.
+$(STAMP):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dogcam needs Python 3.11 or newer, this is %s; name one: make PYTHON=..." % sys.version.split()[0])'
+	$(if $(filter .venv,$(ENV)),$(PYTHON) -m venv --clear .venv)
+	touch $@
+
+$(STAMP)-core: pyproject.toml | $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(STAMP)-test: pyproject.toml | $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@ $(STAMP)-core

@@ -1,0 +1,102 @@
+"""The command `dogcam-report`: run an experiment, render its record, check the report against it."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+import dogcam
+from dogcam.errors import DogcamError
+from report.check import check_report
+from report.config import ModelName, make_config
+from report.progress import ConsoleProgress
+from report.render import write_report
+from report.store import json_schema, read_results
+
+_MODELS = list(ModelName.__args__)
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_RUN = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+
+
+class _Group(click.Group):
+    """A group that ends with one line and status 1 where the input is at fault, not with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except DogcamError as error:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
+            ctx.exit(1)
+
+
+@click.group(cls=_Group)
+@click.version_option(dogcam.__version__, prog_name="dogcam-report")
+def main() -> None:
+    """Measure where a classifier looks, and write it down in a report that cannot drift from its numbers."""
+
+
+@main.command()
+@click.option("--data", default="sample", show_default=True, help="sample, voc2007, or a VOC-layout folder.")
+@click.option("--split", help="What is reported on.  [default: test; val for a folder]")
+@click.option("--tuning-split", help="What thresholds are chosen on.  [default: val, or train]")
+@click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
+@click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
+@click.option("--target", default="dog", show_default=True, help="The class to detect.")
+@click.option("--model", type=click.Choice(_MODELS), help="[default: sample_net for sample, else resnet50]")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
+@click.option("--cam-threshold", type=float, help="Cut of the maps.  [default: chosen on the tuning split]")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
+@click.option("--batch-size", type=int, default=16, show_default=True)
+@click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")
+@click.option("--out", type=_FOLDER, help="The run's folder.  [default: build/NAME]")
+@click.option("--cache", type=_FOLDER, help="Where data sets are kept.")
+def run(out: Path | None, cache: Path | None, **options: object) -> None:
+    """Run the whole experiment and render its report."""
+    # Only this command computes: the others do without torch, and start faster for it.
+    from dogcam.download import default_cache
+    from report.experiment import run_experiment
+
+    config = make_config(**_settings(options))
+    folder = out or Path("build") / (config.data_name if config.kind != "sample" else "sample")
+    command = shlex.join(["dogcam-report", *sys.argv[1:]])
+    progress = ConsoleProgress()
+    record = run_experiment(config, folder, cache or default_cache(), command, progress)
+    page = write_report(record, folder)
+    click.echo(f"The report is at {page}")
+
+
+@main.command()
+@_RUN
+def render(run: Path) -> None:
+    """Render the report of a finished run again; takes a second and needs no torch."""
+    click.echo(f"The report is at {write_report(read_results(run), run)}")
+
+
+@main.command()
+@_RUN
+def check(run: Path) -> None:
+    """Refuse a report whose prose and record disagree."""
+    n_numbers = check_report(run)
+    click.echo(f"{run}: all {n_numbers} numbers of the page stand in the record")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of the record."""
+    click.echo(json_schema(), nl=False)
+
+
+def _settings(options: dict[str, object]) -> dict[str, object]:
+    """Fill in the defaults that depend on the data, and leave out what was not given."""
+    settings = {name: value for name, value in options.items() if value is not None}
+    kind = settings["data"] if settings["data"] in ("sample", "voc2007") else "folder"
+    settings.setdefault("split", "val" if kind == "folder" else "test")
+    settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
+    settings.setdefault("tuning_limit", 1000)
+    if kind == "voc2007":
+        settings.setdefault("limit", 500)
+    if "checkpoint" in settings:
+        settings["checkpoint"] = str(settings["checkpoint"])
+    return settings

@@ -1,0 +1,93 @@
+"""What a run is asked to do: one frozen, validated RunConfig."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from dogcam.errors import ConfigError
+
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+
+ModelName = Literal["sample_net", "resnet50", "efficientnet_lite0"]
+
+
+class RunConfig(BaseModel):
+    """The settings of a run; they are part of its record.
+
+    Attributes:
+        data: `sample` (rendered), `voc2007` (downloaded) or the path of a folder in VOC layout.
+        split: the split that is reported on.
+        tuning_split: the split on which thresholds are chosen; None to take the data set's other one.
+        limit: how many images of the split are taken, from the start of its list.
+        tuning_limit: likewise for the tuning split.
+        target: the class that is detected.
+        model: the network.
+        checkpoint: file of the network's weights; None for those that come with it.
+        cam_threshold: None to choose it on the tuning split.
+        iou_thresholds: where AP and recall are measured; the operating point takes the last.
+        batch_size, device: how the network is run.
+        n_resamples, seed: of the bootstrap and of the gallery's random picks.
+        per_kind: how many pictures the gallery shows of each kind of failure.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = "sample"
+    split: str = "test"
+    tuning_split: str | None = None
+    limit: Count | None = None
+    tuning_limit: Count | None = None
+    target: str = "dog"
+    model: ModelName = "sample_net"
+    checkpoint: str | None = None
+    cam_threshold: OpenFraction | None = None
+    iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
+    batch_size: Count = 16
+    device: str = "auto"
+    n_resamples: Annotated[int, Field(ge=100)] = 2000
+    seed: int = 2007
+    per_kind: Count = 4
+
+    @field_validator("iou_thresholds")
+    @classmethod
+    def _increasing(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values or list(values) != sorted(set(values)):
+            raise ValueError("expected one or more IoU thresholds in increasing order")
+        return values
+
+    @model_validator(mode="after")
+    def _tuning_apart(self) -> "RunConfig":
+        if self.tuning_split == self.split:
+            raise ValueError(
+                f"the split {self.split!r} cannot serve for tuning and for reporting; name another tuning "
+                "split, or none and a cam_threshold"
+            )
+        return self
+
+    @property
+    def kind(self) -> Literal["sample", "voc2007", "folder"]:
+        """Which sort of data set `data` names."""
+        return self.data if self.data in ("sample", "voc2007") else "folder"
+
+    @property
+    def data_name(self) -> str:
+        """What the data set is called in the report: never a path of somebody's machine."""
+        return Path(self.data).resolve().name if self.kind == "folder" else self.data
+
+
+def make_config(**settings: object) -> RunConfig:
+    """Build a RunConfig from the settings that are given.
+
+    Raises:
+        ConfigError: where a setting has a value that it cannot have; the message names it.
+    """
+    try:
+        return RunConfig(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        found = f" (found {first['input']!r})" if name else ""
+        raise ConfigError(f"{name + ': ' if name else ''}{message}{found}") from error

@@ -1,0 +1,236 @@
+"""One whole run: find data and classifier, run the stages, gather the record, write it beside its boxes."""
+
+import csv
+import io
+import os
+import platform
+import subprocess
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import dogcam
+from dogcam.boxes import area
+from dogcam.classifier import Classifier
+from dogcam.errors import ConfigError
+from dogcam.files import write_whole
+from dogcam.voc import VocSplit
+from report import results
+from report.config import RunConfig
+from report.fingerprint import versions
+from report.progress import ConsoleProgress
+from report.published import PUBLISHED
+from report.runner import Stage, run_stages
+from report.stages import analyse, compare, draw, evaluate, localise, predict, prepare, segment
+from report.stages.context import Context
+from report.store import write_results
+
+STAGES = (
+    Stage(
+        predict.NAME, "run the network over every image", predict.run,
+        settings=("target", "batch_size"),
+    ),
+    Stage(
+        localise.NAME, "choose where to cut the maps, and box what they show", localise.run,
+        needs=(predict.NAME,), settings=("target", "cam_threshold", "iou_thresholds"),
+    ),
+    Stage(
+        evaluate.NAME, "measure classifier and boxes", evaluate.run,
+        needs=(predict.NAME, localise.NAME),
+        settings=("target", "iou_thresholds", "n_resamples", "seed"),
+    ),
+    Stage(
+        compare.NAME, "hold the kinds of map against each other", compare.run,
+        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
+    ),
+    Stage(
+        analyse.NAME, "say why boxes failed", analyse.run,
+        needs=(predict.NAME, localise.NAME, evaluate.NAME), settings=("target", "per_kind", "seed"),
+    ),
+    Stage(
+        segment.NAME, "grow masks from the maps", segment.run,
+        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
+    ),
+    Stage(
+        draw.NAME, "draw figures and gallery", draw.run,
+        needs=(predict.NAME, localise.NAME, evaluate.NAME, compare.NAME, analyse.NAME),
+        settings=("target",),
+    ),
+)  # fmt: skip
+
+
+def run_experiment(
+    config: RunConfig, folder: Path, cache: Path, command: str, progress: ConsoleProgress
+) -> results.Results:
+    """Run everything that the settings ask for and write the record and `detections.csv`.
+
+    Args:
+        config: the settings.
+        folder: the run's folder; stages that an earlier run left there are used again where they still hold.
+        cache: where downloads and the rendered sample are kept.
+        command: what the user typed, for the record.
+        progress: where to tell how far it is.
+
+    Raises:
+        DogcamError: where data, weights or settings are not in order; what was computed stays.
+    """
+    with progress.counter("render the sample") as rendered:
+        data = prepare.locate_data(config, cache, rendered)
+    if "tuning_split" not in config.model_fields_set:
+        chosen = prepare.choose_tuning_split(data, config.split)
+        config = config.model_copy(update={"tuning_split": chosen})
+    test, tuning = prepare.read_data(config, data)
+    classifier = prepare.find_classifier(config, cache)
+    context = Context(config, folder, test, tuning, classifier, progress)
+    inputs = {
+        "the images of the split": test.manifest,
+        "the images of the tuning split": tuning.manifest if tuning else "none",
+        "the weights": classifier.weights_sha256(),
+        "the classifier": f"{classifier.classes} {classifier.preprocessing} {classifier.target_layer}",
+        "the device": classifier.device.type,
+    }
+    context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
+    record = _gather(context, _run_info(command, classifier, runs))
+    write_whole(folder / "detections.csv", _detections_csv(context))
+    write_results(record, folder)
+    return record
+
+
+def _gather(context: Context, run: results.RunInfo) -> results.Results:
+    outputs = context.outputs
+    config = context.config
+    return results.Results(
+        title=f"Does the classifier know where the {config.target} is?",
+        run=run,
+        config=config,
+        data=_data_info(context),
+        model=_model_info(context),
+        tuning=list(outputs[localise.NAME]["tuning"].values()),
+        classification=outputs[evaluate.NAME]["classification"],
+        detection=outputs[evaluate.NAME]["detection"],
+        operating_point=outputs[evaluate.NAME]["operating_point"],
+        failures=outputs[analyse.NAME],
+        map_comparisons=outputs[compare.NAME]["comparisons"],
+        segmentation=outputs[segment.NAME],
+        published=PUBLISHED if _is_published_experiment(config) else [],
+        figures=outputs[draw.NAME]["figures"],
+    )
+
+
+def _is_published_experiment(config: RunConfig) -> bool:
+    return config.kind == "voc2007" and config.target == "dog" and config.limit == 500
+
+
+def _run_info(command: str, classifier: Classifier, runs: list[results.StageRun]) -> results.RunInfo:
+    commit, modified = _commit()
+    return results.RunInfo(
+        dogcam_version=dogcam.__version__,
+        commit=commit,
+        modified=modified,
+        command=command,
+        finished=_now().isoformat(timespec="seconds"),
+        versions=versions(),
+        platform=f"{platform.system()} {platform.machine()}",
+        device=classifier.device.type,
+        n_threads=torch.get_num_threads(),
+        stages=runs,
+    )
+
+
+def _now() -> datetime:
+    """Return the time that SOURCE_DATE_EPOCH states, for records that are the same twice, else the clock's."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if not epoch:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ConfigError(
+            f"the environment's SOURCE_DATE_EPOCH is {epoch!r}; expected seconds since 1970, or none"
+        ) from error
+
+
+def _commit() -> tuple[str | None, bool]:
+    """Return the checkout's commit, None outside of one, and whether files that git tracks differ from it."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        state = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None, False
+    return commit.stdout.strip(), bool(state.stdout.strip())
+
+
+def _data_info(context: Context) -> results.DataInfo:
+    config = context.config
+    return results.DataInfo(
+        name=config.data_name,
+        kind=config.kind,
+        target=config.target,
+        test=_split_info(context.test, config.target),
+        tuning=_split_info(context.tuning, config.target) if context.tuning else None,
+        sample_seed=prepare.SAMPLE_SEED if config.kind == "sample" else None,
+    )
+
+
+def _split_info(split: VocSplit, target: str) -> results.SplitInfo:
+    n_images = Counter(name for image in split.images for name in image.labels)
+    n_objects = Counter(thing.name for image in split.images for thing in image.objects)
+    targets = [image.objects_of(target) for image in split.images]
+    shares = [
+        share
+        for image in split.images
+        for share in area(image.boxes_of(target)) / (image.height * image.width)
+    ]
+    return results.SplitInfo(
+        name=split.name,
+        n_images=len(split),
+        n_target_images=n_images[target],
+        n_target_objects=n_objects[target],
+        n_target_difficult=sum(thing.difficult for things in targets for thing in things),
+        n_images_with_several=sum(len(things) > 1 for things in targets),
+        manifest=split.manifest,
+        classes=[
+            results.ClassCount(name=name, n_images=n_images[name], n_objects=n_objects[name])
+            for name in sorted(n_objects)
+        ],
+        median_target_area=float(np.median(shares)) if shares else None,
+    )
+
+
+def _model_info(context: Context) -> results.ModelInfo:
+    classifier = context.classifier
+    maps = predict.load(context, "test").maps
+    main, earlier = maps["grad_cam"], maps["grad_cam_earlier"]
+    return results.ModelInfo(
+        name=classifier.name,
+        source=classifier.source,
+        classes=list(classifier.classes),
+        target_layer=classifier.target_layer,
+        earlier_layer=classifier.earlier_layer,
+        input_height=classifier.preprocessing.size[0],
+        input_width=classifier.preprocessing.size[1],
+        map_height=main.shape[1],
+        map_width=main.shape[2],
+        earlier_map_height=earlier.shape[1],
+        earlier_map_width=earlier.shape[2],
+        n_parameters=classifier.n_parameters,
+        weights=classifier.weights_sha256(),
+    )
+
+
+def _detections_csv(context: Context) -> str:
+    """Return every detection of every method as a table; boxes are half-open xyxy in pixels."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["method", "image", "x0", "y0", "x1", "y1", "score"])
+    for method, found in context.outputs[localise.NAME]["detections"]["test"].items():
+        for image, rows in zip(context.test.images, found, strict=True):
+            table.writerows([method, image.id, *row] for row in rows)
+    return text.getvalue()

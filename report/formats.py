@@ -1,0 +1,162 @@
+"""How numbers and words of the record are shown, in HTML (with a link to their place) and in Markdown."""
+
+import html
+import re
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from dogcam.errors import RecordError
+from report.refs import Ref, path_of, raw
+
+UNDEFINED = "n/a"
+MINUS = "\N{MINUS SIGN}"
+TO = "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
+TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
+THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~]")
+
+
+class Formatter:
+    """The formatters of one flavour; templates use them as filters.
+
+    Args:
+        flavour: `html` or `markdown`.
+    """
+
+    def __init__(self, flavour: str) -> None:
+        self.flavour = flavour
+
+    def filters(self) -> dict[str, Any]:
+        """Return the formatters by the names that templates use."""
+        numbers = "percent", "points", "count", "identifier", "decimal", "power", "seconds"
+        pairs = "span", "estimate", "gap"
+        return {name: getattr(self, name) for name in (*numbers, *pairs, "text", "words", "code", "address")}
+
+    def percent(self, ref: Ref, digits: int = 1) -> Markup:
+        """Show a fraction in percent: 0.4884 -> 48.8 %."""
+        return self._number(ref, lambda value: f"{_signed(100 * value, digits)}{THIN_SPACE}%")
+
+    def points(self, ref: Ref, digits: int = 1) -> Markup:
+        """Show a difference of fractions in percentage points, with its sign: 0.032 -> +3.2."""
+        return self._number(ref, lambda value: _signed(100 * value, digits, plus=True))
+
+    def count(self, ref: Ref) -> Markup:
+        """Show a whole number: 12345 -> 12 345."""
+        return self._number(ref, lambda value: f"{value:,}".replace(",", THIN_SPACE))
+
+    def identifier(self, ref: Ref) -> Markup:
+        """Show a whole number that is a name, such as a seed: 2007 -> 2007."""
+        return self._number(ref, str)
+
+    def decimal(self, ref: Ref, digits: int = 2) -> Markup:
+        """Show a number with a fixed number of digits behind the point."""
+        return self._number(ref, lambda value: _signed(value, digits))
+
+    def power(self, ref: Ref) -> Markup:
+        """Show a small or large number with a power of ten: 6.9e-07 -> 6.9 × 10⁻⁷."""
+        return self._number(ref, _power)
+
+    def seconds(self, ref: Ref) -> Markup:
+        """Show a duration in seconds."""
+        return self._number(ref, lambda value: f"{value:.1f}{THIN_SPACE}s")
+
+    def span(self, interval: Ref, digits: int = 1) -> Markup:
+        """Show an interval of fractions in percent: 40.1 to 57.0 %."""
+        if raw(interval) is None or raw(interval).low is None:
+            return Markup(UNDEFINED)
+        low = self._number(interval.low, lambda value: _signed(100 * value, digits))
+        return low + TO + self.percent(interval.high, digits)
+
+    def estimate(self, ref: Ref, digits: int = 1) -> Markup:
+        """Show an estimate in percent with its interval: 48.8 % (40.1 to 57.0 %)."""
+        if raw(ref).interval is None:
+            return self.percent(ref.value, digits)
+        return self.percent(ref.value, digits) + " (" + self.span(ref.interval, digits) + ")"
+
+    def gap(self, ref: Ref, digits: int = 1) -> Markup:
+        """Show an estimated difference in percentage points: +3.2 points (+1.0 to +5.4)."""
+        low, high = (self.points(end, digits) for end in (ref.interval.low, ref.interval.high))
+        return self.points(ref.value, digits) + " points (" + low + TO + high + ")"
+
+    def text(self, value: Ref | str) -> Markup:
+        """Show words of the record or of a user, with every sign that could be markup escaped."""
+        words = raw(value)
+        if not isinstance(words, str):
+            raise RecordError(f"{value!r} is {words!r}; only words can be shown as text")
+        words = " ".join(words.splitlines())
+        if self.flavour == "html":
+            return Markup(_entities(words))
+        return Markup(_MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
+
+    def words(self, value: Ref | str) -> Markup:
+        """Show a name of the record as words: false_alarm -> false alarm."""
+        return self.text(str(raw(value)).replace("_", " "))
+
+    def address(self, value: Ref | str) -> Markup:
+        """Show the path of a file of the run as an address that a link can hold."""
+        return Markup(quote(str(raw(value))))
+
+    def code(self, value: Ref | str) -> Markup:
+        """Show words of the record as code: names, hashes, versions and the like."""
+        words = " ".join(str(raw(value)).split())
+        if self.flavour == "html" or "|" in words:
+            # As an element, not between backticks: nothing that the words contain can end it, or a table's cell.
+            return Markup(f"<code>{_entities(words)}</code>")
+        fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+        pad = " " if words.startswith("`") or words.endswith("`") else ""
+        return Markup(f"{fence}{pad}{words}{pad}{fence}")
+
+    def finalize(self, value: Any) -> Any:
+        """Decide what an expression in a template may put out: words escaped, numbers only formatted.
+
+        Raises:
+            RecordError: for a number, a list or a whole part of the record that no formatter has seen.
+        """
+        if isinstance(value, Markup):
+            return value
+        if isinstance(raw(value), str):
+            return self.text(value)
+        raise RecordError(
+            f"a template puts out {value!r} ({raw(value)!r}) as it is; give it a formatter such as "
+            "`| percent` or `| count`, so that the number can be traced to the record"
+        )
+
+    def _number(self, ref: Ref, show: Any) -> Markup:
+        if not isinstance(ref, Ref):
+            raise RecordError(f"{ref!r} is not from the record; only numbers of the record can be shown")
+        value = raw(ref)
+        if value is None:
+            return Markup(UNDEFINED)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RecordError(f"{path_of(ref)} is {value!r}; expected a number")
+        shown = show(value)
+        if self.flavour == "markdown":
+            return Markup(shown)
+        return Markup(f'<data value="{value!r}" data-ref="{html.escape(path_of(ref))}">{shown}</data>')
+
+
+def _signed(value: float, digits: int, plus: bool = False) -> str:
+    shown = f"{value:{'+' if plus else ''}.{digits}f}"
+    # A difference that rounds to nothing has no sign: -0.0 would claim one.
+    if float(shown) == 0:
+        shown = shown.lstrip("+-")
+    return shown.replace("-", MINUS)
+
+
+def _power(value: float) -> str:
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    if -3 < int(exponent) < 4:
+        return f"{value:.3g}".replace("-", MINUS)
+    factor, raised = mantissa.replace("-", MINUS), str(int(exponent)).translate(_SUPERSCRIPTS)
+    return f"{factor}{TIMES}10{raised}"
+
+
+def _entities(words: str) -> str:
+    """Escape for HTML as well as for Markdown that becomes HTML: an entity is never read as markup."""
+    return _MARKDOWN_SIGNS.sub(lambda sign: f"&#{ord(sign[0])};", html.escape(words))

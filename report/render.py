@@ -1,0 +1,187 @@
+"""Turn a record into its report: prose templates, rendered once for HTML and once for Markdown."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from dogcam.errors import ConfigError, RecordError
+from dogcam.files import write_whole
+from report.assets import data_uri, inline_svg
+from report.formats import Formatter
+from report.refs import Ref, find, raw
+from report.results import Results
+
+HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
+
+_BLOCK = re.compile(r'<div data-block="(\d+)"></div>')
+_HEADING = re.compile(r"<h3>(.*?)</h3>")
+
+
+def templates_folder() -> Path:
+    """Return where the templates are: inside an installed package, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    installed = here / "templates"
+    return installed if installed.is_dir() else here.parent / "templates"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the report: its anchor, its heading, and its text as the flavour wants it."""
+
+    anchor: str
+    title: str
+    body: str
+
+
+@dataclass
+class _Flavour:
+    """What templates are given for one flavour.
+
+    Prose is Markdown in both. What Markdown cannot say - figures, the gallery - comes from a template of the
+    flavour; in HTML such a block is put aside while the prose is turned into HTML, and put back after.
+    """
+
+    name: str
+    record: Results
+    run: Path
+    environment: jinja2.Environment = field(init=False)
+    blocks: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        formatter = Formatter(self.name)
+        self.environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(templates_folder()),
+            undefined=jinja2.StrictUndefined,
+            # Told to want the context, jinja calls it for literals too, and not only once it has escaped them.
+            finalize=jinja2.pass_context(lambda _, value: formatter.finalize(value)),
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            # What a macro returns is then known to be escaped already; `finalize` does the escaping itself.
+            autoescape=True,
+        )
+        self.environment.filters |= formatter.filters()
+        self.environment.filters["coordinate"] = _coordinate
+        self.environment.globals |= {
+            "record": Ref(self.record),
+            "find": find,
+            "block": self.block,
+            "svg": lambda name: inline_svg(self.run / name),
+            "picture": lambda name: data_uri(self.run / str(raw(name))),
+            "inline": lambda text: Markup(_markdown().renderInline(str(formatter.finalize(text)))),
+            "raw": raw,
+            "flavour": self.name,
+        }
+
+    def render(self, name: str, /, **values: object) -> str:
+        """Render a template; its faults are named with file and line."""
+        try:
+            return self.environment.get_template(name).render(**values)
+        except jinja2.TemplateNotFound as error:
+            raise ConfigError(f"there is no template {error.name!r} in {templates_folder()}") from error
+        except jinja2.TemplateSyntaxError as error:
+            raise ConfigError(f"{error.filename}:{error.lineno}: {error.message}") from error
+        except (jinja2.UndefinedError, RecordError) as error:
+            raise ConfigError(f"{templates_folder() / name}: {error}") from error
+
+    def block(self, name: str, /, **values: object) -> Markup:
+        """Render a block of this flavour, `templates/<flavour>/<name>.j2`."""
+        text = self.render(f"{self.name}/{name}.j2", **values)
+        if self.name == "markdown":
+            return Markup(text)
+        self.blocks.append(text)
+        return Markup(f'\n\n<div data-block="{len(self.blocks) - 1}"></div>\n\n')
+
+    def section(self, name: str) -> Section | None:
+        """Render one section, in HTML turned into HTML; None where the record has nothing for it."""
+        text = self.render(f"sections/{name}").strip()
+        if not text:
+            return None
+        heading, _, body = text.partition("\n")
+        title = heading.removeprefix("## ").strip()
+        if not heading.startswith("## ") or not title:
+            raise ConfigError(f"{templates_folder() / 'sections' / name}: a section begins with `## Title`")
+        if self.name == "html":
+            body = _HEADING.sub(_with_anchor, _markdown().render(body))
+            body = _BLOCK.sub(lambda match: self.blocks[int(match[1])], body)
+        return Section(_anchor(title), title, body.strip())
+
+
+def render(record: Results, run: Path) -> dict[str, str]:
+    """Render a record.
+
+    Args:
+        record: what the run found.
+        run: the run's folder, which holds the figures and pictures that the record names.
+
+    Returns:
+        The text of each file of the report, by its name; equal records give equal texts.
+
+    Raises:
+        ConfigError: where a template is missing or faulty, or shows what is not in the record.
+    """
+    return {HTML_NAME: _render_html(record, run), MARKDOWN_NAME: _render_markdown(record, run)}
+
+
+def write_report(record: Results, run: Path) -> Path:
+    """Render a record and write the report's files into the run's folder; return the page's path."""
+    for name, text in render(record, run).items():
+        write_whole(run / name, text)
+    return run / HTML_NAME
+
+
+def _render_html(record: Results, run: Path) -> str:
+    flavour = _Flavour("html", record, run)
+    page = {
+        "sections": _sections(flavour),
+        "style": Markup((templates_folder() / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((templates_folder() / "report.js").read_text(encoding="utf-8")),
+        "embedded": Markup(_json_for_script(record)),
+    }
+    return flavour.render("html/page.j2", **page)
+
+
+def _render_markdown(record: Results, run: Path) -> str:
+    flavour = _Flavour("markdown", record, run)
+    text = flavour.render("markdown/page.j2", sections=_sections(flavour))
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _sections(flavour: _Flavour) -> list[Section]:
+    names = sorted(path.name for path in (templates_folder() / "sections").glob("*.md.j2"))
+    rendered = (flavour.section(name) for name in names)
+    return [section for section in rendered if section is not None]
+
+
+def _markdown() -> MarkdownIt:
+    # Raw HTML is let through: it comes from the formatters alone, which escape whatever they are given.
+    parser = MarkdownIt("commonmark", {"html": True}).enable("table")
+    parser.add_render_rule("table_open", lambda *_: '<div class="scroll" tabindex="0"><table>\n')
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    return parser
+
+
+def _with_anchor(heading: re.Match) -> str:
+    return f'<h3 id="{_anchor(heading[1])}">{heading[1]}</h3>'
+
+
+def _anchor(title: str) -> str:
+    """Return the address of a heading within the page, as code hosts derive it from the words."""
+    words = re.sub(r"<[^>]*>|[^\w\s-]", "", title.lower())
+    return re.sub(r"\s+", "-", words.strip())
+
+
+def _coordinate(value: float) -> Markup:
+    """Show a length or place of a drawing: for attributes, where a number states nothing that is read."""
+    return Markup(f"{value:.6g}")
+
+
+def _json_for_script(record: Results) -> str:
+    """Return the record as JSON that no sign in it can close the script element around."""
+    text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

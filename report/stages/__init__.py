@@ -1,0 +1,1 @@
+"""The stages of a run, the only place of this package that calls into the science."""

@@ -1,0 +1,143 @@
+"""Say why boxes failed at the operating point, and pick by rule what the gallery shows of each kind."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dogcam import metrics, taxonomy
+from dogcam.boxes import area, as_boxes
+from dogcam.metrics import Matches
+from report import results
+from report.stages import evaluate, localise, predict
+from report.stages.context import Context
+from report.stages.methods import MAIN
+
+NAME = "analyse"
+
+N_SUCCESSES = 4
+
+
+def run(context: Context) -> dict:
+    """Classify every failure of the main method and pick the gallery."""
+    point = context.outputs[evaluate.NAME]["operating_point"]
+    iou, score_threshold = point["iou"], point["score_threshold"]
+    matches = metrics.match(
+        localise.ground_truth(context.test, context.config.target),
+        localise.detections(context, "test", MAIN),
+        [iou],
+    )
+    at_point = {"iou_threshold": iou, "score_threshold": score_threshold}
+    failures = taxonomy.classify_failures(matches, **at_point)
+    successes = taxonomy.find_successes(matches, **at_point)
+    gallery = _Gallery(context, matches, score_threshold)
+    return results.Failures(
+        n_success=len(successes),
+        kinds=[
+            results.KindCount(
+                kind=count.kind,
+                n_detections=count.n_detections,
+                n_missed=count.n_missed,
+                items=gallery.failures([each for each in failures if each.kind == count.kind]),
+            )
+            for count in taxonomy.count_kinds(failures)
+        ],
+        successes=gallery.successes(successes),
+        per_kind=context.config.per_kind,
+        seed=context.config.seed,
+    ).model_dump(mode="json")
+
+
+class _Gallery:
+    """Picks pictures by rule and gathers the facts of their captions."""
+
+    def __init__(self, context: Context, matches: Matches, score_threshold: float) -> None:
+        self.context = context
+        self.matches = matches
+        self.score_threshold = score_threshold
+        self.probabilities = predict.load(context, "test").probabilities(context.target)
+
+    def failures(self, failures: Sequence[taxonomy.Failure]) -> list[results.GalleryItem]:
+        """Show the worst, the median and random ones of one kind, at most one for each image."""
+        ordered = _one_an_image(sorted(failures, key=self._severity))
+        places = _pick(len(ordered), self.context.config.per_kind, self.context.config.seed)
+        return [
+            self._item(ordered[place].kind, picked, number, ordered[place])
+            for number, (place, picked) in enumerate(places)
+        ]
+
+    def successes(self, successes: Sequence[taxonomy.Success]) -> list[results.GalleryItem]:
+        """Show the best, the median and random ones by IoU, at most one for each image."""
+        ordered = _one_an_image(sorted(successes, key=lambda success: -success.iou))
+        places = _pick(len(ordered), N_SUCCESSES, self.context.config.seed)
+        return [
+            self._item("success", "best" if picked == "worst" else picked, number, ordered[place])
+            for number, (place, picked) in enumerate(places)
+        ]
+
+    def _severity(self, failure: taxonomy.Failure) -> tuple:
+        """Order failures: the surest wrong boxes first; without a box, the largest missed objects first."""
+        if failure.score is not None:
+            return (failure.subject != "detection", -failure.score)
+        return (True, -area(self.matches.ground_truth.boxes[[failure.ground_truth]])[0])
+
+    def _item(
+        self, kind: str, picked: str, number: int, case: taxonomy.Failure | taxonomy.Success
+    ) -> results.GalleryItem:
+        image = self.context.test.images[case.image]
+        name = f"gallery/{kind}-{number}"
+        return results.GalleryItem(
+            image_id=image.id,
+            kind=kind,
+            picked=picked,
+            score=case.score,
+            iou=case.iou if case.detection is not None else None,
+            image_probability=float(self.probabilities[case.image]),
+            n_truths=len(image.objects_of(self.context.config.target)),
+            other_class=self._other_class(case) if kind == "false_alarm" else None,
+            height=image.height,
+            width=image.width,
+            photo=f"{name}.webp",
+            map=f"{name}-map.webp",
+            composite=f"{name}-drawn.webp",
+            boxes=self._boxes(case),
+        )
+
+    def _boxes(self, case: taxonomy.Failure | taxonomy.Success) -> list[results.GalleryBox]:
+        truth, found = self.matches.ground_truth, self.matches.detections
+        kept = np.flatnonzero((found.image == case.image) & (found.scores >= self.score_threshold))
+        truths = [
+            results.GalleryBox(xyxy=tuple(box), role="truth", label=self.context.config.target)
+            for box in truth.boxes[truth.image == case.image].tolist()
+        ]
+        return truths + [
+            results.GalleryBox(
+                xyxy=tuple(found.boxes[index].tolist()),
+                role="detection" if index == case.detection else "other",
+                label=f"{found.scores[index]:.2f}",
+            )
+            for index in sorted(kept, key=lambda index: index == case.detection)
+        ]
+
+    def _other_class(self, failure: taxonomy.Failure) -> str | None:
+        image = self.context.test.images[failure.image]
+        others = [thing for thing in image.objects if thing.name != self.context.config.target]
+        box = self.matches.detections.boxes[failure.detection]
+        return taxonomy.other_class(box, as_boxes([o.box for o in others]), [o.name for o in others])
+
+
+def _one_an_image(cases: Sequence) -> list:
+    """Keep the first case of each image."""
+    first: dict[int, object] = {}
+    for case in cases:
+        first.setdefault(case.image, case)
+    return list(first.values())
+
+
+def _pick(n_cases: int, n_wanted: int, seed: int) -> list[tuple[int, str]]:
+    """Return places in an ordered list to show, with why: the first, the middle one, and random others."""
+    picked = {0: "worst", n_cases // 2: "median"} if n_cases > 1 else dict.fromkeys(range(n_cases), "worst")
+    picked = dict(list(picked.items())[:n_wanted])
+    rest = [place for place in range(n_cases) if place not in picked]
+    n_random = min(len(rest), n_wanted - len(picked))
+    chosen = np.random.default_rng(seed).choice(rest, size=n_random, replace=False) if n_random else []
+    return [*picked.items(), *((int(place), "random") for place in sorted(chosen))]

@@ -1,0 +1,67 @@
+"""What every stage is given: settings, data, classifier, and the outputs of the stages before it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from dogcam.classifier import Classifier
+from dogcam.voc import VocImage, VocSplit
+from report.config import RunConfig
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """How a stage tells how far it is."""
+
+    def track(self, items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterable[Item]:
+        """Pass the items on, counting `step` units of `total` for each."""
+
+
+class Silent:
+    """A Progress that says nothing."""
+
+    def track(self, items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterable[Item]:
+        """Pass the items on."""
+        return items
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works on.
+
+    Attributes:
+        config: the settings of the run.
+        folder: the run's folder.
+        test: the images that are reported on.
+        tuning: the images that thresholds are chosen on; None where there are none.
+        classifier: the network, in evaluation mode.
+        progress: where to tell how far the stage is.
+        outputs: what each earlier stage returned, by its name.
+        workspace: the stage's own folder for what is too large for its output.
+    """
+
+    config: RunConfig
+    folder: Path
+    test: VocSplit
+    tuning: VocSplit | None
+    classifier: Classifier
+    progress: Progress = field(default_factory=Silent)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    workspace: Path = Path()
+
+    @property
+    def target(self) -> int:
+        """The index of the target class among the logits."""
+        return self.classifier.index_of(self.config.target)
+
+    @property
+    def splits(self) -> dict[str, VocSplit]:
+        """The splits that predictions are made on, by their role."""
+        splits = {"test": self.test}
+        return splits if self.tuning is None else splits | {"tuning": self.tuning}
+
+    def has_target(self, image: VocImage) -> bool:
+        """Whether the target class is annotated in the image."""
+        return self.config.target in image.labels

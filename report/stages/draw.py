@@ -1,0 +1,223 @@
+"""Draw what the record holds: figures as SVG, the gallery's photographs and maps as WebP."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dogcam import pictures, plots
+from dogcam.boxes import as_boxes, rescale
+from dogcam.files import write_whole
+from dogcam.localise import normalise
+from dogcam.pictures import DrawnBox
+from dogcam.svg import to_svg
+from dogcam.voc import VocImage
+from report import results
+from report.stages import analyse, compare, evaluate, localise, predict
+from report.stages.context import Context
+from report.stages.methods import CAM, EARLIER, MAIN, METHODS
+
+NAME = "draw"
+
+PHOTO_SIDE = 360
+"""Longest side of a photograph in the gallery, in pixels."""
+
+SHOWN_METHODS = (MAIN, EARLIER, "cheating_centerbox", "centerbox_scored", "full_image", "centerbox")
+"""Curves of the precision-recall figure; CAM's would lie under Grad-CAM's."""
+
+
+def run(context: Context) -> dict:
+    """Draw everything; the files go into the run's folder.
+
+    Returns:
+        The record's figures, and the names of all files.
+    """
+    figures = [_save(context, *drawing) for drawing in _drawings(context)]
+    figures += list(_map_rows(context))
+    files = [name for figure in figures for name in {figure.path, figure.standalone}]
+    items = list(_gallery(context.outputs[analyse.NAME]))
+    for item in context.progress.track(items, len(items), "draw"):
+        files += _draw_item(context, item)
+    return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
+
+
+def _drawings(context: Context) -> Iterator[tuple[str, Figure, str]]:
+    """Yield each figure with its name and its text alternative."""
+    detection = results.Detection(**context.outputs[evaluate.NAME]["detection"])
+    point = results.OperatingPoint(**context.outputs[evaluate.NAME]["operating_point"])
+    yield _precision_recall(detection, point)
+    yield _estimates(detection)
+    yield from _sweeps(context)
+    yield _kinds(results.Failures(**context.outputs[analyse.NAME]))
+    yield from _agreements(context)
+    yield _scores(context)
+
+
+def _precision_recall(
+    detection: results.Detection, point: results.OperatingPoint
+) -> tuple[str, Figure, str]:
+    methods = [detection.method(name) for name in SHOWN_METHODS]
+    panels = []
+    for index, iou in enumerate(detection.iou_thresholds):
+        mark = None
+        if iou == point.iou and point.precision.value is not None:
+            mark = plots.OperatingMark(METHODS[MAIN].title, point.recall.value, point.precision.value)
+        panels.append(plots.PrecisionRecallPanel(iou, [_series(each, index) for each in methods], mark))
+    best = "; ".join(
+        f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods
+    )
+    ious = ", ".join(f"{iou:g}" for iou in detection.iou_thresholds)
+    alt = f"Precision against recall, a panel each for IoU {ious}. {best}."
+    return "precision_recall", plots.precision_recall_figure(panels), alt
+
+
+def _series(method: results.Method, index: int) -> plots.Series:
+    curve = method.curves[index]
+    # One score for all boxes is one place on the curve, the last; what lies before it is the order of ties.
+    constant = method.name in ("centerbox", "cheating_centerbox")
+    x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
+    return plots.Series(method.title, x, y, "points" if constant else "line")
+
+
+def _estimates(detection: results.Detection) -> tuple[str, Figure, str]:
+    groups = [
+        plots.EstimateGroup(
+            iou,
+            [_estimate(method.title, method.rows[index]) for method in detection.methods],
+        )
+        for index, iou in enumerate(detection.iou_thresholds)
+    ]
+    parts = (f"{method.title} {_percents(row.ap for row in method.rows)}" for method in detection.methods)
+    alt = f"AP of every method with its interval, a panel for each IoU threshold. {'; '.join(parts)}."
+    return "estimates", plots.estimates_figure(groups), alt
+
+
+def _estimate(title: str, row: results.DetectionRow) -> plots.EstimateRow:
+    return plots.EstimateRow(title, row.ap, row.ap_interval.low, row.ap_interval.high)
+
+
+def _sweeps(context: Context) -> Iterator[tuple[str, Figure, str]]:
+    ious = context.config.iou_thresholds
+    for method, tuning in context.outputs[localise.NAME]["tuning"].items():
+        rows = [row for row in tuning["rows"] if row["components"] == tuning["components"]]
+        if rows:
+            cuts = [row["cam_threshold"] for row in rows]
+            series = [
+                plots.Series(f"IoU > {iou:g}", cuts, [row["ap"][index] for row in rows])
+                for index, iou in enumerate(ious)
+            ]
+            alt = (
+                f"AP on the tuning split against cam_threshold from {cuts[0]:g} to {cuts[-1]:g}, for "
+                f"{METHODS[method].title}; {tuning['cam_threshold']:g} was chosen."
+            )
+            yield f"sweep_{method}", plots.sweep_figure(series, tuning["cam_threshold"]), alt
+
+
+def _kinds(failures: results.Failures) -> tuple[str, Figure, str]:
+    rows = [
+        plots.CountRow(kind.kind.replace("_", " "), (kind.n_detections, kind.n_missed))
+        for kind in failures.kinds
+    ]
+    parts = (f"{row.label}: {row.counts[0]} and {row.counts[1]}" for row in rows)
+    alt = f"False positives and missed objects of each kind of failure. {'; '.join(parts)}."
+    return "failures", plots.counts_figure(rows, ("false positives", "missed objects")), alt
+
+
+def _agreements(context: Context) -> Iterator[tuple[str, Figure, str]]:
+    best = context.outputs[compare.NAME]["best_iou"]
+    for other in (CAM, EARLIER):
+        a, b = METHODS[MAIN].title, METHODS[other].title
+        figure = plots.agreement_figure(best[MAIN], best[other], a_label=a, b_label=b)
+        higher = int((np.array(best[MAIN]) > np.array(best[other]) + 0.01).sum())
+        lower = int((np.array(best[other]) > np.array(best[MAIN]) + 0.01).sum())
+        alt = (
+            f"IoU of the best-scored box of {len(best[MAIN])} images: {a} against {b}. {a} is higher in "
+            f"{higher} images by more than 0.01, {b} in {lower}."
+        )
+        yield f"agreement_{other}", figure, alt
+
+
+def _scores(context: Context) -> tuple[str, Figure, str]:
+    probabilities = predict.load(context, "test").probabilities(context.target)
+    present = np.array([context.has_target(image) for image in context.test.images])
+    target = context.config.target
+    figure = plots.score_figure(probabilities[present], probabilities[~present], None, target=target)
+    alt = (
+        f"Probability of a {target}: median {np.median(probabilities[present]):.2f} in the "
+        f"{present.sum()} images with one."
+    )
+    if not present.all():
+        alt += f" Median {np.median(probabilities[~present]):.2f} in the {(~present).sum()} others."
+    return "scores", figure, alt
+
+
+def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:
+    path, standalone = f"figures/{name}.svg", f"figures/{name}-standalone.svg"
+    write_whole(context.folder / path, to_svg(figure, name=name.replace("_", "-"), alt=alt))
+    write_whole(
+        context.folder / standalone,
+        to_svg(figure, name=name.replace("_", "-"), alt=alt, theme="standalone"),
+    )
+    return results.Figure(name=name, path=path, standalone=standalone, alt=alt)
+
+
+def _map_rows(context: Context) -> Iterator[results.Figure]:
+    """Show the images in which two kinds of map differ most, with both maps."""
+    places = {image.id: place for place, image in enumerate(context.test.images)}
+    maps = predict.load(context, "test").maps
+    for pair in context.outputs[compare.NAME]["comparisons"]:
+        if pair["example_id"] is None:
+            continue
+        place = places[pair["example_id"]]
+        image = context.test.images[place]
+        truths = [DrawnBox(tuple(box), "truth") for box in image.boxes_of(context.config.target)]
+        photo = image.read()
+        row = [pictures.composite(photo, None, truths)]
+        names = (pair["a"], pair["b"])
+        row += [pictures.composite(photo, normalise(maps[name][place]), truths) for name in names]
+        captions = ["photograph", *(METHODS[name].title for name in names)]
+        picture = pictures.side_by_side([pictures.thumbnail(each, PHOTO_SIDE) for each in row], captions)
+        path = f"figures/maps_{pair['b']}.webp"
+        write_whole(context.folder / path, pictures.encode_webp(picture))
+        alt = f"One photograph three times: alone, under the map of {captions[1]}, and of {captions[2]}."
+        yield results.Figure(name=f"maps_{pair['b']}", path=path, standalone=path, alt=alt)
+
+
+def _gallery(failures: dict) -> Iterator[results.GalleryItem]:
+    for items in [failures["successes"], *(kind["items"] for kind in failures["kinds"])]:
+        yield from (results.GalleryItem(**item) for item in items)
+
+
+def _draw_item(context: Context, item: results.GalleryItem) -> list[str]:
+    """Draw a gallery picture three ways: photograph and map as layers for the page, and both with boxes."""
+    place = next(place for place, image in enumerate(context.test.images) if image.id == item.image_id)
+    image: VocImage = context.test.images[place]
+    heat = normalise(predict.load(context, "test").maps[MAIN][place])
+    photo = pictures.thumbnail(image.read(), PHOTO_SIDE)
+    small = (photo.height, photo.width)
+    # The map is smooth: a layer of a quarter of the photograph's size is enlarged by the page without loss.
+    layer = pictures.heat_overlay(heat, (max(1, small[0] // 4), max(1, small[1] // 4)))
+    drawn = pictures.composite(photo, heat, _drawn_boxes(item.boxes, image.size, small))
+    _write(context.folder / item.photo, photo, 72)
+    _write(context.folder / item.map, layer, 80)
+    _write(context.folder / item.composite, drawn, 80)
+    return [item.photo, item.map, item.composite]
+
+
+def _drawn_boxes(
+    boxes: Sequence[results.GalleryBox], size: tuple[int, int], small: tuple[int, int]
+) -> list[DrawnBox]:
+    scaled = rescale(as_boxes([box.xyxy for box in boxes]), size, small)
+    return [
+        DrawnBox(tuple(xyxy), box.role, box.label) for xyxy, box in zip(scaled.tolist(), boxes, strict=True)
+    ]
+
+
+def _write(path: Path, picture: Image.Image, quality: int) -> None:
+    write_whole(path, pictures.encode_webp(picture, quality))
+
+
+def _percents(values: Iterator[float | None]) -> str:
+    return " / ".join("n/a" if value is None else f"{100 * value:.1f} %" for value in values)

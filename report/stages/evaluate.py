@@ -1,0 +1,204 @@
+"""Measure classifier and detections: AP, recall, curves, intervals, paired comparisons, operating point."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam import metrics
+from dogcam.metrics import Detections, GroundTruth, Matches
+from dogcam.voc import VocSplit
+from report import results
+from report.stages import localise, predict
+from report.stages.context import Context
+from report.stages.methods import MAIN, METHODS
+
+NAME = "evaluate"
+
+DEFAULT_SCORE_THRESHOLD = 0.5
+"""The operating point where no split was there to choose it on: as likely as not."""
+
+TIES_MATTER = 0.01
+"""From which difference of AP on the report warns that equal scores were ordered arbitrarily."""
+
+_UNIT_BOX = [[0.0, 0.0, 1.0, 1.0]]
+
+
+def run(context: Context) -> dict:
+    """Evaluate every method on the test split."""
+    thresholds = context.config.iou_thresholds
+    truth = localise.ground_truth(context.test, context.config.target)
+    matches = {
+        name: metrics.match(truth, localise.detections(context, "test", name), thresholds) for name in METHODS
+    }
+    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
+    names = context.progress.track(METHODS, len(METHODS), "evaluate")
+    resampled = {name: metrics.resampled_ap(matches[name], **sampling) for name in names}
+    detection = results.Detection(
+        ap_variant="all_point",
+        ties="stable",
+        difficult="counted",
+        n_resamples=context.config.n_resamples,
+        bootstrap_seed=context.config.seed,
+        iou_thresholds=list(thresholds),
+        methods=[_method(name, matches[name], resampled[name], sampling) for name in METHODS],
+        comparisons=_comparisons(matches, resampled, thresholds),
+    )
+    point = _operating_point(context, matches[MAIN], sampling)
+    return {
+        "detection": detection.model_dump(mode="json"),
+        "operating_point": point.model_dump(mode="json"),
+        "classification": _classification(context, sampling).model_dump(mode="json"),
+    }
+
+
+def defined(value: float) -> float | None:
+    """Return the number, or None where it is not one: JSON knows no nan and no infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def interval(found: metrics.Interval) -> results.Interval:
+    """Return an interval of the science as one of the record."""
+    return results.Interval(low=defined(found.low), high=defined(found.high), level=found.level)
+
+
+def estimate(value: float, found: metrics.Interval) -> results.Estimate:
+    """Return a number with its interval, for the record."""
+    return results.Estimate(value=defined(value), interval=interval(found))
+
+
+def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling: dict) -> results.Method:
+    text = METHODS[name]
+    older = metrics.match(
+        matches.ground_truth, matches.detections, matches.iou_thresholds, ties="introsort"
+    )
+    rows, curves = [], []
+    for iou, ap_samples in zip(matches.iou_thresholds, samples, strict=True):
+        curve = metrics.precision_recall(matches, iou)
+        ties = metrics.ap_over_ties(matches, iou, seed=sampling["seed"])
+        rows.append(
+            results.DetectionRow(
+                iou=iou,
+                ap=defined(curve.average_precision()),
+                recall=defined(curve.total_recall),
+                n_ground_truth=matches.n_ground_truth,
+                n_detections=len(matches.detections),
+                ap_interval=interval(metrics.percentile_interval(ap_samples)),
+                recall_interval=interval(metrics.bootstrap_recall(matches, iou, **sampling)),
+                ap_lowest=defined(ties.low),
+                ap_highest=defined(ties.high),
+                depends_on_ties=ties.width > TIES_MATTER,
+                ap_expected=defined(ties.expected),
+                ap_introsort=defined(metrics.precision_recall(older, iou).average_precision()),
+            )
+        )
+        curves.append(_curve(curve))
+    return results.Method(
+        name=name, title=text.title, description=text.description, kind=text.kind, rows=rows, curves=curves
+    )
+
+
+def _curve(curve: metrics.PrecisionRecall) -> results.Curve:
+    """Thin a curve to the points at which it turns: around each true positive, and the last."""
+    rises = np.diff(curve.true_positives, prepend=0) > 0
+    keep = rises | np.append(rises[1:], True)[: len(rises)]
+    recall, precision = (np.round(values[keep], 6).tolist() for values in (curve.recall, curve.precision))
+    return results.Curve(iou=curve.iou_threshold, recall=recall, precision=precision)
+
+
+def _comparisons(
+    matches: dict[str, Matches], resampled: dict[str, NDArray[np.float64]], thresholds: Sequence[float]
+) -> list[results.Comparison]:
+    return [
+        _comparison(matches, resampled, other, index, iou)
+        for other in METHODS
+        if other != MAIN
+        for index, iou in enumerate(thresholds)
+    ]
+
+
+def _comparison(matches: dict, resampled: dict, other: str, index: int, iou: float) -> results.Comparison:
+    difference = np.subtract(
+        *(metrics.precision_recall(matches[name], iou).average_precision() for name in (MAIN, other))
+    )
+    found = metrics.percentile_interval(resampled[MAIN][index] - resampled[other][index])
+    verdict = "not distinguishable"
+    if found.excludes_zero:
+        verdict = "better" if difference > 0 else "worse"
+    return results.Comparison(
+        a=MAIN, b=other, iou=iou, difference=estimate(difference, found), verdict=verdict
+    )
+
+
+def _operating_point(context: Context, matches: Matches, sampling: dict) -> results.OperatingPoint:
+    iou = context.config.iou_thresholds[-1]
+    score_threshold, chosen_on = DEFAULT_SCORE_THRESHOLD, "no split: the default"
+    if context.tuning is not None:
+        score_threshold, chosen_on = _best_threshold(context, iou), context.tuning.name
+    point = metrics.operating_point(metrics.precision_recall(matches, iou), score_threshold)
+    kept = matches.detections.scores >= score_threshold
+    right = kept & (matches.kind_at(iou) == metrics.TRUE_POSITIVE)
+    per_image = [
+        np.bincount(matches.detections.image[chosen], minlength=matches.n_images) for chosen in (right, kept)
+    ]
+    at_threshold = {"score_threshold": score_threshold, **sampling}
+    return results.OperatingPoint(
+        method=MAIN,
+        iou=iou,
+        score_threshold=score_threshold,
+        chosen_on=chosen_on,
+        true_positives=point.true_positives,
+        false_positives=point.false_positives,
+        false_negatives=point.false_negatives,
+        precision=estimate(point.precision, metrics.bootstrap_ratio(*per_image, **sampling)),
+        recall=estimate(point.recall, metrics.bootstrap_recall(matches, iou, **at_threshold)),
+        f1=estimate(point.f1, metrics.bootstrap_f1(matches, iou, **at_threshold)),
+    )
+
+
+def _best_threshold(context: Context, iou: float) -> float:
+    truth = localise.ground_truth(context.tuning, context.config.target)
+    found = localise.detections(context, "tuning", MAIN)
+    curve = metrics.precision_recall(metrics.match(truth, found, [iou]), iou)
+    threshold = metrics.best_f1_point(curve).score_threshold
+    # Nothing found on the tuning split: no score is high enough; 1 is the highest that there can be.
+    return threshold if math.isfinite(threshold) else 1.0
+
+
+def _classification(context: Context, sampling: dict) -> results.Classification:
+    predictions = predict.load(context, "test")
+    annotated = set(context.test.class_names())
+    known = [name for name in context.classifier.classes if name in annotated]
+    samples, classes = [], []
+    for name in known:
+        scores = predictions.probabilities(context.classifier.index_of(name))
+        matches = _image_matches(context.test, name, scores)
+        drawn = metrics.resampled_ap(matches, **sampling)[0]
+        ap = metrics.precision_recall(matches, 0.5).average_precision()
+        found = estimate(ap, metrics.percentile_interval(drawn))
+        classes.append(results.ClassAp(name=name, n_images=matches.n_ground_truth, ap=found))
+        samples.append(drawn)
+    present = np.array([context.has_target(image) for image in context.test.images])
+    right = (predictions.probabilities(context.target) > 0.5) == present
+    whole = np.ones(len(right))
+    return results.Classification(
+        target=next(each.ap for each in classes if each.name == context.config.target),
+        chance=float(present.mean()),
+        accuracy=estimate(right.mean(), metrics.bootstrap_ratio(right, whole, **sampling)),
+        mean_ap=_mean_ap(classes, samples) if len(classes) > 1 else None,
+        classes=classes,
+    )
+
+
+def _image_matches(split: VocSplit, name: str, scores: NDArray[np.float64]) -> Matches:
+    """Match images as if each were one box: the AP of the ranking, by the same code as that of boxes."""
+    truth = GroundTruth.from_images([_UNIT_BOX if name in image.labels else [] for image in split.images])
+    boxes = Detections.from_images([_UNIT_BOX] * len(split), scores[:, None])
+    return metrics.match(truth, boxes, [0.5])
+
+
+def _mean_ap(classes: list[results.ClassAp], samples: list[NDArray[np.float64]]) -> results.Estimate:
+    mean = float(np.mean([each.ap.value for each in classes]))
+    # The same images were drawn for every class, so that resamples can be averaged one by one.
+    return estimate(mean, metrics.percentile_interval(np.nanmean(samples, axis=0)))

@@ -1,0 +1,70 @@
+"""The ways to make boxes that a report compares: four kinds of map and four baselines."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dogcam.cam import Cam, GradCam, Request
+from dogcam.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class MethodText:
+    """What a method is called in the record and in the report."""
+
+    name: str
+    title: str
+    description: str
+    kind: Literal["map", "baseline"]
+
+
+GRAD_CAM = "grad_cam"
+CAM = "cam"
+PROBABILITY = "grad_cam_probability"
+EARLIER = "grad_cam_earlier"
+
+METHODS = {
+    method.name: method
+    for method in (
+        MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit at the target layer", "map"),
+        MethodText(CAM, "CAM", "weights of the head at the target layer", "map"),
+        MethodText(
+            PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"
+        ),
+        MethodText(EARLIER, "Grad-CAM, earlier layer", "a layer of twice the resolution", "map"),
+        MethodText("centerbox", "CENTERBOX", "half of the image's area in its centre, score 1", "baseline"),
+        MethodText(
+            "cheating_centerbox",
+            "CHEATING CENTERBOX",
+            "the same, but only in images that the annotation says have a target",
+            "baseline",
+        ),
+        MethodText(
+            "centerbox_scored",
+            "Centre box, scored",
+            "the same box in every image, scored by the classifier's probability",
+            "baseline",
+        ),
+        MethodText(
+            "full_image", "Full image, scored", "the whole image, scored by the probability", "baseline"
+        ),
+    )
+}
+
+MAP_METHODS = tuple(name for name, method in METHODS.items() if method.kind == "map")
+
+RULE_OF = {GRAD_CAM: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM, EARLIER: EARLIER}
+"""Whose localisation rule a map method uses: those at the same layer share one, so that they are compared
+at the same cut; the earlier layer, whose maps look different, has its own."""
+
+MAIN = GRAD_CAM
+"""The method whose operating point, failures and claims the report is about."""
+
+
+def requests(classifier: Classifier) -> dict[str, Request]:
+    """Return what to ask of the network for each map method."""
+    return {
+        GRAD_CAM: GradCam(classifier.target_layer),
+        CAM: Cam(classifier.target_layer, classifier.head),
+        PROBABILITY: GradCam(classifier.target_layer, "probability"),
+        EARLIER: GradCam(classifier.earlier_layer),
+    }

@@ -1,0 +1,86 @@
+"""Find the data and the classifier that the settings name: render, download or read them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dogcam.checkpoints import load_checkpoint
+from dogcam.classifier import Classifier, load_classifier
+from dogcam.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
+from dogcam.errors import ConfigError
+from dogcam.sample import write_sample
+from dogcam.voc import VocSplit, find_root, read_split, split_names
+from report.config import RunConfig
+
+SAMPLE_SEED = 2007
+"""Of the rendered sample; not a setting, because the network that is shipped was trained on this one."""
+
+
+def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], None]) -> Path:
+    """Return the folder of the data set, rendered or downloaded where it is not there yet.
+
+    Args:
+        config: the settings of the run.
+        cache: where data sets are kept.
+        rendered: is told how many images of how many the sample has.
+    """
+    if config.kind == "sample":
+        return write_sample(cache / "sample", seed=SAMPLE_SEED, progress=rendered)
+    if config.kind == "voc2007":
+        with progress_bar("VOC2007 test") as progress:
+            return fetch_voc2007_test(cache, progress=progress)
+    return Path(config.data)
+
+
+def choose_tuning_split(folder: Path, split: str) -> str | None:
+    """Return the split to choose thresholds on: `val`, or `train` where `val` is reported on.
+
+    A network is too sure of images that it was trained on, so that `val` comes first. None where the data set
+    has neither: nothing is ever chosen on the split that is reported on.
+    """
+    others = [name for name in ("val", "train") if name != split and name in split_names(find_root(folder))]
+    return others[0] if others else None
+
+
+def read_data(config: RunConfig, folder: Path) -> tuple[VocSplit, VocSplit | None]:
+    """Read the split that is reported on and the tuning split.
+
+    Raises:
+        ConfigError: where the target does not occur, so that there would be nothing to measure.
+    """
+    test = read_split(folder, config.split, config.limit)
+    _require_target(test, config.target)
+    if config.tuning_split is None:
+        return test, None
+    tuning = read_split(folder, config.tuning_split, config.tuning_limit)
+    _require_target(tuning, config.target)
+    shared = {image.id for image in test.images} & {image.id for image in tuning.images}
+    if shared:
+        raise ConfigError(
+            f"the splits {test.name!r} and {tuning.name!r} share {len(shared)} images ({min(shared)}, ...); "
+            "thresholds must not be chosen on images that are reported on: name another tuning split"
+        )
+    return test, tuning
+
+
+def find_classifier(config: RunConfig, cache: Path) -> Classifier:
+    """Build the classifier, with its published checkpoint where it needs one and none is named.
+
+    Raises:
+        ModelError: where it does not know the target class.
+    """
+    checkpoint = Path(config.checkpoint) if config.checkpoint else None
+    if config.model == "resnet50" and checkpoint is None:
+        with progress_bar("published checkpoint") as progress:
+            checkpoint = fetch_published_checkpoint(cache, load_checkpoint, progress=progress)
+    classifier = load_classifier(config.model, checkpoint, config.device)
+    classifier.index_of(config.target)
+    return classifier
+
+
+def _require_target(split: VocSplit, target: str) -> None:
+    if not any(target in image.labels for image in split.images):
+        there = ", ".join(split.class_names()) or "nothing"
+        raise ConfigError(
+            f"no {target!r} is annotated in the {len(split)} images of the split {split.name!r}; "
+            f"annotated there: {there}. Name another --target, or raise the limit"
+        )

@@ -1,0 +1,169 @@
+"""Grow pseudo-masks from the maps and measure them, where the data set has masks to measure with."""
+
+import itertools
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam import metrics, sample, voc
+from dogcam.localise import LocalisationRule, heat_map
+from dogcam.localise import localise as box_objects
+from dogcam.segmentation import MaskCounts, grow, mask_counts, seeds
+from dogcam.voc import VocImage
+from report import results
+from report.stages import localise, predict
+from report.stages.context import Context
+from report.stages.evaluate import estimate
+from report.stages.methods import MAIN
+
+NAME = "segment"
+
+SCORE_THRESHOLD = 0.5
+"""Only where the classifier thinks a target more likely than not does an image get a mask."""
+
+CAM_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
+BACKGROUND_THRESHOLDS = (0.1, 0.2, 0.3)
+DEFAULT_SEEDS = (0.5, 0.2)
+N_TUNING = 200
+"""How many images of the tuning split the seeds' thresholds are chosen on: growing masks takes its time."""
+
+Mask = NDArray[np.uint8]
+MaskOf = Callable[[NDArray[np.uint8], NDArray[np.float32]], Mask]
+"""Makes a mask from a picture's pixels and its heat map."""
+
+TITLES = {
+    "grown": "grown from seeds",
+    "cut": "the map, cut where the boxes are cut",
+    "boxes": "the boxes of the same maps, filled",
+    "full_image": "the whole image",
+}
+
+
+def run(context: Context) -> dict | None:
+    """Choose the seeds' thresholds on the tuning split, and measure on the test split.
+
+    Returns:
+        The record's segmentation; None where the split has no masks, or none that shows the target.
+    """
+    if context.config.target not in _mask_classes(context) or not _has_masks(context.test.images):
+        return None
+    sweep = _sweep(context)
+    best = max(sweep, key=lambda row: row.iou, default=None)
+    cam, background = (best.cam_threshold, best.background_threshold) if best else DEFAULT_SEEDS
+    tuning = context.outputs[localise.NAME]["tuning"][MAIN]
+    rule = LocalisationRule(tuning["cam_threshold"], tuning["components"])
+    makers: dict[str, MaskOf] = {
+        "grown": _grower(cam, background),
+        "cut": lambda _, heat: heat >= rule.cam_threshold,
+        "boxes": lambda _, heat: _filled(heat, rule),
+        "full_image": lambda _, heat: np.ones_like(heat),
+    }
+    counts = _count(context, "test", context.test.images, makers)
+    if not sum(counts["full_image"], MaskCounts()).truth:
+        return None
+    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
+    return results.Segmentation(
+        score_threshold=SCORE_THRESHOLD,
+        cam_threshold=cam,
+        background_threshold=background,
+        cut_threshold=rule.cam_threshold,
+        chosen_on=context.tuning.name if sweep else None,
+        n_tuning_images=len(_tuning_images(context)) if sweep else 0,
+        n_images=len(context.test),
+        n_target_images=sum(context.has_target(image) for image in context.test.images),
+        rows=[
+            results.MaskRow(name=name, title=title, iou=_iou(counts[name], sampling))
+            for name, title in TITLES.items()
+        ],
+        gain=_gain(counts["grown"], counts["cut"], sampling),
+        sweep=sweep,
+    ).model_dump(mode="json")
+
+
+def _has_masks(images: Sequence[VocImage]) -> bool:
+    return all(image.mask_path.is_file() for image in images)
+
+
+def _tuning_images(context: Context) -> Sequence[VocImage]:
+    return context.tuning.images[:N_TUNING] if context.tuning else ()
+
+
+def _sweep(context: Context) -> list[results.SeedRow]:
+    images = _tuning_images(context)
+    if not images or not _has_masks(images):
+        return []
+    pairs = [
+        (cam, background)
+        for cam, background in itertools.product(CAM_THRESHOLDS, BACKGROUND_THRESHOLDS)
+        if background < cam
+    ]
+    counts = _count(context, "tuning", images, {pair: _grower(*pair) for pair in pairs})
+    if not sum(counts[pairs[0]], MaskCounts()).truth:
+        # Without a target pixel no pair is better than another.
+        return []
+    return [
+        results.SeedRow(
+            cam_threshold=pair[0], background_threshold=pair[1], iou=sum(counts[pair], MaskCounts()).iou
+        )
+        for pair in pairs
+    ]
+
+
+def _grower(cam: float, background: float) -> MaskOf:
+    return lambda pixels, heat: grow(pixels, seeds(heat, cam, background))
+
+
+def _filled(heat: NDArray[np.float32], rule: LocalisationRule) -> Mask:
+    mask = np.zeros(heat.shape, dtype=np.uint8)
+    boxes, _ = box_objects(heat, 1.0, rule)
+    for x0, y0, x1, y1 in boxes.astype(int):
+        mask[y0:y1, x0:x1] = 1
+    return mask
+
+
+def _count(
+    context: Context, role: str, images: Sequence[VocImage], makers: Mapping[Hashable, MaskOf]
+) -> dict[Hashable, list[MaskCounts]]:
+    """Count the pixels of the masks of several makers, a picture being read once for all of them."""
+    index = 1 + _mask_classes(context).index(context.config.target)
+    counts: dict[Hashable, list[MaskCounts]] = {name: [] for name in makers}
+    for image, heat in _heats(context, role, images):
+        truth = image.read_mask()
+        pixels = np.asarray(image.read()) if heat is not None else None
+        for name, mask_of in makers.items():
+            mask = mask_of(pixels, heat) if heat is not None else np.zeros_like(truth)
+            counts[name].append(mask_counts(mask, truth, index))
+    return counts
+
+
+def _heats(
+    context: Context, role: str, images: Sequence[VocImage]
+) -> Iterator[tuple[VocImage, NDArray[np.float32] | None]]:
+    """Yield each image with its heat map, None where the classifier thinks a target too unlikely."""
+    predictions = predict.load(context, role)
+    probabilities = predictions.probabilities(context.target)
+    rows = zip(images, predictions.maps[MAIN], probabilities, strict=False)
+    for image, map_, probability in context.progress.track(rows, len(images), f"segment {role}"):
+        likely = probability >= SCORE_THRESHOLD
+        yield image, heat_map(map_, image.size) if likely else None
+
+
+def _mask_classes(context: Context) -> tuple[str, ...]:
+    """Return the classes of the masks, which count them from 1 in the data set's order."""
+    return sample.CLASSES if context.config.kind == "sample" else voc.CLASSES
+
+
+def _iou(counts: Sequence[MaskCounts], sampling: dict) -> results.Estimate:
+    shared, union = _columns(counts)
+    return estimate(sum(counts, MaskCounts()).iou, metrics.bootstrap_ratio(shared, union, **sampling))
+
+
+def _gain(ours: Sequence[MaskCounts], theirs: Sequence[MaskCounts], sampling: dict) -> results.Estimate:
+    difference = sum(ours, MaskCounts()).iou - sum(theirs, MaskCounts()).iou
+    drawn = [metrics.resampled_ratio(*_columns(counts), **sampling) for counts in (ours, theirs)]
+    return estimate(difference, metrics.percentile_interval(drawn[0] - drawn[1]))
+
+
+def _columns(counts: Sequence[MaskCounts]) -> tuple[list[int], list[int]]:
+    return [count.intersection for count in counts], [count.union for count in counts]

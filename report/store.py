@@ -1,0 +1,51 @@
+"""Where a run keeps its record: `results.json`, written whole or not at all, read with its faults named."""
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dogcam.errors import RecordError
+from dogcam.files import write_whole
+from report.results import SCHEMA_VERSION, Results
+
+RESULTS_NAME = "results.json"
+
+
+def write_results(results: Results, folder: Path) -> Path:
+    """Write the record into a run's folder, whole or not at all."""
+    return write_whole(folder / RESULTS_NAME, results.to_json())
+
+
+def read_results(folder: Path) -> Results:
+    """Read the record of a run.
+
+    Raises:
+        RecordError: where it is missing, damaged or of another version.
+    """
+    path = folder if folder.is_file() else folder / RESULTS_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+        version = json.loads(text).get("schema_version")
+    except OSError as error:
+        raise RecordError(
+            f"{path} cannot be read ({error.strerror}); expected the folder of a finished `dogcam-report run`"
+        ) from error
+    except (ValueError, AttributeError) as error:
+        raise RecordError(f"{path} is not a record: {error}") from error
+    if version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{path} is a record of version {version}; this program reads version {SCHEMA_VERSION}: "
+            "make it again with `dogcam-report run`"
+        )
+    try:
+        return Results.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{path}: {place}: {first['msg']} ({error.error_count()} faults in all)") from error
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of the record as text."""
+    return json.dumps(Results.model_json_schema(mode="serialization"), indent=1, sort_keys=True) + "\n"
