@@ -94,7 +94,7 @@ class Classifier:
 
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
         """Return N RGB pictures as the network's input, on its device."""
-        return self.preprocessing(images).to(self.device)
+        return self.preprocessing(images).to(self.device, memory_format=torch.channels_last)
 
 
 def sample_classifier(checkpoint: Path | None) -> Classifier:
@@ -173,7 +173,8 @@ def load_classifier(name: str, checkpoint: Path | None = None, device: str = "au
     if name not in BUILDERS:
         raise ModelError(f"no model is called {name!r}; there are {', '.join(BUILDERS)}")
     classifier = BUILDERS[name](checkpoint)
-    classifier.network.eval().to(choose_device(device))
+    # With the channels stored last, convolutions are up to a third faster, on processors too.
+    classifier.network.eval().to(choose_device(device), memory_format=torch.channels_last)
     return classifier
 
 
