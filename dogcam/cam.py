@@ -137,7 +137,8 @@ def _maps(
         return _cam_maps(network, request, maps.detach(), logits.detach(), targets)
     scores = logits if request.score == "logit" else logits.sigmoid()
     gradients = (_gradient(scores[:, target], maps, request.layer) for target in targets)
-    return torch.stack([_grad_cam_maps(gradient, maps.detach()) for gradient in gradients], dim=1)
+    alpha = torch.stack([gradient.mean(dim=(2, 3)) for gradient in gradients], dim=1)
+    return torch.einsum("nchw,nkc->nkhw", maps.detach(), alpha).relu()
 
 
 def _gradient(scores: Tensor, maps: Tensor, layer: str) -> Tensor:
@@ -151,11 +152,6 @@ def _gradient(scores: Tensor, maps: Tensor, layer: str) -> Tensor:
             "output, or the network turns gradients off on the way; name another layer"
         )
     return gradient
-
-
-def _grad_cam_maps(gradient: Tensor, maps: Tensor) -> Tensor:
-    alpha = gradient.mean(dim=(2, 3))
-    return torch.einsum("nchw,nc->nhw", maps, alpha).relu()
 
 
 @torch.no_grad()

@@ -1,0 +1,44 @@
+"""The command: choose benches, measure, write one JSON file each, print one table each."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from dogcam.files import write_whole
+
+from .machine import describe_run, in_words
+
+BENCHES = ("ap", "cam")
+"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`."""
+
+
+TABLE_WIDTH = 124
+"""Columns that a table needs; a log has no width of its own, and 80 would break the cells."""
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[ap] [cam]", type=click.Choice(BENCHES))
+@click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures nothing.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench"), show_default=True)
+def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
+    """Measure the evaluation of boxes (ap) and the making of maps (cam); both by default."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, TABLE_WIDTH)
+    for name in names or BENCHES:
+        # Imported when it is its turn, so that the fresh processes of one do not load the other's libraries.
+        bench = import_module(f"{__package__}.{name}")
+        run = describe_run(bench.PACKAGES, quick)
+        rows = bench.measure(quick)
+        path = write_whole(
+            out / f"{name}.json",
+            json.dumps([row | {"run": run} for row in rows], indent=2, allow_nan=False) + "\n",
+        )
+        console.print(bench.table(rows))
+        console.print(f"{in_words(run)}\nwritten to {path}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Measure work: how long it takes and how far its memory grows, in a process of its own."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one piece of work took: seconds, and the growth of the process's memory at its peak in MiB.
+
+    The growth is None where the system does not tell.
+    """
+
+    seconds: float
+    memory_growth_mib: float | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What several rounds came to: the median, the least and the most."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> "Spread":
+        return cls(statistics.median(samples), min(samples), max(samples))
+
+    def fields(self, name: str) -> dict[str, float]:
+        """Return the median under the name itself, and both ends beside it."""
+        return {name: self.median, f"{name}_min": self.low, f"{name}_max": self.high}
+
+
+def in_fresh_process(function: Callable[..., Result], *args: object) -> Result:
+    """Call a function of some module in a new interpreter, and return what it returns."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def cost_of(work: Callable[[], Result]) -> tuple[Result, Cost]:
+    """Do the work once; return its result and what it took.
+
+    The memory is that of the whole process, so what a library allocates outside of Python counts too. Only
+    the first work of a fresh process is measured rightly: later work finds memory that earlier work freed.
+    """
+    gc.collect()
+    before = _start_peak()
+    start = time.perf_counter()
+    result = work()
+    seconds = time.perf_counter() - start
+    return result, Cost(seconds, None if before is None else _memory_mib("VmHWM") - before)
+
+
+def _start_peak() -> float | None:
+    """Forget the peak so far, and return the memory in use in MiB; None where that cannot be done.
+
+    `getrusage` would not do: its peak cannot be reset, so that it hides work smaller than the loading of the
+    data, and a new process begins with the peak of the one that started it.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or one that keeps this file shut
+        return None
+    return _memory_mib("VmRSS")
+
+
+def _memory_mib(field: str) -> float:
+    """Read VmRSS, the memory in use, or VmHWM, its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (kib,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
+    return int(kib) / 1024

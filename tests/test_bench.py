@@ -1,0 +1,154 @@
+"""The benches run, write what they promise, and notice a wrong answer; no test asserts how fast they are."""
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bench import ap, cam
+from bench.machine import describe_run
+from bench.measure import Cost, Spread, cost_of, in_fresh_process
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+RUN = {"date", "quick", "system", "processor", "cores", "load_1min_at_start", "versions"}
+
+linux = pytest.mark.skipif(platform.system() != "Linux", reason="only Linux tells a process's own peak")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """What the command writes, by the name of the bench."""
+    folder = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, "-m", "tests.bench", "--quick", "--out", str(folder)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+
+
+def test_both_benches_run_by_default(written):
+    assert written.keys() == {"ap", "cam"}
+
+
+@pytest.mark.parametrize("name", ["ap", "cam"])
+def test_every_row_says_where_and_when_it_was_measured(written, name):
+    for row in written[name]:
+        assert row["run"].keys() == RUN
+        assert row["run"]["quick"] is True
+        assert row["rounds"] == 2
+
+
+def test_rows_of_ap(written):
+    rows = written["ap"]
+    assert [(row["name"], row["n_detections"]) for row in rows] == [
+        ("dogcam", 1_000),
+        ("pycocotools", 1_000),
+        ("dogcam_bootstrap", 500),
+    ]
+    for row in rows:
+        assert 0 < row["seconds_min"] <= row["seconds"] <= row["seconds_max"]
+    assert [row["ratio_to_dogcam"] for row in rows if row["name"] == "dogcam"] == [1]
+    assert rows[0]["coco_101point_ap"] == pytest.approx(rows[1]["coco_101point_ap"], abs=1e-9)
+    assert rows[2]["n_resamples"] == 100
+
+
+def test_rows_of_cam(written):
+    rows = written["cam"]
+    assert [(row["name"], row["batch"]) for row in rows] == [(each.name, 2) for each in cam.CONTENDERS]
+    assert len(rows) == len({row["name"] for row in rows})
+    for row in rows:
+        assert 0 < row["images_per_second_min"] <= row["images_per_second"] <= row["images_per_second_max"]
+        assert row["ratio_to_forward_min"] <= row["ratio_to_forward"] <= row["ratio_to_forward_max"]
+    assert rows[0]["ratio_to_forward"] == 1
+    assert [row["max_map_difference"] for row in rows if row["method"] == "forward"] == [None, None]
+    assert all(0 <= row["max_map_difference"] < 1e-5 for row in rows if row["method"] != "forward")
+
+
+@linux
+def test_rows_hold_the_memory_that_was_measured(written):
+    assert all(row["memory_growth_mib"] >= 0 for row in written["ap"] + written["cam"][:2])
+    assert all(row["memory_growth_mib"] is None for row in written["cam"][2:])
+
+
+def test_an_unknown_bench_is_refused():
+    command = [sys.executable, "-m", "tests.bench", "speed"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "'speed' is not one of 'ap', 'cam'" in done.stderr
+
+
+def test_the_description_names_neither_the_machine_nor_its_folders():
+    run = describe_run(("numpy",), quick=False)
+    assert run.keys() == RUN
+    assert platform.node() not in run.values()
+    assert str(REPOSITORY) not in json.dumps(run)
+    assert run["versions"] == {"python": platform.python_version(), "numpy": np.__version__}
+
+
+def allocate(mib):
+    """Fill memory and let it go again."""
+    _, cost = cost_of(lambda: np.ones(mib * 2**17).sum())
+    return cost.memory_growth_mib
+
+
+def allocate_after_more(mib):
+    """Reach a higher peak before the measurement begins."""
+    np.ones(4 * mib * 2**17).sum()
+    return allocate(mib)
+
+
+@linux
+@pytest.mark.parametrize("work", [allocate, allocate_after_more])
+def test_memory_grows_by_what_is_allocated_though_it_is_freed_again(work):
+    assert in_fresh_process(work, 64) == pytest.approx(64, abs=8)
+
+
+def test_a_failure_in_a_fresh_process_is_raised_here():
+    with pytest.raises(ValueError, match="could not convert"):
+        in_fresh_process(float, "fast")
+
+
+def test_spread_is_the_median_between_the_ends():
+    fields = Spread.of([3.0, 1.0, 2.0, 9.0]).fields("seconds")
+    assert fields == {"seconds": 2.5, "seconds_min": 1.0, "seconds_max": 9.0}
+
+
+def outcome(*values):
+    return ap.Outcome(Cost(1.0, None), values)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "complaint"),
+    [
+        ([outcome(0.5, 0.4)], [outcome(0.5, 0.4001)], "pycocotools finds AP"),
+        ([outcome(0.5, 0.4), outcome(0.5, 0.3)], [outcome(0.5, 0.4)], "dogcam finds AP"),
+        ([outcome(0.0, 0.0)], [outcome(0.0, 0.0)], "well inside"),
+        ([outcome(float("nan"))], [outcome(float("nan"))], "well inside"),
+    ],
+)
+def test_differing_or_empty_aps_end_the_bench(ours, theirs, complaint):
+    with pytest.raises(RuntimeError, match=complaint):
+        ap.check_agreement({"dogcam": ours, "pycocotools": theirs})
+
+
+def test_at_most_one_box_an_image_and_no_equal_scores():
+    """Where VOC's matching and COCO's agree."""
+    truth, found = ap.boxes_in_images(5_000)
+    assert 0 < len(truth) < truth.n_images == 500
+    assert len(np.unique(truth.image)) == len(truth)
+    assert len(np.unique(found.scores)) == len(found) == 5_000
+
+
+def test_maps_of_another_class_end_the_bench():
+    exact = torch.rand(2, 3, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    grad_cam, plain = (each for each in cam.CONTENDERS if each.n_classes == 1)
+    assert cam.map_difference(grad_cam, exact[:, :1] / 16, exact[:, :1]) == 0
+    assert cam.map_difference(plain, exact[:, :1], exact[:, :1]) == 0
+    with pytest.raises(RuntimeError, match="differ from the closed form"):
+        cam.map_difference(plain, exact[:, 1:2], exact[:, :1])
+    with pytest.raises(RuntimeError, match="differ from the closed form"):
+        cam.map_difference(plain, exact[:, :1] * float("nan"), exact[:, :1])
