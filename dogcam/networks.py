@@ -36,7 +36,7 @@ class ResidualBlock(nn.Module):
         return (self.second(self.first(x).relu()) + self.shortcut(x)).relu()
 
 
-def sample_net(n_classes: int, widths: Sequence[int] = (24, 48, 80, 128)) -> nn.Sequential:
+def sample_net(n_classes: int, widths: Sequence[int] = (16, 32, 64, 128)) -> nn.Sequential:
     """Build the small network of the sample data: a ResNet of two blocks a stage and a last stride of 16.
 
     Args:

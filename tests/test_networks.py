@@ -50,8 +50,8 @@ def test_sample_net_has_as_many_parameters_as_its_layers_add_up_to():
         shortcut = convolution(inputs, outputs, 1)
         return shortcut + convolution(inputs, outputs, 3) + 3 * convolution(outputs, outputs, 3)
 
-    expected = convolution(3, 24, 3) + stage(24, 48) + stage(48, 80) + stage(80, 128) + 128 * 20 + 20
-    assert sum(parameter.numel() for parameter in sample_net(20).parameters()) == expected == 835_532
+    expected = convolution(3, 16, 3) + stage(16, 32) + stage(32, 64) + stage(64, 128) + 128 * 20 + 20
+    assert sum(parameter.numel() for parameter in sample_net(20).parameters()) == expected == 693_412
 
 
 def test_a_seed_makes_the_weights():

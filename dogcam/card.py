@@ -1,0 +1,73 @@
+"""The card of trained weights: what they are, what they were trained on and what they are worth."""
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+
+import torch
+
+from dogcam.classifier import Preprocessing
+from dogcam.recipe import TrainingConfig
+from dogcam.training import History
+from dogcam.voc import VocSplit
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
+
+
+def training_card(
+    architecture: str,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    config: TrainingConfig,
+    train_split: VocSplit,
+    eval_split: VocSplit,
+    history: History,
+) -> dict:
+    """Return the notes that are stored with the weights that a training ended with.
+
+    Args:
+        architecture: the name under which the network can be built again.
+        classes: names in the order of the network's outputs.
+        preprocessing: what the network wants to be given.
+        config: the settings of the training.
+        train_split: what it was trained on.
+        eval_split: what its metrics were measured on.
+        history: what the training did.
+
+    Returns:
+        Plain values for JSON. Folders appear by name only, and nothing in it hangs on the clock.
+    """
+    last = history.last
+    return {
+        "architecture": architecture,
+        "classes": list(classes),
+        "input_size": list(preprocessing.size),
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "data": {"train": _split(train_split), "eval": _split(eval_split)},
+        "training": config.describe(),
+        "weights_of": f"the last of {last.epoch} epochs; no epoch was chosen by its metrics",
+        "metrics": {
+            eval_split.name: {
+                "map": last.mean_ap if last.ap else None,
+                "ap": last.ap,
+                "absent": list(last.absent),
+                "ap_variant": "scikit-learn average_precision_score, not interpolated",
+            }
+        },
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        "machine": {
+            "threads": torch.get_num_threads(),
+            "processor": platform.machine(),
+            "note": "The same seed gives the same bits on one kind of processor with the same number of "
+            "threads and the same versions; elsewhere sums are rounded in another order, and the weights "
+            "come out close in quality but not equal.",
+        },
+    }
+
+
+def _split(split: VocSplit) -> dict:
+    """Describe a split so that the same images can be told from others."""
+    folder = split.root.resolve().name
+    return {"folder": folder, "split": split.name, "n_images": len(split), "manifest": split.manifest}

@@ -1,0 +1,207 @@
+"""The command `dogcam train`: a data set in, weights with their card and the training's history out."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from torch import nn
+
+from dogcam.augment import Augmentation
+from dogcam.card import training_card
+from dogcam.checkpoints import save_checkpoint
+from dogcam.classifier import Preprocessing, choose_device
+from dogcam.download import default_cache
+from dogcam.errors import ConfigError
+from dogcam.networks import sample_net
+from dogcam.recipe import Cosine, Schedule, Steps, TrainingConfig
+from dogcam.sample import write_sample
+from dogcam.training import EpochRecord, Observer, train
+from dogcam.voc import read_split
+
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"sample_net": sample_net}
+"""What can be trained from random weights, by name: number of classes -> network."""
+
+DEFAULTS = TrainingConfig()
+MEGABYTE = 1024**2
+
+
+class ConsoleObserver(Observer):
+    """Shows a bar where somebody watches, and a line for each epoch everywhere.
+
+    Args:
+        console: where to write.
+        n_images: how many images an epoch has.
+        epochs: how many epochs the training has.
+    """
+
+    def __init__(self, console: Console, n_images: int, epochs: int) -> None:
+        self.console = console
+        self.epochs = epochs
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[speed]:.0f} images/s"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        fields = {"epoch": f"1/{epochs}", "loss": float("nan"), "speed": 0.0}
+        self.task: TaskID = self.bar.add_task("train", total=n_images * epochs, **fields)
+
+    @contextmanager
+    def watching(self) -> Iterator["ConsoleObserver"]:
+        """Show the bar for as long as the context lasts."""
+        with self.bar:
+            yield self
+
+    def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
+        """Move the bar on."""
+        speed = self.bar.tasks[0].speed or 0.0
+        self.bar.update(
+            self.task, advance=n_images, epoch=f"{epoch + 1}/{self.epochs}", loss=loss, speed=speed
+        )
+
+    def epoch_ended(self, record: EpochRecord) -> None:
+        """Write the epoch's line."""
+        self.bar.update(self.task, completed=record.epoch * record.n_images)
+        self.console.print(
+            f"epoch {record.epoch:>3}/{self.epochs}  loss {record.loss:.4f}  "
+            f"rate {record.learning_rate:.2e}  mAP {record.mean_ap:.4f}  "
+            f"{record.images_per_second:.1f} images/s"
+        )
+
+
+@click.command("train")
+@click.option(
+    "--data", default="sample", show_default=True, help="`sample` (rendered) or a folder in VOC layout."
+)
+@click.option("--split", default="train", show_default=True, help="The images to learn from.")
+@click.option("--eval-split", default="val", show_default=True, help="The images to measure AP on.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of each split.")
+@click.option(
+    "--classes", metavar="NAME,NAME,...", help="The outputs, in this order; all that occur by default."
+)
+@click.option("--model", type=click.Choice(list(NETWORKS)), default="sample_net", show_default=True)
+@click.option(
+    "--input-size", type=click.IntRange(min=16), default=128, show_default=True, help="Pixels a side."
+)
+@click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
+@click.option("--batch-size", default=DEFAULTS.batch_size, show_default=True)
+@click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True)
+@click.option("--weight-decay", default=DEFAULTS.weight_decay, show_default=True)
+@click.option("--schedule", type=click.Choice(["steps", "cosine"]), default="steps", show_default=True)
+@click.option(
+    "--steps", default="5,15", show_default=True, metavar="EPOCH,...", help="Where the rate falls (steps)."
+)
+@click.option("--step-factor", default=Steps.factor, show_default=True, help="By what it falls (steps).")
+@click.option(
+    "--warm-up", default=Cosine.warm_up, show_default=True, help="Epochs in which the rate rises (cosine)."
+)
+@click.option(
+    "--min-area", default=Augmentation.min_area, show_default=True, help="Smallest share that a crop keeps."
+)
+@click.option(
+    "--flip/--no-flip", default=Augmentation.flip, show_default=True, help="Mirror every other image."
+)
+@click.option(
+    "--colour", default=Augmentation.colour, show_default=True, help="How far colours vary, 0 to 1."
+)
+@click.option("--seed", default=DEFAULTS.seed, show_default=True)
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16"]), default=DEFAULTS.precision, show_default=True
+)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; they affect the last bits.")
+@click.option(
+    "--memory", default=DEFAULTS.memory_limit // MEGABYTE, show_default=True, help="MB of images to keep."
+)
+@click.option(
+    "--resume/--no-resume", default=True, show_default=True, help="Go on where an earlier run stopped."
+)
+@click.option("--cache", type=click.Path(path_type=Path), help="Where the rendered sample is kept.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+def command(
+    data: str,
+    split: str,
+    eval_split: str,
+    limit: int | None,
+    classes: str | None,
+    model: str,
+    input_size: int,
+    device: str,
+    threads: int | None,
+    resume: bool,
+    cache: Path | None,
+    out: Path,
+    **settings: object,
+) -> None:
+    """Train a multi-label classifier on image labels alone.
+
+    Writes MODEL.safetensors with its card (MODEL.json) and history.csv to the folder OUT. Interrupted at any
+    moment, the same command goes on after the last whole epoch.
+    """
+    config = make_config(**settings)
+    console = Console(stderr=True, highlight=False)
+    if threads:
+        torch.set_num_threads(threads)
+    root = locate_data(data, cache or default_cache(), console)
+    train_split, eval_images = (read_split(root, name, limit) for name in (split, eval_split))
+    names = split_names(classes) if classes else train_split.class_names()
+    torch.manual_seed(config.seed)
+    network = NETWORKS[model](len(names)).to(choose_device(device))
+    preprocessing = Preprocessing((input_size, input_size))
+    with ConsoleObserver(console, len(train_split), config.epochs).watching() as observer:
+        history = train(
+            network, names, train_split, eval_images, preprocessing, config, out,
+            resume=resume, observer=observer,
+        )  # fmt: skip
+    path = out / f"{model}.safetensors"
+    card = training_card(model, names, preprocessing, config, train_split, eval_images, history)
+    save_checkpoint(path, network.state_dict(), card)
+    console.print(f"mAP on {eval_split}: {history.last.mean_ap:.4f}")
+    click.echo(str(path))
+
+
+def locate_data(data: str, cache: Path, console: Console) -> Path:
+    """Return the folder of the data set; the sample is rendered where it is not there yet."""
+    if data != "sample":
+        return Path(data)
+    with console.status("rendering the sample data set"):
+        return write_sample(cache / "sample")
+
+
+def make_config(
+    *,
+    schedule: str,
+    steps: str,
+    step_factor: float,
+    warm_up: float,
+    min_area: float,
+    flip: bool,
+    colour: float,
+    memory: int,
+    **settings: object,
+) -> TrainingConfig:
+    """Build the training's settings from the command's options.
+
+    Raises:
+        ConfigError: where an option has a value that it cannot have.
+    """
+    chosen: Schedule = Cosine(warm_up) if schedule == "cosine" else Steps(_epochs(steps), step_factor)
+    augmentation = Augmentation(min_area, flip, colour)
+    return TrainingConfig(
+        schedule=chosen, augmentation=augmentation, memory_limit=memory * MEGABYTE, **settings
+    )
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names that stand between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _epochs(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(name) for name in split_names(text))
+    except ValueError as error:
+        raise ConfigError(f"--steps is {text!r}; expected numbers of epochs, such as 5,15") from error

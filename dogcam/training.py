@@ -1,0 +1,331 @@
+"""Train a multi-label classifier on image labels, measure it after each epoch, resume where it stopped."""
+
+import csv
+import io
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import average_precision_score
+from torch import Tensor, nn
+from torchvision.transforms.v2.functional import normalize
+
+from dogcam.activations import evaluation_mode
+from dogcam.augment import augment
+from dogcam.checkpoints import weights_sha256
+from dogcam.classifier import Preprocessing
+from dogcam.errors import ConfigError
+from dogcam.files import write_whole
+from dogcam.photographs import Photographs, label_matrix
+from dogcam.recipe import TrainingConfig
+from dogcam.training_state import TrainingState, load_state, save_state
+from dogcam.voc import VocImage, VocSplit
+
+HISTORY = "history.csv"
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch did.
+
+    Attributes:
+        epoch: number of epochs done, this one included.
+        loss: mean binary cross-entropy over the images and classes, measured while the weights changed.
+        learning_rate: that of the epoch's last update.
+        n_images: how many images were trained on.
+        seconds: time that the training took, the evaluation not counted.
+        ap: average precision of each class that occurs in the evaluation split, in [0, 1].
+        absent: the classes that do not occur there, and have no average precision.
+    """
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    n_images: int
+    seconds: float
+    ap: dict[str, float]
+    absent: tuple[str, ...]
+
+    @property
+    def mean_ap(self) -> float:
+        """The mean over the classes that occur; nan where none does."""
+        return float(np.mean(list(self.ap.values()))) if self.ap else float("nan")
+
+    @property
+    def images_per_second(self) -> float:
+        """How fast the training was."""
+        return self.n_images / self.seconds
+
+
+@dataclass(frozen=True)
+class History:
+    """The epochs of a training, in order."""
+
+    records: tuple[EpochRecord, ...]
+
+    @property
+    def last(self) -> EpochRecord:
+        """The epoch whose weights are the result."""
+        return self.records[-1]
+
+    def to_csv(self) -> str:
+        """Return one line an epoch; the column of an absent class is empty."""
+        classes = sorted({*self.last.ap, *self.last.absent})
+        names = ("epoch", "loss", "learning_rate", "images_per_second", "map")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow([*names, *(f"ap_{name}" for name in classes)])
+        for record in self.records:
+            numbers = (record.loss, record.learning_rate, record.images_per_second, record.mean_ap)
+            aps = (f"{record.ap[name]:.6f}" if name in record.ap else "" for name in classes)
+            writer.writerow([record.epoch, *(f"{number:.6g}" for number in numbers), *aps])
+        return text.getvalue()
+
+
+class Observer:
+    """Is told how far a training is; this one keeps it to itself."""
+
+    def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
+        """Hear of one update: epoch (from 0), images of the batch, their mean loss."""
+
+    def epoch_ended(self, record: EpochRecord) -> None:
+        """Hear of a finished epoch, also of each that an earlier, interrupted training did."""
+
+
+def train(
+    network: nn.Module,
+    classes: Sequence[str],
+    train_split: VocSplit,
+    eval_split: VocSplit,
+    preprocessing: Preprocessing,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    resume: bool = True,
+    observer: Observer | None = None,
+) -> History:
+    """Train a network to say which classes an image shows, from image labels alone.
+
+    The loss is the binary cross-entropy of the logits, averaged over images and classes; the optimizer is
+    AdamW. The result is the weights after the last epoch: the evaluation split chooses nothing. After each
+    epoch the state of the training is written to `folder`, whole or not at all, and so is `history.csv`. A
+    training that was interrupted goes on after its last whole epoch; on the CPU, with the same number of
+    threads, it ends with the same weights, bit for bit, as one that was not.
+
+    Args:
+        network: maps (N, 3, H, W) images to (N, C) logits; holds the starting weights, trained in place on
+            the device where it is and left in evaluation mode.
+        classes: C names in the order of the logits.
+        train_split: images to learn from.
+        eval_split: images to measure average precision on after each epoch.
+        preprocessing: what the network is given when it is used; training images are normalised likewise.
+        config: every setting.
+        folder: where state and history are written; made where it is missing.
+        resume: go on from a state in `folder`; otherwise begin anew and replace it.
+        observer: is told how far it is.
+
+    Raises:
+        ConfigError: where a class cannot be learned, the splits share images, the state in the folder is
+            that of another training, or the loss is no longer a finite number.
+        DataError: where an image cannot be read.
+    """
+    _check(classes, train_split, eval_split)
+    folder, observer = Path(folder), observer or Observer()
+    # With the channels stored last, convolutions are a third faster on the CPU.
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
+    state = load_state(folder, identity, network, optimizer) if resume else None
+    records = [_record(fields) for fields in state.records] if state else []
+    for record in records:
+        observer.epoch_ended(record)
+    loop = _Loop(network, optimizer, train_split.images, classes, preprocessing, config, observer)
+    for epoch in range(len(records), config.epochs):
+        start = time.perf_counter()
+        loss = loop.run_epoch(epoch)
+        seconds = time.perf_counter() - start
+        ap = measure(network, classes, eval_split.images, preprocessing, config.batch_size)
+        absent = tuple(name for name in classes if name not in ap)
+        records.append(EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, ap, absent))
+        save_state(folder, TrainingState(identity, [asdict(each) for each in records]), network, optimizer)
+        write_whole(folder / HISTORY, History(tuple(records)).to_csv())
+        observer.epoch_ended(records[-1])
+    network.eval()
+    return History(tuple(records))
+
+
+def measure(
+    network: nn.Module,
+    classes: Sequence[str],
+    images: Sequence[VocImage],
+    preprocessing: Preprocessing,
+    batch_size: int,
+) -> dict[str, float]:
+    """Return the average precision of each class that occurs in some photographs, as `class_ap` does.
+
+    Args:
+        network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
+        classes: C names in the order of the logits.
+        images: annotated photographs.
+        preprocessing: makes the network's input of them.
+        batch_size: how many at a time.
+    """
+    logits = predict(network, images, preprocessing, batch_size)
+    return class_ap(label_matrix(images, classes), logits, classes)
+
+
+@torch.no_grad()
+def predict(
+    network: nn.Module, images: Sequence[VocImage], preprocessing: Preprocessing, batch_size: int
+) -> Tensor:
+    """Return the logits of photographs, read and prepared exactly as when the classifier is used.
+
+    Args:
+        network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
+        images: N photographs.
+        preprocessing: makes the network's input of them.
+        batch_size: how many at a time.
+
+    Returns:
+        (N, C) float32 tensor on the CPU.
+    """
+    device = next(network.parameters()).device
+    logits = []
+    with evaluation_mode(network):
+        for start in range(0, len(images), batch_size):
+            photographs = [image.read() for image in images[start : start + batch_size]]
+            logits.append(network(preprocessing(photographs).to(device)).float().cpu())
+    return torch.cat(logits)
+
+
+def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Return the average precision with which scores rank the images of each class.
+
+    It is scikit-learn's: the sum over the ranking of precision times gain in recall, not interpolated; equal
+    scores count as one step.
+
+    Args:
+        labels: (N, C) tensor of 0 and 1.
+        scores: (N, C) tensor, logits for example.
+        classes: C names in the order of the columns.
+
+    Returns:
+        AP in [0, 1] by name, in the order of `classes`; classes without a positive image are left out.
+    """
+    return {
+        name: float(average_precision_score(labels[:, column].numpy(), scores[:, column].numpy()))
+        for column, name in enumerate(classes)
+        if labels[:, column].any()
+    }
+
+
+class _Loop:
+    """The updates of a network, epoch by epoch."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        images: Sequence[VocImage],
+        classes: Sequence[str],
+        preprocessing: Preprocessing,
+        config: TrainingConfig,
+        observer: Observer,
+    ) -> None:
+        size = config.augmentation.stored_size(preprocessing.size)
+        self.photographs = Photographs(images, size, config.memory_limit)
+        self.labels = label_matrix(images, classes)
+        self.network, self.optimizer = network, optimizer
+        self.preprocessing, self.config, self.observer = preprocessing, config, observer
+        self.device = next(network.parameters()).device
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last update."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def run_epoch(self, epoch: int) -> float:
+        """Show every training image once; return the mean loss."""
+        config, n = self.config, len(self.photographs)
+        generator = torch.Generator().manual_seed(config.seed + epoch)
+        order = torch.randperm(n, generator=generator).tolist()
+        total = 0.0
+        self.network.train()
+        # Layers such as dropout draw from torch's own generator, which is the caller's before and after.
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed + epoch)
+            for start in range(0, n, config.batch_size):
+                chosen = order[start : start + config.batch_size]
+                for group in self.optimizer.param_groups:
+                    group["lr"] = config.rate(epoch + start / n)
+                loss = self._step(chosen, generator)
+                if not math.isfinite(loss):
+                    raise ConfigError(
+                        f"the loss became {loss} in epoch {epoch + 1}; try a learning_rate lower than "
+                        f"{config.learning_rate:g}"
+                    )
+                total += loss * len(chosen)
+                self.observer.batch_ended(epoch, len(chosen), loss)
+        return total / n
+
+    def _step(self, chosen: list[int], generator: torch.Generator) -> float:
+        """Update the weights once; return the loss before the update."""
+        size, mean, std = self.preprocessing.size, self.preprocessing.mean, self.preprocessing.std
+        pictures = self.photographs.select(chosen)
+        batch = normalize(augment(pictures, size, self.config.augmentation, generator), list(mean), list(std))
+        batch = batch.to(self.device, memory_format=torch.channels_last)
+        half = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            logits = self.network(batch)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), self.labels[chosen].to(self.device))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
+def _check(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) -> None:
+    if not classes or len(set(classes)) != len(classes):
+        raise ConfigError(f"the classes are {list(classes)}; expected one or more, each named once")
+    unseen = [name for name in classes if not any(name in image.labels for image in train_split.images)]
+    if unseen:
+        raise ConfigError(
+            f"no image of {train_split.name!r} shows {', '.join(unseen)}; leave the class out, "
+            "or train on more images"
+        )
+    shared = {image.path for image in train_split.images} & {image.path for image in eval_split.images}
+    if shared:
+        raise ConfigError(
+            f"the splits {train_split.name!r} and {eval_split.name!r} share {len(shared)} images "
+            f"({min(shared).stem}, ...); a classifier must not be measured on what it was trained on"
+        )
+
+
+def _identity(
+    network: nn.Module,
+    classes: Sequence[str],
+    train_split: VocSplit,
+    eval_split: VocSplit,
+    preprocessing: Preprocessing,
+    config: TrainingConfig,
+) -> dict:
+    """Return everything that decides what comes out, to recognise the state of the same training."""
+    return {
+        **config.describe(),
+        "classes": list(classes),
+        "training images": train_split.manifest,
+        "evaluation images": eval_split.manifest,
+        "preprocessing": {name: list(value) for name, value in asdict(preprocessing).items()},
+        "starting weights": weights_sha256(network),
+    }
+
+
+def _record(fields: dict) -> EpochRecord:
+    return EpochRecord(**{**fields, "absent": tuple(fields["absent"])})
