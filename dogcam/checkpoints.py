@@ -119,11 +119,8 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     weights = save(tensors, {_CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    try:
-        write_whole(path, weights)
-        write_whole(path.with_suffix(".json"), text)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written: {error.strerror}") from error
+    write_whole(path, weights)
+    write_whole(path.with_suffix(".json"), text)
 
 
 def weights_sha256(weights: nn.Module | State) -> str:

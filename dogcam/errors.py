@@ -20,6 +20,10 @@ class DownloadError(DogcamError):
     """A transfer ended without the whole, correct file."""
 
 
+class OutputError(DogcamError):
+    """A file cannot be written."""
+
+
 class ConfigError(DogcamError):
     """A setting has a value that it cannot have, or settings contradict each other."""
 

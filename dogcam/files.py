@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from dogcam.errors import OutputError
+
 
 def write_whole(path: Path, content: str | bytes) -> Path:
     """Write a file under another name beside its place, then move it there.
@@ -13,12 +15,25 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        OutputError: where there is no space, no permission or a folder in the way; the old file stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    encoded = content.encode() if isinstance(content, str) else content
     try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_and_move(part, path, encoded)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); make room, or name another folder"
+        ) from error
+    return path
+
+
+def _write_and_move(part: Path, path: Path, content: bytes) -> None:
+    try:
+        part.write_bytes(content)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-    return path

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dogcam.errors import OutputError
 from dogcam.files import write_whole
 
 
@@ -28,7 +29,7 @@ def _not_moved(self, target):
 
 @pytest.mark.parametrize(
     ("method", "failing", "error"),
-    [("write_bytes", _half_written, OSError), ("replace", _not_moved, KeyboardInterrupt)],
+    [("write_bytes", _half_written, OutputError), ("replace", _not_moved, KeyboardInterrupt)],
 )
 @pytest.mark.parametrize("old", [None, b"old content"])
 def test_an_interrupted_write_leaves_the_old_file_or_none(tmp_path, monkeypatch, method, failing, error, old):

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "dogcam.localise": {"dogcam.boxes"},
     "dogcam.metrics": {"dogcam.boxes", "dogcam.errors"},
     "dogcam.segmentation": set(),
-    "dogcam.files": set(),
+    "dogcam.files": {"dogcam.errors"},
     # A baseline is a set of detections, which is a word of the metrics.
     "dogcam.baselines": {"dogcam.boxes", "dogcam.metrics"},
     # Files of boxes become detections and ground truth, and VOC's pixels are converted in one place alone.
