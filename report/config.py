@@ -61,8 +61,8 @@ class RunConfig(BaseModel):
     def _tuning_apart(self) -> "RunConfig":
         if self.tuning_split == self.split:
             raise ValueError(
-                f"the split {self.split!r} cannot serve for tuning and for reporting; name another tuning "
-                "split, or none and a cam_threshold"
+                f"the split {self.split!r} cannot serve for tuning and for reporting; "
+                "name another tuning split"
             )
         return self
 

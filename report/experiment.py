@@ -141,7 +141,7 @@ def _run_info(command: str, classifier: Classifier, runs: list[results.StageRun]
 
 
 def _now() -> datetime:
-    """Return the time that SOURCE_DATE_EPOCH states, for records that are the same twice, else the clock's."""
+    """Return the time that SOURCE_DATE_EPOCH states, for equal records, else the clock's."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         return datetime.now(UTC)

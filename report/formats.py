@@ -104,7 +104,7 @@ class Formatter:
         """Show words of the record as code: names, hashes, versions and the like."""
         words = " ".join(str(raw(value)).split())
         if self.flavour == "html" or "|" in words:
-            # As an element, not between backticks: nothing that the words contain can end it, or a table's cell.
+            # As an element, not between backticks: nothing in the words can end it, or a table's cell.
             return Markup(f"<code>{_entities(words)}</code>")
         fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
         pad = " " if words.startswith("`") or words.endswith("`") else ""
@@ -151,7 +151,7 @@ def _power(value: float) -> str:
     if value == 0:
         return "0"
     mantissa, exponent = f"{value:.1e}".split("e")
-    if -3 < int(exponent) < 4:
+    if -3 < int(exponent) < 3:
         return f"{value:.3g}".replace("-", MINUS)
     factor, raised = mantissa.replace("-", MINUS), str(int(exponent)).translate(_SUPERSCRIPTS)
     return f"{factor}{TIMES}10{raised}"

@@ -57,7 +57,7 @@ class _Flavour:
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(templates_folder()),
             undefined=jinja2.StrictUndefined,
-            # Told to want the context, jinja calls it for literals too, and not only once it has escaped them.
+            # Because it takes the context, jinja cannot apply it to literals early, when they look escaped.
             finalize=jinja2.pass_context(lambda _, value: formatter.finalize(value)),
             trim_blocks=True,
             lstrip_blocks=True,

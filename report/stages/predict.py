@@ -85,4 +85,4 @@ def _read(path: Path) -> dict[str, NDArray]:
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, BadZipFile) as error:
-        raise RecordError(f"{path} is damaged ({error}); delete it, and the next run makes it again") from error
+        raise RecordError(f"{path} is damaged ({error}); delete it, and run again") from error

@@ -8,7 +8,7 @@ from dogcam.classifier import Classifier, load_classifier
 from dogcam.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
 from dogcam.errors import ConfigError
 from dogcam.sample import write_sample
-from dogcam.voc import VocSplit, find_root, read_split, split_names
+from dogcam.voc import VocSplit, find_root, read_list, read_split, split_names
 from report.config import RunConfig
 
 SAMPLE_SEED = 2007
@@ -34,11 +34,15 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
 def choose_tuning_split(folder: Path, split: str) -> str | None:
     """Return the split to choose thresholds on: `val`, or `train` where `val` is reported on.
 
-    A network is too sure of images that it was trained on, so that `val` comes first. None where the data set
-    has neither: nothing is ever chosen on the split that is reported on.
+    A network is too sure of images that it was trained on, so that `val` comes first. None where neither is
+    there without images of the split that is reported on (`trainval` holds both): nothing is chosen on those.
     """
-    others = [name for name in ("val", "train") if name != split and name in split_names(find_root(folder))]
-    return others[0] if others else None
+    root = find_root(folder)
+    reported = set(read_list(root, split))
+    for name in ("val", "train"):
+        if name in split_names(root) and reported.isdisjoint(read_list(root, name)):
+            return name
+    return None
 
 
 def read_data(config: RunConfig, folder: Path) -> tuple[VocSplit, VocSplit | None]:

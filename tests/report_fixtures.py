@@ -1,0 +1,155 @@
+"""A small experiment for the tests of the report: shrunk rendered scenes, a network that half knows dogs."""
+
+import csv
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from torch import nn
+
+from dogcam.checkpoints import save_checkpoint
+from dogcam.classifier import Preprocessing
+from dogcam.networks import sample_net
+from dogcam.sample import CLASSES, write_sample
+from dogcam.voc import CLASSES as VOC_CLASSES
+from dogcam.voc import VocImage, read_split, to_inclusive
+from report.cli import main
+
+SHRINK = 3
+SIZE = (96, 96)
+N_TUNING, N_TEST, BATCH = 16, 24, 8
+HOSTILE = (
+    "<script>alert(1)</script> | *bold* `tick` \"quoted\" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end"
+)
+STAGE_NAMES = ["predict", "localise", "evaluate", "compare", "analyse", "segment", "draw"]
+
+
+def write_data(root: Path) -> Path:
+    """Write scenes at a third of their size, so that masks grow fast; the masks count as VOC's do."""
+    write_sample(root, n_train=1, n_val=N_TUNING, n_test=N_TEST, workers=1)
+    for split in ("train", "val", "test"):
+        for image in read_split(root, split).images:
+            _shrink(image)
+    return root
+
+
+def _shrink(image: VocImage) -> None:
+    width, height = image.width // SHRINK, image.height // SHRINK
+    image.read().resize((width, height)).save(image.path, quality=95)
+    mask = Image.fromarray(_as_voc(image.read_mask())).resize((width, height), Image.Resampling.NEAREST)
+    mask.save(image.mask_path)
+    tree = ET.parse(image.annotation_path)
+    tree.find("size/width").text, tree.find("size/height").text = str(width), str(height)
+    for element, thing in zip(tree.iter("object"), image.objects, strict=True):
+        x0, y0, x1, y1 = (int(side / SHRINK) for side in thing.box)
+        x0, y0 = min(x0, width - 1), min(y0, height - 1)
+        box = to_inclusive([[x0, y0, min(max(x1, x0 + 1), width), min(max(y1, y0 + 1), height)]])[0]
+        for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
+            element.find(f"bndbox/{key}").text = str(int(value))
+    tree.write(image.annotation_path)
+
+
+def _as_voc(mask: np.ndarray) -> np.ndarray:
+    """Move the dogs to VOC's number; nothing else is looked at, and void stays void."""
+    moved = np.where(mask == 255, 255, 0).astype(np.uint8)
+    moved[mask == 1 + CLASSES.index("dog")] = 1 + VOC_CLASSES.index("dog")
+    return moved
+
+
+def write_checkpoint(path: Path, data: Path) -> Path:
+    """Save random features with a head that is fitted to where the dogs are, so that some boxes are right."""
+    torch.manual_seed(1)
+    network = sample_net(len(CLASSES))
+    images = read_split(data, "test").images + read_split(data, "val").images
+    batch = Preprocessing(SIZE)([image.read() for image in images])
+    with torch.no_grad():
+        network.train()(batch)
+        maps = network.eval().features(batch)
+        cells = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        wanted = torch.cat([_coverage(image, maps.shape[2:]) for image in images]) - 0.1
+        ridge = cells.T @ cells + 0.03 * torch.eye(cells.shape[1])
+        weights = torch.linalg.solve(ridge, cells.T @ wanted)
+        dog = CLASSES.index("dog")
+        network.head.weight[dog] = 20 * weights
+        # A picture without a dog has a mean of about -0.1 and so a logit of about -1.
+        network.head.bias[dog] = 1.0
+    return save(path, network)
+
+
+def _coverage(image: VocImage, cells: tuple[int, int]) -> torch.Tensor:
+    """Which share of each cell of a map the dogs' boxes cover: (h * w,) tensor."""
+    inside = torch.zeros(1, 1, image.height, image.width)
+    for x0, y0, x1, y1 in image.boxes_of("dog").astype(int):
+        inside[..., y0:y1, x0:x1] = 1
+    return nn.functional.adaptive_avg_pool2d(inside, cells).flatten()
+
+
+def write_blind_checkpoint(path: Path) -> Path:
+    """Save a network for which nothing ever speaks for a dog, so that all its maps are empty."""
+    torch.manual_seed(1)
+    network = sample_net(len(CLASSES)).eval()
+    with torch.no_grad():
+        network.head.weight[CLASSES.index("dog")] = -1.0
+    return save(path, network)
+
+
+def save(path: Path, network: nn.Module, classes: tuple[str, ...] = CLASSES) -> Path:
+    save_checkpoint(path, network.state_dict(), {"classes": list(classes), "input_size": list(SIZE)})
+    return path
+
+
+def options(data: Path, checkpoint: Path, out: Path, *more: str) -> list[str]:
+    named = {
+        "--data": data, "--split": "test", "--tuning-split": "val", "--model": "sample_net",
+        "--checkpoint": checkpoint, "--batch-size": BATCH, "--device": "cpu", "--out": out,
+    }  # fmt: skip
+    return ["run", *(str(part) for pair in named.items() for part in pair), *more]
+
+
+def invoke(arguments: list[str]) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def record_of(run: Path) -> dict:
+    return json.loads((run / "results.json").read_text(encoding="utf-8"))
+
+
+def change_record(run: Path, change) -> dict:
+    """Apply a function to the record of a run and write it back."""
+    record = record_of(run)
+    change(record)
+    (run / "results.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    return record
+
+
+def statuses(run: Path) -> dict[str, str]:
+    return {stage["name"]: stage["status"] for stage in record_of(run)["run"]["stages"]}
+
+
+def reasons(run: Path) -> dict[str, str]:
+    return {stage["name"]: stage["reason"] for stage in record_of(run)["run"]["stages"]}
+
+
+def found_boxes(run: Path) -> dict[str, list[tuple[str, list[float], float]]]:
+    """For each method the (image, box, score) of its lines in `detections.csv`, in their order."""
+    methods: dict[str, list[tuple[str, list[float], float]]] = {}
+    with (run / "detections.csv").open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            box = [float(line[side]) for side in ("x0", "y0", "x1", "y1")]
+            methods.setdefault(line["method"], []).append((line["image"], box, float(line["score"])))
+    return methods
+
+
+def assert_one_line(result: Result, status: int, *parts: str) -> None:
+    """A fault of the input: its status, its one line with these parts, and no traceback."""
+    assert result.exit_code == status, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert "Traceback" not in result.output
+    lines = [line for line in result.stderr.splitlines() if line.lower().startswith("error: ")]
+    assert len(lines) == 1, result.output
+    for part in parts:
+        assert part in lines[0]

@@ -1,0 +1,123 @@
+"""A report that does not follow from its record is refused, whatever was changed by hand."""
+
+import re
+
+import pytest
+from report_fixtures import assert_one_line, change_record, invoke
+
+from dogcam.errors import ConfigError, RecordError
+from report import render as rendering
+from report.check import check_report
+from report.render import render
+from report.store import read_results
+
+
+def edit(path, before: str, after: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after, 1), encoding="utf-8")
+
+
+def first_number(page: str) -> re.Match:
+    return re.search(r'<data value="([^"]+)" data-ref="([^"]+)">([^<]+)</data>', page)
+
+
+def test_an_untouched_report_passes(finished):
+    n_numbers = check_report(finished)
+    assert n_numbers == (finished / "report.html").read_text(encoding="utf-8").count("<data value=")
+    assert n_numbers > 100
+    result = invoke(["check", str(finished)])
+    assert (result.exit_code, result.output) == (
+        0, f"{finished}: all {n_numbers} numbers of the page stand in the record\n"
+    )  # fmt: skip
+
+
+def test_a_number_that_was_changed_in_the_page_is_caught(copied):
+    page = copied / "report.html"
+    number = first_number(page.read_text(encoding="utf-8"))
+    edit(page, number[0], number[0].replace(f'value="{number[1]}"', 'value="0.999"'))
+    with pytest.raises(RecordError, match=rf"says 0\.999 where the record has {re.escape(number[2])} = "):
+        check_report(copied)
+
+
+def test_a_number_whose_words_alone_were_changed_is_caught(copied):
+    page = copied / "report.html"
+    number = first_number(page.read_text(encoding="utf-8"))
+    edit(page, number[0], number[0].replace(f">{number[3]}<", ">99.9<"))
+    with pytest.raises(RecordError, match=r"report\.html is not what the record .* render to"):
+        check_report(copied)
+
+
+def test_a_number_that_points_nowhere_is_caught(copied):
+    page = copied / "report.html"
+    number = first_number(page.read_text(encoding="utf-8"))
+    edit(page, number[0], number[0].replace(number[2], "detection.nothing"))
+    with pytest.raises(RecordError, match=r"no 'detection\.nothing'"):
+        check_report(copied)
+
+
+def test_a_page_without_numbers_is_caught(copied):
+    (copied / "report.html").write_text("<!doctype html><p>All is well.")
+    with pytest.raises(RecordError, match="holds no number of the record"):
+        check_report(copied)
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(b"better", b"worse").replace(b"not distinguishable", b"better") + b"\n",
+        lambda text: text.replace(b"\n", b"\r\n"),
+        lambda text: text[:-20],
+        lambda text: text + b"\xff",
+        lambda text: text.replace("×".encode(), b"x"),
+    ],
+    ids=["words", "line ends", "cut short", "no text", "a sign"],
+)
+def test_any_other_change_of_a_file_is_caught(copied, name, change):
+    path = copied / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(RecordError, match=rf"{re.escape(str(path))} is not what the record"):
+        check_report(copied)
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_a_missing_file_is_caught(copied, name):
+    (copied / name).unlink()
+    assert_one_line(invoke(["check", str(copied)]), 1, name, "cannot be read")
+
+
+def test_a_number_that_was_changed_in_the_record_is_caught_until_it_is_rendered(copied):
+    def raise_ap(record):
+        record["detection"]["methods"][0]["rows"][2]["ap"] = 0.98765
+
+    change_record(copied, raise_ap)
+    with pytest.raises(RecordError, match=r"methods\.0\.rows\.2\.ap = 0\.98765"):
+        check_report(copied)
+    assert invoke(["render", str(copied)]).exit_code == 0
+    check_report(copied)
+
+
+def test_words_that_were_changed_in_the_record_are_caught(copied):
+    change_record(copied, lambda record: record.update(title="All dogs were found"))
+    with pytest.raises(RecordError, match="is not what the record"):
+        check_report(copied)
+
+
+def test_templates_that_changed_since_are_caught(copied, tmp_path, monkeypatch):
+    from test_render import copy_templates
+
+    templates = copy_templates(tmp_path, monkeypatch)
+    section = templates / "sections" / "10-summary.md.j2"
+    section.write_text(section.read_text(encoding="utf-8") + "\nAnd all is well.\n", encoding="utf-8")
+    with pytest.raises(RecordError, match="the templates of this version"):
+        check_report(copied)
+    assert rendering.templates_folder() == templates
+
+
+def test_a_picture_that_is_gone_is_named(copied):
+    picture = sorted((copied / "gallery").glob("*-drawn.webp"))[0]
+    layer = picture.with_name(picture.name.replace("-drawn", "-map"))
+    layer.unlink()
+    with pytest.raises(ConfigError, match=rf"{layer.name}, which the record names, cannot be read"):
+        render(read_results(copied), copied)

@@ -1,0 +1,130 @@
+"""The settings of a run: what they refuse, and what data they refuse together with."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from dogcam.errors import ConfigError, DataError
+from report.config import RunConfig, make_config
+from report.stages import prepare
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("limit", 0),
+        ("limit", -3),
+        ("tuning_limit", 0),
+        ("batch_size", 0),
+        ("per_kind", 0),
+        ("n_resamples", 99),
+        ("cam_threshold", 0.0),
+        ("cam_threshold", 1.0),
+        ("cam_threshold", float("nan")),
+        ("model", "resnet999"),
+        ("iou_thresholds", ()),
+        ("iou_thresholds", (0.5, 0.3)),
+        ("iou_thresholds", (0.3, 0.3)),
+        ("iou_thresholds", (0.3, 1.0)),
+        ("seed", "soon"),
+        ("no_such_setting", 1),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_setting_s_name(setting, value):
+    with pytest.raises(ConfigError, match=rf"^{setting}.*\(found ") as caught:
+        make_config(**{setting: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_split_reported_on_cannot_be_tuned_on():
+    with pytest.raises(ConfigError, match=r"'val' cannot serve for tuning .* name another tuning split"):
+        make_config(split="val", tuning_split="val")
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError, match="frozen"):
+        make_config().seed = 1
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "name"),
+    [("sample", "sample", "sample"), ("voc2007", "voc2007", "voc2007"), ("/far/away/pets", "folder", "pets")],
+)
+def test_a_data_set_is_called_by_its_last_name_only(data, kind, name):
+    config = RunConfig(data=data)
+    assert (config.kind, config.data_name) == (kind, name)
+
+
+def write_split(root: Path, name: str, ids: list[str], thing: str = "dog") -> None:
+    for folder in ("ImageSets/Main", "Annotations"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(ids))
+    corners = "<xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax>"
+    for image_id in ids:
+        (root / "Annotations" / f"{image_id}.xml").write_text(
+            f"<annotation><size><width>9</width><height>9</height></size>"
+            f"<object><name>{thing}</name><bndbox>{corners}</bndbox></object></annotation>"
+        )
+
+
+def test_splits_that_share_images_are_refused(tmp_path):
+    write_split(tmp_path, "test", ["a", "b", "c"])
+    write_split(tmp_path, "val", ["c", "d", "b"])
+    config = make_config(split="test", tuning_split="val")
+    with pytest.raises(ConfigError, match=r"'test' and 'val' share 2 images \(b, ...\)"):
+        prepare.read_data(config, tmp_path)
+
+
+def test_limits_take_the_first_images_of_each_list(tmp_path):
+    write_split(tmp_path, "test", ["a", "b", "c"])
+    write_split(tmp_path, "val", ["d", "b"])
+    config = make_config(split="test", tuning_split="val", limit=1, tuning_limit=1)
+    test, tuning = prepare.read_data(config, tmp_path)
+    assert [image.id for image in test.images] == ["a"]
+    assert [image.id for image in tuning.images] == ["d"], "the shared b lies beyond the limit"
+
+
+@pytest.mark.parametrize("role", ["split", "tuning split"])
+def test_a_target_that_is_not_annotated_is_refused_with_what_is_there(tmp_path, role):
+    write_split(tmp_path, "test", ["a"], "dog" if role == "tuning split" else "cat")
+    write_split(tmp_path, "val", ["b"], "dog" if role == "split" else "cat")
+    with pytest.raises(ConfigError, match=r"no 'dog' is annotated .* annotated there: cat"):
+        prepare.read_data(make_config(split="test", tuning_split="val"), tmp_path)
+
+
+def test_a_limit_that_leaves_no_target_is_refused(tmp_path):
+    write_split(tmp_path, "test", ["b"])
+    write_split(tmp_path, "test", ["a"], "cat")
+    write_split(tmp_path, "test", ["a", "b"])
+    write_split(tmp_path, "other", ["a"], "cat")
+    with pytest.raises(ConfigError, match="raise the limit"):
+        prepare.read_data(make_config(split="test", limit=1), tmp_path)
+
+
+def test_without_a_tuning_split_none_is_read(tmp_path):
+    write_split(tmp_path, "test", ["a"])
+    assert prepare.read_data(make_config(split="test"), tmp_path)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("there", "split", "chosen"),
+    [
+        (["train", "val", "test"], "test", "val"),
+        (["train", "val"], "train", "val"),
+        (["train", "test"], "test", "train"),
+        (["train", "val"], "val", "train"),
+        (["val"], "val", None),
+        (["test", "trainval"], "test", None),
+    ],
+)
+def test_thresholds_are_chosen_on_another_split(tmp_path, there, split, chosen):
+    for number, name in enumerate(there):
+        write_split(tmp_path, name, [str(number)])
+    assert prepare.choose_tuning_split(tmp_path, split) == chosen
+
+
+def test_a_missing_split_names_those_that_are_there(tmp_path):
+    write_split(tmp_path, "val", ["a"])
+    with pytest.raises(DataError, match=r"test\.txt does not exist; the splits of this data set are: val"):
+        prepare.read_data(make_config(split="test"), tmp_path)

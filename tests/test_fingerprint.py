@@ -1,0 +1,94 @@
+"""What a stage's output depends on: the sources it is made of, and nothing else of ours."""
+
+import sys
+
+import pytest
+
+from report import fingerprint
+from report.fingerprint import code_fingerprint, code_of, digest, versions
+
+SOURCES = {
+    "__init__": '"""A package."""\n',
+    "base": "VALUE = 1\n",
+    "middle": "from pack.base import VALUE\n",
+    "top": "def late():\n    from pack import middle\n    import os, numpy\n",
+    "other": "import os\n",
+    "sub/__init__": "from pack.sub.leaf import LEAF\n",
+    "sub/leaf": "LEAF = 2\n",
+    "user": "import pack.sub\n",
+    "alias": "from pack.base import VALUE as renamed\nfrom pack.nothing_here import x\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package `pack` that counts as ours; what the process remembers of other sources is left alone."""
+    for name, text in SOURCES.items():
+        path = tmp_path / "pack" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(fingerprint, "PACKAGES", ("pack",))
+    monkeypatch.setattr(fingerprint, "_imports", fingerprint._imports.__wrapped__)
+    yield tmp_path / "pack"
+    for name in [name for name in sys.modules if name.split(".")[0] == "pack"]:
+        del sys.modules[name]
+
+
+def fingerprints() -> dict[str, str]:
+    names = ("base", "middle", "top", "other", "user", "alias")
+    return {name: code_fingerprint.__wrapped__(f"pack.{name}") for name in names}
+
+
+@pytest.mark.parametrize(
+    ("module", "made_of"),
+    [
+        ("base", {"base"}),
+        ("middle", {"middle", "base"}),
+        ("other", {"other"}),
+        ("user", {"user", "sub", "sub.leaf"}),
+        ("alias", {"alias", "base"}),
+    ],
+)
+def test_imports_are_followed(package, module, made_of):
+    assert code_of(f"pack.{module}") == {f"pack.{name}" for name in made_of}
+
+
+def test_an_import_inside_a_function_counts(package):
+    assert {"pack.top", "pack.middle", "pack.base"} <= code_of("pack.top")
+
+
+@pytest.mark.parametrize(
+    ("changed", "dependants"),
+    [
+        ("base", {"base", "middle", "top", "alias"}),
+        ("middle", {"middle", "top"}),
+        ("sub/leaf", {"user"}),
+        ("other", {"other"}),
+    ],
+)
+def test_a_change_of_a_source_reaches_its_dependants_only(package, changed, dependants):
+    before = fingerprints()
+    with (package / f"{changed}.py").open("a") as file:
+        file.write("# changed\n")
+    after = fingerprints()
+    assert {name for name in before if before[name] != after[name]} == dependants
+
+
+def test_stages_are_made_of_the_science_they_call():
+    predict, evaluate, draw = (code_of(f"report.stages.{name}") for name in ("predict", "evaluate", "draw"))
+    assert {"report.stages.predict", "dogcam.cam", "dogcam.activations", "report.stages.methods"} <= predict
+    assert not {"dogcam.metrics.matching", "dogcam.plots", "report.render"} & predict
+    assert {"dogcam.metrics", "dogcam.metrics.matching", "dogcam.metrics.bootstrap"} <= evaluate
+    assert {"dogcam.plots", "dogcam.pictures", "dogcam.svg"} <= draw
+
+
+def test_a_digest_tells_parts_from_their_concatenation():
+    assert digest("ab", "c") != digest("a", "bc") != digest("abc")
+    assert digest("a") == digest("a")
+    assert len(digest()) == 16
+
+
+def test_the_versions_name_python_and_what_computes():
+    assert {"python", "torch", "torchvision", "numpy", "scipy", "pillow"} <= versions().keys()
+    assert all(version[0].isdigit() for version in versions().values())

@@ -1,0 +1,144 @@
+"""How numbers and words of the record are shown, in both flavours."""
+
+import html
+from html.parser import HTMLParser
+
+import pytest
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from report_fixtures import HOSTILE
+
+from dogcam.errors import RecordError
+from report.formats import MINUS, THIN_SPACE, TIMES, TO, Formatter
+from report.refs import Ref
+from report.results import Estimate, Interval
+
+PLAIN, PAGE = Formatter("markdown"), Formatter("html")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("percent", 0.4884, f"48.8{THIN_SPACE}%"),
+        ("percent", 0, f"0.0{THIN_SPACE}%"),
+        ("percent", 1.0, f"100.0{THIN_SPACE}%"),
+        ("percent", -0.0001, f"0.0{THIN_SPACE}%"),
+        ("percent", -0.25, f"{MINUS}25.0{THIN_SPACE}%"),
+        ("points", 0.032, "+3.2"),
+        ("points", -0.032, f"{MINUS}3.2"),
+        ("points", 0.0004, "0.0"),
+        ("points", -0.0004, "0.0"),
+        ("points", 0.0, "0.0"),
+        ("count", 0, "0"),
+        ("count", 999, "999"),
+        ("count", 12345, f"12{THIN_SPACE}345"),
+        ("count", 1234567, f"1{THIN_SPACE}234{THIN_SPACE}567"),
+        ("identifier", 2007, "2007"),
+        ("decimal", 0.005, "0.01"),
+        ("decimal", -0.001, "0.00"),
+        ("decimal", -1.5, f"{MINUS}1.50"),
+        ("power", 6.9e-07, f"6.9{TIMES}10⁻⁷"),
+        ("power", -6.9e-07, f"{MINUS}6.9{TIMES}10⁻⁷"),
+        ("power", 1e-12, f"1.0{TIMES}10⁻¹²"),
+        ("power", 25000.0, f"2.5{TIMES}10⁴"),
+        ("power", 9999.0, f"1.0{TIMES}10⁴"),
+        ("power", 0.0625, "0.0625"),
+        ("power", 1234, f"1.2{TIMES}10³"),
+        ("power", 990, "990"),
+        ("power", 0.0, "0"),
+        ("seconds", 12.345, f"12.3{THIN_SPACE}s"),
+    ],
+)
+def test_a_number_is_shown(name, value, shown):
+    assert getattr(PLAIN, name)(Ref(value, "x.y")) == shown
+    page = getattr(PAGE, name)(Ref(value, "x.y"))
+    assert page == f'<data value="{value!r}" data-ref="x.y">{shown}</data>'
+
+
+@pytest.mark.parametrize("name", ["percent", "points", "count", "identifier", "decimal", "power", "seconds"])
+@pytest.mark.parametrize("flavour", [PLAIN, PAGE], ids=["markdown", "html"])
+def test_what_is_not_defined_is_said_to_be_so(flavour, name):
+    assert getattr(flavour, name)(Ref(None, "x")) == "n/a"
+
+
+@pytest.mark.parametrize("name", ["percent", "points", "count", "identifier", "decimal", "power", "seconds"])
+def test_only_numbers_of_the_record_are_shown(name):
+    show = getattr(PLAIN, name)
+    for stray in (0.5, 3, None, "0.5"):
+        with pytest.raises(RecordError, match="not from the record"):
+            show(stray)
+    for wrong in ("0.5", True, [1], {}):
+        with pytest.raises(RecordError, match=r"x\.y is .*; expected a number"):
+            show(Ref(wrong, "x.y"))
+
+
+def test_intervals_and_estimates():
+    ref = Ref(Estimate(value=0.488, interval=Interval(low=-0.001, high=0.57, level=0.95)), "e")
+    assert PLAIN.span(ref.interval) == f"{MINUS}0.1{TO}57.0{THIN_SPACE}%"
+    assert PLAIN.estimate(ref) == f"48.8{THIN_SPACE}% ({MINUS}0.1{TO}57.0{THIN_SPACE}%)"
+    assert PLAIN.gap(ref) == f"+48.8 points ({MINUS}0.1{TO}+57.0)"
+    assert PAGE.estimate(ref).count("<data ") == 3
+
+
+@pytest.mark.parametrize("interval", [None, Interval(low=None, high=None, level=0.95)])
+def test_an_interval_that_is_not_defined(interval):
+    ref = Ref(Estimate(value=None, interval=interval), "e")
+    assert PLAIN.span(ref.interval) == "n/a"
+    assert PLAIN.estimate(ref) == ("n/a" if interval is None else "n/a (n/a)")
+
+
+def shown_text(page: str) -> str:
+    """What a reader of a page sees, with runs of spaces as one."""
+    seen: list[str] = []
+    parser = HTMLParser()
+    parser.handle_data = seen.append
+    parser.feed(page)
+    return " ".join("".join(seen).split())
+
+
+HOSTILE_WORDS = [
+    HOSTILE, "<script>alert(1)</script>", "*bold* __too__", "a|b", "``code``", "`", "\"'", "](javascript:x)",
+    "![x](http://x)", "<!-- x -->", "&lt;b&gt;", "\\*", "~~x~~", "<http://x.y>", "two\n\n# lines",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["text", "code", "words"])
+@pytest.mark.parametrize("words", HOSTILE_WORDS)
+def test_hostile_words_are_shown_as_they_are_written(words, how):
+    expected = " ".join((words.replace("_", " ") if how == "words" else words).split())
+    page = getattr(PAGE, how)(Ref(words))
+    assert shown_text(page) == expected
+    # In the page the words pass through Markdown that lets raw HTML pass; in the twin a code host does that.
+    for formatted in (page, getattr(PLAIN, how)(Ref(words))):
+        for place in ("Before {} after.", "| a | b |\n|--|--|\n| {} | c |\n"):
+            parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+            rendered = parser.render(place.format(formatted))
+            assert expected in shown_text(rendered)
+            tags = ("script", "a ", "img", "em", "strong", "s>", "h1")
+            assert not any(f"<{tag}" in rendered for tag in tags)
+            assert rendered.count("<td>") in (0, 2)
+
+
+def test_words_are_told_from_numbers():
+    assert PLAIN.words(Ref("false_alarm")) == "false alarm"
+    for wrong in (1, None, ["x"]):
+        with pytest.raises(RecordError, match="only words can be shown as text"):
+            PLAIN.text(Ref(wrong, "x"))
+
+
+def test_an_address_cannot_leave_its_link():
+    assert PLAIN.address(Ref("gallery/a b)](x.webp")) == "gallery/a%20b%29%5D%28x.webp"
+    assert PAGE.address(Ref('"><b>')) == "%22%3E%3Cb%3E"
+
+
+def test_an_attribute_cannot_be_left():
+    assert '"' not in PAGE.text(Ref('" onload="x'))
+    assert html.unescape(PAGE.text(Ref('" onload="x'))) == '" onload="x'
+
+
+def test_expressions_put_out_words_and_what_is_formatted_only():
+    assert PAGE.finalize(Ref("a<b")) == "a&lt;b"
+    assert PAGE.finalize(Markup("<b>")) == "<b>"
+    for wrong in (Ref(0.5, "x"), 0.5, Ref([1], "x"), Ref(None, "x"), Ref(True, "x")):
+        with pytest.raises(RecordError, match="give it a formatter"):
+            PAGE.finalize(wrong)

@@ -1,0 +1,312 @@
+"""`dogcam-report` from end to end: what a run leaves, what it uses again, and how it ends on bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import report_fixtures as fixtures
+from report_fixtures import BATCH, STAGE_NAMES, assert_one_line, invoke, options, reasons, record_of, statuses
+
+from report.stages import draw, predict
+
+
+@pytest.fixture
+def quick_drawings(monkeypatch):
+    """Leave out what takes a run's time and changes nothing but the figures' looks."""
+    monkeypatch.setattr("matplotlib.figure.Figure.draw_without_rendering", lambda figure: None)
+    monkeypatch.setattr(draw, "to_svg", lambda figure, **_: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+
+
+@pytest.fixture
+def again(small_data, small_checkpoint, copied, quick_drawings):
+    """Run the experiment once more in a copy of the finished run."""
+
+    def run(*more: str):
+        result = invoke(options(small_data, small_checkpoint, copied, *more))
+        assert result.exit_code == 0, result.output
+        return record_of(copied)
+
+    return run
+
+
+def batches(run: Path) -> dict[str, int]:
+    """When each batch of predictions was written."""
+    found = (run / "stages" / "predict").glob("*/*.npz")
+    return {path.relative_to(run).as_posix(): path.stat().st_mtime_ns for path in found}
+
+
+def without_timings(record: dict) -> dict:
+    return {**record, "run": {**record["run"], "stages": None, "finished": None}}
+
+
+def test_a_run_leaves_its_four_files_and_says_where_the_report_is(first_run):
+    result, out = first_run
+    assert result.exit_code == 0
+    for name in ("report.html", "report.md", "results.json", "detections.csv"):
+        assert (out / name).stat().st_size > 0
+    assert result.output.splitlines()[-1] == f"The report is at {out / 'report.html'}"
+    assert result.stdout == f"The report is at {out / 'report.html'}\n"
+    assert statuses(out) == dict.fromkeys(STAGE_NAMES, "ran")
+    assert set(reasons(out).values()) == {"there is no earlier output"}
+    told = [line.split()[:2] for line in result.stderr.splitlines()]
+    assert told == [[name, "ran"] for name in STAGE_NAMES]
+    assert not list(out.rglob("*.part"))
+
+
+def test_the_table_of_boxes_names_every_method_and_image(finished, small_data):
+    found = fixtures.found_boxes(finished)
+    methods = record_of(finished)["detection"]["methods"]
+    assert {name: len(lines) for name, lines in found.items()} == {
+        method["name"]: method["rows"][0]["n_detections"] for method in methods
+    }
+    listed = (small_data / "ImageSets" / "Main" / "test.txt").read_text().split()
+    assert [image for image, _, _ in found["full_image"]] == listed
+
+
+def test_a_second_run_uses_everything_again(again, finished, copied):
+    before = batches(copied)
+    record = again()
+    assert statuses(copied) == dict.fromkeys(STAGE_NAMES, "reused")
+    assert set(reasons(copied).values()) == {"nothing that it depends on changed"}
+    first = record_of(finished)
+    assert without_timings(record) == without_timings(first)
+    assert batches(copied) == before
+    assert (copied / "detections.csv").read_bytes() == (finished / "detections.csv").read_bytes()
+
+
+def test_a_batch_that_is_gone_is_the_only_one_made_again(again, finished, copied):
+    before = batches(copied)
+    gone = next(name for name in before if name.endswith("test-00001.npz"))
+    (copied / gone).unlink()
+    record = again()
+    expected = dict.fromkeys(STAGE_NAMES, "reused") | {"predict": "ran"}
+    assert statuses(copied) == expected
+    assert reasons(copied)["predict"] == f"{gone} is gone"
+    after = batches(copied)
+    assert {name for name in before if before[name] != after.get(name)} == {gone}
+    assert without_timings(record) == without_timings(record_of(finished))
+
+
+def test_a_picture_that_is_gone_is_drawn_again(again, copied):
+    gone = sorted(path.relative_to(copied).as_posix() for path in (copied / "gallery").iterdir())[0]
+    (copied / gone).unlink()
+    again()
+    assert statuses(copied) == dict.fromkeys(STAGE_NAMES, "reused") | {"draw": "ran"}
+    assert reasons(copied)["draw"] == f"{gone} is gone"
+    assert (copied / gone).is_file()
+
+
+def test_another_seed_leaves_predictions_and_boxes_alone(again, finished, copied):
+    record = again("--seed", "1")
+    ran = {name for name, status in statuses(copied).items() if status == "ran"}
+    assert ran == {"evaluate", "compare", "analyse", "segment", "draw"}
+    assert reasons(copied)["evaluate"] == "changed: the setting seed"
+    first = record_of(finished)
+    for ours, theirs in zip(record["detection"]["methods"], first["detection"]["methods"], strict=True):
+        assert [row["ap"] for row in ours["rows"]] == [row["ap"] for row in theirs["rows"]]
+    assert record["detection"]["bootstrap_seed"] == record["failures"]["seed"] == 1
+    assert record["detection"] != first["detection"], "intervals come from the resamples"
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    small_data, small_checkpoint, finished, tmp_path, quick_drawings, monkeypatch
+):
+    """The third batch is interrupted as by Ctrl-C; what was finished stays, and is not computed again."""
+    explain, calls = predict.explain, []
+
+    def interrupted(network, images, *rest):
+        calls.append(len(images))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return explain(network, images, *rest)
+
+    monkeypatch.setattr(predict, "explain", interrupted)
+    arguments = options(small_data, small_checkpoint, tmp_path / "run")
+    result = invoke(arguments)
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    kept = batches(tmp_path / "run")
+    assert len(kept) == 2
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert not list(tmp_path.rglob("*.part"))
+
+    assert invoke(arguments).exit_code == 0
+    n_batches = (fixtures.N_TEST + fixtures.N_TUNING) // BATCH
+    assert len(calls) == 3 + n_batches - 2
+    assert kept.items() <= batches(tmp_path / "run").items()
+    assert reasons(tmp_path / "run")["predict"] == "the earlier run did not end"
+    resumed, whole = record_of(tmp_path / "run"), record_of(finished)
+    assert without_timings(resumed) == without_timings(whole)
+
+
+def test_the_time_comes_from_the_environment_where_it_states_one(again, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86400")
+    assert again()["run"]["finished"] == "1970-01-02T00:00:00+00:00"
+
+
+def test_a_time_that_is_none_is_named(small_data, small_checkpoint, copied, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    result = invoke(options(small_data, small_checkpoint, copied))
+    assert_one_line(result, 1, "SOURCE_DATE_EPOCH", "'yesterday'")
+
+
+def test_a_network_that_finds_nothing_still_gets_its_report(small_data, tmp_path, quick_drawings):
+    blind = fixtures.write_blind_checkpoint(tmp_path / "blind.safetensors")
+    result = invoke(options(small_data, blind, tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    assert "n/a" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert invoke(["check", str(tmp_path / "run")]).exit_code == 0
+
+
+def test_a_data_set_of_one_split_needs_no_masks_and_no_tuning(
+    small_data, small_checkpoint, tmp_path, quick_drawings
+):
+    data = Path(shutil.copytree(small_data, tmp_path / "data"))
+    shutil.rmtree(data / "SegmentationClass")
+    for name in ("train", "val"):
+        (data / "ImageSets" / "Main" / f"{name}.txt").unlink()
+    arguments = options(data, small_checkpoint, tmp_path / "run")
+    at = arguments.index("--tuning-split")
+    result = invoke(arguments[:at] + arguments[at + 2 :])
+    assert result.exit_code == 0, result.output
+    record = record_of(tmp_path / "run")
+    assert record["data"]["tuning"] is record["segmentation"] is record["config"]["tuning_split"] is None
+    assert invoke(["check", str(tmp_path / "run")]).exit_code == 0
+
+
+@pytest.fixture
+def spoiled(small_data, small_checkpoint, tmp_path):
+    """A copy of the data to spoil, and the command on it."""
+    data = Path(shutil.copytree(small_data, tmp_path / "data"))
+
+    def run(*more: str):
+        return invoke(options(data, small_checkpoint, tmp_path / "run", *more))
+
+    return data, run
+
+
+def test_a_missing_folder_is_named(small_checkpoint, tmp_path):
+    result = invoke(options(tmp_path / "nowhere", small_checkpoint, tmp_path / "run"))
+    assert_one_line(result, 1, str(tmp_path / "nowhere"), "is not a folder")
+
+
+def test_a_folder_of_another_layout_is_named(small_checkpoint, tmp_path):
+    (tmp_path / "photographs").mkdir()
+    result = invoke(options(tmp_path / "photographs", small_checkpoint, tmp_path / "run"))
+    assert_one_line(result, 1, str(tmp_path / "photographs"), "has no ImageSets/Main")
+
+
+def test_a_missing_split_is_named(spoiled):
+    _, run = spoiled
+    assert_one_line(run("--split", "minival"), 1, "minival.txt does not exist", "test, train, val")
+
+
+def test_tuning_on_the_split_reported_on_is_refused(spoiled):
+    _, run = spoiled
+    assert_one_line(run("--tuning-split", "test"), 1, "'test' cannot serve for tuning")
+
+
+def test_splits_that_share_an_image_are_refused(spoiled):
+    data, run = spoiled
+    lists = data / "ImageSets" / "Main"
+    with (lists / "val.txt").open("a") as file:
+        file.write((lists / "test.txt").read_text().split()[3] + "\n")
+    assert_one_line(run(), 1, "'test' and 'val' share 1 images (test00003, ...)")
+
+
+def test_a_damaged_photograph_is_named_and_the_batches_before_it_stay(spoiled, tmp_path):
+    data, run = spoiled
+    path = data / "JPEGImages" / "test00019.jpg"
+    path.write_bytes(path.read_bytes()[:-300])
+    assert_one_line(run(), 1, str(path), "cannot be read as a photograph")
+    kept = sorted(name.rsplit("/", 1)[1] for name in batches(tmp_path / "run"))
+    assert kept == ["test-00000.npz", "test-00001.npz"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text[:100], "is not a VOC annotation"),
+        (lambda text: text.replace("<width>", "<width>x"), "is not a VOC annotation"),
+        (lambda text: text.replace("<xmax>", "<xmax>9999"), "leaves the image"),
+        (lambda text: text.replace("<height>", "<height>9"), "pixels, but"),
+    ],
+    ids=["cut short", "no number", "a box outside", "another size"],
+)
+def test_a_broken_annotation_is_named(spoiled, spoil, said):
+    data, run = spoiled
+    paths = sorted((data / "Annotations").glob("test*.xml"))
+    path = next(path for path in paths if "<xmax>" in path.read_text())
+    path.write_text(spoil(path.read_text()))
+    assert_one_line(run(), 1, path.name, said)
+
+
+def test_a_missing_photograph_is_named(spoiled):
+    data, run = spoiled
+    path = data / "JPEGImages" / "test00000.jpg"
+    path.unlink()
+    assert_one_line(run(), 1, str(path), "cannot be read")
+
+
+def test_a_target_that_nobody_annotated_is_named(spoiled):
+    _, run = spoiled
+    assert_one_line(run("--target", "unicorn"), 1, "no 'unicorn' is annotated", "dog")
+
+
+def test_a_target_that_the_network_does_not_know_is_named(small_data, tmp_path):
+    from dogcam.networks import sample_net
+
+    few = fixtures.save(tmp_path / "few.safetensors", sample_net(2), ("cat", "horse"))
+    result = invoke(options(small_data, few, tmp_path / "run"))
+    assert_one_line(result, 1, "sample_net has no class 'dog'", "cat, horse")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"garbage " * 100])
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])
+def test_a_checkpoint_that_is_none_is_named(small_data, tmp_path, name, content):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    assert_one_line(invoke(options(small_data, path, tmp_path / "run")), 1, str(path))
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "said"),
+    [
+        (["--model", "resnet999"], 2, "--model"),
+        (["--limit", "many"], 2, "--limit"),
+        (["--limit", "0"], 1, "limit: "),
+        (["--batch-size", "-1"], 1, "batch_size: "),
+        (["--cam-threshold", "1.5"], 1, "cam_threshold: "),
+        (["--device", "abacus"], 1, "'abacus'"),
+    ],
+)
+def test_a_bad_option_is_named(spoiled, more, status, said):
+    _, run = spoiled
+    assert_one_line(run(*more), status, said)
+
+
+def test_a_file_in_the_place_of_the_run_s_folder_is_a_usage_error(small_data, small_checkpoint, tmp_path):
+    (tmp_path / "run").write_text("a file")
+    assert_one_line(invoke(options(small_data, small_checkpoint, tmp_path / "run")), 2, "--out")
+    assert (tmp_path / "run").read_text() == "a file"
+
+
+@pytest.mark.parametrize("command", ["render", "check"])
+def test_a_folder_without_a_record_is_named(command, tmp_path):
+    assert_one_line(invoke([command, str(tmp_path)]), 1, str(tmp_path / "results.json"), "cannot be read")
+    assert_one_line(invoke([command, str(tmp_path / "nowhere")]), 2, "nowhere")
+    (tmp_path / "results.json").write_text("{")
+    assert_one_line(invoke([command, str(tmp_path)]), 1, str(tmp_path / "results.json"), "is not a record")
+    assert_one_line(invoke([command, str(tmp_path / "results.json")]), 2, "is a file")
+
+
+def test_what_the_record_keeps_of_the_settings(finished, small_data):
+    record = record_of(finished)
+    config = record["config"]
+    assert (config["split"], config["tuning_split"], config["batch_size"]) == ("test", "val", BATCH)
+    assert record["data"]["name"] == small_data.name
+    assert record["model"]["source"] == "checkpoint tiny.safetensors"
+    record["run"]["command"] = ""
+    assert json.dumps(record).count(str(small_data)) == 1, "but for the command, a setting alone has it"

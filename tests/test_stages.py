@@ -1,0 +1,216 @@
+"""What the stages make of odd data: empty maps, masks that show no target, batches that are damaged."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import report_fixtures as fixtures
+from PIL import Image
+
+from dogcam.classifier import load_classifier
+from dogcam.errors import RecordError
+from dogcam.voc import read_split
+from report.config import RunConfig
+from report.stages import analyse, compare, draw, evaluate, localise, methods, predict, segment
+from report.stages.context import Context
+
+SETTINGS = {"split": "test", "tuning_split": "val", "batch_size": fixtures.BATCH, "n_resamples": 100}
+COMPUTING = {module.NAME: module for module in (predict, localise, evaluate, compare, analyse, segment)}
+
+
+def context_of(data, checkpoint, folder, tuned=True, **settings) -> Context:
+    return Context(
+        RunConfig(data=str(data), **SETTINGS | settings),
+        folder,
+        read_split(data, "test"),
+        read_split(data, "val") if tuned else None,
+        load_classifier("sample_net", checkpoint, "cpu"),
+    )
+
+
+def after(context: Context, *names: str) -> Context:
+    """The context after these stages have run one after the other."""
+    for name in names:
+        workspace = context.folder / "stages" / name
+        workspace.mkdir(parents=True, exist_ok=True)
+        output = COMPUTING[name].run(replace(context, workspace=workspace))
+        context = replace(context, outputs={**context.outputs, name: output})
+    return context
+
+
+@pytest.fixture(scope="module")
+def localised(small_data, small_checkpoint, tmp_path_factory):
+    context = context_of(small_data, small_checkpoint, tmp_path_factory.mktemp("localised"))
+    return after(context, "predict", "localise")
+
+
+def test_predictions_are_in_the_order_of_the_images(localised):
+    whole = predict.load(localised, "test")
+    images = localised.test.images
+    assert len(whole.logits) == len(images)
+    assert set(whole.maps) == set(methods.MAP_METHODS)
+    alone = localised.classifier.network(localised.classifier.batch([images[9].read()]))
+    np.testing.assert_allclose(whole.logits[9], alone[0].detach(), atol=1e-4)
+    names = localised.outputs["predict"]["by_split"]
+    assert {role: len(files) for role, files in names.items()} == {"test": 3, "tuning": 2}
+
+
+def test_the_batch_size_leaves_the_predictions_alone(localised, small_data, small_checkpoint, tmp_path):
+    other = after(context_of(small_data, small_checkpoint, tmp_path, batch_size=5), "predict")
+    for role in ("test", "tuning"):
+        ours, theirs = predict.load(localised, role), predict.load(other, role)
+        np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-4)
+        np.testing.assert_allclose(ours.maps["grad_cam"], theirs.maps["grad_cam"], atol=1e-4)
+
+
+def test_a_damaged_batch_is_named(localised, small_data, small_checkpoint, tmp_path):
+    context = after(context_of(small_data, small_checkpoint, tmp_path, tuned=False), "predict")
+    path = tmp_path / context.outputs["predict"]["by_split"]["test"][1]
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(RecordError, match=rf"{path.name} is damaged .*delete it"):
+        predict.load(context, "test")
+
+
+def test_the_cut_is_the_best_of_the_sweep_on_the_tuning_split(localised):
+    for tuning in localised.outputs["localise"]["tuning"].values():
+        assert tuning["chosen"]
+        best = max(row["mean_ap"] for row in tuning["rows"])
+        chosen = [
+            row for row in tuning["rows"]
+            if (row["cam_threshold"], row["components"]) == (tuning["cam_threshold"], tuning["components"])
+        ]  # fmt: skip
+        assert [row["mean_ap"] for row in chosen] == [best]
+        assert all(row["mean_ap"] == pytest.approx(np.mean(row["ap"])) for row in tuning["rows"])
+
+
+def test_a_cut_that_is_given_is_not_chosen(localised, small_data, small_checkpoint, tmp_path):
+    context = context_of(small_data, small_checkpoint, tmp_path, cam_threshold=0.45)
+    context = after(context, "predict", "localise")
+    for tuning in context.outputs["localise"]["tuning"].values():
+        assert (tuning["cam_threshold"], tuning["chosen"], tuning["rows"]) == (0.45, False, [])
+
+
+def test_the_test_split_never_chooses(small_data, small_checkpoint, tmp_path):
+    context = context_of(small_data, small_checkpoint, tmp_path, tuned=False)
+    context = after(context, "predict", "localise", "evaluate", "compare", "analyse", "segment")
+    tuning = context.outputs["localise"]["tuning"]["grad_cam"]
+    assert (tuning["cam_threshold"], tuning["chosen"]) == (localise.DEFAULT_CAM_THRESHOLD, False)
+    point = context.outputs["evaluate"]["operating_point"]
+    assert point["score_threshold"] == evaluate.DEFAULT_SCORE_THRESHOLD
+    masks = context.outputs["segment"]
+    assert (masks["chosen_on"], masks["sweep"], masks["n_tuning_images"]) == (None, [], 0)
+    assert (masks["cam_threshold"], masks["background_threshold"]) == segment.DEFAULT_SEEDS
+
+
+def test_baselines_are_one_box_an_image(localised):
+    found = localised.outputs["localise"]["detections"]["test"]
+    has_dog = ["dog" in image.labels for image in localised.test.images]
+    for name in ("centerbox", "centerbox_scored", "full_image"):
+        assert [len(rows) for rows in found[name]] == [1] * len(has_dog)
+    assert [len(rows) for rows in found["cheating_centerbox"]] == [int(each) for each in has_dog]
+    image, (box, *_) = localised.test.images[0], found["full_image"][0]
+    assert box[:4] == [0.0, 0.0, image.width, image.height]
+
+
+def test_no_map_no_box_no_fault(small_data, tmp_path):
+    """A network for which nothing speaks for the class: every stage has a say, none an error."""
+    blind = fixtures.write_blind_checkpoint(tmp_path / "blind.safetensors")
+    context = after(context_of(small_data, blind, tmp_path), *COMPUTING)
+    found = context.outputs["localise"]["detections"]["test"]
+    assert not any(found["grad_cam"])
+    rows = {method["name"]: method["rows"] for method in context.outputs["evaluate"]["detection"]["methods"]}
+    assert {row["ap"] for row in rows["grad_cam"]} == {0.0}
+    assert context.outputs["evaluate"]["operating_point"]["precision"]["value"] is None
+    first = context.outputs["compare"]["comparisons"][0]
+    assert (first["n_images"], first["n_empty_a"]) == (0, len(context.test))
+    assert first["largest_difference"] is first["correlation"] is first["example_id"] is None
+    kinds = {kind["kind"]: kind["n_missed"] for kind in context.outputs["analyse"]["kinds"]}
+    assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.test, "dog").boxes)
+
+
+@pytest.mark.parametrize("shown", ["other classes", "nothing on the tuning split", "a mask is missing"])
+def test_masks_that_show_no_target_measure_nothing(localised, small_data, tmp_path, shown):
+    split = localised.tuning if shown.startswith("nothing") else localised.test
+    moved = {}
+    for image in split.images:
+        path = tmp_path / "SegmentationClass" / f"{image.id}.png"
+        path.parent.mkdir(exist_ok=True)
+        mask = np.where(image.read_mask() == 255, 255, 0).astype(np.uint8)
+        Image.fromarray(mask).save(path)
+        moved[image.id] = replace(image, path=tmp_path / "JPEGImages" / f"{image.id}.jpg")
+        (tmp_path / "JPEGImages").mkdir(exist_ok=True)
+        moved[image.id].path.write_bytes(image.path.read_bytes())
+    if shown.startswith("a mask"):
+        (tmp_path / "SegmentationClass" / f"{split.images[-1].id}.png").unlink()
+    split = replace(split, images=tuple(moved.values()))
+    role = "tuning" if shown.startswith("nothing") else "test"
+    masks = segment.run(replace(localised, **{role: split}))
+    if role == "test":
+        assert masks is None
+    else:
+        assert (masks["chosen_on"], masks["sweep"]) == (None, [])
+        assert masks["rows"][0]["iou"]["value"] > 0
+
+
+def test_a_target_without_a_number_in_the_masks_has_no_segmentation(localised):
+    config = localised.config.model_copy(update={"target": "fox"})
+    assert segment.run(replace(localised, config=config)) is None
+
+
+def test_masks_are_counted_pixel_by_pixel(localised):
+    """The IoU of the mask of everything, counted again from the masks' files."""
+    masks = segment.run(localised)
+    shared = union = 0
+    probabilities = predict.load(localised, "test").probabilities(localised.target)
+    for image, probability in zip(localised.test.images, probabilities, strict=True):
+        truth = np.array(Image.open(image.mask_path))
+        dog, counts = truth == 12, truth != 255
+        said = counts if probability >= segment.SCORE_THRESHOLD else np.zeros_like(counts)
+        shared += (dog & said).sum()
+        union += ((dog | said) & counts).sum()
+    row = next(row for row in masks["rows"] if row["name"] == "full_image")
+    assert row["iou"]["value"] == pytest.approx(shared / union)
+    assert masks["chosen_on"] == "val"
+    best = max(row["iou"] for row in masks["sweep"])
+    assert best in {
+        row["iou"] for row in masks["sweep"]
+        if (row["cam_threshold"], row["background_threshold"])
+        == (masks["cam_threshold"], masks["background_threshold"])
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("n_cases", "n_wanted", "whys"),
+    [
+        (0, 4, []),
+        (1, 4, ["worst"]),
+        (2, 4, ["worst", "median"]),
+        (3, 1, ["worst"]),
+        (9, 4, ["worst", "median", "random", "random"]),
+    ],
+)
+def test_the_gallery_is_picked_by_rule(n_cases, n_wanted, whys):
+    picked = analyse._pick(n_cases, n_wanted, seed=7)
+    assert [why for _, why in picked] == whys
+    places = [place for place, _ in picked]
+    assert len(set(places)) == len(places)
+    assert all(0 <= place < n_cases for place in places)
+    assert picked == analyse._pick(n_cases, n_wanted, seed=7)
+    if len(whys) > 1:
+        assert places[:2] == [0, n_cases // 2]
+
+
+def test_pictures_of_the_gallery_are_small_and_of_the_photograph_s_shape(finished):
+    record = fixtures.record_of(finished)
+    items = [item for kind in record["failures"]["kinds"] for item in kind["items"]]
+    assert items
+    for item in items:
+        for name in (item["photo"], item["composite"]):
+            with Image.open(finished / name) as picture:
+                assert max(picture.size) <= draw.PHOTO_SIDE
+                ratio = picture.width / picture.height
+                assert ratio == pytest.approx(item["width"] / item["height"], rel=0.05)
+        for box in item["boxes"]:
+            x0, y0, x1, y1 = box["xyxy"]
+            assert 0 <= x0 < x1 <= item["width"]
+            assert 0 <= y0 < y1 <= item["height"]
