@@ -164,11 +164,11 @@ def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figu
 
 
 def _map_rows(context: Context) -> Iterator[results.Figure]:
-    """Show the images in which two kinds of map differ most, with both maps."""
+    """Show the images in which CAM, and Grad-CAM at the earlier layer, differ most from Grad-CAM."""
     places = {image.id: place for place, image in enumerate(context.test.images)}
     maps = predict.load(context, "test").maps
     for pair in context.outputs[compare.NAME]["comparisons"]:
-        if pair["example_id"] is None:
+        if pair["b"] not in (CAM, EARLIER) or pair["example_id"] is None:
             continue
         place = places[pair["example_id"]]
         image = context.test.images[place]
