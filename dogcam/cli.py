@@ -1,12 +1,11 @@
 """The command `dogcam`: a thin group that loads a command's module only when the command is asked for."""
 
 from importlib import import_module
-from typing import Any
 
 import click
 
 from dogcam import __version__
-from dogcam.errors import DogcamError
+from dogcam.commands import ErrorGroup
 
 COMMANDS = {
     "train": ("dogcam.train_cli", "Train a classifier on image labels alone."),
@@ -16,7 +15,7 @@ COMMANDS = {
 """Each command's module, which offers it as `command`, and the line that stands for it in the help."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ErrorGroup):
     """A group whose commands stand in modules of their own, so that `--help` need not import torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -34,13 +33,6 @@ class LazyGroup(click.Group):
         """Write the commands' lines without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error that the user can act on becomes its message and exit status 1."""
-        try:
-            return super().invoke(ctx)
-        except DogcamError as error:
-            raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 import dogcam
-from dogcam.errors import DogcamError
+from dogcam.commands import ErrorGroup
 from report.check import check_report
 from report.config import ModelName, make_config
 from report.progress import ConsoleProgress
@@ -20,18 +19,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 _RUN = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
 
-class _Group(click.Group):
-    """A group that ends with one line and status 1 where the input is at fault, not with a traceback."""
-
-    def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except DogcamError as error:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
-            ctx.exit(1)
-
-
-@click.group(cls=_Group)
+@click.group(cls=ErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dogcam.__version__, prog_name="dogcam-report")
 def main() -> None:
     """Measure where a classifier looks, and write it down in a report that cannot drift from its numbers."""

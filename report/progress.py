@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from report.results import StageRun
 
@@ -35,7 +35,12 @@ class ConsoleProgress:
         """Yield a function that is told (done, total)."""
         with self._bar() as bar:
             task = bar.add_task(description, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield lambda done, total: self._count(bar, task, done, total)
+
+    def _count(self, bar: Progress, task: TaskID, done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done == total and not self.console.is_terminal:
+            self.console.print(f"{bar.tasks[0].description}: {total}", markup=False)
 
     def stage_ended(self, run: StageRun) -> None:
         """Write one line about a stage: what was done, why, and how long it took."""

@@ -42,8 +42,8 @@ MAY_IMPORT = {
 TO_THE_SCIENCE = ("report.stages", "report.experiment")
 """The parts of the report that call into the science."""
 
-NO_SCIENCE = {"dogcam", "dogcam.errors", "dogcam.files"}
-"""What every part of the report may use: the version, the errors, and files that are written whole."""
+NO_SCIENCE = {"dogcam", "dogcam.commands", "dogcam.errors", "dogcam.files"}
+"""What every part of the report may use: version, errors, command lines, and files that are written whole."""
 
 EXCEPTIONS = {
     # The command's default for --cache is the folder that the downloads use.

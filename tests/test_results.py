@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import jsonschema
@@ -11,6 +12,7 @@ import pytest
 import references
 from report_fixtures import change_record, found_boxes, invoke, record_of
 
+import report
 from dogcam.errors import RecordError
 from dogcam.voc import read_split
 from report.results import Results
@@ -191,3 +193,17 @@ def test_a_truncated_record_is_refused(finished, tmp_path):
 def test_a_missing_record_is_refused(tmp_path):
     with pytest.raises(RecordError, match=r"results\.json cannot be read .*finished `dogcam-report run`"):
         read_results(tmp_path)
+
+
+def test_the_published_schema_is_that_of_the_record(finished):
+    """After a change of the record: `dogcam-report schema > report/results.schema.json`."""
+    published = json.loads(Path(report.__file__).with_name("results.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(record_of(finished), published)
+    current = json.loads(json_schema())
+    assert set(published["properties"]) == set(current["properties"])
+    # Another version of pydantic may word a field differently; which fields there are is ours to say.
+    fields = [
+        {name: set(part.get("properties", {})) for name, part in schema["$defs"].items()}
+        for schema in (published, current)
+    ]
+    assert fields[0] == fields[1]
