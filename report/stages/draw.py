@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
 from dogcam import pictures, plots
@@ -38,8 +39,10 @@ def run(context: Context) -> dict:
     figures += list(_map_rows(context))
     files = [name for figure in figures for name in {figure.path, figure.standalone}]
     items = list(_gallery(context.outputs[analyse.NAME]))
+    maps = predict.load(context, "test").maps[MAIN]
+    cases = {image.id: (image, map_) for image, map_ in zip(context.test.images, maps, strict=True)}
     for item in context.progress.track(items, len(items), "draw"):
-        files += _draw_item(context, item)
+        files += _draw_item(context.folder, item, *cases[item.image_id])
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
 
 
@@ -190,19 +193,19 @@ def _gallery(failures: dict) -> Iterator[results.GalleryItem]:
         yield from (results.GalleryItem(**item) for item in items)
 
 
-def _draw_item(context: Context, item: results.GalleryItem) -> list[str]:
+def _draw_item(
+    folder: Path, item: results.GalleryItem, image: VocImage, map_: NDArray[np.float32]
+) -> list[str]:
     """Draw a gallery picture three ways: photograph and map as layers for the page, and both with boxes."""
-    place = next(place for place, image in enumerate(context.test.images) if image.id == item.image_id)
-    image: VocImage = context.test.images[place]
-    heat = normalise(predict.load(context, "test").maps[MAIN][place])
+    heat = normalise(map_)
     photo = pictures.thumbnail(image.read(), PHOTO_SIDE)
     small = (photo.height, photo.width)
     # The map is smooth: a layer of a quarter of the photograph's size is enlarged by the page without loss.
     layer = pictures.heat_overlay(heat, (max(1, small[0] // 4), max(1, small[1] // 4)))
     drawn = pictures.composite(photo, heat, _drawn_boxes(item.boxes, image.size, small))
-    _write(context.folder / item.photo, photo, 72)
-    _write(context.folder / item.map, layer, 80)
-    _write(context.folder / item.composite, drawn, 80)
+    _write(folder / item.photo, photo, 72)
+    _write(folder / item.map, layer, 80)
+    _write(folder / item.composite, drawn, 80)
     return [item.photo, item.map, item.composite]
 
 
