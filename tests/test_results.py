@@ -12,7 +12,7 @@ import pytest
 import references
 from report_fixtures import change_record, found_boxes, invoke, record_of
 
-import report
+import report.results
 from dogcam.errors import RecordError
 from dogcam.voc import read_split
 from report.results import Results
@@ -196,8 +196,8 @@ def test_a_missing_record_is_refused(tmp_path):
 
 
 def test_the_published_schema_is_that_of_the_record(finished):
-    """After a change of the record: `dogcam-report schema > report/results.schema.json`."""
-    published = json.loads(Path(report.__file__).with_name("results.schema.json").read_text(encoding="utf-8"))
+    """After a change of the record: `dogcam-report schema > report/results/schema.json`."""
+    published = json.loads(Path(report.results.__file__).with_name("schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(record_of(finished), published)
     current = json.loads(json_schema())
     assert set(published["properties"]) == set(current["properties"])

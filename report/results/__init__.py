@@ -1,0 +1,59 @@
+"""The record: everything that a report says, typed and versioned, a module for each part of it."""
+
+from report.results.base import Estimate, Fraction, Interval, Model
+from report.results.data import ClassCount, DataInfo, ModelInfo, SplitInfo
+from report.results.detection import (
+    ClassAp,
+    Classification,
+    Comparison,
+    Curve,
+    Detection,
+    DetectionRow,
+    Method,
+    OperatingPoint,
+    PublishedRow,
+    SweepRow,
+    Tuning,
+)
+from report.results.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
+from report.results.figures import Figure
+from report.results.maps import MapComparison
+from report.results.record import SCHEMA_VERSION, Results
+from report.results.run import RunInfo, StageRun
+from report.results.segmentation import MaskRow, SeedRow, Segmentation
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "ClassAp",
+    "ClassCount",
+    "Classification",
+    "Comparison",
+    "Curve",
+    "DataInfo",
+    "Detection",
+    "DetectionRow",
+    "Estimate",
+    "FailureKind",
+    "Failures",
+    "Figure",
+    "Fraction",
+    "GalleryBox",
+    "GalleryItem",
+    "Interval",
+    "KindCount",
+    "MapComparison",
+    "MaskRow",
+    "Method",
+    "Model",
+    "ModelInfo",
+    "OperatingPoint",
+    "PublishedRow",
+    "Results",
+    "RunInfo",
+    "SeedRow",
+    "Segmentation",
+    "SplitInfo",
+    "StageRun",
+    "SweepRow",
+    "Tuning",
+]

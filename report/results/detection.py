@@ -1,0 +1,132 @@
+"""How good classifier and boxes are."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from report.results.base import Estimate, Fraction, Interval, Model
+
+
+class SweepRow(Model):
+    """One candidate of the tuning with what it scored on the tuning split."""
+
+    cam_threshold: Fraction
+    components: Literal["all", "largest"]
+    ap: list[Fraction] = Field(description="one for each IoU threshold")
+    mean_ap: Fraction
+
+
+class Tuning(Model):
+    """How the localisation rule of a method was chosen."""
+
+    method: str
+    cam_threshold: Fraction
+    components: Literal["all", "largest"]
+    chosen: bool = Field(description="by the sweep; false where the rule was given")
+    rows: list[SweepRow]
+
+
+class ClassAp(Model):
+    """Classification AP of one class: ranking images by the class's probability."""
+
+    name: str
+    n_images: int
+    ap: Estimate
+
+
+class Classification(Model):
+    """How well the classifier tells images with the class from images without."""
+
+    target: Estimate = Field(description="AP of the target class")
+    chance: Fraction = Field(description="AP of a random order: the share of images with the target")
+    accuracy: Estimate = Field(description="share of images on the right side of probability one half")
+    mean_ap: Estimate | None = Field(description="mean over the classes that occur")
+    classes: list[ClassAp]
+
+
+class DetectionRow(Model):
+    """One method at one IoU threshold."""
+
+    iou: Fraction
+    ap: Fraction | None
+    recall: Fraction | None
+    n_ground_truth: int
+    n_detections: int
+    ap_interval: Interval
+    recall_interval: Interval
+    ap_lowest: Fraction | None = Field(description="smallest AP over all orders of equal scores")
+    ap_highest: Fraction | None = Field(description="largest AP over all orders of equal scores")
+    depends_on_ties: bool = Field(description="the order of equal scores can move AP by over a hundredth")
+    ap_expected: Fraction | None = Field(description="mean AP over random orders of equal scores")
+    ap_introsort: Fraction | None = Field(description="AP with the older order of equal scores")
+
+
+class Curve(Model):
+    """A precision-recall curve, thinned to the points where it bends."""
+
+    iou: Fraction
+    recall: list[Fraction]
+    precision: list[Fraction]
+
+
+class Method(Model):
+    """A way to make boxes, and how good they are."""
+
+    name: str
+    title: str
+    description: str
+    kind: Literal["map", "baseline"]
+    rows: list[DetectionRow]
+    curves: list[Curve]
+
+
+class Comparison(Model):
+    """A paired difference of AP between two methods on the same images: a minus b."""
+
+    a: str
+    b: str
+    iou: Fraction
+    difference: Estimate
+    verdict: Literal["better", "worse", "not distinguishable"]
+
+
+class Detection(Model):
+    """The detection experiment."""
+
+    ap_variant: Literal["all_point"]
+    ties: Literal["stable"]
+    difficult: Literal["counted"]
+    n_resamples: int
+    bootstrap_seed: int
+    iou_thresholds: list[Fraction]
+    methods: list[Method]
+    comparisons: list[Comparison]
+
+    def method(self, name: str) -> Method:
+        """Return a method by name."""
+        return next(method for method in self.methods if method.name == name)
+
+
+class OperatingPoint(Model):
+    """One score threshold and what comes of it; counts and gallery are all taken here."""
+
+    method: str
+    iou: Fraction
+    score_threshold: float
+    chosen_on: str = Field(description="the split on which the threshold has the best F1")
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
+class PublishedRow(Model):
+    """A published figure for VOC2007: dogs in the first 500 test images."""
+
+    method: str
+    title: str
+    ap: list[Fraction]
+    recall: list[Fraction]
+    ties: Literal["introsort", "stable"] | None

@@ -1,0 +1,55 @@
+"""Why boxes failed, and what the gallery shows of it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from report.results.base import Fraction, Model
+
+FailureKind = Literal["missed", "false_alarm", "too_small", "too_large", "merged", "duplicate", "misplaced"]
+
+
+class GalleryBox(Model):
+    """A box in a gallery picture."""
+
+    xyxy: tuple[float, float, float, float]
+    role: Literal["truth", "detection", "other"]
+    label: str
+
+
+class GalleryItem(Model):
+    """One picture of the gallery: a photograph, its map, its boxes, and the facts of its caption."""
+
+    image_id: str
+    kind: FailureKind | Literal["success"]
+    picked: Literal["worst", "median", "random", "best"]
+    score: float | None
+    iou: float | None
+    image_probability: Fraction
+    n_truths: int
+    other_class: str | None = Field(description="an annotated class under a false alarm")
+    height: int
+    width: int
+    photo: str
+    map: str | None
+    composite: str
+    boxes: list[GalleryBox]
+
+
+class KindCount(Model):
+    """How often a kind of failure occurs at the operating point, and what mending it would be worth."""
+
+    kind: FailureKind
+    n_detections: int
+    n_missed: int
+    items: list[GalleryItem]
+
+
+class Failures(Model):
+    """What goes wrong at the operating point: every false positive and missed object has exactly one kind."""
+
+    n_success: int
+    kinds: list[KindCount]
+    successes: list[GalleryItem]
+    per_kind: int
+    seed: int

@@ -1,0 +1,33 @@
+"""What was run: program, machine and stages."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from report.results.base import Model
+
+
+class StageRun(Model):
+    """What the runner did about one stage."""
+
+    name: str
+    title: str
+    status: Literal["ran", "reused"]
+    reason: str
+    key: str
+    seconds: float
+
+
+class RunInfo(Model):
+    """What was run, where and when."""
+
+    dogcam_version: str
+    commit: str | None
+    modified: bool = Field(description="the checkout had changes that are in no commit")
+    command: str
+    finished: str | None = Field(description="UTC time, ISO 8601; from SOURCE_DATE_EPOCH where that is set")
+    versions: dict[str, str]
+    platform: str
+    device: str
+    n_threads: int
+    stages: list[StageRun] = Field(default_factory=list)
