@@ -26,10 +26,10 @@ class Activations:
         self._outputs[layer].append(output)
 
     def __getitem__(self, layer: str) -> Tensor:
-        """Return the layer's only output: (N, C, h, w) activation maps.
+        """Return the layer's only output, of three or four axes: `dogcam.places` tells where its places are.
 
         Raises:
-            ModelError: where the layer ran not once, or puts out something else than maps.
+            ModelError: where the layer ran not once, or puts out something else than maps or tokens.
         """
         outputs = self._outputs[layer]
         if len(outputs) != 1:
@@ -37,9 +37,12 @@ class Activations:
                 f"the layer {layer!r} ran {len(outputs)} times in one forward pass; expected once: "
                 "name a layer that the network uses exactly once"
             )
-        if not isinstance(outputs[0], Tensor) or outputs[0].ndim != 4:
+        if not isinstance(outputs[0], Tensor) or outputs[0].ndim not in (3, 4):
             found = getattr(outputs[0], "shape", type(outputs[0]).__name__)
-            raise ModelError(f"the layer {layer!r} puts out {found}; expected activation maps (N, C, h, w)")
+            raise ModelError(
+                f"the layer {layer!r} puts out {found}; expected activation maps (N, C, h, w) or tokens "
+                "(N, T, C)"
+            )
         return outputs[0]
 
 

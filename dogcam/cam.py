@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dogcam.activations import Activations, capture, evaluation_mode, find_layer, frozen_parameters
 from dogcam.errors import ModelError
 from dogcam.heads import head_weights
+from dogcam.places import layout_or_refuse
 
 Score = Literal["logit", "probability"]
 
@@ -75,7 +76,8 @@ def explain(
         # A tensor made under inference_mode may never enter a graph; its copy may.
         logits = network(images.clone() if images.is_inference() else images)
         classes = _class_indices(logits, targets)
-        maps = [_maps(network, request, activations, logits, classes) for request in requests]
+        size = tuple(images.shape[2:])
+        maps = [_maps(network, request, activations, logits, classes, size) for request in requests]
     return Explanation(logits.detach(), tuple(maps))
 
 
@@ -130,15 +132,22 @@ def _class_indices(logits: Tensor, targets: Sequence[int]) -> list[int]:
 
 
 def _maps(
-    network: nn.Module, request: Request, activations: Activations, logits: Tensor, targets: list[int]
+    network: nn.Module,
+    request: Request,
+    activations: Activations,
+    logits: Tensor,
+    targets: list[int],
+    image_size: tuple[int, int],
 ) -> Tensor:
-    maps = activations[request.layer]
+    output = activations[request.layer]
+    layout = layout_or_refuse(request.layer, output.shape, image_size)
+    maps = layout.maps(output.detach())
     if isinstance(request, Cam):
-        return _cam_maps(network, request, maps.detach(), logits.detach(), targets)
+        return _cam_maps(network, request, maps, logits.detach(), targets)
     scores = logits if request.score == "logit" else logits.sigmoid()
-    gradients = (_gradient(scores[:, target], maps, request.layer) for target in targets)
-    alpha = torch.stack([gradient.mean(dim=(2, 3)) for gradient in gradients], dim=1)
-    return torch.einsum("nchw,nkc->nkhw", maps.detach(), alpha).relu()
+    gradients = (_gradient(scores[:, target], output, request.layer) for target in targets)
+    alpha = torch.stack([layout.maps(gradient).mean(dim=(2, 3)) for gradient in gradients], dim=1)
+    return torch.einsum("nchw,nkc->nkhw", maps, alpha).relu()
 
 
 def _gradient(scores: Tensor, maps: Tensor, layer: str) -> Tensor:

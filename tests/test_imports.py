@@ -14,7 +14,11 @@ MAY_IMPORT = {
     "dogcam.boxes": set(),
     "dogcam.activations": {"dogcam.errors"},
     "dogcam.heads": {"dogcam.errors"},
-    "dogcam.cam": {"dogcam.activations", "dogcam.heads", "dogcam.errors"},
+    "dogcam.places": {"dogcam.errors"},
+    # Whether a head is all that follows a layer is asked by the maps and by the choice of the layer alike.
+    "dogcam.closed_form": {"dogcam.heads", "dogcam.places"},
+    "dogcam.layers": {"dogcam.activations", "dogcam.closed_form", "dogcam.errors", "dogcam.places"},
+    "dogcam.cam": {"dogcam.activations", "dogcam.heads", "dogcam.errors", "dogcam.places"},
     "dogcam.voc": {"dogcam.boxes", "dogcam.errors"},
     "dogcam.sample": {"dogcam.boxes", "dogcam.errors"},
     "dogcam.localise": {"dogcam.boxes"},

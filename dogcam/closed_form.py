@@ -1,0 +1,104 @@
+"""Find out whether averaging over the places and one head is all that stands behind a layer, and verify it.
+
+Where it is, the gradient of every logit is known without differentiating: at each of the Z places it is the
+head's weight divided by Z, so that one product serves all classes.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dogcam.heads import LogOddsHead
+from dogcam.places import Layout
+
+ROUNDING = 32
+"""How many times the precision of the number format a sum may be off, in proportion to its terms."""
+
+ROUNDING_OF_MEANS = 1e-3
+"""The same for averages, which are summed in any order and may cancel: a share of the terms' size."""
+
+
+@dataclass
+class LastHead:
+    """The head that ran last, what it was given and what it put out; None before the forward pass."""
+
+    name: str | None = None
+    module: nn.Module | None = None
+    given: Tensor | None = None
+    output: Tensor | None = None
+
+
+@contextmanager
+def watch_heads(network: nn.Module) -> Iterator[LastHead]:
+    """Note which linear layer or log-odds head runs last while the block runs; no hook is left behind."""
+    last = LastHead()
+
+    def noting(name: str):
+        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+            given = inputs[0] if inputs else None
+            last.name, last.module, last.given, last.output = name, module, given, output
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            # A subclass that computes something of its own has other slopes than its weights say.
+            if isinstance(module, LogOddsHead) or type(module).forward is nn.Linear.forward:
+                hooks.callback(module.register_forward_hook(noting(name)).remove)
+        yield last
+
+
+def averages_into(last: LastHead, output: Tensor, layout: Layout, logits: Tensor) -> bool:
+    """Tell whether the logits are the head that ran last, on the layer's average over its places.
+
+    Nothing is assumed: the head must have put out the very logits, and repeat them from the average of the
+    layer's maps; and the slopes of what the head was given, along a random direction, must be that direction
+    divided by the number of places at every place. The values alone would not do: behind a layer that is
+    nowhere negative a ReLU changes nothing but the slope at 0.
+
+    Args:
+        last: the head, from `watch_heads`.
+        output: the layer's captured output, at which the graph of the logits begins; where it needs no
+            gradient, only the values are compared.
+        layout: of the layer's output.
+        logits: (N, C) float tensor.
+    """
+    pooled = last.given
+    if last.output is not logits or not isinstance(pooled, Tensor) or pooled.ndim != 2:
+        return False
+    maps = layout.maps(output.detach())
+    if pooled.shape != maps.shape[:2] or not layout.n_places:
+        return False
+    if not _same_values(last, maps, logits):
+        return False
+    return not output.requires_grad or _same_slopes(pooled, output, layout)
+
+
+@torch.no_grad()
+def _same_values(last: LastHead, maps: Tensor, logits: Tensor) -> bool:
+    maps, pooled = maps.float() if maps.dtype.itemsize < 4 else maps, last.given
+    size = maps.abs().mean(dim=(2, 3))
+    tolerance = max(ROUNDING_OF_MEANS, ROUNDING * torch.finfo(pooled.dtype).eps)
+    if not ((pooled - maps.mean(dim=(2, 3))).abs() <= tolerance * size).all():
+        return False
+    # `forward` itself: somebody's hook on the head may have changed what it put out.
+    return torch.allclose(last.module.forward(pooled), logits, rtol=1e-3, atol=1e-5)
+
+
+def _same_slopes(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
+    if not pooled.requires_grad:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    # Between 1 and 2, so that no slope is lost in a number format of few digits.
+    direction = (1 + torch.rand(pooled.shape[1], generator=generator)).to(pooled)
+    (slopes,) = torch.autograd.grad(
+        pooled, output, direction.expand_as(pooled), retain_graph=True, allow_unused=True
+    )
+    if slopes is None:
+        return False
+    expected = (direction / layout.n_places)[:, None, None]
+    tolerance = ROUNDING * torch.finfo(pooled.dtype).eps
+    return bool(((layout.maps(slopes) - expected).abs() <= tolerance * expected).all())

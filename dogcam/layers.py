@@ -1,0 +1,206 @@
+"""Choose the layers to look at, by a stated rule, from what a probe image leaves in each layer."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dogcam.activations import capture, evaluation_mode, frozen_parameters
+from dogcam.closed_form import LastHead, averages_into, watch_heads
+from dogcam.errors import ModelError
+from dogcam.places import Layout, layout_of
+
+_Pooling = (
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+    nn.modules.pooling._AdaptiveMaxPoolNd,
+    nn.modules.pooling._AvgPoolNd,
+    nn.modules.pooling._MaxPoolNd,
+)
+_Passing = (nn.Identity, nn.modules.dropout._DropoutNd)
+
+
+@dataclass(frozen=True)
+class TargetLayers:
+    """Where to look into a network.
+
+    Attributes:
+        target: dotted name of the layer to explain.
+        earlier: dotted name of the last one of a higher resolution; None where no layer has one.
+        head: dotted name of the head, where averaging the target layer over its places and that head is all
+            that follows, so that CAM exists; else None.
+        rule: why the target layer was chosen, in words.
+    """
+
+    target: str
+    earlier: str | None
+    head: str | None
+    rule: str
+
+
+def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLayers:
+    """Choose the layers to look at by running a probe image through the network.
+
+    The **target layer** is the last one to finish of those that run once, put out places (`dogcam.places`)
+    on which the logits depend, and do not merely pool or pass on what they are given. Depending is tested by
+    gradients: behind the last attention of a network that reads a class token, the other tokens no longer
+    count. Two kinds of inner layer are no candidates: those with more places than a layer before them (the
+    insides of attention), and tokens of another width than the network's last ones (queries, keys). Where
+    several layers put out the same tensor, the outermost gives its name.
+
+    The **earlier layer** is what feeds the last step down to the target layer's resolution: the input of the
+    outermost module that is given the fewest places above the target's and puts out as many as the target.
+
+    Args:
+        network: maps (N, C, H, W) images to (N, K) logits; left exactly as it was found.
+        input_size: (height, width) of the images that the network will be given, in pixels.
+
+    Raises:
+        ModelError: where no layer qualifies.
+    """
+    probe = _probe(network, input_size)
+    with evaluation_mode(network), frozen_parameters(network), torch.inference_mode(False):
+        with torch.enable_grad(), _traced(network, input_size) as calls, watch_heads(network) as last:
+            logits = network(probe.requires_grad_())
+        target = _target(calls, last, logits)
+        head = _head(network, probe.detach(), target)
+    if target is None:
+        height, width = input_size
+        raise ModelError(
+            f"no layer of this {type(network).__name__} has more than one place on which the logits depend, "
+            f"for images of {height} x {width} pixels; give it larger images, or name the target layer"
+        )
+    rule = f"the last layer with places on which the logits depend, poolings left out ({target.layout})"
+    return TargetLayers(target.name, _earlier(calls, target), head, rule)
+
+
+@dataclass
+class _Call:
+    """One run of a module: its first input and its output, each as it was at that time."""
+
+    name: str
+    module: nn.Module
+    given: Tensor | None
+    given_state: tuple[int, int] | None
+    given_layout: Layout | None
+    output: Tensor | None = None
+    state: tuple[int, int] | None = None
+    layout: Layout | None = None
+
+    @property
+    def depth(self) -> int:
+        return self.name.count(".")
+
+
+def _probe(network: nn.Module, input_size: tuple[int, int]) -> Tensor:
+    convolution = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = convolution.in_channels if convolution is not None else 3
+    image = torch.randn(1, channels, *input_size, generator=torch.Generator().manual_seed(0))
+    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), image)
+    return image.to(weight.device, weight.dtype)
+
+
+def _state(tensor: Tensor) -> tuple[int, int]:
+    """Tell a tensor from others and, since modules may work in place, from what it was before."""
+    return id(tensor), tensor._version
+
+
+@contextmanager
+def _traced(network: nn.Module, input_size: tuple[int, int]) -> Iterator[list[_Call]]:
+    """Note every run of every submodule, in the order in which they finish."""
+    started: dict[str, list[_Call]] = {}
+    finished: list[_Call] = []
+
+    def starting(name: str):
+        def hook(module: nn.Module, inputs: tuple) -> None:
+            given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+            seen = (None, None) if given is None else (_state(given), layout_of(given.shape, input_size))
+            started.setdefault(name, []).append(_Call(name, module, given, *seen))
+
+        return hook
+
+    def finishing(name: str):
+        def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+            call = started[name].pop()
+            if isinstance(output, Tensor):
+                call.output, call.state = output, _state(output)
+                # Windows of attention are stacked along the first axis, and have no places of the picture.
+                call.layout = layout_of(output.shape, input_size) if output.shape[:1] == (1,) else None
+            finished.append(call)
+
+        return hook
+
+    with ExitStack() as hooks:
+        for name, module in network.named_modules():
+            if name:
+                hooks.callback(module.register_forward_pre_hook(starting(name)).remove)
+                hooks.callback(module.register_forward_hook(finishing(name)).remove)
+        yield finished
+
+
+def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
+    pooled = {call.state for call in calls if isinstance(call.module, _Pooling)}
+    candidates = [call for call in _inner_left_out(calls) if call.state not in pooled]
+    if not candidates or not logits.requires_grad:
+        return None
+    # What the head is given, rather than what it puts out: a head that is not trained yet may be all 0.
+    seen = last.given if last.output is logits else logits
+    direction = torch.randn(seen.shape, generator=torch.Generator().manual_seed(1)).to(seen)
+    outputs = [call.output for call in candidates]
+    slopes = torch.autograd.grad(seen, outputs, direction, allow_unused=True)
+    for call, slope in reversed(list(zip(candidates, slopes, strict=True))):
+        if slope is not None and call.layout.maps(slope).any():
+            return _outermost([other for other in candidates if other.state == call.state])
+    return None
+
+
+def _inner_left_out(calls: list[_Call]) -> list[_Call]:
+    """Return the calls that may be a target: with places, run once, and no inner layer of attention."""
+    widths = [call.output.shape[-1] for call in calls if call.layout and call.layout.kind == "tokens"]
+    fewest, kept = float("inf"), []
+    for call in _named_once(calls):
+        layout = call.layout
+        if layout is None or not 1 < layout.n_places <= fewest or not call.output.requires_grad:
+            continue
+        if layout.kind == "tokens" and call.output.shape[-1] != widths[-1]:
+            continue
+        fewest = layout.n_places
+        kept.append(call)
+    return kept
+
+
+def _named_once(calls: list[_Call]) -> list[_Call]:
+    times = Counter(call.name for call in calls)
+    return [call for call in calls if times[call.name] == 1 and not isinstance(call.module, _Passing)]
+
+
+def _outermost(calls: list[_Call]) -> _Call:
+    return min(calls, key=lambda call: call.depth)
+
+
+def _earlier(calls: list[_Call], target: _Call) -> str | None:
+    once = _named_once(calls)
+    steps = [
+        call
+        for call in once
+        if call.layout is not None
+        and call.given_layout is not None
+        and call.layout.n_places == target.layout.n_places < call.given_layout.n_places
+    ]
+    for step in sorted(steps, key=lambda call: (call.given_layout.n_places, call.depth)):
+        feeding = [call for call in once if call.state == step.given_state]
+        if feeding:
+            return _outermost(feeding).name
+    return None
+
+
+def _head(network: nn.Module, probe: Tensor, target: _Call | None) -> str | None:
+    """Name the head, verified on the target layer's output as it was before anything changed it in place."""
+    if target is None:
+        return None
+    with torch.enable_grad(), capture(network, [target.name]) as activations, watch_heads(network) as last:
+        logits = network(probe)
+        output = activations[target.name]
+    return last.name if averages_into(last, output, target.layout, logits) else None
