@@ -48,7 +48,8 @@ STAGES = (
     ),
     Stage(
         analyse.NAME, "say why boxes failed", analyse.run,
-        needs=(predict.NAME, localise.NAME, evaluate.NAME), settings=("target", "per_kind", "seed"),
+        needs=(predict.NAME, localise.NAME, evaluate.NAME),
+        settings=("target", "per_kind", "n_resamples", "seed"),
     ),
     Stage(
         segment.NAME, "grow masks from the maps", segment.run,

@@ -93,7 +93,7 @@ class Formatter:
         return Markup(_MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
 
     def words(self, value: Ref | str) -> Markup:
-        """Show a name of the record as words: false_alarm -> false alarm."""
+        """Show a name of the record as words: look_alike -> look alike."""
         return self.text(str(raw(value)).replace("_", " "))
 
     def address(self, value: Ref | str) -> Markup:

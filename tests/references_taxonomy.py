@@ -1,6 +1,6 @@
 """The rules of the failure kinds again, said with plain loops over one pair of boxes after the other."""
 
-from references import iou
+from references import ap_of, iou, kinds_of, stable_order
 
 
 def kinds_by_loops(truth, found, iou_threshold, score_threshold):
@@ -18,6 +18,7 @@ def kinds_by_loops(truth, found, iou_threshold, score_threshold):
             false[d], judged_by[d] = _shape(truth, found, d)
         elif owner[claimed[d]] != d:
             false[d], judged_by[d] = "duplicate", [claimed[d]]
+    _mark_split(false, judged_by, ranked, claimed)
     for g in range(len(truth)):
         if g not in owner:
             missed[g] = _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshold)
@@ -43,15 +44,24 @@ def _shape(truth, found, d):
         small = _share(found.boxes[d], truth.boxes[g]) >= 2 / 3
         ratio = iou(found.boxes[d], truth.boxes[g])
         if large and not small:
-            candidates.append((-ratio, g, "too_large"))
+            candidates.append((-ratio, g, "context"))
         elif small and not large:
-            candidates.append((-ratio, g, "too_small"))
+            candidates.append((-ratio, g, "part"))
         elif ratio >= 0.1:
-            candidates.append((-ratio, g, "misplaced"))
+            candidates.append((-ratio, g, "poor_overlap"))
     if not candidates:
-        return "false_alarm", []
+        return "background", []
     _, g, kind = min(candidates)
     return kind, [g]
+
+
+def _mark_split(false, judged_by, ranked, claimed):
+    parts = [d for d in false if false[d] == "part"]
+    for d in parts:
+        (g,) = judged_by[d]
+        siblings = [other for other in parts if other != d and judged_by[other] == [g]]
+        if siblings or any(claimed[other] == g for other in ranked):
+            false[d] = "split"
 
 
 def _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshold):
@@ -77,3 +87,31 @@ def _share(box, other):
     if width <= 0 or height <= 0:
         return 0.0
     return width * height / ((box[2] - box[0]) * (box[3] - box[1]))
+
+
+def mended_ap_by_loops(truth, found, failures, kind, iou_threshold, score_threshold):
+    """Return the all-point AP once a kind is mended, entry by entry of the ranking."""
+    order = stable_order(found.scores)
+    kinds = kinds_of(truth, found, iou_threshold, order)
+    missed = [row.ground_truth for row in failures if row.subject == "ground_truth"]
+    boxes = {row.detection: row for row in failures if row.subject == "detection" and row.kind == kind}
+    misses = [row for row in failures if row.subject == "ground_truth" and row.kind == kind]
+    new, behind = set(), {}
+    for d in order:
+        if d in boxes:
+            objects = boxes[d].held if kind == "merged" else [boxes[d].ground_truth]
+            behind[d] = [g for g in objects if g in missed and g not in new]
+            new.update(behind[d])
+    kept = [d for d in order if found.scores[d] >= score_threshold]
+    last = kept[-1] if kept else None
+    for row in misses:
+        if row.ground_truth not in new:
+            new.add(row.ground_truth)
+            behind.setdefault(last if row.detection is None else row.detection, []).append(row.ground_truth)
+    ranking = ["tp"] * len(behind.get(None, []))
+    for d in order:
+        moved_up = kinds[d] == "tp" and _claimed(truth, found, d, iou_threshold) in new
+        if d not in boxes and not moved_up:
+            ranking.append(kinds[d])
+        ranking += ["tp"] * len(behind.get(d, []))
+    return float(ap_of(ranking, len(truth), "all_point"))

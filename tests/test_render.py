@@ -196,7 +196,7 @@ def hostile(record: dict) -> None:
     failures = record["failures"]
     for item in [*failures["successes"], *(item for kind in failures["kinds"] for item in kind["items"])]:
         item["image_id"] = HOSTILE
-        item["other_class"] = HOSTILE if item["kind"] == "false_alarm" else None
+        item["other_class"] = HOSTILE if item["kind"] == "look_alike" else None
         for box in item["boxes"]:
             box["label"] = HOSTILE
 

@@ -128,6 +128,20 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.test, "dog").boxes)
 
 
+def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised):
+    context = after(localised, "evaluate", "analyse")
+    point = context.outputs["evaluate"]["operating_point"]
+    kinds = context.outputs["analyse"]["kinds"]
+    assert sum(kind["n_detections"] for kind in kinds) == point["false_positives"]
+    assert sum(kind["n_missed"] for kind in kinds) == point["false_negatives"]
+    for kind in kinds:
+        occurs = kind["n_detections"] or kind["n_missed"]
+        assert occurs or kind["ap_gain"]["value"] == 0.0
+        interval = kind["ap_gain"]["interval"]
+        assert interval["low"] - 1e-12 <= kind["ap_gain"]["value"] <= interval["high"] + 1e-12
+    assert max(kind["ap_gain"]["value"] for kind in kinds) > 0
+
+
 @pytest.mark.parametrize("shown", ["other classes", "nothing on the tuning split", "a mask is missing"])
 def test_masks_that_show_no_target_measure_nothing(localised, small_data, tmp_path, shown):
     split = localised.tuning if shown.startswith("nothing") else localised.test

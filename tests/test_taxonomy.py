@@ -14,10 +14,11 @@ from dogcam.metrics import DIFFICULT, Detections, GroundTruth, match, operating_
 from dogcam.taxonomy import (
     FAILURE_KINDS,
     KindCount,
+    OtherObjects,
     classify_failures,
     count_kinds,
     find_successes,
-    other_class,
+    look_alike,
 )
 
 DOG = (0, 0, 30, 30)
@@ -52,12 +53,12 @@ def both(kind, detection, ground_truth):
 PLANTED = {
     "nothing is detected": ([DOG], [], [miss("missed", None, 0)]),
     "a box elsewhere": (
-        [DOG], [(50, 50, 60, 60)], [false_positive("false_alarm", 0, None), miss("missed", None, 0)],
+        [DOG], [(50, 50, 60, 60)], [false_positive("background", 0, None), miss("missed", None, 0)],
     ),
-    "an image without dogs": ([], [DOG], [false_positive("false_alarm", 0, None)]),
-    "the head alone": ([DOG], [(10, 10, 15, 15)], both("too_small", 0, 0)),
-    "the whole scene": ([DOG], [(0, 0, 90, 90)], both("too_large", 0, 0)),
-    "half beside": ([DOG], [(15, 0, 45, 30)], both("misplaced", 0, 0)),
+    "an image without dogs": ([], [DOG], [false_positive("background", 0, None)]),
+    "the head alone": ([DOG], [(10, 10, 15, 15)], both("part", 0, 0)),
+    "the whole scene": ([DOG], [(0, 0, 90, 90)], both("context", 0, 0)),
+    "half beside": ([DOG], [(15, 0, 45, 30)], both("poor_overlap", 0, 0)),
     "the same dog twice": ([DOG], [DOG, (0, 0, 30, 28)], [false_positive("duplicate", 1, 0)]),
     "two dogs in one box": (
         [DOG, SECOND_DOG], [(0, 0, 80, 30)],
@@ -79,17 +80,31 @@ PLANTED = {
         [DOG, SECOND_DOG, (70, 0, 130, 30)], [(0, 0, 100, 30)],
         [false_positive("merged", 0, 0), miss("merged", 0, 0), miss("merged", 0, 1), miss("missed", None, 2)],
     ),
-    "a part of a dog that is found": ([DOG], [DOG, (0, 0, 10, 10)], [false_positive("too_small", 1, 0)]),
+    "a box on a part of a dog that another box finds": (
+        [DOG], [DOG, (0, 0, 10, 10)], [false_positive("split", 1, 0)],
+    ),
+    "head and tail": (
+        [DOG], [(0, 0, 8, 8), (20, 20, 30, 30)],
+        [false_positive("split", 0, 0), false_positive("split", 1, 0), miss("split", 1, 0)],
+    ),
+    "a part and a box that is too large": (
+        [DOG], [(0, 0, 8, 8), (0, 0, 60, 60)],
+        [false_positive("part", 0, 0), false_positive("context", 1, 0), miss("context", 1, 0)],
+    ),
+    "parts of two dogs are not one dog split": (
+        [DOG, SECOND_DOG], [(0, 0, 8, 8), (60, 0, 70, 10)],
+        [*both("part", 0, 0)[:1], false_positive("part", 1, 1), miss("part", 0, 0), miss("part", 1, 1)],
+    ),
     "each box is judged by the dog that it is nearest to": (
         [DOG, SECOND_DOG], [(10, 10, 20, 20), (30, 0, 75, 45)],
         [
-            false_positive("too_small", 0, 0), false_positive("too_large", 1, 1),
-            miss("too_small", 0, 0), miss("too_large", 1, 1),
+            false_positive("part", 0, 0), false_positive("context", 1, 1),
+            miss("part", 0, 0), miss("context", 1, 1),
         ],
     ),
     "of two bad boxes the nearer one explains the miss": (
         [DOG], [(0, 0, 5, 5), (15, 0, 45, 30)],
-        [false_positive("too_small", 0, 0), false_positive("misplaced", 1, 0), miss("misplaced", 1, 0)],
+        [false_positive("part", 0, 0), false_positive("poor_overlap", 1, 0), miss("poor_overlap", 1, 0)],
     ),
     "a duplicate that holds a second dog as well": (
         [DOG, (24, 0, 34, 30)], [DOG, (0, 0, 34, 30)],
@@ -105,30 +120,53 @@ def test_planted_failures(dogs, boxes, expected):
 
 def test_every_kind_is_planted():
     planted = {row[1] for _, _, expected in PLANTED.values() for row in expected}
-    assert planted == set(FAILURE_KINDS)
+    assert planted | {"look_alike"} == set(FAILURE_KINDS)
+
+
+def test_a_box_on_another_animal_is_a_look_alike():
+    truth = GroundTruth.from_images([[], [DOG], []])
+    boxes = [[(0, 0, 10, 10)], [(12, 12, 18, 18), (50, 50, 60, 60)], [(0, 0, 10, 10)]]
+    found = Detections.from_images(boxes, [[0.9], [0.8, 0.7], [0.6]])
+    others = OtherObjects.from_images([[(0, 0, 12, 9)], [(10, 10, 20, 20), (45, 45, 70, 60)], []],
+                                      [["cat"], ["person", "horse"], []])  # fmt: skip
+    matches = match(truth, found, [0.5])
+    failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.0, others=others)
+    assert [(failure.image, failure.kind, failure.other_class) for failure in failures] == [
+        (0, "look_alike", "cat"),
+        # On the dog first of all, whatever else is there.
+        (1, "part", None),
+        (1, "look_alike", "horse"),
+        (1, "part", None),
+        (2, "background", None),
+    ]
+
+
+def test_every_other_object_needs_a_name():
+    with pytest.raises(ValueError, match=r"\[1\] boxes and \[2\] names"):
+        OtherObjects.from_images([[DOG]], [["cat", "cow"]])
 
 
 @pytest.mark.parametrize(
     ("box", "iou_threshold", "kind"),
     [
         # inside = 2/3 and covered = 1/30; one column fewer in the dog, and little is left to say
-        ((-1, 0, 2, 15), 0.5, "too_small"),
-        ((-2, 0, 1, 15), 0.5, "false_alarm"),
+        ((-1, 0, 2, 15), 0.5, "part"),
+        ((-2, 0, 1, 15), 0.5, "background"),
         # covered = 2/3 and IoU = 600 / (900 + 1200 - 600); one column fewer, and it is beside the dog
-        ((10, 0, 50, 30), 0.5, "too_large"),
-        ((11, 0, 51, 30), 0.5, "misplaced"),
+        ((10, 0, 50, 30), 0.5, "context"),
+        ((11, 0, 51, 30), 0.5, "poor_overlap"),
         # IoU = 100 / (900 + 200 - 100); one column fewer, and it may be chance
-        ((20, 20, 40, 30), 0.5, "misplaced"),
-        ((21, 20, 41, 30), 0.5, "false_alarm"),
+        ((20, 20, 40, 30), 0.5, "poor_overlap"),
+        ((21, 20, 41, 30), 0.5, "background"),
         # two thirds of each and IoU 1/2, which is not above 1/2: of the right size, in the wrong place
-        ((10, 0, 40, 30), 0.5, "misplaced"),
+        ((10, 0, 40, 30), 0.5, "poor_overlap"),
         ((10, 0, 40, 30), 0.3, None),
         # the same box is good enough or not, depending on what is asked
         ((0, 0, 30, 12), 0.3, None),
-        ((0, 0, 30, 12), 0.4, "too_small"),
+        ((0, 0, 30, 12), 0.4, "part"),
         # without area nothing is covered
-        ((5, 5, 5, 20), 0.5, "false_alarm"),
-        ((20, 20, 10, 10), 0.5, "false_alarm"),
+        ((5, 5, 5, 20), 0.5, "background"),
+        ((20, 20, 10, 10), 0.5, "background"),
     ],
 )
 def test_edges_of_the_rules(box, iou_threshold, kind):
@@ -137,7 +175,7 @@ def test_edges_of_the_rules(box, iou_threshold, kind):
     assert kinds == ([kind] if kind else [])
 
 
-@pytest.mark.parametrize(("left", "kind"), [(20, "merged"), (21, "too_large")])
+@pytest.mark.parametrize(("left", "kind"), [(20, "merged"), (21, "context")])
 def test_merging_needs_most_of_the_second_dog(left, kind):
     dogs = [DOG, (left, 30, left + 30, 60)]
     failures = failures_of(dogs, [(0, 0, 40, 60)])
@@ -157,7 +195,7 @@ def test_a_failure_says_how_the_boxes_overlap():
 def test_detections_below_the_operating_point_explain_nothing():
     boxes, scores = [(10, 10, 15, 15), (0, 0, 30, 20)], [0.5, 0.4]
     above = failures_of([DOG], boxes, scores=scores, score_threshold=0.5)
-    assert rows(above) == both("too_small", 0, 0)
+    assert rows(above) == both("part", 0, 0)
     nothing = failures_of([DOG], boxes, scores=scores, score_threshold=math.inf)
     assert rows(nothing) == [miss("missed", None, 0)]
 
@@ -168,9 +206,9 @@ def test_an_ignored_object_explains_nothing_and_is_not_missed():
     matches = match(truth, found, [0.5], difficult="ignored")
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.0)
     assert rows(failures) == [
-        false_positive("false_alarm", 1, None),
-        false_positive("too_large", 2, 1),
-        miss("too_large", 2, 1),
+        false_positive("background", 1, None),
+        false_positive("context", 2, 1),
+        miss("context", 2, 1),
     ]
 
 
@@ -180,7 +218,7 @@ def test_images_are_kept_apart_and_come_in_order():
     matches = match(truth, found, [0.5])
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.1)
     assert [(failure.image, failure.kind) for failure in failures] == [
-        (1, "false_alarm"), (2, "too_small"), (2, "too_small"),
+        (1, "background"), (2, "part"), (2, "part"),
     ]  # fmt: skip
     (success,) = find_successes(matches, iou_threshold=0.5, score_threshold=0.1)
     assert (success.image, success.detection, success.ground_truth, success.score) == (0, 2, 1, 0.9)
@@ -191,7 +229,7 @@ def test_kinds_are_counted_apart_for_boxes_and_objects():
     counts = count_kinds(failures_of([DOG, SECOND_DOG], [(0, 0, 80, 30), (50, 50, 60, 60)]))
     assert [count.kind for count in counts] == list(FAILURE_KINDS)
     assert KindCount("merged", 1, 2) in counts
-    assert KindCount("false_alarm", 1, 0) in counts
+    assert KindCount("background", 1, 0) in counts
     assert sum(count.n_detections + count.n_missed for count in counts) == 4
 
 
@@ -236,16 +274,16 @@ def test_kinds_equal_the_loops(case, iou_threshold, score_threshold):
     assert (false, missed) == kinds_by_loops(*case, iou_threshold, score_threshold)
 
 
-def test_the_other_class_is_the_closest_of_those_under_the_box():
+def test_the_look_alike_is_the_closest_of_those_under_the_box():
     sofa, cat, person = (0, 0, 100, 100), (10, 10, 40, 40), (60, 60, 90, 90)
     others, names = as_boxes([sofa, cat, person]), ["sofa", "cat", "person"]
-    assert other_class((10, 10, 35, 35), others, names) == "cat"
-    assert other_class((0, 50, 50, 100), others, names) == "sofa"
-    assert other_class((200, 200, 220, 220), others, names) is None
-    assert other_class(cat, as_boxes([]), []) is None
-    assert other_class((5, 5, 5, 5), others, names) is None
+    assert look_alike((10, 10, 35, 35), others, names) == "cat"
+    assert look_alike((0, 50, 50, 100), others, names) == "sofa"
+    assert look_alike((200, 200, 220, 220), others, names) is None
+    assert look_alike(cat, as_boxes([]), []) is None
+    assert look_alike((5, 5, 5, 5), others, names) is None
 
 
 @pytest.mark.parametrize(("x0", "expected"), [(25, "cat"), (26, None)])
-def test_the_other_class_needs_its_share_of_the_box(x0, expected):
-    assert other_class((x0, 10, x0 + 30, 40), as_boxes([(10, 10, 40, 40)]), ["cat"]) == expected
+def test_the_look_alike_needs_its_share_of_the_box(x0, expected):
+    assert look_alike((x0, 10, x0 + 30, 40), as_boxes([(10, 10, 40, 40)]), ["cat"]) == expected

@@ -4,9 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from report.results.base import Fraction, Model
+from report.results.base import Estimate, Fraction, Model
 
-FailureKind = Literal["missed", "false_alarm", "too_small", "too_large", "merged", "duplicate", "misplaced"]
+FailureKind = Literal[
+    "missed", "background", "look_alike", "part", "context", "merged", "split", "duplicate", "poor_overlap"
+]
 
 
 class GalleryBox(Model):
@@ -27,7 +29,7 @@ class GalleryItem(Model):
     iou: float | None
     image_probability: Fraction
     n_truths: int
-    other_class: str | None = Field(description="an annotated class under a false alarm")
+    other_class: str | None = Field(description="the class of the object that a look-alike lies on")
     height: int
     width: int
     photo: str
@@ -42,6 +44,9 @@ class KindCount(Model):
     kind: FailureKind
     n_detections: int
     n_missed: int
+    ap_gain: Estimate = Field(
+        description="what AP at the operating point's IoU would gain if this kind alone were mended"
+    )
     items: list[GalleryItem]
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from dogcam import metrics, taxonomy
-from dogcam.boxes import area, as_boxes
+from dogcam.boxes import area
 from dogcam.metrics import Matches
+from dogcam.taxonomy import OtherObjects
 from report import results
 from report.stages import evaluate, localise, predict
 from report.stages.context import Context
@@ -27,7 +28,10 @@ def run(context: Context) -> dict:
         [iou],
     )
     at_point = {"iou_threshold": iou, "score_threshold": score_threshold}
-    failures = taxonomy.classify_failures(matches, **at_point)
+    failures = taxonomy.classify_failures(matches, **at_point, others=_others(context))
+    gains = taxonomy.ap_gains(
+        matches, failures, **at_point, n_resamples=context.config.n_resamples, seed=context.config.seed
+    )
     successes = taxonomy.find_successes(matches, **at_point)
     gallery = _Gallery(context, matches, score_threshold)
     return results.Failures(
@@ -37,14 +41,27 @@ def run(context: Context) -> dict:
                 kind=count.kind,
                 n_detections=count.n_detections,
                 n_missed=count.n_missed,
+                ap_gain=evaluate.estimate(gain.value, gain.interval),
                 items=gallery.failures([each for each in failures if each.kind == count.kind]),
             )
-            for count in taxonomy.count_kinds(failures)
+            for count, gain in zip(taxonomy.count_kinds(failures), gains, strict=True)
         ],
         successes=gallery.successes(successes),
         per_kind=context.config.per_kind,
         seed=context.config.seed,
     ).model_dump(mode="json")
+
+
+def _others(context: Context) -> OtherObjects:
+    """Return what else is annotated in the images of the test split."""
+    others = [
+        [thing for thing in image.objects if thing.name != context.config.target]
+        for image in context.test.images
+    ]
+    return OtherObjects.from_images(
+        [[thing.box for thing in things] for things in others],
+        [[thing.name for thing in things] for things in others],
+    )
 
 
 class _Gallery:
@@ -93,7 +110,7 @@ class _Gallery:
             iou=case.iou if case.detection is not None else None,
             image_probability=float(self.probabilities[case.image]),
             n_truths=len(image.objects_of(self.context.config.target)),
-            other_class=self._other_class(case) if kind == "false_alarm" else None,
+            other_class=None if kind == "success" else case.other_class,
             height=image.height,
             width=image.width,
             photo=f"{name}.webp",
@@ -117,12 +134,6 @@ class _Gallery:
             )
             for index in sorted(kept, key=lambda index: index == case.detection)
         ]
-
-    def _other_class(self, failure: taxonomy.Failure) -> str | None:
-        image = self.context.test.images[failure.image]
-        others = [thing for thing in image.objects if thing.name != self.context.config.target]
-        box = self.matches.detections.boxes[failure.detection]
-        return taxonomy.other_class(box, as_boxes([o.box for o in others]), [o.name for o in others])
 
 
 def _one_an_image(cases: Sequence) -> list:

@@ -1,0 +1,96 @@
+"""One image of the taxonomy: its detections at the operating point against its objects, all pairs at once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam.boxes import area, intersection, iou
+from dogcam.metrics import Matches
+
+MOST = 2 / 3
+"""The share of an area that is most of it. Two boxes that hold most of each other have an IoU of at least
+`1 / (2 / MOST - 1)`, one half: up to this threshold a box that fails cannot be right in both ways."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """The kept detections of one image, best rank first (rows), against its objects (columns).
+
+    Attributes:
+        claims: (rows,) bool array, whether the detection overlaps an object by more than `iou_threshold`;
+            it has found the object then, or repeats a better one, or is ignored.
+        covered, inside, iou: (rows, columns) float arrays, how the boxes lie to each other.
+    """
+
+    matches: Matches
+    iou_threshold: float
+    image: int
+    detections: NDArray[np.int64]
+    objects: NDArray[np.int64]
+    claims: NDArray[np.bool_]
+    covered: NDArray[np.float64]
+    inside: NDArray[np.float64]
+    iou: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        matches: Matches,
+        iou_threshold: float,
+        image: int,
+        detections: NDArray[np.int64],
+        objects: NDArray[np.int64],
+    ) -> "Scene":
+        """Measure how the detections of an image, by their indices, lie to its objects, by theirs."""
+        boxes, true_boxes = matches.detections.boxes[detections], matches.ground_truth.boxes[objects]
+        shared = intersection(boxes, true_boxes)
+        # A box without area shares none and says nothing of anything: 0 / 1, not 0 / 0.
+        covered = shared / np.where(shared > 0, area(true_boxes)[None, :], 1.0)
+        inside = shared / np.where(shared > 0, area(boxes)[:, None], 1.0)
+        claims = matches.best_iou[detections] > iou_threshold
+        overlap = iou(boxes, true_boxes)
+        return cls(matches, iou_threshold, image, detections, objects, claims, covered, inside, overlap)
+
+    @cached_property
+    def holds(self) -> NDArray[np.bool_]:
+        """(rows, columns): whether most of the object is in the box."""
+        return self.covered >= MOST
+
+    @cached_property
+    def within(self) -> NDArray[np.bool_]:
+        """(rows, columns): whether most of the box is in the object."""
+        return self.inside >= MOST
+
+    def box(self, row: int) -> NDArray[np.float64]:
+        """Return the box of a row: (4,) float array, xyxy in pixels."""
+        return self.matches.detections.boxes[self.detections[row]]
+
+    def closest(self, row: int, candidates: NDArray[np.bool_]) -> int:
+        """Return the column of highest IoU with a row among the candidates, the first of several."""
+        return int(np.argmax(np.where(candidates, self.iou[row], -1.0)))
+
+
+def kept_detections(matches: Matches, score_threshold: float) -> NDArray[np.int64]:
+    """Return the detections of an operating point, best rank first."""
+    return matches.order[matches.detections.scores[matches.order] >= score_threshold]
+
+
+def scenes(matches: Matches, iou_threshold: float, score_threshold: float) -> Iterator[Scene]:
+    """Yield each image that has any with its kept detections, best rank first, and its counted objects."""
+    kept, counted = kept_detections(matches, score_threshold), np.flatnonzero(matches.counted)
+    detections = _by_image(kept, matches.detections.image)
+    objects = _by_image(counted, matches.ground_truth.image)
+    none = np.zeros(0, dtype=np.int64)
+    for image in sorted(detections.keys() | objects.keys()):
+        here = detections.get(image, none), objects.get(image, none)
+        yield Scene.of(matches, iou_threshold, image, *here)
+
+
+def _by_image(indices: NDArray[np.int64], image: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Group indices by the image that each belongs to, keeping their order."""
+    grouped = indices[np.argsort(image[indices], kind="stable")]
+    images, starts = np.unique(image[grouped], return_index=True)
+    return dict(zip(images.tolist(), np.split(grouped, starts[1:]), strict=False))
