@@ -1,7 +1,7 @@
 """Capture what layers of a network put out during a forward pass, and leave the network as it was found."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 
@@ -97,6 +97,48 @@ def _keep_output(activations: Activations, layer: str):
         return output.clone()
 
     return hook
+
+
+@contextmanager
+def output_changed(
+    network: nn.Module, layer: str, change: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    """Put a changed output in place of a layer's while the block runs; no hook is left behind."""
+    handle = find_layer(network, layer).register_forward_hook(lambda _module, _inputs, output: change(output))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def underlying(network: nn.Module) -> nn.Module:
+    """Return the network itself, without what `DataParallel` and `torch.compile` put around it.
+
+    Both hide what layers put out: replicas run on copies of the network, and compiled code runs no hooks that
+    were registered after it was compiled.
+    """
+    while True:
+        if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            network = network.module
+        elif isinstance(inner := network._modules.get("_orig_mod"), nn.Module):
+            network = inner
+        else:
+            return network
+
+
+@contextmanager
+def eager(network: nn.Module) -> Iterator[None]:
+    """Run a network without compiled code during the block, where parts of it were compiled in place."""
+    compiled = any(
+        module._compiled_call_impl is not None or "_orig_mod" in module._modules
+        for module in network.modules()
+    )
+    if not compiled:
+        yield
+        return
+    # Importing the compiler takes seconds, so that it is left to networks that have met it already.
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager

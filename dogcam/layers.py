@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dogcam.activations import capture, evaluation_mode, frozen_parameters
+from dogcam.activations import capture, eager, evaluation_mode, frozen_parameters, underlying
 from dogcam.closed_form import LastHead, averages_into, watch_heads
 from dogcam.errors import ModelError
 from dogcam.places import Layout, layout_of
@@ -60,8 +60,9 @@ def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLaye
     Raises:
         ModelError: where no layer qualifies.
     """
+    network = underlying(network)
     probe = _probe(network, input_size)
-    with evaluation_mode(network), frozen_parameters(network), torch.inference_mode(False):
+    with eager(network), evaluation_mode(network), frozen_parameters(network), torch.inference_mode(False):
         with torch.enable_grad(), _traced(network, input_size) as calls, watch_heads(network) as last:
             logits = network(probe.requires_grad_())
         target = _target(calls, last, logits)

@@ -1,0 +1,120 @@
+"""Maps of a batch by the least work that gives the exact answer, all requests from one forward pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dogcam.activations import underlying
+from dogcam.cam.class_map import Cam
+from dogcam.cam.eigen import EigenCam
+from dogcam.cam.forward import Captured, ForwardPass, forward_pass
+from dogcam.cam.gradients import GradCam, GradCamPlusPlus, HiResCam, LayerCam, Score, XGradCam
+from dogcam.cam.perturbation import AblationCam, ScoreCam
+from dogcam.cam.targets import Targets
+from dogcam.errors import ModelError
+
+Gradients = GradCam | GradCamPlusPlus | HiResCam | LayerCam | XGradCam
+Request = Gradients | Cam | ScoreCam | AblationCam | EigenCam
+
+SCALE_OF_HALVES = 1024.0
+"""Of how many times the score float16's gradients are computed: most would be lost below its least number."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What one forward pass says of a batch.
+
+    Attributes:
+        logits: (N, C) float tensor, the network's raw outputs.
+        maps: for each request a (N, K, h, w) float tensor of class activation maps, one for each of the K
+            target classes, at the resolution of its layer. A map on which nothing speaks for its class is 0
+            everywhere, never nan.
+    """
+
+    logits: Tensor
+    maps: tuple[Tensor, ...]
+
+
+def explain_once(
+    network: nn.Module, images: Tensor, targets: Targets, requests: Sequence[Request]
+) -> Explanation:
+    """Compute the maps of a batch as it is; `explain` says what goes in and out."""
+    layers = list(dict.fromkeys(request.layer for request in requests))
+    # Without a gradient to compute no graph is built at all. Not under inference_mode: what comes out of it
+    # could never enter a graph of the caller's.
+    graph = any(isinstance(request, Gradients) for request in requests)
+    with forward_pass(underlying(network), images, targets, layers, graph=graph) as forward:
+        maps, left = {}, []
+        for request in dict.fromkeys(requests):
+            if not isinstance(request, Gradients):
+                maps[request] = request.maps(forward)
+            elif (slopes := _slopes(forward, request)) is not None:
+                maps[request] = _closed_form(forward, request, slopes)
+            else:
+                left.append(request)
+        for score in ("logit", "probability"):
+            maps |= _differentiate(forward, score, [each for each in left if each.differentiated == score])
+    return Explanation(forward.logits.detach(), tuple(maps[request] for request in requests))
+
+
+@torch.no_grad()
+def _closed_form(forward: ForwardPass, request: Gradients, slopes: Tensor) -> Tensor:
+    maps = forward.layers[request.layer].maps
+    return torch.einsum("nchw,nkc->nkhw", maps, request.weights(maps, slopes)).relu()
+
+
+@torch.no_grad()
+def _slopes(forward: ForwardPass, request: Gradients) -> Tensor | None:
+    """Return the gradient where it is the same at every place, for all classes by one product: (N, K, C)."""
+    slopes = forward.slopes(request.layer)
+    if slopes is None or request.differentiated == "logit":
+        return slopes
+    probability = forward.of_targets(forward.logits).to(slopes.dtype).sigmoid()
+    return slopes * (probability * (1 - probability))[..., None]
+
+
+def _differentiate(
+    forward: ForwardPass, score: Score, requests: Sequence[Gradients]
+) -> dict[Gradients, Tensor]:
+    """Make maps from gradients: one backward pass a class, down to the first layer, serves all requests."""
+    layers = [forward.layers[name] for name in dict.fromkeys(request.layer for request in requests)]
+    made: dict[Gradients, list[Tensor]] = {request: [] for request in requests}
+    for k in range(forward.targets.shape[1] if requests else 0):
+        gradients = _gradients(forward, score, k, layers)
+        for request, maps in made.items():
+            maps.append(request.map(forward.layers[request.layer].maps, gradients[request.layer]).relu())
+    return {request: torch.stack(maps, dim=1) for request, maps in made.items()}
+
+
+def _gradients(
+    forward: ForwardPass, score: Score, k: int, layers: Sequence[Captured]
+) -> dict[str, Tensor]:
+    """Return the gradient of each image's k-th target, by the names of the layers: (N, C, h, w) each."""
+    logits = forward.logits.gather(1, forward.targets[:, k : k + 1])
+    scale = SCALE_OF_HALVES if logits.dtype == torch.float16 else 1.0
+    # The sigmoid is taken in single precision at least; in half it is 1 from a logit of 9 on.
+    scores = logits if score == "logit" else logits.to(layers[0].maps.dtype).sigmoid()
+    found = [None] * len(layers)
+    if logits.requires_grad:
+        # An image's score depends on its own maps alone, so that one backward pass of the sum serves all.
+        outputs = [layer.output for layer in layers]
+        ones = torch.full_like(scores, scale)
+        found = torch.autograd.grad(scores, outputs, ones, retain_graph=True, allow_unused=True)
+    named = zip(layers, found, strict=True)
+    return {layer.name: _checked(layer, gradient, scale) for layer, gradient in named}
+
+
+def _checked(layer: Captured, gradient: Tensor | None, scale: float) -> Tensor:
+    if gradient is None:
+        raise ModelError(
+            f"no gradient leads from the logits to the layer {layer.name!r}: they are not computed from its "
+            "output, or the network turns gradients off on the way; name another layer"
+        )
+    if not gradient.isfinite().all():
+        raise ModelError(
+            f"the gradient at the layer {layer.name!r} is no finite number in {gradient.dtype}; run the "
+            "network in a wider number format"
+        )
+    return layer.layout.maps(gradient).to(layer.maps.dtype) / scale

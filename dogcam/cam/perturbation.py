@@ -1,0 +1,117 @@
+"""The methods that ask what becomes of the score when the picture or the maps are changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dogcam.activations import output_changed
+from dogcam.cam.forward import Captured, ForwardPass
+
+
+@dataclass(frozen=True)
+class ScoreCam:
+    """Ask for Score-CAM (Wang et al. 2020, algorithm 1): how much of the score each map lets through.
+
+        H_k = A_k enlarged to the picture and stretched to [0, 1],    s_k = y(X * H_k),
+        alpha = softmax over k of s,    L = ReLU(sum_k alpha_k A_k)
+
+    The paper takes the score of a black picture off every s_k, which the softmax cancels. A map that is the
+    same everywhere lets nothing through. An image takes as many forward passes as the layer has maps; all
+    classes share them.
+
+    Attributes:
+        layer: dotted name of the target layer.
+        batch_size: how many masked pictures go through the network at once.
+    """
+
+    layer: str
+    batch_size: int = 32
+
+    @torch.no_grad()
+    def maps(self, forward: ForwardPass) -> Tensor:
+        """Return the maps of the target classes: (N, K, h, w) float tensor, >= 0."""
+        found = forward.layers[self.layer]
+        scores = [
+            torch.cat([forward.network(masked) for masked in self._masked(image, maps)])[:, targets]
+            for image, maps, targets in zip(forward.images, found.maps, forward.targets, strict=True)
+        ]
+        weights = [each.to(found.maps.dtype).softmax(dim=0) for each in scores]
+        return _weighted(found, forward.targets.shape[1], weights)
+
+    def _masked(self, image: Tensor, maps: Tensor) -> Iterator[Tensor]:
+        for some in maps.split(self.batch_size):
+            enlarged = F.interpolate(some[:, None], image.shape[1:], mode="bilinear", align_corners=False)
+            lowest = enlarged.amin(dim=(2, 3), keepdim=True)
+            extent = enlarged.amax(dim=(2, 3), keepdim=True) - lowest
+            masks = torch.where(extent > 0, (enlarged - lowest) / extent, 0)
+            yield image * masks.to(image.dtype)
+
+
+@dataclass(frozen=True)
+class AblationCam:
+    """Ask for Ablation-CAM (Ramaswamy and Desai 2020, equation 4): what the score loses without a map.
+
+        w_k = (y - y_k) / |y|,    L = ReLU(sum_k w_k A_k)
+
+    y_k is the score with map k set to 0. The paper divides by y, and explains classes whose y is positive; a
+    negative logit would turn the map inside out, hence the absolute value (and no division where y is 0).
+    Where averaging and one head follow the layer, y_k is computed by the head alone; elsewhere an image takes
+    as many forward passes as the layer has maps, and all classes share them.
+
+    Attributes:
+        layer: dotted name of the target layer.
+        batch_size: how many changed copies of an image go through the network at once.
+    """
+
+    layer: str
+    batch_size: int = 32
+
+    @torch.no_grad()
+    def maps(self, forward: ForwardPass) -> Tensor:
+        """Return the maps of the target classes: (N, K, h, w) float tensor, >= 0."""
+        found, head = forward.layers[self.layer], forward.pooled_head(self.layer)
+        weights = []
+        for n, targets in enumerate(forward.targets):
+            if head is not None:
+                without = self._logits_of_head(head, forward.last_head.given[n])
+            else:
+                without = self._logits_of_network(forward, found, n)
+            whole = forward.logits[n, targets].to(found.maps.dtype)
+            size = torch.where(whole == 0, 1, whole.abs())
+            weights.append((whole - without[:, targets].to(found.maps.dtype)) / size)
+        return _weighted(found, forward.targets.shape[1], weights)
+
+    def _logits_of_head(self, head: nn.Module, pooled: Tensor) -> Tensor:
+        """Return the logits without each map in turn, from one image's averages: (C,) -> (C, classes)."""
+        logits = []
+        for channels in torch.arange(len(pooled), device=pooled.device).split(self.batch_size):
+            changed = pooled.repeat(len(channels), 1)
+            changed[torch.arange(len(channels)), channels] = 0
+            logits.append(head(changed))
+        return torch.cat(logits)
+
+    def _logits_of_network(self, forward: ForwardPass, found: Captured, n: int) -> Tensor:
+        """The same by running the network on copies of image n, each without one map."""
+        logits = []
+        for channels in torch.arange(found.maps.shape[1]).split(self.batch_size):
+
+            def without(output: Tensor, channels: Tensor = channels) -> Tensor:
+                changed = output.clone()
+                found.layout.maps(changed)[torch.arange(len(channels)), channels] = 0
+                return changed
+
+            with output_changed(forward.network, self.layer, without):
+                copies = forward.images[n].expand(len(channels), -1, -1, -1)
+                logits.append(forward.network(copies))
+        return torch.cat(logits)
+
+
+def _weighted(found: Captured, n_targets: int, weights: list[Tensor]) -> Tensor:
+    """Sum the maps of each image with its (C, K) weights: (N, K, h, w), the positive part."""
+    stacked = found.maps.new_zeros(*found.maps.shape[:2], n_targets)
+    for row, of_image in zip(stacked, weights, strict=True):
+        row.copy_(of_image)
+    return torch.einsum("nchw,nck->nkhw", found.maps, stacked).relu()

@@ -1,0 +1,39 @@
+"""The two maps that this project is about, for those who want one and no more."""
+
+from torch import Tensor, nn
+
+from dogcam.cam.averaging import explain
+from dogcam.cam.class_map import Cam
+from dogcam.cam.gradients import GradCam, Score
+from dogcam.cam.targets import Targets
+
+
+def grad_cam(
+    network: nn.Module, images: Tensor, targets: Targets, layer: str, score: Score = "logit"
+) -> Tensor:
+    """Compute Grad-CAM, the equations of `GradCam`.
+
+    Args:
+        network, images, targets: as for `explain`.
+        layer, score: as for `GradCam`.
+
+    Returns:
+        (N, K, h, w) float tensor, >= 0; all 0 where nothing speaks for the class.
+    """
+    return explain(network, images, targets, [GradCam(layer, score)]).maps[0]
+
+
+def cam(network: nn.Module, images: Tensor, targets: Targets, layer: str, head: str | None = None) -> Tensor:
+    """Compute CAM, the equation of `Cam`.
+
+    Args:
+        network, images, targets: as for `explain`.
+        layer, head: as for `Cam`.
+
+    Returns:
+        (N, K, h, w) float tensor; its mean over the map is the logit without the bias of a linear head.
+
+    Raises:
+        ModelError: where the network is not built that way; this is verified on the batch, not assumed.
+    """
+    return explain(network, images, targets, [Cam(layer, head)]).maps[0]
