@@ -25,6 +25,7 @@ from dogcam.metrics import (
     match,
     operating_point,
     percentile_interval,
+    precision_band,
     precision_recall,
     resampled_ap,
 )
@@ -52,6 +53,34 @@ def test_resampled_ap_equals_repeating_images(case, variant, difficult):
         for again in repeated(matches, difficult)
     ]
     np.testing.assert_allclose(values.T, expected, rtol=0, atol=1e-12)
+
+
+def interpolated(matches, threshold, recall):
+    """The best precision that is reached at this recall or a higher one."""
+    curve = precision_recall(matches, threshold)
+    if not matches.n_ground_truth:
+        return math.nan
+    pairs = zip(curve.recall, curve.precision, strict=True)
+    return max((precision for reached, precision in pairs if reached >= recall), default=0.0)
+
+
+@generated
+@given(cases(), st.sampled_from(DIFFICULT))
+def test_the_band_equals_repeating_images(case, difficult):
+    matches = match(*case, (0.3,), difficult=difficult)
+    recalls = [0.0, 0.25, 1 / 3, 0.5, 1.0]
+    drawn = [[interpolated(again, 0.3, r) for r in recalls] for again in repeated(matches, difficult)]
+    band = precision_band(matches, 0.3, recalls, n_resamples=N_RESAMPLES, level=0.6, seed=3)
+    expected = [percentile_interval(column, level=0.6) for column in zip(*drawn, strict=True)]
+    np.testing.assert_allclose(band[0], [each.low for each in expected], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(band[1], [each.high for each in expected], rtol=0, atol=1e-12)
+
+
+def test_a_band_without_ground_truth_is_not_defined():
+    nothing = GroundTruth.from_images([[], []])
+    found = Detections.from_images([[[0, 0, 5, 5]], []], [[0.5], []])
+    low, high = precision_band(match(nothing, found, [0.5]), 0.5, [0.0, 1.0], n_resamples=10)
+    assert np.isnan([low, high]).all()
 
 
 @generated

@@ -207,3 +207,38 @@ def test_the_published_schema_is_that_of_the_record(finished):
         for schema in (published, current)
     ]
     assert fields[0] == fields[1]
+
+
+def test_the_points_are_the_detections_in_rank_order(finished):
+    record = record_of(finished)
+    points, main = record["detection"]["points"], record["operating_point"]
+    found = found_boxes(finished)[main["method"]]
+    ranked = sorted(found, key=lambda each: -each[2])
+    assert [(point["image_id"], point["score"]) for point in points] == [(i, score) for i, _, score in ranked]
+    kept = [point["correct"] for point in points if point["score"] >= main["score_threshold"]]
+    assert kept.count(True) == main["true_positives"] > 0
+    assert kept.count(False) == main["false_positives"]
+
+
+def test_a_curve_says_which_score_leads_where_and_how_sure_it_is(finished):
+    record = record_of(finished)
+    for method in record["detection"]["methods"]:
+        for curve, row in zip(method["curves"], method["rows"], strict=True):
+            length = len(curve["recall"])
+            assert {len(values) for name, values in curve.items() if name != "iou"} == {length}
+            assert curve["score"] == sorted(curve["score"], reverse=True)
+            assert all(0 <= low <= high <= 1 for low, high in zip(*_band(curve), strict=True))
+            assert row["recall"] == pytest.approx(curve["recall"][-1], abs=1e-6)
+    main = record["operating_point"]["method"]
+    points = record["detection"]["points"]
+    curve = next(each for each in record["detection"]["methods"] if each["name"] == main)["curves"][-1]
+    n_truth = record["data"]["test"]["n_target_objects"]
+    for recall, precision, score in zip(curve["recall"], curve["precision"], curve["score"], strict=True):
+        # Scores of the curve are rounded, and equal scores may be cut between.
+        kept = [point["correct"] for point in points if point["score"] >= score - 1e-6]
+        reached = [(sum(kept[:k]) / n_truth, sum(kept[:k]) / k) for k in range(1, len(kept) + 1)]
+        assert any(np.allclose((recall, precision), pair, atol=1e-5) for pair in reached)
+
+
+def _band(curve: dict) -> tuple[list[float], list[float]]:
+    return curve["precision_low"], curve["precision_high"]

@@ -8,6 +8,7 @@ from dogcam.metrics.bootstrap import (
     bootstrap_ratio,
     bootstrap_recall,
     percentile_interval,
+    precision_band,
     resampled_ap,
     resampled_ratio,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "operating_point",
     "percentile_interval",
     "precision_at_least",
+    "precision_band",
     "precision_recall",
     "rank",
     "resampled_ap",

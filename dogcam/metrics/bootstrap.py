@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
 from dogcam.metrics.matching import TRUE_POSITIVE, Matches
-from dogcam.metrics.precision_recall import Variant, average_precision, ratio
+from dogcam.metrics.precision_recall import Variant, average_precision, envelope, ratio
 
 _BLOCK = 64
 """How many resamples are worked on at once; it bounds the memory and changes no result."""
@@ -86,6 +86,45 @@ def bootstrap_ap(
     """
     samples = resampled_ap(matches, variant, n_resamples=n_resamples, seed=seed)
     return tuple(percentile_interval(row, level) for row in samples)
+
+
+def precision_band(
+    matches: Matches,
+    iou_threshold: float,
+    recall: ArrayLike,
+    *,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the interval of the interpolated precision at each of some recalls.
+
+    The band is pointwise: each of its places holds with the stated confidence, not all of them at once. See
+    `resampled_ap` for the way images are drawn.
+
+    Args:
+        matches: what `match` returned.
+        iou_threshold: one of its thresholds.
+        recall: (R,) floats in [0, 1].
+        n_resamples, level, seed: how often images are drawn, the share of the resamples inside, the draws.
+
+    Returns:
+        Two (R,) float arrays in [0, 1], the lower and the upper end; nan where there is no ground truth.
+    """
+    _check_level(level)
+    recall = np.asarray(recall, dtype=np.float64)
+    boxes_per_image = ground_truth_per_image(matches)
+    steps = _RankingSteps.of(matches, iou_threshold)
+    blocks = [
+        steps.precision_at(recall, counts, boxes_per_image @ counts)
+        for counts in _draws(matches.n_images, n_resamples, seed)
+    ]
+    samples = np.concatenate(blocks)
+    samples = samples[~np.isnan(samples).any(axis=1)]
+    if not len(samples):
+        return np.full(len(recall), np.nan), np.full(len(recall), np.nan)
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
 def bootstrap_ap_difference(
@@ -214,12 +253,32 @@ class _RankingSteps:
             n_ground_truth: (b,) float array, how many boxes there were to be found.
             variant: which average precision.
         """
+        recall, precision = self._curves(counts, n_ground_truth)
+        return np.where(n_ground_truth > 0, average_precision(recall, precision, variant), np.nan)
+
+    def precision_at(
+        self,
+        recall: NDArray[np.float64],
+        counts: NDArray[np.float64],
+        n_ground_truth: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return the interpolated precision of b resamples at (R,) recalls: (b, R) float array."""
+        reached, precision = self._curves(counts, n_ground_truth)
+        # Beyond the largest recall that a resample reaches, its precision is 0.
+        heights = np.pad(envelope(precision), ((0, 0), (0, 1)))
+        places = [np.searchsorted(row, recall) for row in reached]
+        values = np.take_along_axis(heights, np.array(places, dtype=np.int64), axis=1)
+        return np.where(n_ground_truth[:, None] > 0, values, np.nan)
+
+    def _curves(
+        self, counts: NDArray[np.float64], n_ground_truth: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return recall and precision of b resamples at the K true positives: two (b, K) float arrays."""
         # One curve a row, contiguous: running along the rows is several times as fast as down the columns.
         detected = np.cumsum(np.ascontiguousarray((self.detections @ counts).T), axis=1)
         found = np.cumsum(np.ascontiguousarray(counts[self.image].T), axis=1)
         precision = np.divide(found, detected, out=np.zeros(found.shape), where=detected > 0)
-        values = average_precision(ratio(found, n_ground_truth[:, None]), precision, variant)
-        return np.where(n_ground_truth > 0, values, np.nan)
+        return ratio(found, n_ground_truth[:, None]), precision
 
 
 def _per_image(

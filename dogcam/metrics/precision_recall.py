@@ -152,27 +152,32 @@ def average_precision(
         raise ValueError(f"variant is {variant!r}; expected one of {', '.join(VARIANTS)}")
     if recall.shape != precision.shape or recall.ndim == 0:
         raise ValueError(f"recall and precision have shapes {recall.shape}, {precision.shape}; expected one")
-    envelope = np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
+    heights = envelope(precision)
     if variant == "all_point":
-        return (np.diff(recall, axis=-1, prepend=0.0) * envelope).sum(axis=-1)
+        return (np.diff(recall, axis=-1, prepend=0.0) * heights).sum(axis=-1)
     means = np.array(
         [
-            _mean_at(_GRIDS[variant], row, heights)
-            for row, heights in zip(_rows(recall), _rows(envelope), strict=True)
+            _mean_at(_GRIDS[variant], row, row_heights)
+            for row, row_heights in zip(_rows(recall), _rows(heights), strict=True)
         ]
     )
     return means.reshape(recall.shape[:-1])
+
+
+def envelope(precision: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the interpolated precision at each point: the best there or further along the last axis."""
+    return np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
 
 
 def _rows(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.reshape(int(np.prod(values.shape[:-1])), values.shape[-1])
 
 
-def _mean_at(grid: NDArray[np.float64], recall: NDArray[np.float64], envelope: NDArray[np.float64]) -> float:
+def _mean_at(grid: NDArray[np.float64], recall: NDArray[np.float64], heights: NDArray[np.float64]) -> float:
     if len(recall) and np.isnan(recall[-1]):
         return float("nan")
     places = np.searchsorted(recall, grid)
-    return float(np.append(envelope, 0.0)[places].mean())
+    return float(np.append(heights, 0.0)[places].mean())
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:

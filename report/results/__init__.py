@@ -12,6 +12,7 @@ from report.results.detection import (
     Method,
     OperatingPoint,
     PublishedRow,
+    ScoredDetection,
     SweepRow,
     Tuning,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "PublishedRow",
     "Results",
     "RunInfo",
+    "ScoredDetection",
     "SeedRow",
     "Segmentation",
     "SplitInfo",

@@ -62,11 +62,24 @@ class DetectionRow(Model):
 
 
 class Curve(Model):
-    """A precision-recall curve, thinned to the points where it bends."""
+    """A precision-recall curve, thinned to the points where it bends; the lists are of one length."""
 
     iou: Fraction
     recall: list[Fraction]
     precision: list[Fraction]
+    score: list[float] = Field(description="the score threshold that leads to each point, descending")
+    precision_low: list[Fraction | None] = Field(
+        description="lower end of the pointwise bootstrap band of the interpolated precision at this recall"
+    )
+    precision_high: list[Fraction | None] = Field(description="upper end of the band")
+
+
+class ScoredDetection(Model):
+    """One detection of the main method and whether it is right at the operating point's IoU."""
+
+    image_id: str
+    score: float
+    correct: bool
 
 
 class Method(Model):
@@ -101,6 +114,10 @@ class Detection(Model):
     iou_thresholds: list[Fraction]
     methods: list[Method]
     comparisons: list[Comparison]
+    points: list[ScoredDetection] = Field(
+        description="every detection of the main method at the operating point's IoU, in rank order: what "
+        "any other score threshold would find can be counted from them"
+    )
 
     def method(self, name: str) -> Method:
         """Return a method by name."""

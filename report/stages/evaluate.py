@@ -44,6 +44,7 @@ def run(context: Context) -> dict:
         iou_thresholds=list(thresholds),
         methods=[_method(name, matches[name], resampled[name], sampling) for name in METHODS],
         comparisons=_comparisons(matches, resampled, thresholds),
+        points=_points(context, matches[MAIN], thresholds[-1]),
     )
     point = _operating_point(context, matches[MAIN], sampling)
     return {
@@ -93,18 +94,42 @@ def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling:
                 ap_introsort=defined(metrics.precision_recall(older, iou).average_precision()),
             )
         )
-        curves.append(_curve(curve))
+        curves.append(_curve(matches, curve, sampling))
     return results.Method(
         name=name, title=text.title, description=text.description, kind=text.kind, rows=rows, curves=curves
     )
 
 
-def _curve(curve: metrics.PrecisionRecall) -> results.Curve:
+def _curve(matches: Matches, curve: metrics.PrecisionRecall, sampling: dict) -> results.Curve:
     """Thin a curve to the points at which it turns: around each true positive, and the last."""
     rises = np.diff(curve.true_positives, prepend=0) > 0
     keep = rises | np.append(rises[1:], True)[: len(rises)]
-    recall, precision = (np.round(values[keep], 6).tolist() for values in (curve.recall, curve.precision))
-    return results.Curve(iou=curve.iou_threshold, recall=recall, precision=precision)
+    low, high = metrics.precision_band(matches, curve.iou_threshold, curve.recall[keep], **sampling)
+    return results.Curve(
+        iou=curve.iou_threshold,
+        recall=_rounded(curve.recall[keep]),
+        precision=_rounded(curve.precision[keep]),
+        score=_rounded(curve.scores[keep]),
+        precision_low=_rounded(low, 4),
+        precision_high=_rounded(high, 4),
+    )
+
+
+def _rounded(values: NDArray[np.float64], digits: int = 6) -> list[float | None]:
+    return [defined(value) for value in np.round(values, digits)]
+
+
+def _points(context: Context, matches: Matches, iou: float) -> list[results.ScoredDetection]:
+    """Say of every detection, best rank first, whether it is right."""
+    right = matches.kind_at(iou) == metrics.TRUE_POSITIVE
+    return [
+        results.ScoredDetection(
+            image_id=context.test.images[matches.detections.image[index]].id,
+            score=float(matches.detections.scores[index]),
+            correct=bool(right[index]),
+        )
+        for index in matches.ranked(iou)
+    ]
 
 
 def _comparisons(
