@@ -35,7 +35,7 @@ def _claimed(truth, found, d, iou_threshold):
 
 def _shape(truth, found, d):
     here = [g for g in range(len(truth)) if truth.image[g] == found.image[d]]
-    swallowed = [g for g in here if _share(truth.boxes[g], found.boxes[d]) >= 2 / 3]
+    swallowed = [g for g in here if _share(truth.boxes[g], found.boxes[d]) >= 1 / 2]
     if len(swallowed) > 1:
         return "merged", swallowed
     candidates = []
@@ -71,7 +71,7 @@ def _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshol
             continue
         ratio = iou(found.boxes[d], truth.boxes[g])
         if claimed[d] is not None:
-            speaks = ratio > iou_threshold or _share(truth.boxes[g], found.boxes[d]) >= 2 / 3
+            speaks = ratio > iou_threshold or _share(truth.boxes[g], found.boxes[d]) >= 1 / 2
             why = "merged"
         else:
             speaks, why = g in judged_by[d], false[d]

@@ -71,7 +71,7 @@ class Failure:
         ground_truth: index into the ground truth; None for a box that says nothing of any object.
         score: the detection's; None without one.
         iou, covered, inside: how the two boxes overlap, each in [0, 1]; 0 where one of them is missing.
-        held: indices of the objects that the detection holds; two or more where it merges.
+        held: indices of the objects of which at least half is in the detection; two or more where it merges.
         other_class: the class of the object that a look-alike lies on; None for every other kind.
     """
 

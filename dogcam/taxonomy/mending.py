@@ -5,7 +5,7 @@ point. A kind is mended so:
 
 - A wrong box of `background`, `look_alike` or `duplicate` is removed.
 - A wrong box of `part`, `context`, `split` or `poor_overlap` is corrected to the object that it is judged
-  by, and one that is `merged` becomes a box on each of the objects that it holds; it keeps its score. Objects
+  by, and one that is `merged` becomes a box on each of the objects in it; it keeps its score. Objects
   that something finds are left to what finds them; of several corrected boxes the best-ranked takes the
   object; a box that is left with none is removed.
 - A missed object of the kind is found, if the above does not: as surely as the box that explains it, or,

@@ -7,22 +7,23 @@ How a box B and an object's box G lie to each other is told by three numbers:
 A false positive is, by the first of these that holds,
 
 1. `duplicate`: its IoU with an object that a better-ranked detection found is above `iou_threshold`;
-2. `merged`: it holds two or more objects (holds: covered >= `MOST`);
+2. `merged`: at least half (covered >= `HALF`) of each of two or more objects is in it;
 3. judged by one object, the one of highest IoU among those of which it says anything at all:
-   `context` (the surroundings leaked in) if it holds the object and does not lie inside it,
+   `context` (the surroundings leaked in) if it holds the object (covered >= `MOST`) and does not lie inside,
    `part` (part of the object only) if it lies inside (inside >= `MOST`) and does not hold it,
    `poor_overlap` if neither or both, and the IoU is at least `NOTICEABLE`;
    what would be a part is `split` (one object split over boxes) if another detection is a part of the same
    object, or has found it;
-4. `look_alike`, if it says nothing of any object but lies on one of another class;
+4. `look_alike`, if it says nothing of any object but lies on one of another class: at least half of it does,
+   or it holds that object with an IoU of at least `NOTICEABLE`;
 5. `background`: it lies on nothing that is annotated.
 
 So a box on a dog's nose, whose IoU may be next to nothing, is a part and not background.
 
 A missed object has the kind of the false positive of highest IoU that was judged by it, or merges it with
-others. A detection that found another object, or repeats it, explains the miss as `merged` if it holds this
-object too or has an IoU above `iou_threshold` with it: one box for two. An object that nothing explains is
-`missed`: the classifier passed over it.
+others. A detection that found another object, or repeats it, explains the miss as `merged` if at least half
+of this object is in it too, or its IoU with it is above `iou_threshold`: one box for two. An object that
+nothing explains is `missed`: the classifier passed over it.
 """
 
 from collections import Counter
@@ -35,10 +36,10 @@ from numpy.typing import ArrayLike
 from dogcam.boxes import Boxes, area, as_boxes, intersection, iou
 from dogcam.metrics import FALSE_POSITIVE, TRUE_POSITIVE, Matches
 from dogcam.taxonomy.kinds import Failure, FailureKind, OtherObjects, Subject, Success
-from dogcam.taxonomy.scene import Scene, kept_detections, scenes
+from dogcam.taxonomy.scene import HALF, MOST, Scene, kept_detections, scenes
 
 NOTICEABLE = 0.1
-"""The least IoU of a poor overlap; below it an overlap may be chance."""
+"""The least IoU of a poor overlap, and of a box around a look-alike; below it an overlap may be chance."""
 
 
 def classify_failures(
@@ -92,27 +93,24 @@ def find_successes(matches: Matches, *, iou_threshold: float, score_threshold: f
     ]  # fmt: skip
 
 
-def look_alike(
-    box: ArrayLike, others: Boxes, names: Sequence[str], *, min_share: float = 0.5
-) -> str | None:
+def look_alike(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | None:
     """Name what a box may have been taken in by: the annotated object of another class that it lies on.
 
     Args:
         box: (4,) floats, half-open xyxy in pixels.
         others: (K, 4) float array, the boxes of the objects of other classes in the image.
         names: their K classes.
-        min_share: least share of the box that must lie in the object.
 
     Returns:
-        The class of the object of highest IoU among those that hold this share (a cat on a sofa is named,
-        not the sofa); None where none does.
+        The class of the object of highest IoU among those that the box lies on by the rules (a cat on a sofa
+        is named, not the sofa); None where it lies on none.
     """
     alarm = as_boxes([box])
-    shared = intersection(alarm, others)[0]
-    holds = (shared >= min_share * area(alarm)[0]) & (shared > 0)
-    if not holds.any():
-        return None
-    return names[int(np.argmax(np.where(holds, iou(alarm, others)[0], -1.0)))]
+    shared, overlap = intersection(alarm, others)[0], iou(alarm, others)[0]
+    within = shared >= HALF * area(alarm)[0]
+    around = (shared >= MOST * area(others)) & (overlap >= NOTICEABLE)
+    lies_on = (within | around) & (shared > 0)
+    return names[int(np.argmax(np.where(lies_on, overlap, -1.0)))] if lies_on.any() else None
 
 
 @dataclass(frozen=True)
@@ -140,12 +138,12 @@ def _judge_all(scene: Scene, others: OtherObjects) -> list[_Verdict]:
 
 
 def _judge(scene: Scene, row: int, others: Boxes, names: Sequence[str]) -> _Verdict:
-    holds, within = scene.holds[row], scene.within[row]
+    holds, within, shares = scene.holds[row], scene.within[row], scene.shares[row]
     if scene.claims[row]:
         claimed = scene.objects == scene.matches.best[scene.detections[row]]
         return _Verdict("duplicate", scene.closest(row, claimed) if claimed.any() else None)
-    if holds.sum() >= 2:
-        return _Verdict("merged", scene.closest(row, holds))
+    if shares.sum() >= 2:
+        return _Verdict("merged", scene.closest(row, shares))
     speaks_of = holds | within | (scene.iou[row] >= NOTICEABLE)
     if not speaks_of.any():
         name = look_alike(scene.box(row), others, names)
@@ -158,11 +156,11 @@ def _judge(scene: Scene, row: int, others: Boxes, names: Sequence[str]) -> _Verd
 
 def _explain(scene: Scene, verdicts: list[_Verdict], column: int) -> tuple[int | None, _Verdict]:
     """Find the row that explains why the object of a column was missed, and the kind of the miss."""
-    holds, overlap = scene.holds[:, column], scene.iou[:, column]
+    shares, overlap = scene.shares[:, column], scene.iou[:, column]
     judged_by_it = np.array([verdict.column == column for verdict in verdicts], dtype=bool)
     merges = np.array([verdict.kind == "merged" for verdict in verdicts], dtype=bool)
-    box_for_two = scene.claims & (holds | (overlap > scene.iou_threshold))
-    explains = box_for_two | judged_by_it | (merges & holds)
+    box_for_two = scene.claims & (shares | (overlap > scene.iou_threshold))
+    explains = box_for_two | judged_by_it | (merges & shares)
     if not explains.any():
         return None, _Verdict("missed")
     row = int(np.argmax(np.where(explains, overlap, -1.0)))
@@ -183,6 +181,6 @@ def _failure(scene: Scene, subject: Subject, why: _Verdict, row: int | None, col
         iou=float(scene.iou[row, column]) if both else 0.0,
         covered=float(scene.covered[row, column]) if both else 0.0,
         inside=float(scene.inside[row, column]) if both else 0.0,
-        held=() if row is None else tuple(scene.objects[scene.holds[row]].tolist()),
+        held=() if row is None else tuple(scene.objects[scene.shares[row]].tolist()),
         other_class=why.other_class,
     )

@@ -14,6 +14,9 @@ MOST = 2 / 3
 """The share of an area that is most of it. Two boxes that hold most of each other have an IoU of at least
 `1 / (2 / MOST - 1)`, one half: up to this threshold a box that fails cannot be right in both ways."""
 
+HALF = 0.5
+"""The least share of an object that makes it one of several in a box."""
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -58,6 +61,11 @@ class Scene:
     def holds(self) -> NDArray[np.bool_]:
         """(rows, columns): whether most of the object is in the box."""
         return self.covered >= MOST
+
+    @cached_property
+    def shares(self) -> NDArray[np.bool_]:
+        """(rows, columns): whether at least half of the object is in the box."""
+        return self.covered >= HALF
 
     @cached_property
     def within(self) -> NDArray[np.bool_]:
