@@ -4,9 +4,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from dogcam.errors import RecordError
+from report.claims import require_true_claims
+from report.lint import require_clean
 from report.refs import resolve
 from report.render import HTML_NAME, render
 from report.store import read_results
+from report.templates import Templates, open_templates
 
 
 class _Numbers(HTMLParser):
@@ -22,19 +25,25 @@ class _Numbers(HTMLParser):
             self.found.append((values.get("value") or "", values.get("data-ref") or ""))
 
 
-def check_report(run: Path) -> int:
+def check_report(run: Path, templates: Templates | None = None) -> int:
     """Check that a run's report is what its record renders to, number by number and as a whole.
 
     Args:
         run: the folder of a finished run.
+        templates: those that it was rendered with; None for the program's own.
 
     Returns:
         How many numbers of the page were found again in the record.
 
     Raises:
-        RecordError: where a number is not that of the record, or a file is not what the record renders to.
+        RecordError: where a claim does not follow from the record, a number is not that of the record, or a
+            file is not what the record renders to.
+        ConfigError: where a template states by hand what must come from the record.
     """
+    templates = templates or open_templates()
+    require_clean(templates)
     record = read_results(run)
+    require_true_claims(record)
     document = record.model_dump(mode="json")
     page = _Numbers()
     page.feed(_read(run / HTML_NAME))
@@ -44,7 +53,7 @@ def check_report(run: Path) -> int:
             raise RecordError(f"{run / HTML_NAME} says {value} where the record has {path} = {expected!r}")
     if not page.found:
         raise RecordError(f"{run / HTML_NAME} holds no number of the record; render it again")
-    for name, text in render(record, run).items():
+    for name, text in render(record, run, templates).items():
         if _read(run / name) != text:
             raise RecordError(
                 f"{run / name} is not what the record and the templates of this version render to; it was "

@@ -13,9 +13,16 @@ from report.config import ModelName, make_config
 from report.progress import ConsoleProgress
 from report.render import write_report
 from report.store import json_schema, read_results
+from report.templates import open_templates
 
 _MODELS = list(ModelName.__args__)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
+_TEMPLATES = click.option(
+    "--templates",
+    "own",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of templates that replace the program's or add sections; see docs/templates.md.",
+)
 _RUN = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
 
@@ -40,33 +47,40 @@ def main() -> None:
 @click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")
 @click.option("--out", type=_FOLDER, help="The run's folder.  [default: build/NAME]")
 @click.option("--cache", type=_FOLDER, help="Where data sets are kept.")
-def run(out: Path | None, cache: Path | None, **options: object) -> None:
+@_TEMPLATES
+def run(out: Path | None, cache: Path | None, own: Path | None, **options: object) -> None:
     """Run the whole experiment and render its report."""
     # Only this command computes: the others do without torch, and start faster for it.
     from dogcam.download import default_cache
     from report.experiment import run_experiment
 
+    templates = open_templates(own)
     config = make_config(**_settings(options))
     folder = out or Path("build") / (config.data_name if config.kind != "sample" else "sample")
     command = shlex.join(["dogcam-report", *sys.argv[1:]])
     progress = ConsoleProgress()
     record = run_experiment(config, folder, cache or default_cache(), command, progress)
-    page = write_report(record, folder)
+    for change in record.claim_changes:
+        before, now = (status or "not made" for status in (change.before, change.now))
+        click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
+    page = write_report(record, folder, templates)
     click.echo(f"The report is at {page}")
 
 
 @main.command()
 @_RUN
-def render(run: Path) -> None:
+@_TEMPLATES
+def render(run: Path, own: Path | None) -> None:
     """Render the report of a finished run again; takes a second and needs no torch."""
-    click.echo(f"The report is at {write_report(read_results(run), run)}")
+    click.echo(f"The report is at {write_report(read_results(run), run, open_templates(own))}")
 
 
 @main.command()
 @_RUN
-def check(run: Path) -> None:
-    """Refuse a report whose prose and record disagree."""
-    n_numbers = check_report(run)
+@_TEMPLATES
+def check(run: Path, own: Path | None) -> None:
+    """Refuse a report whose prose and record disagree, or whose templates state results by hand."""
+    n_numbers = check_report(run, open_templates(own))
     click.echo(f"{run}: all {n_numbers} numbers of the page stand in the record")
 
 

@@ -15,10 +15,11 @@ import torch
 import dogcam
 from dogcam.boxes import area
 from dogcam.classifier import Classifier
-from dogcam.errors import ConfigError
+from dogcam.errors import ConfigError, RecordError
 from dogcam.files import write_whole
 from dogcam.voc import VocSplit
 from report import results
+from report.claims import with_claims
 from report.config import RunConfig
 from report.fingerprint import versions
 from report.progress import ConsoleProgress
@@ -26,7 +27,7 @@ from report.published import PUBLISHED
 from report.runner import Stage, run_stages
 from report.stages import analyse, compare, draw, evaluate, localise, predict, prepare, segment
 from report.stages.context import Context
-from report.store import write_results
+from report.store import read_results, write_results
 
 STAGES = (
     Stage(
@@ -94,7 +95,7 @@ def run_experiment(
         "the device": classifier.device.type,
     }
     context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
-    record = _gather(context, _run_info(command, classifier, runs))
+    record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
     write_whole(folder / "detections.csv", _detections_csv(context))
     write_results(record, folder)
     return record
@@ -119,6 +120,14 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
         published=PUBLISHED if _is_published_experiment(config) else [],
         figures=outputs[draw.NAME]["figures"],
     )
+
+
+def _earlier_claims(folder: Path) -> list[results.Claim] | None:
+    """Return what the run before this one claimed; None where there was none that can be read."""
+    try:
+        return read_results(folder).claims
+    except RecordError:
+        return None
 
 
 def _is_published_experiment(config: RunConfig) -> bool:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from dogcam.errors import RecordError
 from report.refs import Ref, path_of, raw
+from report.trace import Shown, Trace, clean
 
 UNDEFINED = "n/a"
 MINUS = "\N{MINUS SIGN}"
@@ -25,10 +26,12 @@ class Formatter:
 
     Args:
         flavour: `html` or `markdown`.
+        trace: is told of all that is shown of the record, which then stands between its marks.
     """
 
-    def __init__(self, flavour: str) -> None:
+    def __init__(self, flavour: str, trace: Trace | None = None) -> None:
         self.flavour = flavour
+        self.trace = trace
 
     def filters(self) -> dict[str, Any]:
         """Return the formatters by the names that templates use."""
@@ -87,14 +90,15 @@ class Formatter:
         words = raw(value)
         if not isinstance(words, str):
             raise RecordError(f"{value!r} is {words!r}; only words can be shown as text")
-        words = " ".join(words.splitlines())
+        words = clean(" ".join(words.splitlines()))
         if self.flavour == "html":
-            return Markup(_entities(words))
-        return Markup(_MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
+            return self._words(value, words, _entities(words))
+        return self._words(value, words, _MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
 
     def words(self, value: Ref | str) -> Markup:
         """Show a name of the record as words: look_alike -> look alike."""
-        return self.text(str(raw(value)).replace("_", " "))
+        name = str(raw(value)).replace("_", " ")
+        return self.text(Ref(name, path_of(value)) if isinstance(value, Ref) else name)
 
     def address(self, value: Ref | str) -> Markup:
         """Show the path of a file of the run as an address that a link can hold."""
@@ -102,13 +106,15 @@ class Formatter:
 
     def code(self, value: Ref | str) -> Markup:
         """Show words of the record as code: names, hashes, versions and the like."""
-        words = " ".join(str(raw(value)).split())
+        if not isinstance(raw(value), str):
+            raise RecordError(f"{value!r} is {raw(value)!r}; only words can be shown as code")
+        words = clean(" ".join(raw(value).split()))
         if self.flavour == "html" or "|" in words:
             # As an element, not between backticks: nothing in the words can end it, or a table's cell.
-            return Markup(f"<code>{_entities(words)}</code>")
+            return self._words(value, words, f"<code>{_entities(words)}</code>")
         fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
         pad = " " if words.startswith("`") or words.endswith("`") else ""
-        return Markup(f"{fence}{pad}{words}{pad}{fence}")
+        return self._words(value, words, f"{fence}{pad}{words}{pad}{fence}")
 
     def finalize(self, value: Any) -> Any:
         """Decide what an expression in a template may put out: words escaped, numbers only formatted.
@@ -135,8 +141,18 @@ class Formatter:
             raise RecordError(f"{path_of(ref)} is {value!r}; expected a number")
         shown = show(value)
         if self.flavour == "markdown":
-            return Markup(shown)
-        return Markup(f'<data value="{value!r}" data-ref="{html.escape(path_of(ref))}">{shown}</data>')
+            return self._marked(ref, shown, shown, number=True)
+        data = f'<data value="{value!r}" data-ref="{html.escape(path_of(ref))}">{shown}</data>'
+        return self._marked(ref, shown, data, number=True)
+
+    def _words(self, value: Ref | str, plain: str, text: str) -> Markup:
+        # Words that a template made up are not of the record, and a number in them must not pass for one.
+        return self._marked(value, plain, text, number=False) if isinstance(value, Ref) else Markup(text)
+
+    def _marked(self, ref: Ref, plain: str, text: str, number: bool) -> Markup:
+        if self.trace is None:
+            return Markup(text)
+        return Markup(self.trace.mark(Shown(path_of(ref), plain, text, number)))
 
 
 def _signed(value: float, digits: int, plus: bool = False) -> str:

@@ -77,6 +77,11 @@ def path_of(ref: Ref) -> str:
     return ref._path
 
 
+def entries(mapping: Ref) -> list[tuple[Ref, Ref]]:
+    """Return the names of a mapping with their values, in its order."""
+    return [(Ref(name, path_of(value)), value) for name, value in zip(raw(mapping), mapping, strict=True)]
+
+
 def find(items: Ref, **wanted: object) -> Ref:
     """Return the item of a list whose fields have these values.
 
@@ -87,6 +92,13 @@ def find(items: Ref, **wanted: object) -> Ref:
         if all(getattr(item, name) == value for name, value in wanted.items()):
             return item
     raise RecordError(f"{path_of(items)} has no item with {wanted}")
+
+
+def follow(ref: Ref, path: str) -> Ref:
+    """Follow a path through the record from a ref that is the whole of it."""
+    for name in path.split("."):
+        ref = ref[int(name)] if name.isdecimal() else getattr(ref, name)
+    return ref
 
 
 def resolve(document: Any, path: str) -> Any:

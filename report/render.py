@@ -1,5 +1,7 @@
 """Turn a record into its report: prose templates, rendered once for HTML and once for Markdown."""
 
+import difflib
+import itertools
 import json
 import re
 from dataclasses import dataclass, field
@@ -13,20 +15,15 @@ from dogcam.errors import ConfigError, RecordError
 from dogcam.files import write_whole
 from report.assets import data_uri, inline_svg
 from report.formats import Formatter
-from report.refs import Ref, find, raw
-from report.results import Results
+from report.refs import Ref, entries, find, follow, path_of, raw
+from report.results import ClaimPart, Results
+from report.templates import Templates, open_templates
+from report.trace import Shown, Trace, audit, without_marks
 
 HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
 
 _BLOCK = re.compile(r'<div data-block="(\d+)"></div>')
 _HEADING = re.compile(r"<h3>(.*?)</h3>")
-
-
-def templates_folder() -> Path:
-    """Return where the templates are: inside an installed package, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    installed = here / "templates"
-    return installed if installed.is_dir() else here.parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,16 @@ class _Flavour:
     name: str
     record: Results
     run: Path
+    templates: Templates
+    formatter: Formatter = field(init=False)
     environment: jinja2.Environment = field(init=False)
     blocks: list[str] = field(default_factory=list)
+    trace: Trace = field(default_factory=Trace)
 
     def __post_init__(self) -> None:
-        formatter = Formatter(self.name)
+        self.formatter = formatter = Formatter(self.name, self.trace)
         self.environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(templates_folder()),
+            loader=self.templates.loader(),
             undefined=jinja2.StrictUndefined,
             # Because it takes the context, jinja cannot apply it to literals early, when they look escaped.
             finalize=jinja2.pass_context(lambda _, value: formatter.finalize(value)),
@@ -70,7 +70,9 @@ class _Flavour:
         self.environment.globals |= {
             "record": Ref(self.record),
             "find": find,
+            "entries": entries,
             "block": self.block,
+            "claim": self.claim,
             "svg": lambda name: inline_svg(self.run / name),
             "picture": lambda name: data_uri(self.run / str(raw(name))),
             "inline": lambda text: Markup(_markdown().renderInline(str(formatter.finalize(text)))),
@@ -83,11 +85,12 @@ class _Flavour:
         try:
             return self.environment.get_template(name).render(**values)
         except jinja2.TemplateNotFound as error:
-            raise ConfigError(f"there is no template {error.name!r} in {templates_folder()}") from error
+            folders = " or ".join(str(folder) for folder in self.templates.folders)
+            raise ConfigError(f"there is no template {error.name!r} in {folders}") from error
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(f"{error.filename}:{error.lineno}: {error.message}") from error
         except (jinja2.UndefinedError, RecordError) as error:
-            raise ConfigError(f"{templates_folder() / name}: {error}") from error
+            raise ConfigError(f"{self.templates.path(name)}: {error}") from error
 
     def block(self, name: str, /, **values: object) -> Markup:
         """Render a block of this flavour, `templates/<flavour>/<name>.j2`."""
@@ -97,64 +100,106 @@ class _Flavour:
         self.blocks.append(text)
         return Markup(f'\n\n<div data-block="{len(self.blocks) - 1}"></div>\n\n')
 
+    def claim(self, name: str) -> Markup:
+        """Show what the record says of a claim, without a full stop.
+
+        Raises:
+            RecordError: where it makes no such claim.
+        """
+        claims = Ref(self.record).claims
+        made = [claim.id for claim in self.record.claims]
+        if name not in made:
+            near = difflib.get_close_matches(name, made) or made
+            raise RecordError(f"the record makes no claim {name!r}; it makes {', '.join(near) or 'none'}")
+        stated = claims[made.index(name)]
+        parts = {part.name: part for part in raw(stated).parts}
+        # Splitting at {names} gives words and names in turn.
+        pieces = re.split(r"\{(\w+)\}", raw(stated).sentence)
+        words = [self.formatter.text(Ref(piece, path_of(stated.sentence))) for piece in pieces[::2]]
+        shown = [self._part(parts[piece]) for piece in pieces[1::2]]
+        return Markup("").join(itertools.chain(*itertools.zip_longest(words, shown, fillvalue="")))
+
+    def _part(self, part: ClaimPart) -> Markup:
+        digits = {} if part.digits is None else {"digits": part.digits}
+        return getattr(self.formatter, part.form)(follow(Ref(self.record), part.path), **digits)
+
     def section(self, name: str) -> Section | None:
         """Render one section, in HTML turned into HTML; None where the record has nothing for it."""
-        text = self.render(f"sections/{name}").strip()
+        text = self.render(name).strip()
         if not text:
             return None
         heading, _, body = text.partition("\n")
         title = heading.removeprefix("## ").strip()
         if not heading.startswith("## ") or not title:
-            raise ConfigError(f"{templates_folder() / 'sections' / name}: a section begins with `## Title`")
+            raise ConfigError(f"{self.templates.path(name)}: a section begins with `## Title`")
         if self.name == "html":
             body = _HEADING.sub(_with_anchor, _markdown().render(body))
             body = _BLOCK.sub(lambda match: self.blocks[int(match[1])], body)
         return Section(_anchor(title), title, body.strip())
 
 
-def render(record: Results, run: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Rendered:
+    """One file of the report, with what it shows of the record in the order in which it is read."""
+
+    text: str
+    shown: list[Shown]
+
+
+def render(record: Results, run: Path, templates: Templates | None = None) -> dict[str, str]:
     """Render a record.
 
     Args:
         record: what the run found.
         run: the run's folder, which holds the figures and pictures that the record names.
+        templates: None for the program's own.
 
     Returns:
         The text of each file of the report, by its name; equal records give equal texts.
 
     Raises:
-        ConfigError: where a template is missing or faulty, or shows what is not in the record.
+        ConfigError: where a template is missing or faulty, shows what is not in the record, or brings in a
+            number past the formatters.
     """
-    return {HTML_NAME: _render_html(record, run), MARKDOWN_NAME: _render_markdown(record, run)}
+    return {name: each.text for name, each in render_traced(record, run, templates).items()}
 
 
-def write_report(record: Results, run: Path) -> Path:
+def render_traced(record: Results, run: Path, templates: Templates | None = None) -> dict[str, Rendered]:
+    """Render a record, as `render` does, and tell of each file what it shows of the record."""
+    templates = templates or open_templates()
+    allowed = [entry.text for entry in templates.allowed()]
+    rendered = {}
+    for name, flavour in ((HTML_NAME, "html"), (MARKDOWN_NAME, "markdown")):
+        made = _Flavour(flavour, record, run, templates)
+        text = _page(made) if flavour == "html" else _twin(made)
+        rendered[name] = Rendered(without_marks(text), audit(name, text, made.trace, allowed))
+    return rendered
+
+
+def write_report(record: Results, run: Path, templates: Templates | None = None) -> Path:
     """Render a record and write the report's files into the run's folder; return the page's path."""
-    for name, text in render(record, run).items():
+    for name, text in render(record, run, templates).items():
         write_whole(run / name, text)
     return run / HTML_NAME
 
 
-def _render_html(record: Results, run: Path) -> str:
-    flavour = _Flavour("html", record, run)
+def _page(flavour: _Flavour) -> str:
     page = {
         "sections": _sections(flavour),
-        "style": Markup((templates_folder() / "style.css").read_text(encoding="utf-8")),
-        "script": Markup((templates_folder() / "report.js").read_text(encoding="utf-8")),
-        "embedded": Markup(_json_for_script(record)),
+        "style": Markup(flavour.templates.text("style.css")),
+        "script": Markup(flavour.templates.text("report.js")),
+        "embedded": Markup(_json_for_script(flavour.record)),
     }
     return flavour.render("html/page.j2", **page)
 
 
-def _render_markdown(record: Results, run: Path) -> str:
-    flavour = _Flavour("markdown", record, run)
+def _twin(flavour: _Flavour) -> str:
     text = flavour.render("markdown/page.j2", sections=_sections(flavour))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _sections(flavour: _Flavour) -> list[Section]:
-    names = sorted(path.name for path in (templates_folder() / "sections").glob("*.md.j2"))
-    rendered = (flavour.section(name) for name in names)
+    rendered = (flavour.section(name) for name in flavour.templates.sections())
     return [section for section in rendered if section is not None]
 
 

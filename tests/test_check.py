@@ -6,7 +6,7 @@ import pytest
 from report_fixtures import assert_one_line, change_record, invoke
 
 from dogcam.errors import ConfigError, RecordError
-from report import render as rendering
+from report import templates as installed
 from report.check import check_report
 from report.render import render
 from report.store import read_results
@@ -112,7 +112,7 @@ def test_templates_that_changed_since_are_caught(copied, tmp_path, monkeypatch):
     section.write_text(section.read_text(encoding="utf-8") + "\nAnd all is well.\n", encoding="utf-8")
     with pytest.raises(RecordError, match="the templates of this version"):
         check_report(copied)
-    assert rendering.templates_folder() == templates
+    assert installed.templates_folder() == templates
 
 
 def test_a_picture_that_is_gone_is_named(copied):

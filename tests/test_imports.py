@@ -58,7 +58,10 @@ EXCEPTIONS = {
 
 WITHOUT_TORCH = [
     f"report.{name}"
-    for name in ("assets", "check", "config", "formats", "refs", "render", "results", "store")
+    for name in (
+        "assets", "check", "claims", "config", "formats", "lint", "refs", "render", "results", "store",
+        "templates", "trace",
+    )
 ]
 """What re-renders a finished run, in a second and where torch is not installed."""
 

@@ -1,6 +1,7 @@
 """The record: everything that a report says, typed and versioned, a module for each part of it."""
 
 from report.results.base import Estimate, Fraction, Interval, Model
+from report.results.claims import Claim, ClaimChange, ClaimPart
 from report.results.data import ClassCount, DataInfo, ModelInfo, SplitInfo
 from report.results.detection import (
     ClassAp,
@@ -25,6 +26,9 @@ from report.results.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Claim",
+    "ClaimChange",
+    "ClaimPart",
     "ClassAp",
     "ClassCount",
     "Classification",

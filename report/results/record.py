@@ -3,8 +3,11 @@
 import json
 from typing import Literal
 
+from pydantic import Field
+
 from report.config import RunConfig
 from report.results.base import Model
+from report.results.claims import Claim, ClaimChange
 from report.results.data import DataInfo, ModelInfo
 from report.results.detection import Classification, Detection, OperatingPoint, PublishedRow, Tuning
 from report.results.failures import Failures
@@ -34,6 +37,10 @@ class Results(Model):
     segmentation: Segmentation | None
     published: list[PublishedRow]
     figures: list[Figure]
+    claims: list[Claim] = Field(default_factory=list)
+    claim_changes: list[ClaimChange] = Field(
+        default_factory=list, description="against the run that was in the same folder before"
+    )
 
     def to_json(self) -> str:
         """Return the record as JSON text, the same text for equal records."""
