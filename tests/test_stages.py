@@ -138,7 +138,7 @@ def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised
         occurs = kind["n_detections"] or kind["n_missed"]
         assert occurs or kind["ap_gain"]["value"] == 0.0
         interval = kind["ap_gain"]["interval"]
-        assert 0.0 <= interval["low"] <= interval["high"]
+        assert -1e-12 <= interval["low"] <= interval["high"]
     assert max(kind["ap_gain"]["value"] for kind in kinds) > 0
 
 

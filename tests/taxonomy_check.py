@@ -1,0 +1,153 @@
+"""The rules of the taxonomy against the eye: `python -m tests.taxonomy_check DATA --write docs/taxonomy.md`.
+
+`tests/data/taxonomy_judgements.csv` holds what somebody who looked at a failure, without knowing the rules'
+kind, called it; `tests/data/taxonomy_detections.csv` every detection of these images at the operating point.
+With the annotations of the data set that is all that the rules need.
+"""
+
+import csv
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from dogcam.files import write_whole
+from dogcam.metrics import Detections, GroundTruth, Proportion, match
+from dogcam.taxonomy import FAILURE_KINDS, OtherObjects, classify_failures
+from dogcam.voc import VocImage, read_split
+
+DATA = Path(__file__).parent / "data"
+HALVES = ("tuning", "held out")
+SUBJECTS = {"detection": "wrong boxes", "ground_truth": "missed dogs"}
+TARGET, IOU = "dog", 0.5
+
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One failure that was looked at; `box` is the wrong box, or that of the missed dog."""
+
+    half: str
+    split: str
+    image: str
+    subject: str
+    box: tuple[float, ...]
+    judged: str
+
+
+def read_cases() -> list[Case]:
+    return [
+        Case(row["half"], row["split"], row["image"], row["subject"], _box(row), row["judged"])
+        for row in _rows("taxonomy_judgements.csv")
+    ]
+
+
+def kinds_by_rule(cases: Sequence[Case], data: Path) -> list[str]:
+    """Return what the rules call each case."""
+    images = _images(cases, data)
+    found = defaultdict(list)
+    for row in _rows("taxonomy_detections.csv"):
+        found[row["image"]].append((_box(row), float(row["score"])))
+    others = [[thing for thing in image.objects if thing.name != TARGET] for image in images]
+    matches = match(
+        GroundTruth.from_images([image.boxes_of(TARGET) for image in images]),
+        Detections.from_images(
+            [[box for box, _ in found[image.id]] for image in images],
+            [[score for _, score in found[image.id]] for image in images],
+        ),
+        [IOU],
+    )
+    failures = classify_failures(
+        matches, iou_threshold=IOU, score_threshold=float("-inf"),
+        others=OtherObjects.from_images(
+            [[thing.box for thing in things] for things in others],
+            [[thing.name for thing in things] for things in others],
+        ),
+    )  # fmt: skip
+    kinds = {}
+    for failure in failures:
+        wrong = failure.subject == "detection"
+        boxes = matches.detections.boxes if wrong else matches.ground_truth.boxes
+        box = tuple(boxes[failure.detection if wrong else failure.ground_truth].tolist())
+        kinds[images[failure.image].id, failure.subject, box] = failure.kind
+    return [kinds[case.image, case.subject, case.box] for case in cases]
+
+
+def agreement(cases: Sequence[Case], kinds: Sequence[str], half: str, *subjects: str) -> Proportion:
+    """Return the share of cases of a half, and of these subjects, whose kind is the one that was seen."""
+    same = [
+        case.judged == kind
+        for case, kind in zip(cases, kinds, strict=True)
+        if case.half == half and case.subject in subjects
+    ]
+    return Proportion(sum(same), len(same))
+
+
+def tables(cases: Sequence[Case], kinds: Sequence[str]) -> str:
+    """Return the agreement of both halves and their confusion tables as Markdown."""
+    lines = ["| half | cases | agree | share | 95 % interval |", "|:--|:--|--:|--:|--:|"]
+    for half in HALVES:
+        for title, subjects in {"all": tuple(SUBJECTS), **{v: (k,) for k, v in SUBJECTS.items()}}.items():
+            share = agreement(cases, kinds, half, *subjects)
+            ends = share.wilson_interval()
+            lines.append(
+                f"| {half} | {title} | {share.count} of {share.total} | {100 * share.value:.0f} % | "
+                f"{100 * ends.low:.0f} to {100 * ends.high:.0f} % |"
+            )
+    for half in HALVES:
+        counts = Counter(
+            (case.judged, kind) for case, kind in zip(cases, kinds, strict=True) if case.half == half
+        )
+        lines += ["", f"**{half.capitalize()}.** Rows: what was seen. Columns: what the rules say.", ""]
+        lines.append("| seen | " + " | ".join(name.replace("_", " ") for name in FAILURE_KINDS) + " |")
+        lines.append("|:--|" + "--:|" * len(FAILURE_KINDS))
+        for seen in FAILURE_KINDS:
+            cells = (str(counts[seen, said] or "·") for said in FAILURE_KINDS)
+            lines.append(f"| {seen.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def with_tables(text: str, made: str) -> str:
+    """Return a document with these tables between its two marks."""
+    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if not pattern.search(text):
+        raise click.ClickException(f"the document has no {BEGIN} and {END} to put the tables between")
+    return pattern.sub(lambda _: f"{BEGIN}\n\n{made}\n\n{END}", text)
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--write", type=click.Path(path_type=Path, exists=True), help="A document for the tables.")
+def main(data: Path, write: Path | None) -> None:
+    """Compare the rules with the eye on DATA, a folder in VOC2007's layout."""
+    cases = read_cases()
+    made = tables(cases, kinds_by_rule(cases, data))
+    click.echo(made)
+    if write is not None:
+        write_whole(write, with_tables(write.read_text(encoding="utf-8"), made))
+
+
+def _images(cases: Sequence[Case], data: Path) -> list[VocImage]:
+    wanted = {(case.split, case.image) for case in cases}
+    splits = {case.split for case in cases}
+    return [
+        image for split in sorted(splits) for image in read_split(data, split).images
+        if (split, image.id) in wanted
+    ]  # fmt: skip
+
+
+def _rows(name: str) -> list[dict[str, str]]:
+    with (DATA / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _box(row: dict[str, str]) -> tuple[float, ...]:
+    return tuple(float(row[name]) for name in ("x0", "y0", "x1", "y1"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The taxonomy's rules against failures that were looked at, and the tables of its document."""
+
+from pathlib import Path
+
+import pytest
+import taxonomy_check
+from taxonomy_check import HALVES, SUBJECTS, Case, agreement, read_cases, tables, with_tables
+
+from dogcam.taxonomy import FAILURE_KINDS
+
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "taxonomy.md"
+PASS_MARK = 0.85
+
+
+@pytest.fixture(scope="module")
+def checked(real_data):
+    cases = read_cases()
+    return cases, taxonomy_check.kinds_by_rule(cases, real_data / "voc2007")
+
+
+def test_enough_failures_were_looked_at():
+    cases = read_cases()
+    assert {case.half for case in cases} == set(HALVES)
+    assert {case.judged for case in cases} <= set(FAILURE_KINDS)
+    assert sum(case.half == "held out" for case in cases) >= 60
+    assert len({(case.image, case.subject, case.box) for case in cases}) == len(cases)
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("subjects", [tuple(SUBJECTS), ("detection",)], ids=["all", "boxes"])
+def test_the_rules_agree_with_the_eye(checked, half, subjects):
+    assert agreement(*checked, half, *subjects).value >= PASS_MARK
+
+
+def test_the_document_holds_the_tables_that_the_command_makes(checked):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert with_tables(text, tables(*checked)) == text
+
+
+def test_agreement_and_confusion_are_counted():
+    box = (0.0, 0.0, 1.0, 1.0)
+    judged = [
+        ("tuning", "detection", "part"),
+        ("tuning", "ground_truth", "missed"),
+        ("held out", "detection", "part"),
+    ]
+    cases = [Case(half, "train", "1", subject, box, seen) for half, subject, seen in judged]
+    kinds = ["part", "merged", "context"]
+    assert agreement(cases, kinds, "tuning", "detection", "ground_truth").value == 0.5
+    assert agreement(cases, kinds, "held out", "detection").value == 0.0
+    lines = tables(cases, kinds).splitlines()
+    assert "| tuning | all | 1 of 2 | 50 % | 9 to 91 % |" in lines
+    assert "| part | · | · | · | 1 | · | · | · | · | · |" in lines
+    assert "| part | · | · | · | · | 1 | · | · | · | · |" in lines

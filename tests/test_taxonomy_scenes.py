@@ -1,0 +1,88 @@
+"""Failures of a known kind, planted on the animals of rendered scenes."""
+
+import numpy as np
+import pytest
+
+from dogcam.boxes import iou
+from dogcam.metrics import Detections, GroundTruth, match
+from dogcam.taxonomy import OtherObjects, classify_failures
+from dogcam.voc import read_split
+
+TARGET = "dog"
+
+
+@pytest.fixture(scope="module")
+def scenes(small_data):
+    return [image for split in ("val", "test") for image in read_split(small_data, split).images]
+
+
+def scaled(box, x0, x1, y0=0.0, y1=1.0):
+    """The part of a box between these fractions of its sides; beyond 0 and 1 is outside."""
+    corner, sides = box[:2], box[2:] - box[:2]
+    return np.concatenate([corner + sides * [x0, y0], corner + sides * [x1, y1]])
+
+
+PLANT = {
+    "part": lambda dog: [scaled(dog, 0.3, 0.7, 0.2, 0.6)],
+    "context": lambda dog: [scaled(dog, -0.5, 1.6, -0.4, 1.3)],
+    "poor_overlap": lambda dog: [scaled(dog, 0.5, 1.5)],
+    "split": lambda dog: [scaled(dog, 0.0, 0.3), scaled(dog, 0.7, 1.0)],
+    "duplicate": lambda dog: [dog, scaled(dog, 0.0, 0.9)],
+    "background": lambda dog: [dog + 10_000],
+    "missed": lambda dog: [],
+}
+"""What is planted on the one dog of a scene."""
+
+
+def kinds_of(image, boxes):
+    """The kinds of the wrong boxes, and of the missed dogs, of one scene; boxes come best first."""
+    others = [thing for thing in image.objects if thing.name != TARGET]
+    scores = np.linspace(1.0, 0.5, len(boxes))
+    matches = match(
+        GroundTruth.from_images([image.boxes_of(TARGET)]), Detections.from_images([boxes], [scores]), [0.5]
+    )
+    failures = classify_failures(
+        matches, iou_threshold=0.5, score_threshold=0.0,
+        others=OtherObjects.from_images([[o.box for o in others]], [[o.name for o in others]]),
+    )  # fmt: skip
+    return [
+        [(failure.kind, failure.other_class) for failure in failures if failure.subject == subject]
+        for subject in ("detection", "ground_truth")
+    ]
+
+
+@pytest.mark.parametrize("kind", PLANT)
+def test_a_failure_planted_on_the_only_dog(scenes, kind):
+    alone = [image for image in scenes if len(image.boxes_of(TARGET)) == 1]
+    assert len(alone) >= 5
+    for image in alone:
+        boxes = PLANT[kind](image.boxes_of(TARGET)[0])
+        wrong, missed = kinds_of(image, boxes)
+        n_wrong = len(boxes) - (kind == "duplicate")
+        assert wrong == [(kind, None)] * n_wrong
+        explained = {"background": "missed"}.get(kind, kind)
+        assert missed == ([] if kind == "duplicate" else [(explained, None)])
+
+
+def test_one_box_around_all_dogs_of_a_scene(scenes):
+    several = [image for image in scenes if len(image.boxes_of(TARGET)) > 1]
+    assert several
+    for image in several:
+        dogs = image.boxes_of(TARGET)
+        around = np.concatenate([dogs[:, :2].min(axis=0), dogs[:, 2:].max(axis=0)])
+        wrong, missed = kinds_of(image, [around])
+        finds_one = iou(around[None], dogs).max() > 0.5
+        assert wrong == ([] if finds_one else [("merged", None)])
+        assert missed == [("merged", None)] * (len(dogs) - finds_one)
+
+
+def test_a_box_on_another_animal_names_it(scenes):
+    n_planted = 0
+    for image in scenes:
+        if image.boxes_of(TARGET).size:
+            continue
+        for thing in image.objects:
+            wrong, missed = kinds_of(image, [np.array(thing.box)])
+            assert (wrong, missed) == ([("look_alike", thing.name)], [])
+            n_planted += 1
+    assert n_planted >= 5
