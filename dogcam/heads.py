@@ -1,4 +1,4 @@
-"""What follows the last activation maps: a linear head, or one that pools many classes into a few."""
+"""What follows the last activation maps: a linear head, one that pools many classes, or both together."""
 
 from collections.abc import Sequence
 
@@ -66,6 +66,60 @@ class LogOddsHead(nn.Module):
         )
 
 
+class JointHead(nn.Module):
+    """Tell classes apart by new linear outputs, some of which also hear what an older head knows.
+
+    A network that learns to tell a few classes apart forgets what it does not need for that, such as how far
+    a dog reaches. The older head's groups of classes stay outputs of the same network, and count:
+
+        y_k = w_k . a + b_k + s_k * log-odds_k(a),
+
+    where the log-odds are those of the group of output k; outputs without a group are linear.
+
+    Args:
+        linear: (N, C) pooled activations -> (N, K) logits, the new part.
+        known: the older head with its G groups, for the outputs that have one.
+        outputs: the index of the output that each group belongs to.
+        scale: what s_k is to begin with.
+
+    Raises:
+        ModelError: where the outputs are not G different ones of the K.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, known: LogOddsHead, outputs: Sequence[int], scale: float = 0.5
+    ) -> None:
+        super().__init__()
+        outputs, n_groups = list(outputs), len(known.members)
+        fits = all(0 <= each < linear.out_features for each in outputs)
+        if not fits or not len(set(outputs)) == len(outputs) == n_groups:
+            raise ModelError(
+                f"{n_groups} groups belong to the outputs {outputs}; expected as many different ones of the "
+                f"{linear.out_features}"
+            )
+        self.linear, self.known = linear, known
+        self.scale = nn.Parameter(torch.full((n_groups,), scale))
+        places = nn.functional.one_hot(torch.tensor(outputs), linear.out_features).to(linear.weight.dtype)
+        # Not part of the checkpoint, as the groups themselves: (G, K), 1 where a group counts.
+        self.register_buffer("places", places, persistent=False)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Return the logits: (N, C) pooled activations -> (N, K)."""
+        return self.linear(pooled) + (self.scale * self.known(pooled)) @ self.places
+
+    def weights(self, pooled: Tensor) -> Tensor:
+        """Return the derivative of each output with respect to the pooled activations.
+
+        Args:
+            pooled: (N, C) float tensor.
+
+        Returns:
+            (N, K, C) float tensor.
+        """
+        known = self.scale[:, None] * self.known.weights(pooled)
+        return self.linear.weight + torch.einsum("ngc,gk->nkc", known, self.places)
+
+
 def _check_group(group: list[int], n_classes: int) -> None:
     if not 0 < len(set(group)) == len(group) < n_classes or not 0 <= min(group) <= max(group) < n_classes:
         shown = f"{group[:5]}" if len(group) <= 5 else f"{group[:5]} and {len(group) - 5} more"
@@ -79,7 +133,7 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
     """Return the weights that the head gives to each pooled activation, for each of its outputs.
 
     Args:
-        head: an `nn.Linear` or a `LogOddsHead`.
+        head: an `nn.Linear`, a `LogOddsHead` or a `JointHead`.
         pooled: (N, C) float tensor, the activation maps averaged over the picture.
 
     Returns:
@@ -89,7 +143,7 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
         ModelError: for any other head: it has no such weights, and so no CAM; and for one that takes another
             number of pooled activations.
     """
-    linear = head.linear if isinstance(head, LogOddsHead) else head
+    linear = head.linear if isinstance(head, LogOddsHead | JointHead) else head
     if isinstance(linear, nn.Linear) and linear.in_features != pooled.shape[1]:
         raise ModelError(
             f"the head takes {linear.in_features} pooled activations, the layer has {pooled.shape[1]} maps; "
@@ -97,7 +151,7 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
         )
     if isinstance(head, nn.Linear):
         return head.weight.expand(len(pooled), -1, -1)
-    if isinstance(head, LogOddsHead):
+    if isinstance(head, LogOddsHead | JointHead):
         return head.weights(pooled)
     raise ModelError(
         f"CAM needs a head that is one linear layer on pooled activations; this network's is a "

@@ -4,15 +4,19 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 import torchvision
 from torch import Tensor, nn
 
 from dogcam.checkpoints import load_checkpoint, load_into
 from dogcam.errors import ModelError
-from dogcam.heads import LogOddsHead
+from dogcam.heads import JointHead, LogOddsHead
 
 IMAGENET_DOGS = range(151, 269)
 """The 118 of ImageNet's 1,000 classes that are breeds of dog."""
+
+RARE = -2.5
+"""The logit of a class before anything is learned: a probability of 0.08, one image in twelve or thirteen."""
 
 
 def pooled_network(features: nn.Module, head: nn.Module) -> nn.Sequential:
@@ -79,6 +83,36 @@ def efficientnet_lite0_dogs() -> nn.Module:
     load_into(backbone, load_checkpoint(path), path)
     head = LogOddsHead(backbone._fc, [IMAGENET_DOGS])
     return pooled_network(_Backbone(backbone), head)
+
+
+def efficientnet_lite0_joint(classes: Sequence[str]) -> nn.Module:
+    """Build EfficientNet-Lite0 from its ImageNet weights with new outputs beside those that it has.
+
+    The output `dog` also hears the log-odds of the 118 breeds, weighted by a number that is learned; the
+    ImageNet head stays beside the new one. The new weights begin at 0, and every class as rare: training
+    begins without a random number.
+
+    Args:
+        classes: names in the order of the logits, `dog` among them.
+
+    Raises:
+        ModelError: where no class is `dog`, or the two packages are not installed.
+    """
+    if "dog" not in classes:
+        raise ModelError(
+            f"the classes are {', '.join(classes)}; expected `dog` among them, which joins the new head to "
+            "the ImageNet one"
+        )
+    network = efficientnet_lite0_dogs()
+    known, dog = network.head, list(classes).index("dog")
+    linear = nn.Linear(known.linear.in_features, len(classes))
+    with torch.no_grad():
+        linear.weight.zero_()
+        linear.bias.fill_(RARE)
+        # The breeds' log-odds say by themselves that dogs are rare.
+        linear.bias[dog] = 0.0
+    network.head = JointHead(linear, known, [dog])
+    return network
 
 
 class _Backbone(nn.Module):

@@ -9,6 +9,7 @@ from dogcam.augment import Augmentation
 from dogcam.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
+BodyMode = Literal["train", "evaluate"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,16 @@ class TrainingConfig:
         augmentation: how training images are varied.
         seed: epoch e draws its order and its variations from `seed + e` alone, so that no random state has
             to survive an interruption.
+        training_size: pixels a side that pictures are trained at; None for the size they are used at.
+            Objects look larger in random crops than in whole pictures, which a smaller size makes up for.
+        frozen: dotted names of layers that keep their starting weights.
+        body_mode: "evaluate" keeps the batch statistics of all but the head as they are, and leaves out what
+            is random in it, such as dropped layers.
+        head_rate: the learning rate of the network's last part, its head, over that of the others.
+        averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
+            the average is what is measured and what comes out.
+        distillation: weight of the loss that keeps an older head's answers what they were, beside the
+            binary cross-entropy summed over the classes, which has weight 1.
         precision: number format of the training's forward pass; weights and evaluation stay float32.
         memory_limit: bytes of decoded training images that may be kept.
 
@@ -78,17 +89,29 @@ class TrainingConfig:
     schedule: Schedule = field(default_factory=Steps)
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 42
+    training_size: int | None = None
+    frozen: tuple[str, ...] = ()
+    body_mode: BodyMode = "train"
+    head_rate: float = 1.0
+    averaging: float = 0.0
+    distillation: float = 0.0
     precision: Precision = "float32"
     memory_limit: int = 2 * 1024**3
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "batch_size", "learning_rate", "head_rate"):
             _require_positive(name, getattr(self, name))
-        for name in ("weight_decay", "seed", "memory_limit"):
+        for name in ("weight_decay", "seed", "distillation", "memory_limit"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision is {self.precision!r}; expected float32 or bfloat16")
+        if self.body_mode not in ("train", "evaluate"):
+            raise ConfigError(f"body_mode is {self.body_mode!r}; expected train or evaluate")
+        if not 0 <= self.averaging < 1:
+            raise ConfigError(f"averaging is {self.averaging:g}; expected a share from 0 to below 1")
+        if self.training_size is not None:
+            _require_positive("training_size", self.training_size)
         if isinstance(self.schedule, Cosine) and self.schedule.warm_up >= self.epochs:
             raise ConfigError(
                 f"warm_up takes {self.schedule.warm_up:g} of {self.epochs} epochs; expected fewer than all"

@@ -1,6 +1,6 @@
 """The command `dogcam train`: a data set in, weights with their card and the training's history out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,20 +10,26 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch import nn
 
-from dogcam.augment import Augmentation
+from dogcam.augment import Augmentation, Spread
 from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import Preprocessing, choose_device
+from dogcam.classifier import HALF, Preprocessing, choose_device
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
-from dogcam.networks import sample_net
+from dogcam.networks import efficientnet_lite0_joint, sample_net
 from dogcam.recipe import Cosine, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.training import EpochRecord, Observer, train
 from dogcam.voc import read_split
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {"sample_net": sample_net}
-"""What can be trained from random weights, by name: number of classes -> network."""
+NETWORKS: dict[str, Callable[[Sequence[str]], nn.Module]] = {
+    "sample_net": lambda classes: sample_net(len(classes)),
+    "efficientnet_lite0_voc2007": efficientnet_lite0_joint,
+}
+"""What can be trained, by name: classes -> network with its starting weights."""
+
+NORMALISATION = {"efficientnet_lite0_voc2007": (HALF, HALF)}
+"""Mean and standard deviation of the networks that want others than ImageNet's."""
 
 DEFAULTS = TrainingConfig()
 MEGABYTE = 1024**2
@@ -85,6 +91,26 @@ class ConsoleObserver(Observer):
 @click.option("--model", type=click.Choice(list(NETWORKS)), default="sample_net", show_default=True)
 @click.option(
     "--input-size", type=click.IntRange(min=16), default=128, show_default=True, help="Pixels a side."
+)
+@click.option("--training-size", type=click.IntRange(min=16), help="Pixels a side in training, if others.")
+@click.option(
+    "--freeze", "frozen", default="", metavar="LAYER,...", help="Layers that keep their starting weights."
+)
+@click.option(
+    "--body-mode", type=click.Choice(["train", "evaluate"]), default=DEFAULTS.body_mode, show_default=True,
+    help="`evaluate` keeps batch statistics, and drops no layer.",
+)
+@click.option("--head-rate", default=DEFAULTS.head_rate, show_default=True, help="The head's rate, relative.")
+@click.option(
+    "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."
+)
+@click.option(
+    "--distillation", default=DEFAULTS.distillation, show_default=True,
+    help="Weight of keeping the older head's answers.",
+)
+@click.option(
+    "--spread", type=click.Choice(["none", "cutmix", "hide"]), default=Augmentation.spread, show_default=True,
+    help="Take parts of pictures away.",
 )
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
 @click.option("--batch-size", default=DEFAULTS.batch_size, show_default=True)
@@ -149,8 +175,8 @@ def command(
     train_split, eval_images = (read_split(root, name, limit) for name in (split, eval_split))
     names = split_names(classes) if classes else train_split.class_names()
     torch.manual_seed(config.seed)
-    network = NETWORKS[model](len(names)).to(choose_device(device))
-    preprocessing = Preprocessing((input_size, input_size))
+    network = NETWORKS[model](names).to(choose_device(device))
+    preprocessing = Preprocessing((input_size, input_size), *NORMALISATION.get(model, ()))
     with ConsoleObserver(console, len(train_split), config.epochs).watching() as observer:
         history = train(
             network, names, train_split, eval_images, preprocessing, config, out,
@@ -180,6 +206,8 @@ def make_config(
     min_area: float,
     flip: bool,
     colour: float,
+    spread: Spread,
+    frozen: str,
     memory: int,
     **settings: object,
 ) -> TrainingConfig:
@@ -189,10 +217,11 @@ def make_config(
         ConfigError: where an option has a value that it cannot have.
     """
     chosen: Schedule = Cosine(warm_up) if schedule == "cosine" else Steps(_epochs(steps), step_factor)
-    augmentation = Augmentation(min_area, flip, colour)
+    augmentation = Augmentation(min_area, flip, colour, spread)
     return TrainingConfig(
-        schedule=chosen, augmentation=augmentation, memory_limit=memory * MEGABYTE, **settings
-    )
+        schedule=chosen, augmentation=augmentation, frozen=split_names(frozen),
+        memory_limit=memory * MEGABYTE, **settings,
+    )  # fmt: skip
 
 
 def split_names(text: str) -> tuple[str, ...]:

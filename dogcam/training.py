@@ -5,6 +5,7 @@ import io
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from torchvision.transforms.v2.functional import normalize
 
 from dogcam.activations import evaluation_mode
 from dogcam.augment import augment
+from dogcam.averaging import WeightAverage
 from dogcam.checkpoints import weights_sha256
 from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
+from dogcam.fine_tuning import Teacher, frozen_layers, parameter_groups, set_mode
 from dogcam.photographs import Photographs, label_matrix
 from dogcam.recipe import TrainingConfig
+from dogcam.spread import cutmix, hide_and_seek
 from dogcam.training_state import TrainingState, load_state, save_state
 from dogcam.voc import VocImage, VocSplit
 
@@ -111,8 +115,9 @@ def train(
 ) -> History:
     """Train a network to say which classes an image shows, from image labels alone.
 
-    The loss is the binary cross-entropy of the logits, averaged over images and classes; the optimizer is
-    AdamW. The result is the weights after the last epoch: the evaluation split chooses nothing. After each
+    The loss is the binary cross-entropy of the logits, averaged over images and classes, and, where it is
+    asked for, what keeps an older head's answers; the optimizer is AdamW. The result is the weights after the
+    last epoch, or their moving average: the evaluation split chooses nothing. After each
     epoch the state of the training is written to `folder`, whole or not at all, and so is `history.csv`. A
     training that was interrupted goes on after its last whole epoch; on the CPU, with the same number of
     threads, it ends with the same weights, bit for bit, as one that was not.
@@ -138,25 +143,28 @@ def train(
     folder, observer = Path(folder), observer or Observer()
     # With the channels stored last, convolutions are a third faster on the CPU.
     network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-    )
     identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
-    state = load_state(folder, identity, network, optimizer) if resume else None
-    records = [_record(fields) for fields in state.records] if state else []
-    for record in records:
-        observer.epoch_ended(record)
-    loop = _Loop(network, optimizer, train_split.images, classes, preprocessing, config, observer)
-    for epoch in range(len(records), config.epochs):
-        start = time.perf_counter()
-        loss = loop.run_epoch(epoch)
-        seconds = time.perf_counter() - start
-        ap = measure(network, classes, eval_split.images, preprocessing, config.batch_size)
-        absent = tuple(name for name in classes if name not in ap)
-        records.append(EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, ap, absent))
-        save_state(folder, TrainingState(identity, [asdict(each) for each in records]), network, optimizer)
-        write_whole(folder / HISTORY, History(tuple(records)).to_csv())
-        observer.epoch_ended(records[-1])
+    with frozen_layers(network, config.frozen):
+        # The teacher and the average begin as the starting weights, before a state is put back.
+        loop = _Loop(network, train_split.images, classes, preprocessing, config, observer)
+        kept = (network, loop.optimizer, loop.average)
+        state = load_state(folder, identity, *kept) if resume else None
+        records = [_record(fields) for fields in state.records] if state else []
+        for record in records:
+            observer.epoch_ended(record)
+        for epoch in range(len(records), config.epochs):
+            start = time.perf_counter()
+            loss = loop.run_epoch(epoch)
+            seconds = time.perf_counter() - start
+            with loop.result():
+                ap = measure(network, classes, eval_split.images, preprocessing, config.batch_size)
+            absent = tuple(name for name in classes if name not in ap)
+            records.append(EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, ap, absent))
+            save_state(folder, TrainingState(identity, [asdict(each) for each in records]), *kept)
+            write_whole(folder / HISTORY, History(tuple(records)).to_csv())
+            observer.epoch_ended(records[-1])
+    if loop.average:
+        network.load_state_dict(loop.average.state)
     network.eval()
     return History(tuple(records))
 
@@ -232,17 +240,22 @@ class _Loop:
     def __init__(
         self,
         network: nn.Module,
-        optimizer: torch.optim.Optimizer,
         images: Sequence[VocImage],
         classes: Sequence[str],
         preprocessing: Preprocessing,
         config: TrainingConfig,
         observer: Observer,
     ) -> None:
-        size = config.augmentation.stored_size(preprocessing.size)
+        self.size = (config.training_size,) * 2 if config.training_size else preprocessing.size
+        size = config.augmentation.stored_size(self.size)
         self.photographs = Photographs(images, size, config.memory_limit)
         self.labels = label_matrix(images, classes)
-        self.network, self.optimizer = network, optimizer
+        self.network = network
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(network, config), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.average = WeightAverage(network, config.averaging) if config.averaging else None
+        self.teacher = Teacher(network) if config.distillation else None
         self.preprocessing, self.config, self.observer = preprocessing, config, observer
         self.device = next(network.parameters()).device
 
@@ -251,44 +264,68 @@ class _Loop:
         """The learning rate of the last update."""
         return self.optimizer.param_groups[0]["lr"]
 
+    def result(self) -> AbstractContextManager[None]:
+        """Give the network the weights that would come out now, for as long as the context lasts."""
+        return self.average.installed(self.network) if self.average else nullcontext()
+
     def run_epoch(self, epoch: int) -> float:
         """Show every training image once; return the mean loss."""
         config, n = self.config, len(self.photographs)
+        n_batches = math.ceil(n / config.batch_size)
         generator = torch.Generator().manual_seed(config.seed + epoch)
         order = torch.randperm(n, generator=generator).tolist()
         total = 0.0
-        self.network.train()
+        set_mode(self.network, config)
         # Layers such as dropout draw from torch's own generator, which is the caller's before and after.
         with torch.random.fork_rng():
             torch.manual_seed(config.seed + epoch)
-            for start in range(0, n, config.batch_size):
+            for number, start in enumerate(range(0, n, config.batch_size), start=1):
                 chosen = order[start : start + config.batch_size]
                 for group in self.optimizer.param_groups:
-                    group["lr"] = config.rate(epoch + start / n)
+                    group["lr"] = group["factor"] * config.rate(epoch + start / n)
                 loss = self._step(chosen, generator)
                 if not math.isfinite(loss):
                     raise ConfigError(
                         f"the loss became {loss} in epoch {epoch + 1}; try a learning_rate lower than "
                         f"{config.learning_rate:g}"
                     )
+                if self.average:
+                    self.average.update(self.network, epoch * n_batches + number)
                 total += loss * len(chosen)
                 self.observer.batch_ended(epoch, len(chosen), loss)
         return total / n
 
     def _step(self, chosen: list[int], generator: torch.Generator) -> float:
-        """Update the weights once; return the loss before the update."""
-        size, mean, std = self.preprocessing.size, self.preprocessing.mean, self.preprocessing.std
-        pictures = self.photographs.select(chosen)
-        batch = normalize(augment(pictures, size, self.config.augmentation, generator), list(mean), list(std))
-        batch = batch.to(self.device, memory_format=torch.channels_last)
+        """Update the weights once; return the binary cross-entropy before the update."""
+        batch, labels = self._batch(chosen, generator)
         half = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = self.network(batch)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), self.labels[chosen].to(self.device))
+            if self.teacher:
+                pooled = self.network[:-1](batch)
+                logits = self.network[-1](pooled)
+                forgotten = self.teacher.loss(batch, pooled, self.network[-1])
+            else:
+                logits, forgotten = self.network(batch), 0.0
+        loss = F.binary_cross_entropy_with_logits(logits.float(), labels)
+        # The mean over the classes is the sum over them divided by their number; so is what stands beside it.
+        whole = loss + self.config.distillation / labels.shape[1] * forgotten
         self.optimizer.zero_grad()
-        loss.backward()
+        whole.backward()
         self.optimizer.step()
         return loss.item()
+
+    def _batch(self, chosen: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return some of the photographs, varied and normalised, and their labels."""
+        mean, std = list(self.preprocessing.mean), list(self.preprocessing.std)
+        augmentation, labels = self.config.augmentation, self.labels[chosen]
+        batch = augment(self.photographs.select(chosen), self.size, augmentation, generator)
+        if augmentation.spread == "cutmix":
+            batch, labels = cutmix(batch, labels, generator)
+        elif augmentation.spread == "hide":
+            # The mean colour is what the network knows best as nothing: 0, once it is normalised.
+            batch = hide_and_seek(batch, torch.tensor(mean), generator)
+        batch = normalize(batch, mean, std)
+        return batch.to(self.device, memory_format=torch.channels_last), labels.to(self.device)
 
 
 def _check(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dogcam.averaging import WeightAverage
 from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint
 from dogcam.errors import ConfigError
 
 STATE = "training_state.safetensors"
 
-_NETWORK, _OPTIMIZER = "network.", "optimizer."
+_NETWORK, _OPTIMIZER, _AVERAGE = "network.", "optimizer.", "average."
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,11 @@ class TrainingState:
 
 
 def save_state(
-    folder: Path, state: TrainingState, network: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    state: TrainingState,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
 ) -> None:
     """Write the state after an epoch, in place of the one before it.
 
@@ -40,23 +45,30 @@ def save_state(
         state: what is known beside the tensors.
         network: its weights and buffers are stored.
         optimizer: its moments and counters are stored.
+        average: of the weights, where the training keeps one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{number}.{name}": tensor for name, tensor in moments.items()}
+    if average:
+        tensors |= {_AVERAGE + name: tensor for name, tensor in average.state.items()}
     save_checkpoint(folder / STATE, tensors, {"identity": state.identity, "records": state.records})
 
 
 def load_state(
-    folder: Path, identity: dict, network: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path,
+    identity: dict,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage | None = None,
 ) -> TrainingState | None:
     """Put a network and its optimizer into the state that a folder holds.
 
     Args:
         folder: where `save_state` wrote.
         identity: that of the training which wants to go on.
-        network, optimizer: are changed; untouched where there is no state or it does not fit.
+        network, optimizer, average: are changed; untouched where there is no state or it does not fit.
 
     Returns:
         What is known beside the tensors; None where the folder holds no state.
@@ -74,6 +86,8 @@ def load_state(
     load_into(network, Checkpoint(weights), path)
     moments = _moments(_under(_OPTIMIZER, checkpoint.state), optimizer)
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    if average:
+        average.restore(_under(_AVERAGE, checkpoint.state))
     return TrainingState(identity, checkpoint.meta["records"])
 
 

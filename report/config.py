@@ -10,7 +10,7 @@ from dogcam.errors import ConfigError
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
-ModelName = Literal["sample_net", "resnet50", "efficientnet_lite0"]
+ModelName = Literal["sample_net", "resnet50", "efficientnet_lite0", "efficientnet_lite0_voc2007"]
 
 
 class RunConfig(BaseModel):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.heads import LogOddsHead, head_weights
+from dogcam.heads import JointHead, LogOddsHead, head_weights
 
 GROUPS = [[1, 4], [0], range(2, 8), [7, 3, 1]]
 
@@ -84,3 +84,33 @@ def test_other_heads_have_no_weights(head):
 def test_a_head_of_another_width_is_refused(head):
     with pytest.raises(ModelError, match="takes 8 pooled activations, the layer has 5 maps"):
         head_weights(head, pooled())
+
+
+def joint() -> JointHead:
+    torch.manual_seed(2)
+    head = JointHead(nn.Linear(5, 4, dtype=torch.float64), LogOddsHead(linear(), GROUPS[:2]), [3, 1]).double()
+    with torch.no_grad():
+        head.scale.copy_(torch.tensor([0.7, -1.5]))
+    return head
+
+
+def test_a_joint_head_adds_the_log_odds_to_the_outputs_that_have_a_group():
+    head, x = joint(), pooled()
+    odds, expected = head.known(x), head.linear(x)
+    expected[:, 3] += 0.7 * odds[:, 0]
+    expected[:, 1] -= 1.5 * odds[:, 1]
+    torch.testing.assert_close(head(x), expected)
+
+
+def test_a_joint_heads_weights_are_its_derivative():
+    head, x = joint(), pooled()
+    expected = torch.stack([torch.autograd.functional.jacobian(head, each[None])[0, :, 0] for each in x])
+    torch.testing.assert_close(head_weights(head, x), expected)
+    with pytest.raises(ModelError, match="takes 5 pooled activations"):
+        head_weights(head, torch.zeros(1, 6))
+
+
+@pytest.mark.parametrize("outputs", [[0], [0, 0], [0, 4], [-1, 2]])
+def test_a_joint_head_refuses_outputs_that_do_not_match_its_groups(outputs):
+    with pytest.raises(ModelError, match="2 groups belong to the outputs"):
+        JointHead(nn.Linear(5, 4), LogOddsHead(linear(), GROUPS[:2]), outputs)
