@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dogcam.heads import LogOddsHead
+from dogcam.heads import JointHead, LogOddsHead
 from dogcam.places import Layout
 
 ROUNDING = 32
@@ -46,7 +46,7 @@ def watch_heads(network: nn.Module) -> Iterator[LastHead]:
     with ExitStack() as hooks:
         for name, module in network.named_modules():
             # A subclass that computes something of its own has other slopes than its weights say.
-            if isinstance(module, LogOddsHead) or type(module).forward is nn.Linear.forward:
+            if isinstance(module, LogOddsHead | JointHead) or type(module).forward is nn.Linear.forward:
                 hooks.callback(module.register_forward_hook(noting(name)).remove)
         yield last
 

@@ -215,8 +215,8 @@ def test_a_fine_tuned_efficientnet_is_read_with_its_card(tmp_path):
     assert (found.classes, found.preprocessing) == (("cat", "dog"), Preprocessing((64, 96), HALF, HALF))
     batch = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(found.network(batch), network(batch), rtol=1e-4, atol=1e-4)
-    # The closed form of the joint head's weights is what autograd finds; Grad-CAM's weights are the gradient's
-    # mean over the 2 x 3 cells, CAM's its sum.
+    # The closed form of the joint head's weights is what autograd finds: Grad-CAM's weights are the mean of
+    # the gradient over the 2 x 3 cells, CAM's its sum.
     maps = cam(found.network, batch, [0, 1], found.target_layer, found.head)
     expected = grad_cam(found.network, batch, [0, 1], found.target_layer)
     torch.testing.assert_close(maps.relu(), 6 * expected, rtol=1e-3, atol=1e-4)
