@@ -1,0 +1,23 @@
+"""The drawings of a report: every function takes plain numbers and returns a matplotlib Figure.
+
+Panels stand side by side for a wide page, or with `stacked=True` below one another for a telephone. A method
+keeps its colour through all figures as long as the methods come in the same order. `dogcam.svg.to_svg` turns
+a figure into text.
+"""
+
+from dogcam.plots.counts import CountRow, counts_figure
+from dogcam.plots.curves import (
+    OperatingMark,
+    PrecisionRecallPanel,
+    precision_recall_figure,
+    sweep_figure,
+)
+from dogcam.plots.estimates import EstimateGroup, EstimateRow, estimates_figure
+from dogcam.plots.frame import Series
+from dogcam.plots.spread import agreement_figure, score_figure
+
+__all__ = [
+    "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "Series",
+    "agreement_figure", "counts_figure", "estimates_figure", "precision_recall_figure", "score_figure",
+    "sweep_figure",
+]  # fmt: skip

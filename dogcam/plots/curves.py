@@ -1,0 +1,100 @@
+"""Precision against recall, and AP against a threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dogcam.plots.frame import (
+    MARKERS,
+    Series,
+    draw_series,
+    drawing,
+    iou_title,
+    legend_below,
+    mark_threshold,
+    series_colour,
+    series_handle,
+    side_panels,
+    single,
+    unit_axes,
+)
+from dogcam.svg import MUTED, PAPER
+from dogcam.thinning import thinned
+
+# Less than a pixel of a panel as wide as a column of text.
+_TOLERANCE = 0.003
+
+
+@dataclass(frozen=True)
+class OperatingMark:
+    """A place on the curve of the series with this label."""
+
+    label: str
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
+class PrecisionRecallPanel:
+    """The curves of all methods at one IoU threshold; x is recall, y precision."""
+
+    iou_threshold: float
+    curves: Sequence[Series]
+    operating_point: OperatingMark | None = None
+
+
+@drawing
+def precision_recall_figure(panels: Sequence[PrecisionRecallPanel], *, stacked: bool = False) -> Figure:
+    """Draw precision against recall, one panel for each IoU threshold.
+
+    Args:
+        panels: at least one; a method has the same label in all of them. A curve without finite values (no
+            ground truth) is not drawn.
+        stacked: the panels stand below one another.
+
+    Raises:
+        ValueError: where there is no panel, or an operating point lies on a curve that its panel lacks.
+    """
+    labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
+    figure, grid = side_panels(len(panels), stacked, height=3.0 if stacked else 2.75)
+    for axes, panel in zip(grid, panels, strict=True):
+        for curve in panel.curves:
+            x, y = thinned(curve.x, curve.y, _TOLERANCE) if curve.kind == "line" else (curve.x, curve.y)
+            draw_series(axes, replace(curve, x=x, y=y), labels.index(curve.label))
+        mark = panel.operating_point
+        if mark is not None:
+            if mark.label not in {curve.label for curve in panel.curves}:
+                raise ValueError(f"an operating point on {mark.label!r}, which is no curve of its panel")
+            ring = {"color": series_colour(labels.index(mark.label)), "markerfacecolor": PAPER}
+            axes.plot(mark.recall, mark.precision, "o", ms=8, mew=2, zorder=4, clip_on=False, **ring)
+        axes.set(title=iou_title(panel.iou_threshold), xlabel="recall", ylabel="precision", box_aspect=0.8)
+        unit_axes(axes)
+        axes.label_outer()
+    first = {curve.label: curve for panel in panels for curve in panel.curves}
+    handles = [series_handle(first[label], index) for index, label in enumerate(labels)]
+    if any(panel.operating_point is not None for panel in panels):
+        ring = {"color": MUTED, "markerfacecolor": PAPER, "linestyle": "none"}
+        handles.append(Line2D([], [], marker="o", ms=8, mew=2, label="operating point", **ring))
+    legend_below(figure, handles)
+    return figure
+
+
+@drawing
+def sweep_figure(series: Sequence[Series], chosen: float | None, *, x_label: str = "cam_threshold") -> Figure:
+    """Draw AP on the tuning split against a threshold.
+
+    Args:
+        series: one for each IoU threshold; x is the threshold, y AP.
+        chosen: the threshold that was taken, marked by a line; None for no mark.
+        x_label: what the threshold is called.
+    """
+    figure, axes = single(3.0)
+    for index, one in enumerate(series):
+        draw_series(axes, one, index, marker=MARKERS[index % len(MARKERS)], markersize=3.5)
+    axes.set(xlabel=x_label, ylabel="AP on the tuning split", ylim=(0, None))
+    if chosen is not None:
+        mark_threshold(axes, chosen, f"chosen: {chosen:g}")
+    legend_below(figure, axes.get_lines()[: len(series)])
+    return figure

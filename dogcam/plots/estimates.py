@@ -1,0 +1,73 @@
+"""Values with their intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dogcam.plots.frame import drawing, iou_title, name_rows, series_colour, side_panels
+from dogcam.svg import GRID, INK
+
+
+@dataclass(frozen=True)
+class EstimateRow:
+    """One method's value with its interval; None where it is not defined."""
+
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class EstimateGroup:
+    """The values of all methods at one IoU threshold."""
+
+    iou_threshold: float
+    rows: Sequence[EstimateRow]
+
+
+@drawing
+def estimates_figure(
+    groups: Sequence[EstimateGroup], *, quantity: str = "AP", stacked: bool = False
+) -> Figure:
+    """Draw values with their intervals: methods are rows, IoU thresholds panels.
+
+    Args:
+        groups: at least one, all with the same labels in the same order.
+        quantity: what is on the axis, a fraction.
+        stacked: the panels stand below one another.
+
+    Raises:
+        ValueError: where there is no group, or the groups differ in their labels.
+    """
+    labels = [row.label for row in groups[0].rows] if groups else []
+    if any([row.label for row in group.rows] != labels for group in groups):
+        raise ValueError("the groups name different methods; expected the same labels in the same order")
+    figure, grid = side_panels(len(groups), stacked, height=0.75 + 0.34 * len(labels))
+    ends = [end for group in groups for row in group.rows for end in (row.value, row.high) if end is not None]
+    upper = min(1.0, max(0.2, np.ceil(max(ends, default=1.0) * 5) / 5))
+    for axes, group in zip(grid, groups, strict=True):
+        for place, row in enumerate(group.rows):
+            _draw_estimate(axes, place, row)
+        axes.set(title=iou_title(group.iou_threshold), xlabel=quantity, xlim=(0, upper))
+        name_rows(axes, labels)
+        axes.label_outer()
+        axes.locator_params(axis="x", nbins=5)
+        axes.grid(False, axis="y")
+        axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _draw_estimate(axes: Axes, place: int, row: EstimateRow) -> None:
+    """Draw one dot with its whisker and write the value at the right."""
+    text = "–" if row.value is None else f"{row.value:.3f}"
+    where = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left"}
+    axes.text(1.03, place, text, color=INK, fontsize=9, **where)
+    axes.axhline(place, color=GRID, lw=0.7, zorder=1)
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low, row.high], [place, place], color=series_colour(place), lw=2, zorder=3)
+    if row.value is not None:
+        axes.plot(row.value, place, "o", color=series_colour(place), ms=6.5, zorder=4, clip_on=False)

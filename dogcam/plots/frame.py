@@ -1,0 +1,142 @@
+"""What all drawings share: style and fixed layout, panels, series and their looks, legends, row names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from textwrap import fill
+from typing import Literal, ParamSpec
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dogcam.svg import INK, SERIES, drawing_style
+
+_Arguments = ParamSpec("_Arguments")
+
+# Five dashes against six colours: the pair repeats only after thirty series.
+DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.6, 1.2, 1.6)), (0, (9, 2.5)))
+MARKERS = ("o", "s", "D", "^", "v", "P")
+
+_PANELS_WIDTH = 9.0
+_STACK_WIDTH = 4.6
+_SINGLE_WIDTH = 5.2
+_TENTHS = np.linspace(0, 1, 6)
+
+# Panels of a fixed shape find their place only in the second or third pass of constrained layout.
+_LAYOUT_PASSES = 3
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values to be drawn in one colour: (K,) x and (K,) y, joined by a line or as lone points.
+
+    `points` is for methods that have no ranking to draw a curve of, such as boxes of one constant score.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    kind: Literal["line", "points"] = "line"
+
+
+def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
+    """Let a function draw in the house style, and fix the layout of its figure.
+
+    Constrained layout moves the axes a little at every drawing; with the layout fixed, a figure comes out the
+    same each time that it is saved.
+    """
+
+    @wraps(draw)
+    def drawn(*args: _Arguments.args, **settings: _Arguments.kwargs) -> Figure:
+        with drawing_style():
+            figure = draw(*args, **settings)
+            for _ in range(_LAYOUT_PASSES):
+                figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        return figure
+
+    return drawn
+
+
+def side_panels(count: int, stacked: bool, *, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` panels of `height` inches each that share their axes."""
+    if count == 0:
+        raise ValueError("there is nothing to draw; expected at least one panel")
+    lines, columns = (count, 1) if stacked else (1, count)
+    size = (_STACK_WIDTH if stacked else _PANELS_WIDTH, lines * height)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1 if stacked else 0.04)
+    return figure, list(figure.subplots(lines, columns, squeeze=False, sharex="all", sharey="all").ravel())
+
+
+def single(height: float) -> tuple[Figure, Axes]:
+    """Return a figure with one panel."""
+    figure = Figure(figsize=(_SINGLE_WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def draw_series(axes: Axes, series: Series, index: int, **look: object) -> None:
+    """Draw one series in the colour and dash (or marker) of its place among the series."""
+    axes.plot(series.x, series.y, label=series.label, clip_on=False, zorder=3, **_look(series, index) | look)
+
+
+def _look(series: Series, index: int) -> dict[str, object]:
+    colour = {"color": series_colour(index)}
+    if series.kind == "points":
+        return colour | {"linestyle": "none", "marker": MARKERS[index % len(MARKERS)], "markersize": 6}
+    return colour | {"linestyle": DASHES[index % len(DASHES)], "linewidth": 1.7}
+
+
+def series_handle(series: Series, index: int) -> Line2D:
+    """Return what stands for a series in a legend."""
+    return Line2D([], [], label=series.label, **_look(series, index))
+
+
+def mark_threshold(axes: Axes, value: float, text: str) -> None:
+    """Draw an upright line at `value`, with its text above the axes, on the side where there is room."""
+    axes.axvline(value, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
+    low, high = axes.get_xlim()
+    right = value > (low + high) / 2
+    axes.annotate(
+        text,
+        (value, 1.0),
+        xycoords=axes.get_xaxis_transform(),
+        xytext=(4 if right else -4, 4),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        color=INK,
+        fontsize=9,
+    )
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put a legend below the panels, in as many columns as its longest label allows."""
+    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.09 * longest))))
+    lines = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.22 * lines)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Write names at the left, from top to bottom, long ones on two lines or more."""
+    axes.set_yticks(range(len(labels)), [fill(label, 20) for label in labels], color=INK, fontsize=10)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
+
+
+def unit_axes(axes: Axes) -> None:
+    """Let both axes go from 0 to 1, with a little air so that a line on the border is whole."""
+    axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), xticks=_TENTHS, yticks=_TENTHS)
+
+
+def series_colour(index: int) -> str:
+    """Return the colour of the series with this place."""
+    return SERIES[index % len(SERIES)]
+
+
+def iou_title(iou_threshold: float) -> str:
+    """Return the heading of the panel of an IoU threshold."""
+    return f"IoU > {iou_threshold:g}"
