@@ -13,7 +13,7 @@ ENV := $(word 1,$(FOUND))
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
 
-.PHONY: help report report-voc2007 train-voc2007 test lint bench sample-weights show-bin clean
+.PHONY: help report report-voc2007 train-voc2007 test lint oracles bench sample-weights show-bin clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -29,6 +29,10 @@ test: $(STAMP)-test ## run the tests
 
 lint: $(STAMP)-test ## check style and unused code
 	$(BIN)/ruff check .
+
+oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 generated cases a comparison (half an hour)
+	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_metrics.py tests/test_metrics_coco.py \
+	  tests/test_metrics_ties.py -k "loop or cocos or every_order or introsort or shards" --durations=0
 
 bench: $(STAMP)-test ## measure evaluation and maps; writes build/bench/*.json
 	$(BIN)/python -m tests.bench

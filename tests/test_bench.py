@@ -47,13 +47,15 @@ def test_rows_of_ap(written):
     assert [(row["name"], row["n_detections"]) for row in rows] == [
         ("dogcam", 1_000),
         ("pycocotools", 1_000),
+        ("faster_coco_eval", 1_000),
         ("dogcam_bootstrap", 500),
     ]
     for row in rows:
         assert 0 < row["seconds_min"] <= row["seconds"] <= row["seconds_max"]
     assert [row["ratio_to_dogcam"] for row in rows if row["name"] == "dogcam"] == [1]
-    assert rows[0]["coco_101point_ap"] == pytest.approx(rows[1]["coco_101point_ap"], abs=1e-9)
-    assert rows[2]["n_resamples"] == 100
+    for row in rows[1:3]:
+        assert row["coco_101point_ap"] == pytest.approx(rows[0]["coco_101point_ap"], abs=1e-9)
+    assert rows[3]["n_resamples"] == 100
 
 
 def test_rows_of_cam(written):

@@ -1,7 +1,7 @@
-"""How long the evaluation of many boxes takes, beside pycocotools on the same boxes.
+"""How long the evaluation of many boxes takes, beside pycocotools and faster-coco-eval on the same boxes.
 
 What is measured is matching at three IoU thresholds, the precision-recall curves and their AP, from boxes
-that each library has loaded in its own form; making that form, which costs pycocotools far more, is left out.
+that each library has loaded in its own form; making that form, which costs the others far more, is left out.
 Every round of every contender runs in a fresh process.
 
 The two protocols agree where an image has at most one box to be found, no two scores are equal and no IoU is
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import click
+import faster_coco_eval
 import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -32,7 +33,7 @@ from dogcam.metrics import (
 
 from .measure import Cost, Spread, cost_of, in_fresh_process
 
-PACKAGES = ("dogcam", "numpy", "scipy", "pycocotools")
+PACKAGES = ("dogcam", "numpy", "scipy", "pycocotools", "faster-coco-eval")
 
 DETECTIONS_PER_IMAGE = 10
 SEED = 7
@@ -114,10 +115,19 @@ def evaluate_with_dogcam(n_detections: int) -> Outcome:
 
 
 def evaluate_with_pycocotools(n_detections: int) -> Outcome:
-    """Measure pycocotools, set to the same thresholds, one range of areas and no limit that would bite."""
+    """Measure pycocotools."""
+    return _evaluate_as_coco(n_detections, COCO, COCOeval)
+
+
+def evaluate_with_faster_coco_eval(n_detections: int) -> Outcome:
+    """Measure faster-coco-eval, which does the same in C++ behind the same interface."""
+    return _evaluate_as_coco(n_detections, faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
+
+
+def _evaluate_as_coco(n_detections: int, dataset: type, evaluator: type) -> Outcome:
     truth, found = boxes_in_images(n_detections)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = coco_evaluation(truth, found)
+        evaluation = coco_evaluation(truth, found, dataset, evaluator)
 
         def work() -> None:
             evaluation.evaluate()
@@ -128,9 +138,12 @@ def evaluate_with_pycocotools(n_detections: int) -> Outcome:
     return Outcome(cost, tuple(ap.tolist()))
 
 
-def coco_evaluation(truth: GroundTruth, found: Detections) -> COCOeval:
-    """Load boxes into pycocotools as its own reader of JSON would leave them."""
-    coco = COCO()
+def coco_evaluation(truth: GroundTruth, found: Detections, dataset: type, evaluator: type) -> COCOeval:
+    """Load boxes into COCO's classes, or another library's, as their own reader of JSON would leave them.
+
+    One range of areas, and no limit of detections that would bite.
+    """
+    coco = dataset()
     coco.dataset = {
         "info": {},
         "images": [{"id": image} for image in range(truth.n_images)],
@@ -145,7 +158,7 @@ def coco_evaluation(truth: GroundTruth, found: Detections) -> COCOeval:
     results = [
         entry | {"score": score} for entry, score in zip(_coco_entries(found), scores, strict=True)
     ]
-    evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+    evaluation = evaluator(coco, coco.loadRes(results), "bbox")
     evaluation.params.iouThrs = np.array(IOU_THRESHOLDS)
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e9]], ["all"]
     evaluation.params.maxDets = [1000]
@@ -164,6 +177,7 @@ def _coco_entries(boxes: GroundTruth | Detections) -> list[dict[str, object]]:
 CONTENDERS = (
     Contender("dogcam", evaluate_with_dogcam),
     Contender("pycocotools", evaluate_with_pycocotools),
+    Contender("faster_coco_eval", evaluate_with_faster_coco_eval),
 )
 """Who is measured; the first is the one that all are compared with."""
 
