@@ -101,21 +101,44 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, ND
         scores: (N,) float64 array.
         Both are empty where the map is nowhere as high as the threshold: it shows nothing of the class.
     """
-    if heat.max(initial=0.0) < rule.cam_threshold:
-        return as_boxes([]), np.zeros(0)
-    labels, _ = ndimage.label(heat >= rule.cam_threshold, structure=np.ones((3, 3)))
-    # Looking inside each component's own box is several times faster than ndimage.maximum, which goes over
-    # the whole picture.
-    components = [
-        (window, heat[window], labels[window] == number)
-        for number, window in enumerate(ndimage.find_objects(labels), start=1)
-    ]
-    if rule.components == "largest":
-        components = [max(components, key=lambda component: component[2].sum())]
-    boxes = as_boxes([_box(window) for window, _, _ in components])
-    peaks = np.array([values[inside].max() for _, values, inside in components], dtype=np.float64)
+    components = _components(heat, rule.cam_threshold)
+    if rule.components == "largest" and components:
+        components = [max(components, key=lambda component: component[1].sum())]
+    boxes = as_boxes([_box(window) for window, _ in components])
+    peaks = np.array([heat[window][inside].max() for window, inside in components], dtype=np.float64)
     order = np.argsort(-peaks, kind="stable")
     return boxes[order], score * peaks[order]
+
+
+def component_boxes(heat: Map, cam_threshold: float) -> tuple[Boxes, NDArray[np.int64]]:
+    """Box every connected component of a map that is cut, without a score.
+
+    Args:
+        heat: (height, width) float array in [0, 1], from `heat_map`.
+        cam_threshold: where to cut, in (0, 1).
+
+    Returns:
+        (N, 4) float64 array, half-open xyxy in pixels, and (N,) int array, the components' areas in pixels,
+        both from top to bottom; empty where the map is nowhere as high.
+    """
+    components = _components(heat, cam_threshold)
+    areas = np.array([inside.sum() for _, inside in components], dtype=np.int64)
+    return as_boxes([_box(window) for window, _ in components]), areas
+
+
+def _components(
+    heat: Map, cam_threshold: float
+) -> list[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
+    """Return each component as the window around it and its pixels inside that window."""
+    if heat.max(initial=0.0) < cam_threshold:
+        return []
+    labels, _ = ndimage.label(heat >= cam_threshold, structure=np.ones((3, 3)))
+    # Looking inside each component's own box is several times faster than ndimage.maximum, which goes over
+    # the whole picture.
+    return [
+        (window, labels[window] == number)
+        for number, window in enumerate(ndimage.find_objects(labels), start=1)
+    ]
 
 
 def _box(window: tuple[slice, slice]) -> tuple[int, int, int, int]:

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "dogcam.localise": {"dogcam.boxes"},
     "dogcam.metrics": {"dogcam.boxes", "dogcam.errors"},
     "dogcam.segmentation": set(),
+    # What a map shows is held against objects, and how sure that is comes from the metrics' resamples.
+    "dogcam.map_measures": {"dogcam.boxes", "dogcam.localise", "dogcam.metrics"},
     "dogcam.files": {"dogcam.errors"},
     # A baseline is a set of detections, which is a word of the metrics.
     "dogcam.baselines": {"dogcam.boxes", "dogcam.metrics"},

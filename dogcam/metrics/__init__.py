@@ -11,6 +11,7 @@ from dogcam.metrics.bootstrap import (
     precision_band,
     resampled_ap,
     resampled_ratio,
+    resampled_sums,
 )
 from dogcam.metrics.data import Detections, GroundTruth
 from dogcam.metrics.localisation import bootstrap_corloc, corloc
@@ -81,4 +82,5 @@ __all__ = [
     "rank",
     "resampled_ap",
     "resampled_ratio",
+    "resampled_sums",
 ]

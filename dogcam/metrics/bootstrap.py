@@ -154,26 +154,43 @@ def bootstrap_ap_difference(
     return tuple(percentile_interval(row, level) for row in ours - theirs)
 
 
+def resampled_sums(
+    values: ArrayLike, *, n_resamples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return the sums over the images of every resample.
+
+    Args:
+        values: (..., n_images) numbers, what an image adds.
+        n_resamples: B, how often the images are drawn.
+        seed: of the draws, the same images as in `resampled_ap`.
+
+    Returns:
+        (..., B) float array.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    blocks = [values @ counts for counts in _draws(values.shape[-1], n_resamples, seed)]
+    return np.concatenate(blocks, axis=-1)
+
+
 def resampled_ratio(
     part: ArrayLike, whole: ArrayLike, *, n_resamples: int = 2000, seed: int = 0
 ) -> NDArray[np.float64]:
     """Return sum(part) / sum(whole) over the images of every resample.
 
     Args:
-        part: (n_images,) numbers, what an image adds to the numerator.
-        whole: (n_images,) numbers, what it adds to the denominator.
+        part: (..., n_images) numbers, what an image adds to the numerator.
+        whole: (..., n_images) numbers, what it adds to the denominator.
         n_resamples: B, how often the images are drawn.
         seed: of the draws, the same images as in `resampled_ap`.
 
     Returns:
-        (B,) float array; nan for a resample whose denominator is 0.
+        (..., B) float array; nan for a resample whose denominator is 0.
 
     Raises:
-        ValueError: where the two have not the same length.
+        ValueError: where the two have not the same shape.
     """
     sums = np.stack([np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)])
-    drawn = np.concatenate([sums @ counts for counts in _draws(sums.shape[1], n_resamples, seed)], axis=1)
-    return ratio(drawn[0], drawn[1])
+    return ratio(*resampled_sums(sums, n_resamples=n_resamples, seed=seed))
 
 
 def bootstrap_ratio(
