@@ -25,7 +25,17 @@ from report.fingerprint import versions
 from report.progress import ConsoleProgress
 from report.published import PUBLISHED
 from report.runner import Stage, run_stages
-from report.stages import analyse, compare, draw, evaluate, localise, predict, prepare, segment
+from report.stages import (
+    analyse,
+    compare,
+    draw,
+    evaluate,
+    localise,
+    measure_maps,
+    predict,
+    prepare,
+    segment,
+)
 from report.stages.context import Context
 from report.store import read_results, write_results
 
@@ -42,6 +52,10 @@ STAGES = (
         evaluate.NAME, "measure classifier and boxes", evaluate.run,
         needs=(predict.NAME, localise.NAME),
         settings=("target", "iou_thresholds", "n_resamples", "seed"),
+    ),
+    Stage(
+        measure_maps.NAME, "measure the maps with the class given", measure_maps.run,
+        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
     ),
     Stage(
         compare.NAME, "hold the kinds of map against each other", compare.run,
@@ -114,6 +128,7 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
         classification=outputs[evaluate.NAME]["classification"],
         detection=outputs[evaluate.NAME]["detection"],
         operating_point=outputs[evaluate.NAME]["operating_point"],
+        localisation=outputs[measure_maps.NAME],
         failures=outputs[analyse.NAME],
         map_comparisons=outputs[compare.NAME]["comparisons"],
         segmentation=outputs[segment.NAME],

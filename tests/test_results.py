@@ -242,3 +242,35 @@ def test_a_curve_says_which_score_leads_where_and_how_sure_it_is(finished):
 
 def _band(curve: dict) -> tuple[list[float], list[float]]:
     return curve["precision_low"], curve["precision_high"]
+
+
+def test_label_and_place_are_counted_apart(finished, small_data):
+    record = record_of(finished)
+    both = record["localisation"]["label_and_place"]
+    images = [image for image in read_split(small_data, "test").images if "dog" in image.labels]
+    assert record["localisation"]["n_images"] == len(images)
+    best: dict[str, tuple[list[float], float]] = {}
+    for name, box, score in found_boxes(finished)[record["operating_point"]["method"]]:
+        if name not in best or score > best[name][1]:
+            best[name] = (box, score)
+    placed = [
+        image.id in best
+        and max(references.iou(best[image.id][0], truth) for truth in image.boxes_of("dog")) > 0.5
+        for image in images
+    ]
+    n_placed = both["n_both"] + both["n_place_only"]
+    assert 0 < n_placed == sum(placed) < len(images)
+    assert n_placed + both["n_label_only"] + both["n_neither"] == len(images)
+    assert both["localised"]["value"] == pytest.approx(n_placed / len(images))
+    n_labelled = both["n_both"] + both["n_label_only"]
+    assert both["localised_given_label"]["value"] == pytest.approx(both["n_both"] / n_labelled)
+
+
+def test_every_map_is_measured_with_its_intervals(finished):
+    rows = record_of(finished)["localisation"]["rows"]
+    assert [row["name"] for row in rows] == ["grad_cam", "grad_cam_earlier", "centre_bell"]
+    for row in rows:
+        for measure in [each for each in row.values() if isinstance(each, dict)]:
+            value, interval = measure["value"], measure["interval"]
+            assert 0 <= interval["low"] <= value <= interval["high"] <= 1
+        assert row["box_accuracy"]["value"] <= row["max_box_accuracy"]["value"]

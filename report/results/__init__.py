@@ -19,6 +19,7 @@ from report.results.detection import (
 )
 from report.results.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
 from report.results.figures import Figure
+from report.results.localisation import LabelAndPlace, Localisation, MapMeasures
 from report.results.maps import MapComparison
 from report.results.record import SCHEMA_VERSION, Results
 from report.results.run import RunInfo, StageRun
@@ -46,7 +47,10 @@ __all__ = [
     "GalleryItem",
     "Interval",
     "KindCount",
+    "LabelAndPlace",
+    "Localisation",
     "MapComparison",
+    "MapMeasures",
     "MaskRow",
     "Method",
     "Model",

@@ -12,6 +12,7 @@ from report.results.data import DataInfo, ModelInfo
 from report.results.detection import Classification, Detection, OperatingPoint, PublishedRow, Tuning
 from report.results.failures import Failures
 from report.results.figures import Figure
+from report.results.localisation import Localisation
 from report.results.maps import MapComparison
 from report.results.run import RunInfo
 from report.results.segmentation import Segmentation
@@ -32,6 +33,7 @@ class Results(Model):
     classification: Classification
     detection: Detection
     operating_point: OperatingPoint
+    localisation: Localisation
     failures: Failures
     map_comparisons: list[MapComparison]
     segmentation: Segmentation | None

@@ -46,7 +46,7 @@ def run(context: Context) -> dict | None:
     Returns:
         The record's segmentation; None where the split has no masks, or none that shows the target.
     """
-    if context.config.target not in _mask_classes(context) or not _has_masks(context.test.images):
+    if mask_index(context) is None or not _has_masks(context.test.images):
         return None
     sweep = _sweep(context)
     best = max(sweep, key=lambda row: row.iou, default=None)
@@ -79,6 +79,13 @@ def run(context: Context) -> dict | None:
         gain=_gain(counts["grown"], counts["cut"], sampling),
         sweep=sweep,
     ).model_dump(mode="json")
+
+
+def mask_index(context: Context) -> int | None:
+    """Return the target's number in the masks, which count classes from 1; None where they do not know it."""
+    classes = sample.CLASSES if context.config.kind == "sample" else voc.CLASSES
+    target = context.config.target
+    return 1 + classes.index(target) if target in classes else None
 
 
 def _has_masks(images: Sequence[VocImage]) -> bool:
@@ -126,7 +133,7 @@ def _count(
     context: Context, role: str, images: Sequence[VocImage], makers: Mapping[Hashable, MaskOf]
 ) -> dict[Hashable, list[MaskCounts]]:
     """Count the pixels of the masks of several makers, a picture being read once for all of them."""
-    index = 1 + _mask_classes(context).index(context.config.target)
+    index = mask_index(context)
     counts: dict[Hashable, list[MaskCounts]] = {name: [] for name in makers}
     for image, heat in _heats(context, role, images):
         truth = image.read_mask()
@@ -147,11 +154,6 @@ def _heats(
     for image, map_, probability in context.progress.track(rows, len(images), f"segment {role}"):
         likely = probability >= SCORE_THRESHOLD
         yield image, heat_map(map_, image.size) if likely else None
-
-
-def _mask_classes(context: Context) -> tuple[str, ...]:
-    """Return the classes of the masks, which count them from 1 in the data set's order."""
-    return sample.CLASSES if context.config.kind == "sample" else voc.CLASSES
 
 
 def _iou(counts: Sequence[MaskCounts], sampling: dict) -> results.Estimate:

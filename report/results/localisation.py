@@ -1,0 +1,50 @@
+"""How well the maps alone say where things are, in images that are known to show them."""
+
+from pydantic import Field
+
+from report.results.base import Estimate, Fraction, Model
+
+
+class MapMeasures(Model):
+    """What one kind of map shows, over all images with a target."""
+
+    name: str
+    title: str
+    box_accuracy: Estimate = Field(
+        description="largest component's box has IoU of at least strict_iou; the cut was chosen elsewhere"
+    )
+    max_box_accuracy: Estimate = Field(description="MaxBoxAcc: the same at the best cut for these images")
+    max_box_accuracy_v2: Estimate = Field(
+        description="MaxBoxAccV2: any component's box, mean over iou_levels, each at its best cut"
+    )
+    pointing: Estimate = Field(description="the peak lies on an object, or within the tolerance")
+    energy: Estimate = Field(description="share of the map's sum inside the boxes")
+    pixel_ap: Estimate | None = Field(description="PxAP; null where there are no masks")
+
+
+class LabelAndPlace(Model):
+    """The images with a target, by what the classifier says of them and where the best-scored box lies."""
+
+    n_both: int = Field(description="right label, right place")
+    n_label_only: int = Field(description="right label, wrong place")
+    n_place_only: int = Field(description="wrong label, right place")
+    n_neither: int
+    localised: Estimate = Field(description="share of right places: CorLoc")
+    classified: Estimate = Field(description="share of right labels")
+    localised_given_label: Estimate = Field(description="share of right places among the right labels")
+    both: Estimate = Field(description="share with both")
+
+
+class Localisation(Model):
+    """The maps measured with the class given, and the classifier's errors apart from theirs."""
+
+    n_images: int = Field(description="images with a target")
+    n_masks: int = Field(description="of these, those with a mask to measure with")
+    cam_threshold: Fraction = Field(description="the cut chosen on other images, or given")
+    n_cuts: int = Field(description="how many cuts the best was sought among")
+    strict_iou: Fraction
+    iou_levels: list[Fraction]
+    tolerance: int = Field(description="of the pointing game, in pixels")
+    score_threshold: Fraction = Field(description="probability from which on a label counts as given")
+    rows: list[MapMeasures]
+    label_and_place: LabelAndPlace

@@ -1,0 +1,139 @@
+"""Measure the maps with the class given, and tell the classifier's errors from theirs."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam import map_measures, metrics
+from dogcam.boxes import Boxes, as_boxes, iou
+from dogcam.localise import Map, heat_map
+from dogcam.map_measures import MapScores, Measured
+from dogcam.voc import VocImage
+from report import results
+from report.stages import localise, predict, segment
+from report.stages.context import Context
+from report.stages.evaluate import estimate
+from report.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
+
+NAME = "measure"
+
+CENTRE = "centre_bell"
+"""The map of somebody who never looks: what any other has to beat."""
+
+TITLES = {name: METHODS[name].title for name in (MAIN, EARLIER)} | {CENTRE: "Bell in the centre"}
+
+SCORE_THRESHOLD = 0.5
+"""As likely as not: the label that a classifier gives by itself."""
+
+
+def run(context: Context) -> dict:
+    """Measure each kind of map on the images of the test split that show the target."""
+    scores: dict[str, list[MapScores | None]] = {name: [] for name in TITLES}
+    for seen in _seen(context):
+        for name, each in scores.items():
+            each.append(seen.get(name))
+    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
+    masks = [each for each in scores[MAIN] if each is not None and each.pixels.any()]
+    return results.Localisation(
+        n_images=sum(each is not None for each in scores[MAIN]),
+        n_masks=len(masks),
+        cam_threshold=_cut(context, MAIN),
+        n_cuts=len(map_measures.CAM_THRESHOLDS),
+        strict_iou=map_measures.STRICT_IOU,
+        iou_levels=list(map_measures.IOU_LEVELS),
+        tolerance=map_measures.TOLERANCE,
+        score_threshold=SCORE_THRESHOLD,
+        rows=[_row(name, scores[name], bool(masks), sampling) for name in TITLES],
+        label_and_place=_label_and_place(context, sampling),
+    ).model_dump(mode="json")
+
+
+def _row(
+    name: str, scores: list[MapScores | None], with_masks: bool, sampling: dict
+) -> results.MapMeasures:
+    def measured(measure) -> results.Estimate:
+        found: Measured = measure(scores, **sampling)
+        return estimate(found.value, found.interval)
+
+    return results.MapMeasures(
+        name=name,
+        title=TITLES[name],
+        box_accuracy=measured(map_measures.box_accuracy),
+        max_box_accuracy=measured(map_measures.max_box_accuracy),
+        max_box_accuracy_v2=measured(map_measures.max_box_accuracy_v2),
+        pointing=measured(map_measures.pointing_game),
+        energy=measured(map_measures.energy_pointing_game),
+        pixel_ap=measured(map_measures.pixel_average_precision) if with_masks else None,
+    )
+
+
+def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
+    """Yield what was seen of each map of an image; nothing for an image without the target."""
+    maps = predict.load(context, "test").maps
+    images = context.test.images
+    for place, image in enumerate(context.progress.track(images, len(images), "measure maps")):
+        if not context.has_target(image):
+            yield {}
+            continue
+        heats: dict[str, Map] = {
+            name: heat_map(maps[name][place], image.size) for name in TITLES if name != CENTRE
+        }
+        heats[CENTRE] = map_measures.centre_map(image.size)
+        score = partial(
+            map_measures.score_map, boxes=image.boxes_of(context.config.target), mask=_mask(context, image)
+        )
+        yield {name: score(heat, cam_threshold=_cut(context, name)) for name, heat in heats.items()}
+
+
+def _cut(context: Context, name: str) -> float:
+    """Return where a kind of map is cut; the bell, for which nobody chose, as the main method's maps."""
+    rule = RULE_OF.get(name, RULE_OF[MAIN])
+    return context.outputs[localise.NAME]["tuning"][rule]["cam_threshold"]
+
+
+def _mask(context: Context, image: VocImage) -> NDArray[np.uint8] | None:
+    """Return 1 on the target, 0 beside it and 255 where the mask is undecided; None where there is none."""
+    index = segment.mask_index(context)
+    if index is None or not image.mask_path.is_file():
+        return None
+    mask = image.read_mask()
+    return np.where(mask == 255, 255, mask == index).astype(np.uint8)
+
+
+def _label_and_place(context: Context, sampling: dict) -> results.LabelAndPlace:
+    rows = context.outputs[localise.NAME]["detections"]["test"][MAIN]
+    present = np.array([context.has_target(image) for image in context.test.images], dtype=bool)
+    placed = np.array(
+        [
+            _in_place(found, image.boxes_of(context.config.target))
+            for found, image in zip(rows, context.test.images, strict=True)
+        ],
+        dtype=bool,
+    )
+    probable = predict.load(context, "test").probabilities(context.target) > SCORE_THRESHOLD
+    label, place = present & probable, present & placed
+
+    def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> results.Estimate:
+        value = part.sum() / whole.sum() if whole.any() else float("nan")
+        return estimate(value, metrics.bootstrap_ratio(part, whole, **sampling))
+
+    return results.LabelAndPlace(
+        n_both=int((label & place).sum()),
+        n_label_only=int((label & ~place).sum()),
+        n_place_only=int((place & ~label).sum()),
+        n_neither=int((present & ~label & ~place).sum()),
+        localised=share(place, present),
+        classified=share(label, present),
+        localised_given_label=share(label & place, label),
+        both=share(label & place, present),
+    )
+
+
+def _in_place(rows: list[list[float]], truth: Boxes) -> bool:
+    """Say whether the best-scored box of an image, the first of equals, lies on an object."""
+    if not rows or not len(truth):
+        return False
+    best = max(rows, key=lambda row: row[4])
+    return bool(iou(as_boxes([best[:4]]), truth).max() > map_measures.STRICT_IOU)
