@@ -8,12 +8,15 @@ import click
 
 import dogcam
 from dogcam.commands import ErrorGroup
+from dogcam.errors import RecordError
 from report.check import check_report
 from report.config import ModelName, make_config
 from report.progress import ConsoleProgress
 from report.render import write_report
+from report.require import hold_against, parse_requirement
 from report.store import json_schema, read_results
-from report.templates import open_templates
+from report.templates import open_templates, templates_folder
+from report.watch import watch as watch_folders
 
 _MODELS = list(ModelName.__args__)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -23,6 +26,7 @@ _TEMPLATES = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A folder of templates that replace the program's or add sections; see docs/templates.md.",
 )
+_WATCH = click.option("--watch", is_flag=True, help="Go on, and render again when a template is saved.")
 _RUN = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
 
@@ -48,7 +52,8 @@ def main() -> None:
 @click.option("--out", type=_FOLDER, help="The run's folder.  [default: build/NAME]")
 @click.option("--cache", type=_FOLDER, help="Where data sets are kept.")
 @_TEMPLATES
-def run(out: Path | None, cache: Path | None, own: Path | None, **options: object) -> None:
+@_WATCH
+def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object) -> None:
     """Run the whole experiment and render its report."""
     # Only this command computes: the others do without torch, and start faster for it.
     from dogcam.download import default_cache
@@ -65,29 +70,59 @@ def run(out: Path | None, cache: Path | None, own: Path | None, **options: objec
         click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
     page = write_report(record, folder, templates)
     click.echo(f"The report is at {page}")
+    if watch:
+        _watch(folder, own)
 
 
 @main.command()
 @_RUN
 @_TEMPLATES
-def render(run: Path, own: Path | None) -> None:
+@_WATCH
+def render(run: Path, own: Path | None, watch: bool) -> None:
     """Render the report of a finished run again; takes a second and needs no torch."""
+    if watch:
+        _watch(run, own)
+        return
     click.echo(f"The report is at {write_report(read_results(run), run, open_templates(own))}")
 
 
 @main.command()
 @_RUN
 @_TEMPLATES
-def check(run: Path, own: Path | None) -> None:
+@click.option(
+    "--require",
+    "required",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="What the record must hold, as 'grad_cam.ap@0.5 >= 0.4'; can be given several times.",
+)
+def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
     """Refuse a report whose prose and record disagree, or whose templates state results by hand."""
+    requirements = [parse_requirement(text) for text in required]
     n_numbers = check_report(run, open_templates(own))
     click.echo(f"{run}: all {n_numbers} numbers of the page stand in the record")
+    outcomes = hold_against(read_results(run), requirements)
+    for outcome in outcomes:
+        click.echo(str(outcome))
+    n_failed = sum(not outcome.met for outcome in outcomes)
+    if n_failed:
+        raise RecordError(f"{n_failed} of {len(outcomes)} requirements not met")
 
 
 @main.command()
 def schema() -> None:
     """Print the JSON Schema of the record."""
     click.echo(json_schema(), nl=False)
+
+
+def _watch(run: Path, own: Path | None) -> None:
+    """Render a run again and again; templates are looked for anew each time, because files come and go."""
+    folders = [folder for folder in (own, templates_folder()) if folder is not None]
+    watch_folders(
+        lambda: write_report(read_results(run), run, open_templates(own)),
+        folders,
+        lambda line: click.echo(line, err=True),
+    )
 
 
 def _settings(options: dict[str, object]) -> dict[str, object]:

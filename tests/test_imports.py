@@ -61,8 +61,8 @@ EXCEPTIONS = {
 WITHOUT_TORCH = [
     f"report.{name}"
     for name in (
-        "assets", "check", "claims", "config", "formats", "lint", "refs", "render", "results", "store",
-        "templates", "trace",
+        "assets", "check", "claims", "config", "formats", "lint", "refs", "render", "require", "results",
+        "store", "templates", "trace", "watch",
     )
 ]
 """What re-renders a finished run, in a second and where torch is not installed."""

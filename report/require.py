@@ -1,0 +1,140 @@
+"""Requirements on a record, such as `grad_cam.ap@0.5 >= 0.4`: a gate for builds, read and never evaluated."""
+
+import difflib
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from dogcam.errors import ConfigError, RecordError
+from report.results import Results
+from report.results.claims import Status
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne,
+    ">": operator.gt, "<": operator.lt,
+}  # fmt: skip
+_EXPRESSION = re.compile(r"\s*([^\s<>=!]+)\s*(>=|<=|==|!=|>|<)\s*([^<>=!]+?)\s*")
+_NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*(%?)")
+_N_NEAR = 3
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """What a record must hold.
+
+    Attributes:
+        text: as the user wrote it.
+        name: what it is about.
+        relation: one of the six signs of comparison.
+        wanted: a number, or a claim's status.
+    """
+
+    text: str
+    name: str
+    relation: str
+    wanted: float | Status
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A requirement with what was found; None where that is not defined, which meets no requirement."""
+
+    requirement: Requirement
+    found: float | Status | None
+
+    @property
+    def met(self) -> bool:
+        """Whether the record holds it."""
+        if self.found is None:
+            return False
+        return _OPERATORS[self.requirement.relation](self.found, self.requirement.wanted)
+
+    def __str__(self) -> str:
+        found = "n/a" if self.found is None else self.found
+        return f"{'met' if self.met else 'NOT MET':<8} {self.requirement.text}: found {found}"
+
+
+def parse_requirement(text: str) -> Requirement:
+    """Read `NAME RELATION VALUE`; the value is a number, one in percent, or a claim's status.
+
+    Raises:
+        ConfigError: where it is none.
+    """
+    whole = _EXPRESSION.fullmatch(text)
+    if not whole:
+        raise ConfigError(
+            f"{text!r} is no requirement; expected one such as 'grad_cam.ap@0.5 >= 0.4', "
+            f"with one of {' '.join(_OPERATORS)}"
+        )
+    name, relation, value = whole.groups()
+    number = _NUMBER.fullmatch(value)
+    if number:
+        wanted = float(number[1]) / (100 if number[2] else 1)
+    elif value in get_args(Status):
+        wanted = value
+    else:
+        raise ConfigError(
+            f"{text!r} compares with {value!r}; expected a number, one in percent, or a claim's status "
+            f"({', '.join(get_args(Status))})"
+        )
+    if isinstance(wanted, str) and relation not in ("==", "!="):
+        raise ConfigError(f"{text!r}: a claim's status is or is not another (== or !=); it has no size")
+    return Requirement(text.strip(), name, relation, wanted)
+
+
+def hold_against(record: Results, requirements: list[Requirement]) -> list[Outcome]:
+    """Look up what each requirement is about.
+
+    Raises:
+        RecordError: where the record has nothing of that name; the message lists the names near it.
+    """
+    known = names_of(record)
+    outcomes = []
+    for requirement in requirements:
+        if requirement.name not in known:
+            near = difflib.get_close_matches(requirement.name, known, _N_NEAR, 0.4)
+            raise RecordError(
+                f"{requirement.text!r}: the record has no {requirement.name!r}; "
+                f"near it are {', '.join(near or list(known)[:_N_NEAR])}"
+            )
+        found = known[requirement.name]
+        if found is not None and isinstance(found, str) != isinstance(requirement.wanted, str):
+            raise RecordError(
+                f"{requirement.text!r}: {requirement.name} is {found!r}, which cannot be compared with "
+                f"{requirement.wanted!r}"
+            )
+        outcomes.append(Outcome(requirement, found))
+    return outcomes
+
+
+def names_of(record: Results) -> dict[str, float | Status | None]:
+    """Return all that can be required, by name.
+
+    Methods at an IoU threshold (`grad_cam.ap@0.5`), claims (`claims.NAME`) and every other number of the
+    record that does not stand in a list, by its path; an estimate (`operating_point.f1`) is its value.
+    """
+    named: dict[str, float | Status | None] = {}
+    for method in record.detection.methods:
+        for row in method.rows:
+            fields = row.model_dump(mode="json")
+            for name in sorted(fields.keys() - {"iou"}):
+                if fields[name] is None or _is_number(fields[name]):
+                    named[f"{method.name}.{name}@{row.iou:g}"] = fields[name]
+    named |= {f"claims.{claim.id}": claim.status for claim in record.claims}
+    return named | dict(_numbers("", record.model_dump(mode="json")))
+
+
+def _numbers(path: str, part: Any) -> list[tuple[str, float | None]]:
+    if _is_number(part):
+        return [(path, part)]
+    if not isinstance(part, dict):
+        return []
+    whole = [(path, part["value"])] if part.keys() == {"value", "interval"} else []
+    inner = (_numbers(f"{path}.{name}" if path else name, value) for name, value in part.items())
+    return whole + [pair for pairs in inner for pair in pairs]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
