@@ -120,7 +120,7 @@ def underlying(network: nn.Module) -> nn.Module:
     while True:
         if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
             network = network.module
-        elif isinstance(inner := network._modules.get("_orig_mod"), nn.Module):
+        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
             network = inner
         else:
             return network
@@ -130,7 +130,7 @@ def underlying(network: nn.Module) -> nn.Module:
 def eager(network: nn.Module) -> Iterator[None]:
     """Run a network without compiled code during the block, where parts of it were compiled in place."""
     compiled = any(
-        module._compiled_call_impl is not None or "_orig_mod" in module._modules
+        module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
         for module in network.modules()
     )
     if not compiled:

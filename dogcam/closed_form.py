@@ -45,10 +45,15 @@ def watch_heads(network: nn.Module) -> Iterator[LastHead]:
 
     with ExitStack() as hooks:
         for name, module in network.named_modules():
-            # A subclass that computes something of its own has other slopes than its weights say.
-            if isinstance(module, LogOddsHead | JointHead) or type(module).forward is nn.Linear.forward:
+            if isinstance(module, LogOddsHead | JointHead) or _is_linear(module):
                 hooks.callback(module.register_forward_hook(noting(name)).remove)
         yield last
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Tell a linear layer from a subclass that computes something else: its weights are not its slopes."""
+    # A traced network has no `forward` to look at.
+    return getattr(type(module), "forward", None) is nn.Linear.forward
 
 
 def averages_into(last: LastHead, output: Tensor, layout: Layout, logits: Tensor) -> bool:

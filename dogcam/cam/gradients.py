@@ -84,7 +84,9 @@ class HiResCam(_Gradients):
         L = ReLU(sum_k G_k * A_k)
 
     the product taken place by place. The paper shows the sum with its sign; the positive part is taken here
-    as in Grad-CAM, with which it is the same map where averaging and a linear layer follow.
+    as in Grad-CAM, with which it is the same map where averaging and a linear layer follow. Where layer
+    normalisation follows, as between the stages of ConvNeXt, it is 0: the score does not change when all
+    activations of a place are scaled together.
     """
 
     def map(self, maps: Tensor, gradient: Tensor) -> Tensor:

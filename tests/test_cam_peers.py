@@ -1,0 +1,278 @@
+"""Oracles: the maps of other libraries, before they resize them, as shares of their peaks.
+
+Where a library computes something else than the paper, a test shows what it computes, so that each difference
+has its reason.
+"""
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from dogcam.cam import (
+    AblationCam,
+    GradCam,
+    GradCamPlusPlus,
+    HiResCam,
+    LayerCam,
+    ScoreCam,
+    XGradCam,
+    explain,
+)
+from dogcam.cam.eigen import principal_maps
+
+SIZE = 96
+CLASSES = 20
+TOLERANCE = 1e-5
+
+NETWORKS = {
+    "resnet50": ["layer4", "layer3"],
+    "vgg16": ["features.29", "features.22"],
+    "densenet121": ["features.denseblock4", "features.denseblock3"],
+    "convnext_tiny": ["features", "features.5"],
+}
+"""The layers to look at: the last one before pooling, and an earlier one.
+
+In DenseNet the last one is `features`, which a ReLU overwrites in place: see the test of that below.
+"""
+
+BEFORE_NORMALISATION = "features.5"
+"""A layer of ConvNeXt whose output goes into layer normalisation and nowhere else."""
+
+SUMS_NEAR_ZERO = 1e-4
+"""Where maps go below 0, a sum of theirs may be next to nothing, and two methods divide by it: what rounding
+and the number that a library adds to it do is enlarged."""
+
+PLACES = [(name, layer) for name, layers in NETWORKS.items() for layer in layers]
+
+
+def peer(name: str):
+    return pytest.importorskip(name, reason=f"{name} is not installed: pip install 'dogcam[peers]'")
+
+
+@pytest.fixture(scope="module")
+def networks() -> dict[str, nn.Module]:
+    built = {}
+    for name in NETWORKS:
+        torch.manual_seed(0)
+        network = getattr(torchvision.models, name)(num_classes=CLASSES)
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0
+        with torch.no_grad():
+            network.train()(torch.randn(8, 3, 64, 64))
+            last = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+            # Slopes well above the small numbers that the libraries add to their denominators.
+            last.weight *= 1e4
+        # The libraries differentiate down to what asks for it: the images, and no weights.
+        built[name] = network.eval().requires_grad_(False)
+    return built
+
+
+@pytest.fixture(scope="module")
+def batch() -> Tensor:
+    images = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    return images.requires_grad_()
+
+
+def top_class(network: nn.Module, images: Tensor) -> int:
+    with torch.no_grad():
+        return int(network(images).min(dim=0).values.argmax())
+
+
+def share_of_peak(maps) -> np.ndarray:
+    maps = np.maximum(np.asarray(maps, dtype=np.float64), 0)
+    assert (maps.max(axis=(1, 2)) > 0).all(), "a map of zeros compares nothing"
+    return maps / maps.max(axis=(1, 2), keepdims=True)
+
+
+def assert_same(ours: Tensor, theirs, tolerance: float = TOLERANCE) -> None:
+    theirs = theirs.detach() if isinstance(theirs, Tensor) else theirs
+    np.testing.assert_allclose(share_of_peak(ours), share_of_peak(theirs), rtol=0, atol=tolerance)
+
+
+def grad_cam_library(
+    kinds: list[str], network: nn.Module, layer: str, images: Tensor, target: int
+) -> list[np.ndarray]:
+    """The maps of pytorch-grad-cam before `scale_cam_image`, all kinds from the pass of the first."""
+    library = peer("pytorch_grad_cam")
+    targets = [library.utils.model_targets.ClassifierOutputTarget(target)] * len(images)
+    module = network.get_submodule(layer)
+    maps, kept = [], []
+    for kind in kinds:
+        with getattr(library, kind)(network, [module]) as method:
+            if not kept:
+                method(images, targets)
+                seen = method.activations_and_grads
+                kept = [seen.activations[0].numpy(), seen.gradients[0].numpy() if seen.gradients else None]
+            maps.append(method.get_cam_image(images, module, targets, *kept, False))
+    return maps
+
+
+OF_GRADIENTS = {
+    "GradCAM": GradCam,
+    "GradCAMPlusPlus": GradCamPlusPlus,
+    "HiResCAM": HiResCam,
+    "LayerCAM": LayerCam,
+    "XGradCAM": XGradCam,
+}
+
+
+@pytest.mark.parametrize(("name", "layer"), PLACES)
+def test_pytorch_grad_cam(networks, batch, name, layer):
+    network, target = networks[name], top_class(networks[name], batch)
+    ours = explain(network, batch, [target], [method(layer) for method in OF_GRADIENTS.values()]).maps
+    theirs = grad_cam_library(list(OF_GRADIENTS), network, layer, batch, target)
+    divided = {"GradCAMPlusPlus", "XGradCAM"} if name in ("densenet121", "convnext_tiny") else set()
+    for kind, maps, others in zip(OF_GRADIENTS, ours, theirs, strict=True):
+        if (kind, layer) != ("HiResCAM", BEFORE_NORMALISATION):
+            assert_same(maps[:, 0], others, SUMS_NEAR_ZERO if kind in divided else TOLERANCE)
+
+
+@pytest.mark.parametrize(("name", "layer"), PLACES)
+def test_torchcam(networks, batch, name, layer):
+    methods = peer("torchcam.methods")
+    network, target = networks[name], top_class(networks[name], batch)
+    kinds = {methods.GradCAM: GradCam, methods.LayerCAM: LayerCam, methods.XGradCAM: XGradCam}
+    ours = explain(network, batch, [target], [method(layer) for method in kinds.values()]).maps
+    for kind, maps in zip(kinds, ours, strict=True):
+        with kind(network, layer) as extractor:
+            (theirs,) = extractor(target, network(batch), normalized=False)
+        assert_same(maps[:, 0], theirs)
+
+
+@pytest.mark.parametrize(("name", "layer"), PLACES)
+def test_captum(networks, batch, name, layer):
+    attr = peer("captum.attr")
+    network, target = networks[name], top_class(networks[name], batch)
+    ours = explain(network, batch, [target], [GradCam(layer)]).maps[0]
+    method = attr.LayerGradCam(network, network.get_submodule(layer))
+    theirs = method.attribute(batch, target, relu_attributions=True)[:, 0]
+    assert_same(ours[:, 0], theirs)
+
+
+def test_cam_of_torchcam(networks, batch):
+    methods = peer("torchcam.methods")
+    network, target = networks["resnet50"], top_class(networks["resnet50"], batch)
+    with methods.CAM(network, "layer4", fc_layer="fc") as extractor:
+        network(batch)
+        (theirs,) = extractor(target, normalized=False)
+    assert_same(explain(network, batch, [target], [GradCam("layer4")]).maps[0][:, 0], theirs)
+
+
+# Methods that perturb: layers of few maps, small images, since every map costs a forward pass
+
+FEW_MAPS = [
+    ("resnet50", "relu"), ("vgg16", "features.4"), ("densenet121", "features.relu0"),
+    ("convnext_tiny", "features.1"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def small() -> Tensor:
+    return torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+
+
+def calmed(network: nn.Module, factor: float):
+    """Scale the logits, so that a softmax over maps is not all on one of them."""
+    return nn.Sequential(network, Factor(factor)).eval()
+
+
+class Factor(nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits * self.factor
+
+
+@pytest.mark.parametrize(("name", "layer"), FEW_MAPS)
+def test_score_cam_of_pytorch_grad_cam_but_for_how_it_enlarges(networks, small, name, layer, monkeypatch):
+    """It stretches the corner cells' centres to the corners; with the other convention it agrees."""
+    peer("pytorch_grad_cam")
+
+    def between_centres(size):
+        return nn.Upsample(size=tuple(size), mode="bilinear", align_corners=False)
+
+    monkeypatch.setattr(nn, "UpsamplingBilinear2d", between_centres)
+    network = calmed(networks[name], 1e-4)
+    target = top_class(network, small)
+    ours = explain(network, small, [target], [ScoreCam(f"0.{layer}")]).maps[0]
+    assert_same(ours[:, 0], grad_cam_library(["ScoreCAM"], network, f"0.{layer}", small, target)[0])
+
+
+@pytest.mark.parametrize(("name", "layer"), FEW_MAPS[:3])
+def test_ablation_cam_of_pytorch_grad_cam_behind_a_relu(networks, small, name, layer):
+    """Where a layer goes below 0, as ConvNeXt's, it puts -1e7 in place of a map, which the paper does not.
+
+    A map of early layers takes little off the score, and what it takes is the difference of two scores that
+    are rounded to single precision: hence the wider tolerance.
+    """
+    network, target = networks[name], top_class(networks[name], small)
+    with torch.no_grad():
+        assert network(small)[0, target] > 0
+    ours = explain(network, small, [target], [AblationCam(layer)]).maps[0]
+    theirs = grad_cam_library(["AblationCAM"], network, layer, small, target)[0]
+    assert_same(ours[:, 0], theirs, tolerance=1e-4)
+
+
+# What differs, and why
+
+
+def test_hires_cam_of_what_is_normalised_next_is_rounding_in_any_library(networks, batch):
+    """Layer normalisation ignores how large its input is: gradient and activations multiply up to 0."""
+    network, layer = networks["convnext_tiny"], BEFORE_NORMALISATION
+    target = top_class(network, batch)
+    in_single = explain(network, batch, [target], [HiResCam(layer), LayerCam(layer)]).maps
+    assert in_single[0].max() < 1e-4 * in_single[1].max()
+    (theirs,) = grad_cam_library(["HiResCAM"], network, layer, batch, target)
+    assert theirs.max() < 1e-4 * in_single[1].max().item()
+
+
+
+def test_eigen_cam_of_pytorch_grad_cam_is_that_of_centred_maps_with_any_sign(networks, batch):
+    network = networks["resnet50"]
+    with torch.no_grad():
+        kept = []
+        handle = network.layer4.register_forward_hook(lambda *given: kept.append(given[2]))
+        network(batch)
+        handle.remove()
+    ours = principal_maps(kept[0] - kept[0].mean(dim=(2, 3), keepdim=True))
+    (theirs,) = grad_cam_library(["EigenCAM"], network, "layer4", batch, 0)
+    for image, other in zip(ours, theirs, strict=True):
+        sign = np.sign((image.numpy() * other).sum())
+        assert_same(image[None], sign * other[None])
+
+
+def test_grad_cam_plus_plus_of_torchcam_leaves_out_the_denominator(networks, batch):
+    """Its division works on a copy: its weights are the sum of the cubed positive gradients."""
+    methods = peer("torchcam.methods")
+    network, layer = networks["resnet50"], "layer3"
+    target = top_class(network, batch)
+    with methods.GradCAMpp(network, layer) as extractor:
+        (theirs,) = extractor(target, network(batch), normalized=False)
+    kept = []
+    handle = network.layer3.register_forward_hook(lambda *given: kept.append(given[2]))
+    logits = network(batch)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(logits[:, target].sum(), kept[0])
+    cubed = torch.einsum("nchw,nc->nhw", kept[0].detach(), gradient.relu().pow(3).sum(dim=(2, 3)))
+    assert_same(cubed, theirs)
+    ours = explain(network, batch, [target], [GradCamPlusPlus(layer)]).maps[0][:, 0]
+    assert np.abs(share_of_peak(ours) - share_of_peak(theirs.detach())).max() > 100 * TOLERANCE
+
+
+def test_pytorch_grad_cam_sees_what_an_in_place_relu_left_of_the_activations(networks, batch):
+    """DenseNet's last maps go through a ReLU in place: it weighs what is left of them, dogcam what was."""
+    network, target = networks["densenet121"], top_class(networks["densenet121"], batch)
+    (theirs,) = grad_cam_library(["GradCAM"], network, "features", batch, target)
+    ours = explain(network, batch, [target], [GradCam("features")]).maps[0][:, 0]
+    with torch.no_grad():
+        before = network.features(batch)
+    slopes = (before > 0) * network.classifier.weight[target][:, None, None] / before[0, 0].numel()
+    alpha = slopes.mean(dim=(2, 3), keepdim=True)
+    assert (before < 0).any()
+    assert_same((alpha * before.relu()).sum(dim=1), theirs)
+    assert_same((alpha * before).sum(dim=1), ours)
