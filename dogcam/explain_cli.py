@@ -7,11 +7,11 @@ import click
 import numpy as np
 from PIL import Image
 
-from dogcam.cam import GradCam, explain
+from dogcam.cam import METHODS, Request, Views, explain
 from dogcam.classifier import BUILDERS, Classifier, load_classifier
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
-from dogcam.localise import LocalisationRule, heat_map, localise
+from dogcam.localise import LocalisationRule, heat_map, localise, reason_for_no_box
 from dogcam.pictures import DrawnBox, composite, encode_png
 from dogcam.voc import read_image
 
@@ -21,7 +21,15 @@ from dogcam.voc import read_image
 @click.option("--model", type=click.Choice(list(BUILDERS)), default="efficientnet_lite0", show_default=True)
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
 @click.option("--target", default="dog", show_default=True, help="The class to look for.")
+@click.option(
+    "--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True, help="Kind of map."
+)
 @click.option("--layer", help="The target layer.  [default: the last one before pooling]")
+@click.option(
+    "--scale", "scales", type=click.FloatRange(0, min_open=True), multiple=True, default=(1.0,),
+    show_default=True, help="Average the map over sizes of the picture; give it once for each.",
+)  # fmt: skip
+@click.option("--flip", is_flag=True, help="Average the map with the mirrored picture's.")
 @click.option(
     "--cam-threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3,
     show_default=True, help="Fraction of the map's peak from which on a pixel is in the box.",
@@ -40,7 +48,10 @@ def command(
     model: str,
     checkpoint: Path | None,
     target: str,
+    method: str,
     layer: str | None,
+    scales: tuple[float, ...],
+    flip: bool,
     cam_threshold: float,
     score_threshold: float,
     device: str,
@@ -48,15 +59,17 @@ def command(
 ) -> None:
     """Show where a classifier sees the target class in any photographs.
 
-    For each of IMAGES an overlay `NAME.dogcam.png` is written, and a line says how likely the class is and
-    where: the boxes, as x0 y0 x1 y1 in pixels with their scores.
+    For each of IMAGES an overlay `NAME.dogcam.png` is written, and a line says how likely the class is, which
+    layer was looked at, and where the class is seen: the boxes, as x0 y0 x1 y1 in pixels with their scores,
+    or why there is none.
     """
     _refuse_same_names(images)
     classifier = load_classifier(model, checkpoint, device)
     rule = LocalisationRule(cam_threshold)
+    request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
     for path in images:
         photo = read_image(path, upright=True)
-        probability, map_ = _map(classifier, photo, target, layer or classifier.target_layer)
+        probability, map_ = _map(classifier, photo, target, request, views)
         heat = heat_map(map_, (photo.height, photo.width))
         boxes, scores = localise(heat, probability, rule)
         kept = scores >= score_threshold
@@ -64,13 +77,17 @@ def command(
         drawn = [DrawnBox(box, "detection", f"{target} {score:.2f}") for box, score in found]
         written = write_whole(out / f"{path.stem}.dogcam.png", encode_png(composite(photo, heat, drawn)))
         places = "; ".join(f"{' '.join(f'{x:.0f}' for x in box)} ({score:.2f})" for box, score in found)
-        click.echo(f"{path}: {target} {probability:.2f}, {places or 'no box'} -> {written}")
+        nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
+        how = f"{method} at {request.layer}"
+        click.echo(f"{path}: {target} {probability:.2f} ({how}), {places or nothing} -> {written}")
 
 
-def _map(classifier: Classifier, photo: Image.Image, target: str, layer: str) -> tuple[float, np.ndarray]:
-    """Return the probability of the target and its Grad-CAM map (h, w)."""
+def _map(
+    classifier: Classifier, photo: Image.Image, target: str, request: Request, views: Views
+) -> tuple[float, np.ndarray]:
+    """Return the probability of the target and its map (h, w)."""
     index = classifier.index_of(target)
-    explanation = explain(classifier.network, classifier.batch([photo]), [index], [GradCam(layer)])
+    explanation = explain(classifier.network, classifier.batch([photo]), [index], [request], views)
     return explanation.logits[0, index].sigmoid().item(), explanation.maps[0][0, 0].cpu().numpy()
 
 

@@ -110,6 +110,11 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, ND
     return boxes[order], score * peaks[order]
 
 
+def reason_for_no_box(heat: Map) -> str | None:
+    """Say why `localise` finds no box on a heat map, at any threshold; None where it finds one."""
+    return None if heat.any() else "the map is 0 everywhere: nothing at this layer speaks for the class"
+
+
 def component_boxes(heat: Map, cam_threshold: float) -> tuple[Boxes, NDArray[np.int64]]:
     """Box every connected component of a map that is cut, without a score.
 

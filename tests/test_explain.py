@@ -8,16 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import report_fixtures as fixtures
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from dogcam import explain_cli
+from dogcam.cam import METHODS
+from dogcam.classifier import load_classifier
 from dogcam.cli import main
 from dogcam.voc import read_split
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LINE = re.compile(
-    r"(?P<path>\S+): dog (?P<probability>[01]\.\d\d), "
-    r"(?P<boxes>no box|-?\d+ \d+ \d+ \d+ \([01]\.\d\d\)(; \d+ \d+ \d+ \d+ \([01]\.\d\d\))*) -> (?P<out>\S+)"
+    r"(?P<path>\S+): dog (?P<probability>[01]\.\d\d) \((?P<method>\w+) at (?P<layer>\S+)\), "
+    r"(?P<boxes>no box \([^)]+\)|-?\d+ \d+ \d+ \d+ \([01]\.\d\d\)(; \d+ \d+ \d+ \d+ \([01]\.\d\d\))*)"
+    r" -> (?P<out>\S+)"
 )
 
 
@@ -99,7 +104,39 @@ def test_boxes_lie_in_the_photograph_and_score_at_most_its_probability(explain, 
 def test_boxes_below_the_score_threshold_are_left_out(explain, photo, tmp_path):
     path, _ = save_as(photo, tmp_path, "a JPEG")
     result = explain(path, "--score-threshold", "1")
-    assert LINE.fullmatch(result.stdout.strip())["boxes"] == "no box"
+    assert LINE.fullmatch(result.stdout.strip())["boxes"] == "no box (none scores 1)"
+
+
+def test_a_map_that_is_zero_everywhere_is_said_to_be_the_reason(explain, photo, tmp_path, monkeypatch):
+    def against(*given):
+        found = load_classifier(*given)
+        with torch.no_grad():  # so that nothing can speak for any class
+            found.network.head.weight.copy_(-found.network.head.weight.abs())
+        return found
+
+    monkeypatch.setattr(explain_cli, "load_classifier", against)
+    path, _ = save_as(photo, tmp_path, "a JPEG")
+    reason = "no box (the map is 0 everywhere: nothing at this layer speaks for the class)"
+    assert LINE.fullmatch(explain(path).stdout.strip())["boxes"] == reason
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_an_overlay_and_its_layer_is_shown(explain, photo, tmp_path, method):
+    path, size = save_as(photo, tmp_path, "a JPEG")
+    result = explain(path, "--method", method, "--layer", "features.stage3.1")
+    found = LINE.fullmatch(result.stdout.strip())
+    assert (found["method"], found["layer"]) == (method, "features.stage3.1"), result.output
+    with Image.open(found["out"]) as overlay:
+        assert overlay.size == size
+
+
+def test_the_map_may_be_averaged_over_sizes_and_the_mirror(explain, photo, tmp_path):
+    path, _ = save_as(photo, tmp_path, "a JPEG")
+    drawn = []
+    for options in ([], ["--flip"], ["--flip", "--scale", "0.75", "--scale", "1"]):
+        result = explain(path, *options)
+        drawn.append(Path(LINE.fullmatch(result.stdout.strip())["out"]).read_bytes())
+    assert len(set(drawn)) == 3
 
 
 def test_each_photograph_has_its_line(explain, photo, tmp_path):
@@ -139,6 +176,8 @@ def test_photographs_before_a_bad_one_are_explained(explain, photo, tmp_path):
     [
         (["--target", "unicorn"], 1, "no class 'unicorn'"),
         (["--layer", "features.stage9"], 1, "features.stage9"),
+        (["--method", "guided_backpropagation"], 2, "--method"),
+        (["--scale", "0"], 2, "--scale"),
         (["--cam-threshold", "0"], 2, "--cam-threshold"),
         (["--score-threshold", "2"], 2, "--score-threshold"),
         (["--model", "resnet999"], 2, "--model"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dogcam.localise import LocalisationRule, heat_map, localise, normalise, resize
+from dogcam.localise import LocalisationRule, heat_map, localise, normalise, reason_for_no_box, resize
 
 RULE = LocalisationRule(0.5)
 LARGEST = LocalisationRule(0.5, "largest")
@@ -211,3 +211,11 @@ def test_a_map_without_a_finite_peak_is_refused(value):
     map_[1, 1] = value
     with pytest.raises(ValueError, match=r"peak of a class activation map is (nan|inf); expected a finite"):
         heat_map(map_, (6, 6))
+
+
+def test_there_is_a_reason_exactly_where_there_is_no_box():
+    for map_ in (np.zeros((4, 5)), -np.ones((4, 5)), np.eye(4), np.full((2, 2), 1e-30)):
+        heat = heat_map(map_.astype(np.float32), (8, 10))
+        boxes, _ = localise(heat, 1.0, LocalisationRule(0.3))
+        assert (reason_for_no_box(heat) is None) == (len(boxes) > 0)
+    assert "0 everywhere" in reason_for_no_box(np.zeros((2, 2), np.float32))
