@@ -27,6 +27,7 @@ from report.published import PUBLISHED
 from report.runner import Stage, run_stages
 from report.stages import (
     analyse,
+    break_down,
     compare,
     draw,
     evaluate,
@@ -65,6 +66,10 @@ STAGES = (
         analyse.NAME, "say why boxes failed", analyse.run,
         needs=(predict.NAME, localise.NAME, evaluate.NAME),
         settings=("target", "per_kind", "n_resamples", "seed"),
+    ),
+    Stage(
+        break_down.NAME, "say which objects are found", break_down.run,
+        needs=(localise.NAME, evaluate.NAME), settings=("target", "n_resamples", "seed"),
     ),
     Stage(
         segment.NAME, "grow masks from the maps", segment.run,
@@ -130,6 +135,7 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
         operating_point=outputs[evaluate.NAME]["operating_point"],
         localisation=outputs[measure_maps.NAME],
         failures=outputs[analyse.NAME],
+        breakdowns=outputs[break_down.NAME],
         map_comparisons=outputs[compare.NAME]["comparisons"],
         segmentation=outputs[segment.NAME],
         published=PUBLISHED if _is_published_experiment(config) else [],

@@ -37,7 +37,8 @@ class Formatter:
         """Return the formatters by the names that templates use."""
         numbers = "percent", "points", "count", "identifier", "decimal", "power", "seconds"
         pairs = "span", "estimate", "gap"
-        return {name: getattr(self, name) for name in (*numbers, *pairs, "text", "words", "code", "address")}
+        words = "text", "words", "code", "address", "faint"
+        return {name: getattr(self, name) for name in (*numbers, *pairs, *words)}
 
     def percent(self, ref: Ref, digits: int = 1) -> Markup:
         """Show a fraction in percent: 0.4884 -> 48.8 %."""
@@ -99,6 +100,15 @@ class Formatter:
         """Show a name of the record as words: look_alike -> look alike."""
         name = str(raw(value)).replace("_", " ")
         return self.text(Ref(name, path_of(value)) if isinstance(value, Ref) else name)
+
+    def faint(self, shown: Markup | Ref | str, few: Ref) -> Markup:
+        """Show what rests on few cases less loudly: grey on the page, in italics in its twin."""
+        words = shown if isinstance(shown, Markup) else self.text(shown)
+        if not raw(few):
+            return words
+        if self.flavour == "html":
+            return Markup('<span class="few">') + words + Markup("</span>")
+        return "*" + words + "*"
 
     def address(self, value: Ref | str) -> Markup:
         """Show the path of a file of the run as an address that a link can hold."""

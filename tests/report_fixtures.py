@@ -25,7 +25,9 @@ N_TUNING, N_TEST, BATCH = 16, 24, 8
 HOSTILE = (
     "<script>alert(1)</script> | *bold* `tick` \"quoted\" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end"
 )
-STAGE_NAMES = ["predict", "localise", "evaluate", "measure", "compare", "analyse", "segment", "draw"]
+STAGE_NAMES = [
+    "predict", "localise", "evaluate", "measure", "compare", "analyse", "break_down", "segment", "draw",
+]  # fmt: skip
 
 
 def write_data(root: Path) -> Path:

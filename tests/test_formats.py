@@ -142,3 +142,13 @@ def test_expressions_put_out_words_and_what_is_formatted_only():
     for wrong in (Ref(0.5, "x"), 0.5, Ref([1], "x"), Ref(None, "x"), Ref(True, "x")):
         with pytest.raises(RecordError, match="give it a formatter"):
             PAGE.finalize(wrong)
+
+
+def test_what_rests_on_few_cases_is_faint_and_still_there():
+    few, many = Ref(True), Ref(False)
+    share = PAGE.percent(Ref(0.5))
+    assert PAGE.faint(share, few) == f'<span class="few">{share}</span>'
+    assert PAGE.faint(share, many) == share
+    assert PLAIN.faint(PLAIN.percent(Ref(0.5)), few) == f"*50.0{THIN_SPACE}%*"
+    assert PLAIN.faint("a*b", few) == r"*a\*b*"
+    assert "<script>" not in PAGE.faint(HOSTILE, few)

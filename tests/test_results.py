@@ -274,3 +274,18 @@ def test_every_map_is_measured_with_its_intervals(finished):
             value, interval = measure["value"], measure["interval"]
             assert 0 <= interval["low"] <= value <= interval["high"] <= 1
         assert row["box_accuracy"]["value"] <= row["max_box_accuracy"]["value"]
+
+
+def test_breakdowns_part_the_objects_and_what_was_found(finished):
+    record = record_of(finished)
+    point = record["operating_point"]
+    n_objects = record["data"]["test"]["n_target_objects"]
+    for each in record["breakdowns"]["breakdowns"]:
+        if each["by"] != "other_class":  # of which an image may show several
+            assert sum(row["n_objects"] for row in each["rows"]) == n_objects
+            assert sum(row["n_found"] for row in each["rows"]) == point["true_positives"]
+        for row in each["rows"]:
+            assert row["few"] == (row["n_objects"] < record["breakdowns"]["few_below"])
+            assert row["recall"]["value"] == (
+                pytest.approx(row["n_found"] / row["n_objects"]) if row["n_objects"] else None
+            )

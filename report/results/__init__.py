@@ -1,6 +1,7 @@
 """The record: everything that a report says, typed and versioned, a module for each part of it."""
 
 from report.results.base import Estimate, Fraction, Interval, Model
+from report.results.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.results.claims import Claim, ClaimChange, ClaimPart
 from report.results.data import ClassCount, DataInfo, ModelInfo, SplitInfo
 from report.results.detection import (
@@ -27,6 +28,8 @@ from report.results.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Breakdown",
+    "Breakdowns",
     "Claim",
     "ClaimChange",
     "ClaimPart",
@@ -45,6 +48,7 @@ __all__ = [
     "Fraction",
     "GalleryBox",
     "GalleryItem",
+    "GroupRow",
     "Interval",
     "KindCount",
     "LabelAndPlace",

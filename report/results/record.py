@@ -7,6 +7,7 @@ from pydantic import Field
 
 from report.config import RunConfig
 from report.results.base import Model
+from report.results.breakdowns import Breakdowns
 from report.results.claims import Claim, ClaimChange
 from report.results.data import DataInfo, ModelInfo
 from report.results.detection import Classification, Detection, OperatingPoint, PublishedRow, Tuning
@@ -35,6 +36,7 @@ class Results(Model):
     operating_point: OperatingPoint
     localisation: Localisation
     failures: Failures
+    breakdowns: Breakdowns
     map_comparisons: list[MapComparison]
     segmentation: Segmentation | None
     published: list[PublishedRow]

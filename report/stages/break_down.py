@@ -1,0 +1,79 @@
+"""Say which objects are found at the operating point, by what they are like."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam import breakdowns, metrics
+from dogcam.breakdowns import Group
+from dogcam.metrics import GroundTruth
+from report import results
+from report.stages import evaluate, localise
+from report.stages.context import Context
+from report.stages.evaluate import estimate
+from report.stages.methods import MAIN
+
+NAME = "break_down"
+
+
+def run(context: Context) -> dict:
+    """Break the main method's recall down."""
+    point = context.outputs[evaluate.NAME]["operating_point"]
+    truth = localise.ground_truth(context.test, context.config.target)
+    matches = metrics.match(truth, localise.detections(context, "test", MAIN), [point["iou"]])
+    settings = {
+        "iou_threshold": point["iou"],
+        "score_threshold": point["score_threshold"],
+        "n_resamples": context.config.n_resamples,
+        "seed": context.config.seed,
+    }
+    return results.Breakdowns(
+        few_below=breakdowns.FEW,
+        breakdowns=[
+            results.Breakdown(
+                by=by,
+                rows=[
+                    _row(group, found)
+                    for group, found in zip(
+                        groups, breakdowns.measure_groups(matches, groups, **settings), strict=True
+                    )
+                    if found.n_objects
+                ],
+            )
+            for by, groups in _groupings(context, truth).items()
+        ],
+    ).model_dump(mode="json")
+
+
+def _groupings(context: Context, truth: GroundTruth) -> dict[str, list[Group]]:
+    sizes = [image.size for image in context.test.images]
+    return {
+        "size": breakdowns.by_size(truth, sizes),
+        "aspect": breakdowns.by_aspect(truth),
+        "company": breakdowns.by_company(truth),
+        "edge": breakdowns.by_edge(truth, sizes),
+        "other_class": breakdowns.by_other_class(truth, _labels(context)),
+    }
+
+
+def _labels(context: Context) -> dict[str, NDArray[np.bool_]]:
+    """Return for each class but the target which images show it."""
+    images = context.test.images
+    return {
+        name: np.array([name in image.labels for image in images], dtype=bool)
+        for name in context.test.class_names()
+        if name != context.config.target
+    }
+
+
+def _row(group: Group, found: breakdowns.GroupResult) -> results.GroupRow:
+    return results.GroupRow(
+        name=group.name,
+        low=group.low,
+        high=group.high,
+        n_objects=found.n_objects,
+        n_images=found.n_images,
+        n_found=found.n_found,
+        few=found.few,
+        recall=estimate(found.recall, found.recall_interval),
+        overlap=estimate(found.overlap, found.overlap_interval),
+    )

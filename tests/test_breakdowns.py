@@ -1,0 +1,127 @@
+"""Groups of objects by hand, and their recall against loops."""
+
+import math
+
+import numpy as np
+import pytest
+from references import iou
+
+from dogcam.breakdowns import (
+    FEW,
+    Group,
+    by_aspect,
+    by_company,
+    by_edge,
+    by_other_class,
+    by_size,
+    measure_groups,
+)
+from dogcam.metrics import Detections, GroundTruth, match
+
+SIZES = [(100, 100), (100, 200), (50, 50)]
+TRUTH = GroundTruth.from_images(
+    [
+        # 9 % and tall; exactly 10 % and wide, on the right border; 36 % and square.
+        [[10, 10, 20, 100], [50, 20, 100, 40], [20, 20, 80, 80]],
+        # Exactly 30 %, within a pixel of the top and no more.
+        [[20, 0.5, 80.5, 99]],
+        [],
+    ]
+)
+
+
+def members(groups):
+    return {group.name: group.members.tolist() for group in groups}
+
+
+def test_sizes_begin_with_their_lower_bound():
+    assert members(by_size(TRUTH, SIZES)) == {
+        "small": [True, False, False, False],
+        "medium": [False, True, False, True],
+        "large": [False, False, True, False],
+    }
+    ends = [(group.low, group.high) for group in by_size(TRUTH, SIZES)]
+    assert ends == [(None, 0.1), (0.1, 0.3), (0.3, None)]
+
+
+def test_shapes_are_width_over_height():
+    assert members(by_aspect(TRUTH)) == {
+        "tall": [True, False, False, True],
+        "square": [False, False, True, False],
+        "wide": [False, True, False, False],
+    }
+    assert members(by_aspect(GroundTruth.from_images([[[0, 0, 5, 0]]])))["wide"] == [True]
+
+
+def test_company_counts_the_object_itself():
+    assert members(by_company(TRUTH)) == {
+        "alone": [False, False, False, True],
+        "two together": [False] * 4,
+        "three or more": [True, True, True, False],
+    }
+
+
+def test_a_box_within_a_pixel_touches_the_border():
+    assert members(by_edge(TRUTH, SIZES))["touches the border"] == [True, True, False, True]
+
+
+def test_other_classes_come_the_most_frequent_first_and_the_lonely_last():
+    labels = {
+        "cat": np.array([False, True, True]),
+        "sofa": np.array([True, True, False]),
+        "car": np.array([False, False, True]),
+    }
+    groups = by_other_class(TRUTH, labels)
+    assert [group.name for group in groups] == ["sofa", "cat", "no other class"]
+    assert members(groups)["cat"] == [False, False, False, True]
+    assert members(groups)["no other class"] == [False] * 4
+    assert members(by_other_class(TRUTH, {})) == {"no other class": [True] * 4}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_recall_and_overlap_equal_the_loop(seed):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 40, (30, 2))
+    truth = GroundTruth(rng.integers(0, 8, 30), np.hstack([corners, corners + 25]), None, 8)
+    moved = truth.boxes + rng.normal(0, 4, (30, 4))
+    found = Detections(truth.image, moved, rng.random(30).round(1))
+    matches = match(truth, found, [0.5])
+    group = Group("some", rng.random(30) < 0.6)
+    (result,) = measure_groups(
+        matches, [group], iou_threshold=0.5, score_threshold=0.4, n_resamples=100, seed=1
+    )
+    kept = [k for k in range(30) if found.scores[k] >= 0.4]
+    right = {int(matches.best[k]) for k in kept if matches.kind_at(0.5)[k] == 1}
+    chosen = np.flatnonzero(group.members).tolist()
+    overlaps = [
+        max(
+            (iou(truth.boxes[m], found.boxes[k]) for k in kept if found.image[k] == truth.image[m]), default=0
+        )
+        for m in chosen
+    ]
+    assert result.n_objects == len(chosen)
+    assert result.n_images == len({int(truth.image[m]) for m in chosen})
+    assert result.n_found == len(right & set(chosen)) > 0
+    assert result.recall == pytest.approx(result.n_found / len(chosen))
+    assert result.overlap == pytest.approx(np.mean(overlaps))
+    assert result.recall_interval.low <= result.recall <= result.recall_interval.high
+    assert result.few == (len(chosen) < FEW)
+
+
+def test_an_empty_group_is_counted_and_not_measured():
+    matches = match(TRUTH, Detections.from_images([[], [], []], [[], [], []]), [0.5])
+    groups = [Group("none", np.zeros(4, dtype=bool)), Group("all", np.ones(4, dtype=bool))]
+    nothing, everything = measure_groups(
+        matches, groups, iou_threshold=0.5, score_threshold=0, n_resamples=20
+    )
+    assert (nothing.n_objects, nothing.few) == (0, True)
+    assert math.isnan(nothing.recall)
+    assert math.isnan(nothing.recall_interval.low)
+    assert (everything.n_found, everything.recall, everything.overlap) == (0, 0, 0)
+
+
+def test_boxes_that_do_not_count_are_refused():
+    truth = GroundTruth.from_images([[[0, 0, 5, 5]]], [[True]])
+    matches = match(truth, Detections.from_images([[]], [[]]), [0.5], difficult="ignored")
+    with pytest.raises(ValueError, match="ignored or absent"):
+        measure_groups(matches, [], iou_threshold=0.5, score_threshold=0)
