@@ -10,6 +10,7 @@ from dogcam.commands import ErrorGroup
 COMMANDS = {
     "train": ("dogcam.train_cli", "Train a classifier on image labels alone."),
     "explain": ("dogcam.explain_cli", "Show where a classifier sees a class in a photograph."),
+    "compare-classifiers": ("dogcam.compare_cli", "Tell whose boxes are better, of two classifiers."),
     "evaluate-boxes": ("dogcam.evaluate_boxes_cli", "Measure anybody's boxes against a ground truth."),
 }
 """Each command's module, which offers it as `command`, and the line that stands for it in the help."""
