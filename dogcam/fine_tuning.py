@@ -41,6 +41,30 @@ def frozen_layers(network: nn.Module, names: Sequence[str]) -> Iterator[None]:
             each.requires_grad_(True)
 
 
+@contextmanager
+def known_outputs_alone(network: nn.Module) -> Iterator[None]:
+    """Keep the new linear weights of outputs that an older head knows as they are, at 0 say, while it lasts.
+
+    What such an output sees, and its class activation map, then come from the older head's classes alone,
+    whose weights in turn are worth what the body makes of them; its bias is learned.
+
+    Args:
+        network: ends in a `JointHead`.
+
+    Raises:
+        ConfigError: where it does not.
+    """
+    head = head_of(network)
+    if not isinstance(head, JointHead):
+        raise ConfigError("the network has no older head beside the new one; leave known_alone out")
+    learned = 1 - head.places.sum(0)[:, None]
+    handle = head.linear.weight.register_hook(lambda gradient: gradient * learned)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def parameter_groups(network: nn.Module, config: TrainingConfig) -> list[dict]:
     """Return what is learned for the optimizer: the body, and the head at `head_rate` times its rate."""
     own = {id(each) for each in head_of(network).parameters()}

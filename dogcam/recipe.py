@@ -71,6 +71,7 @@ class TrainingConfig:
         body_mode: "evaluate" keeps the batch statistics of all but the head as they are, and leaves out what
             is random in it, such as dropped layers.
         head_rate: the learning rate of the network's last part, its head, over that of the others.
+        known_alone: outputs that an older head knows learn no linear weights of their own beside it.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
             the average is what is measured and what comes out.
         distillation: weight of the loss that keeps an older head's answers what they were, beside the
@@ -93,6 +94,7 @@ class TrainingConfig:
     frozen: tuple[str, ...] = ()
     body_mode: BodyMode = "train"
     head_rate: float = 1.0
+    known_alone: bool = False
     averaging: float = 0.0
     distillation: float = 0.0
     precision: Precision = "float32"

@@ -101,6 +101,7 @@ class ConsoleObserver(Observer):
     help="`evaluate` keeps batch statistics, and drops no layer.",
 )
 @click.option("--head-rate", default=DEFAULTS.head_rate, show_default=True, help="The head's rate, relative.")
+@click.option("--known-alone", is_flag=True, help="Outputs that an older head knows hear it alone.")
 @click.option(
     "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."
 )

@@ -23,7 +23,7 @@ from dogcam.checkpoints import weights_sha256
 from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
-from dogcam.fine_tuning import Teacher, frozen_layers, parameter_groups, set_mode
+from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
 from dogcam.photographs import Photographs, label_matrix
 from dogcam.recipe import TrainingConfig
 from dogcam.spread import cutmix, hide_and_seek
@@ -144,7 +144,8 @@ def train(
     # With the channels stored last, convolutions are a third faster on the CPU.
     network.to(memory_format=torch.channels_last)
     identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
-    with frozen_layers(network, config.frozen):
+    alone = known_outputs_alone(network) if config.known_alone else nullcontext()
+    with frozen_layers(network, config.frozen), alone:
         # The teacher and the average begin as the starting weights, before a state is put back.
         loop = _Loop(network, train_split.images, classes, preprocessing, config, observer)
         kept = (network, loop.optimizer, loop.average)

@@ -23,6 +23,7 @@ EVERYTHING = TrainingConfig(
     epochs=3, batch_size=6, learning_rate=0.01, schedule=Cosine(0.5),
     augmentation=Augmentation(spread="cutmix"),
     training_size=12, body_mode="evaluate", head_rate=5.0, averaging=0.9, distillation=1.0,
+    known_alone=True,
 )  # fmt: skip
 
 
@@ -131,9 +132,24 @@ def test_distillation_keeps_the_older_heads_answers(splits, tmp_path):
     assert moved[1] < moved[0] / 2
 
 
-def test_distillation_needs_an_older_head(splits, tmp_path):
+def test_an_output_that_is_known_hears_the_older_head_alone(splits, tmp_path):
+    start = joint_network()
+    with torch.no_grad():
+        start.head.linear.weight.zero_()
+    network, _ = run(splits, tmp_path, EVERYTHING, copy.deepcopy(start))
+    known, new = network.head.linear.weight
+    assert known.tolist() == [0.0] * 6 and new.abs().min() > 0
+    assert network.head.linear.bias[0] != start.head.linear.bias[0]
+    # Nothing stays behind: afterwards everything can be learned.
+    network.zero_grad()
+    network.head.linear.weight.sum().backward()
+    assert network.head.linear.weight.grad.tolist() == [[1.0] * 6] * 2
+
+
+@pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": False}])
+def test_what_needs_an_older_head_is_refused_without_one(splits, tmp_path, changes):
     with pytest.raises(ConfigError, match="older head"):
-        run(splits, tmp_path, EVERYTHING)
+        run(splits, tmp_path, config(**changes))
 
 
 def test_cutmix_mixes_labels_by_the_area_that_was_pasted():
