@@ -8,14 +8,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.classifier import BUILDERS, load_classifier
+from dogcam.classifier import load_classifier
 from dogcam.comparison import ApDifference, compare, detect
 from dogcam.errors import ConfigError
 from dogcam.localise import LocalisationRule
 from dogcam.metrics import IOU_THRESHOLDS
 from dogcam.voc import read_split
-
-MODELS = click.Choice(list(BUILDERS))
 
 
 @click.command("compare-classifiers")
@@ -23,9 +21,9 @@ MODELS = click.Choice(list(BUILDERS))
 @click.option("--split", default="val", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
 @click.option("--target", default="dog", show_default=True, help="The class that is boxed.")
-@click.option("--model", type=MODELS, required=True, help="The first network.")
+@click.option("--model", metavar="NAME", required=True, help="The first network.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Its weights.")
-@click.option("--other-model", type=MODELS, required=True, help="The second network.")
+@click.option("--other-model", metavar="NAME", required=True, help="The second network.")
 @click.option("--other-checkpoint", type=click.Path(path_type=Path), help="Its weights.")
 @click.option(
     "--cam-threshold", default=0.3, show_default=True, help="Fraction of a map's peak where it is cut."
