@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from dogcam.classification import AP_VARIANT
 from dogcam.classifier import Preprocessing
 from dogcam.recipe import TrainingConfig
 from dogcam.training import History
@@ -52,7 +53,7 @@ def training_card(
                 "map": last.mean_ap if last.ap else None,
                 "ap": last.ap,
                 "absent": list(last.absent),
-                "ap_variant": "scikit-learn average_precision_score, not interpolated",
+                "ap_variant": AP_VARIANT,
             }
         },
         "versions": {"python": platform.python_version()}

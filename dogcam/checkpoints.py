@@ -1,6 +1,7 @@
 """Checkpoints: weights and what is known of them, read without running anything that a file contains."""
 
 import hashlib
+import io
 import json
 import re
 from dataclasses import dataclass, field
@@ -123,6 +124,36 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
     write_whole(path.with_suffix(".json"), text)
 
 
+def export_checkpoint(path: Path, state: State, meta: dict) -> None:
+    """Write a state in the form of the published checkpoints, for programs that read `["model_sdict"]`.
+
+    The file holds tensors and plain containers only, so that `torch.load(path, weights_only=True)` reads it:
+    `i_epoch`, `model_sdict`, an empty `optimizer_sdict`, `classes` in the order of the outputs where they are
+    known, and the notes as JSON text under `card`. It is there whole or not at all.
+
+    Args:
+        path: the file to write; any ending but `.safetensors`.
+        state: parameters and buffers by name.
+        meta: anything that JSON can hold.
+
+    Raises:
+        ModelError: where the name says that the file is of the other form.
+        OutputError: where it cannot be written.
+    """
+    if path.suffix == ".safetensors":
+        raise ModelError(f"{path} ends in .safetensors; the published form's files end in .pt or .pth.tar")
+    payload = {
+        "i_epoch": meta.get("i_epoch", 0),
+        "model_sdict": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+        "optimizer_sdict": {},
+        "classes": list(meta.get("classes", ())),
+        _CARD_KEY: json.dumps(meta, sort_keys=True, allow_nan=False),
+    }
+    buffer = io.BytesIO()
+    torch.save(payload, buffer)
+    write_whole(path, buffer.getvalue())
+
+
 def weights_sha256(weights: nn.Module | State) -> str:
     """Return the SHA-256 over the names, dtypes, shapes and bytes of all tensors, ordered by name.
 
@@ -231,6 +262,11 @@ def _from_payload(payload: object, path: Path) -> Checkpoint:
         return Checkpoint(_checked_state(payload, path))
     plain = (str, int, float, bool)
     meta = {key: value for key, value in payload.items() if isinstance(value, plain)}
+    try:
+        # Our own exports carry the whole card as text, which any reader of the form may pass over.
+        meta = json.loads(meta[_CARD_KEY]) if _CARD_KEY in meta else meta
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"the notes within {path} are not JSON: {error}; fetch or make it again") from error
     return Checkpoint(_checked_state(payload["model_sdict"], path), meta)
 
 

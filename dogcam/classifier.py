@@ -1,7 +1,7 @@
 """A classifier: a network with what it needs to be used - classes, preprocessing, layers to look at."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.checkpoints import load_checkpoint, load_into, weights_sha256
+from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, weights_sha256
 from dogcam.errors import ModelError
 from dogcam.networks import efficientnet_lite0_dogs, efficientnet_lite0_joint, resnet50, sample_net
 
@@ -85,6 +85,10 @@ class Classifier:
         """Where the weights are, and where batches must go."""
         return next(self.network.parameters()).device
 
+    def at_size(self, size: tuple[int, int]) -> "Classifier":
+        """Return the same classifier for pictures of another (height, width) in pixels."""
+        return replace(self, preprocessing=replace(self.preprocessing, size=size))
+
     @property
     def n_parameters(self) -> int:
         """How many numbers the network learned."""
@@ -105,6 +109,7 @@ def sample_classifier(checkpoint: Path | None) -> Classifier:
     loaded = load_checkpoint(path)
     classes, preprocessing = _read_card(loaded.meta, path)
     network = sample_net(len(classes))
+    _check_outputs(loaded, "head.weight", classes, path)
     load_into(network, loaded, path)
     source = "trained by dogcam on the rendered sample" if checkpoint is None else f"checkpoint {path.name}"
     return Classifier(
@@ -127,15 +132,58 @@ def _read_card(card: dict, path: Path) -> tuple[tuple[str, ...], Preprocessing]:
 
 
 def resnet50_classifier(checkpoint: Path | None) -> Classifier:
-    """Build the ResNet-50 of the published VOC2007 checkpoints."""
+    """Build a ResNet-50 from a checkpoint: a published one, or one whose card names its classes."""
     if checkpoint is None:
         raise ModelError("the model resnet50 needs a checkpoint; name one with --checkpoint FILE")
-    network = resnet50(len(PUBLISHED_CLASSES))
-    load_into(network, load_checkpoint(checkpoint), checkpoint)
+    loaded = load_checkpoint(checkpoint)
+    classes, preprocessing = _read_card(with_published_card(loaded, checkpoint).meta, checkpoint)
+    network = resnet50(len(classes))
+    _check_outputs(loaded, "fc.weight", classes, checkpoint)
+    load_into(network, loaded, checkpoint)
+    source = f"checkpoint {checkpoint.name}"
+    if "classes" not in loaded.meta:
+        source += ", its outputs taken to be in the published order"
     return Classifier(
-        "resnet50", network, PUBLISHED_CLASSES, Preprocessing((224, 224)),
-        "layer4", "layer3", "fc", f"checkpoint {checkpoint.name}",
+        "resnet50", network, classes, preprocessing, "layer4", "layer3", "fc", source,
     )  # fmt: skip
+
+
+def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
+    """Return a checkpoint with the card that the published files lack; one that has a card as it is.
+
+    The published files do not say what their outputs are. Only a file in their form, and with as many outputs
+    as they have, is taken to be one of them.
+
+    Raises:
+        ModelError: where it has neither a card nor the published form, or another number of outputs.
+    """
+    if "classes" in loaded.meta:
+        return loaded
+    if "i_epoch" not in loaded.meta:
+        raise ModelError(
+            f"{path} does not name its classes, and is not in the published form (i_epoch, model_sdict): "
+            "their order cannot be guessed. Write a card beside it, as `dogcam train` does"
+        )
+    _check_outputs(loaded, "fc.weight", PUBLISHED_CLASSES, path)
+    card = {
+        "architecture": "resnet50",
+        "classes": list(PUBLISHED_CLASSES),
+        "input_size": [224, 224],
+        "mean": list(IMAGENET_MEAN),
+        "std": list(IMAGENET_STD),
+        "classes_from": "the published description of the checkpoint; the file itself does not name them",
+    }
+    return replace(loaded, meta=loaded.meta | card)
+
+
+def _check_outputs(loaded: Checkpoint, head: str, classes: Sequence[str], path: Path) -> None:
+    """Refuse a head that has another number of outputs than there are classes."""
+    found = loaded.state.get(head)
+    if found is not None and len(found) != len(classes):
+        raise ModelError(
+            f"{path}: its head {head} has {len(found)} outputs, its class list {len(classes)} "
+            f"({', '.join(classes)}); name the classes of this head in its card, in their order"
+        )
 
 
 def efficientnet_classifier(checkpoint: Path | None) -> Classifier:
@@ -164,6 +212,7 @@ def fine_tuned_classifier(checkpoint: Path | None) -> Classifier:
     loaded = load_checkpoint(checkpoint)
     classes, preprocessing = _read_card(loaded.meta, checkpoint)
     network = efficientnet_lite0_joint(classes)
+    _check_outputs(loaded, "head.linear.weight", classes, checkpoint)
     load_into(network, loaded, checkpoint)
     return Classifier(
         "efficientnet_lite0_voc2007", network, classes, preprocessing,
@@ -179,23 +228,47 @@ BUILDERS: dict[str, Callable[[Path | None], Classifier]] = {
 }
 
 
-def load_classifier(name: str, checkpoint: Path | None = None, device: str = "auto") -> Classifier:
+def load_classifier(
+    name: str | None, checkpoint: Path | None = None, device: str = "auto"
+) -> Classifier:
     """Build a classifier by name, with its weights, in evaluation mode.
 
     Args:
-        name: one of `BUILDERS`.
+        name: one of `BUILDERS`; None for the one that the checkpoint names.
         checkpoint: the file of its weights; None for those that come with it.
         device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest there is.
 
     Raises:
         ModelError: where the name or the device is unknown or the checkpoint does not fit.
     """
+    name = name or architecture_of(checkpoint)
     if name not in BUILDERS:
         raise ModelError(f"no model is called {name!r}; there are {', '.join(BUILDERS)}")
     classifier = BUILDERS[name](checkpoint)
     # With the channels stored last, convolutions are up to a third faster, on processors too.
     classifier.network.eval().to(choose_device(device), memory_format=torch.channels_last)
     return classifier
+
+
+def architecture_of(checkpoint: Path | None) -> str:
+    """Return the name of the network whose weights a checkpoint holds, as its card says it.
+
+    A file in the published form has no card; it is known by its keys (`i_epoch` beside the weights) to be the
+    ResNet-50 of the known experiment.
+
+    Raises:
+        ModelError: where there is no checkpoint, or nothing in it says what it is.
+    """
+    if checkpoint is None:
+        raise ModelError("neither a model nor a checkpoint is named; give --model NAME or --checkpoint FILE")
+    match load_checkpoint(checkpoint).meta:
+        case {"architecture": str() as name}:
+            return name
+        case {"i_epoch": int()}:
+            return "resnet50"
+    raise ModelError(
+        f"{checkpoint} does not say which network it belongs to; name it: --model {' or '.join(BUILDERS)}"
+    )
 
 
 def choose_device(device: str) -> torch.device:

@@ -9,6 +9,8 @@ from dogcam.commands import ErrorGroup
 
 COMMANDS = {
     "train": ("dogcam.train_cli", "Train a classifier on image labels alone."),
+    "evaluate": ("dogcam.evaluate_cli", "Measure how well a classifier says what photographs show."),
+    "convert": ("dogcam.convert_cli", "Write a checkpoint in another form."),
     "explain": ("dogcam.explain_cli", "Show where a classifier sees a class in a photograph."),
     "compare-classifiers": ("dogcam.compare_cli", "Tell whose boxes are better, of two classifiers."),
     "evaluate-boxes": ("dogcam.evaluate_boxes_cli", "Measure anybody's boxes against a ground truth."),

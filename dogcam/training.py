@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import normalize
 
-from dogcam.activations import evaluation_mode
 from dogcam.augment import augment
 from dogcam.averaging import WeightAverage
 from dogcam.checkpoints import weights_sha256
+from dogcam.classification import measure
 from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
@@ -168,71 +167,6 @@ def train(
         network.load_state_dict(loop.average.state)
     network.eval()
     return History(tuple(records))
-
-
-def measure(
-    network: nn.Module,
-    classes: Sequence[str],
-    images: Sequence[VocImage],
-    preprocessing: Preprocessing,
-    batch_size: int,
-) -> dict[str, float]:
-    """Return the average precision of each class that occurs in some photographs, as `class_ap` does.
-
-    Args:
-        network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
-        classes: C names in the order of the logits.
-        images: annotated photographs.
-        preprocessing: makes the network's input of them.
-        batch_size: how many at a time.
-    """
-    logits = predict(network, images, preprocessing, batch_size)
-    return class_ap(label_matrix(images, classes), logits, classes)
-
-
-@torch.no_grad()
-def predict(
-    network: nn.Module, images: Sequence[VocImage], preprocessing: Preprocessing, batch_size: int
-) -> Tensor:
-    """Return the logits of photographs, read and prepared exactly as when the classifier is used.
-
-    Args:
-        network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
-        images: N photographs.
-        preprocessing: makes the network's input of them.
-        batch_size: how many at a time.
-
-    Returns:
-        (N, C) float32 tensor on the CPU.
-    """
-    device = next(network.parameters()).device
-    logits = []
-    with evaluation_mode(network):
-        for start in range(0, len(images), batch_size):
-            photographs = [image.read() for image in images[start : start + batch_size]]
-            logits.append(network(preprocessing(photographs).to(device)).float().cpu())
-    return torch.cat(logits)
-
-
-def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """Return the average precision with which scores rank the images of each class.
-
-    It is scikit-learn's: the sum over the ranking of precision times gain in recall, not interpolated; equal
-    scores count as one step.
-
-    Args:
-        labels: (N, C) tensor of 0 and 1.
-        scores: (N, C) tensor, logits for example.
-        classes: C names in the order of the columns.
-
-    Returns:
-        AP in [0, 1] by name, in the order of `classes`; classes without a positive image are left out.
-    """
-    return {
-        name: float(average_precision_score(labels[:, column].numpy(), scores[:, column].numpy()))
-        for column, name in enumerate(classes)
-        if labels[:, column].any()
-    }
 
 
 class _Loop:

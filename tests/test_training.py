@@ -15,13 +15,14 @@ from voc_folders import write_patches
 
 from dogcam.augment import Augmentation
 from dogcam.checkpoints import load_checkpoint
+from dogcam.classification import class_ap, predict
 from dogcam.classifier import Preprocessing, sample_classifier
 from dogcam.errors import ConfigError, DataError, OutputError
 from dogcam.networks import pooled_network
 from dogcam.photographs import Photographs, label_matrix
 from dogcam.recipe import Cosine, Steps, TrainingConfig
 from dogcam.train_cli import command, make_config
-from dogcam.training import HISTORY, EpochRecord, Observer, class_ap, predict, train
+from dogcam.training import HISTORY, EpochRecord, Observer, train
 from dogcam.training_state import STATE
 from dogcam.voc import VocImage, read_split
 

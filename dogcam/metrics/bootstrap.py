@@ -67,7 +67,7 @@ def resampled_ap(
     steps = [_RankingSteps.of(matches, threshold) for threshold in matches.iou_thresholds]
     blocks = [
         [step.average_precisions(counts, boxes_per_image @ counts, variant) for step in steps]
-        for counts in _draws(matches.n_images, n_resamples, seed)
+        for counts in image_draws(matches.n_images, n_resamples, seed)
     ]
     return np.concatenate(blocks, axis=1)
 
@@ -117,7 +117,7 @@ def precision_band(
     steps = _RankingSteps.of(matches, iou_threshold)
     blocks = [
         steps.precision_at(recall, counts, boxes_per_image @ counts)
-        for counts in _draws(matches.n_images, n_resamples, seed)
+        for counts in image_draws(matches.n_images, n_resamples, seed)
     ]
     samples = np.concatenate(blocks)
     samples = samples[~np.isnan(samples).any(axis=1)]
@@ -168,7 +168,7 @@ def resampled_sums(
         (..., B) float array.
     """
     values = np.asarray(values, dtype=np.float64)
-    blocks = [values @ counts for counts in _draws(values.shape[-1], n_resamples, seed)]
+    blocks = [values @ counts for counts in image_draws(values.shape[-1], n_resamples, seed)]
     return np.concatenate(blocks, axis=-1)
 
 
@@ -311,8 +311,17 @@ def _per_image(
     return found, detected
 
 
-def _draws(n_images: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Yield how often each image is drawn, (n_images, b) for at most `_BLOCK` resamples at a time."""
+def image_draws(n_images: int, n_resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each image is drawn: every resample of this package draws here.
+
+    Args:
+        n_images: how many images are drawn, with replacement, from as many.
+        n_resamples: B, how often.
+        seed: equal arguments draw equal images.
+
+    Yields:
+        (n_images, b) float arrays, at most `_BLOCK` resamples at a time, B in all.
+    """
     if n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples}; expected at least 1")
     rng = np.random.default_rng(seed)

@@ -12,12 +12,12 @@ from dogcam.plots.curves import (
     precision_recall_figure,
     sweep_figure,
 )
-from dogcam.plots.estimates import EstimateGroup, EstimateRow, estimates_figure
+from dogcam.plots.estimates import EstimateGroup, EstimateRow, class_figure, estimates_figure
 from dogcam.plots.frame import Series
 from dogcam.plots.spread import agreement_figure, score_figure
 
 __all__ = [
     "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "Series",
-    "agreement_figure", "counts_figure", "estimates_figure", "precision_recall_figure", "score_figure",
-    "sweep_figure",
+    "agreement_figure", "class_figure", "counts_figure", "estimates_figure", "precision_recall_figure",
+    "score_figure", "sweep_figure",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dogcam.plots.frame import drawing, iou_title, name_rows, series_colour, side_panels
+from dogcam.plots.frame import drawing, iou_title, name_rows, series_colour, side_panels, single
 from dogcam.svg import GRID, INK
 
 
@@ -58,6 +58,29 @@ def estimates_figure(
         axes.locator_params(axis="x", nbins=5)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
+    return figure
+
+
+@drawing
+def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure:
+    """Draw one value with its interval for each class.
+
+    Args:
+        rows: at least one, from top to bottom.
+        quantity: what is on the axis, a fraction.
+
+    Raises:
+        ValueError: where there is no row.
+    """
+    if not rows:
+        raise ValueError("there is nothing to draw; expected at least one row")
+    figure, axes = single(0.9 + 0.26 * len(rows))
+    for place, row in enumerate(rows):
+        _draw_estimate(axes, place, row)
+    axes.set(xlabel=quantity, xlim=(0, 1))
+    name_rows(axes, [row.label for row in rows])
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
     return figure
 
 

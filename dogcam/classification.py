@@ -1,0 +1,198 @@
+"""How well a classifier ranks photographs by what they show: average precision of each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score
+from torch import Tensor, nn
+
+from dogcam.activations import evaluation_mode
+from dogcam.classifier import Preprocessing
+from dogcam.metrics import Interval, image_draws, percentile_interval
+from dogcam.photographs import label_matrix
+from dogcam.voc import VocImage
+
+AP_VARIANT = "scikit-learn average_precision_score, not interpolated"
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class: its name, how many photographs show it, and its average precision in [0, 1]."""
+
+    name: str
+    n_positive: int
+    ap: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class ClassificationScores:
+    """What a classifier is worth on a set of photographs.
+
+    Attributes:
+        n_images: how many photographs there are.
+        classes: those that occur, in the order of the logits.
+        absent: the classes that no photograph shows; they have no average precision.
+        mean_ap: mean over the classes that occur; nan where none does.
+        interval: its bootstrap interval over photographs.
+    """
+
+    n_images: int
+    classes: tuple[ClassScore, ...]
+    absent: tuple[str, ...]
+    mean_ap: float
+    interval: Interval
+
+
+def predict(
+    network: nn.Module,
+    images: Sequence[VocImage],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    *,
+    flip: bool = False,
+) -> Tensor:
+    """Return the logits of photographs, read and prepared exactly as when the classifier is used.
+
+    Args:
+        network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
+        images: N photographs.
+        preprocessing: makes the network's input of them.
+        batch_size: how many at a time.
+        flip: average the logits of each photograph and of its mirror image.
+
+    Returns:
+        (N, C) float32 tensor on the CPU.
+    """
+    device = next(network.parameters()).device
+    logits = []
+    with torch.no_grad(), evaluation_mode(network):
+        for start in range(0, len(images), batch_size):
+            photographs = [image.read() for image in images[start : start + batch_size]]
+            batch = preprocessing(photographs).to(device, memory_format=torch.channels_last)
+            found = network(batch).float()
+            if flip:
+                found = (found + network(batch.flip(-1)).float()) / 2
+            logits.append(found.cpu())
+    return torch.cat(logits)
+
+
+def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Return the average precision with which scores rank the images of each class.
+
+    It is scikit-learn's: the sum over the ranking of precision times gain in recall, not interpolated; equal
+    scores count as one step.
+
+    Args:
+        labels: (N, C) tensor of 0 and 1.
+        scores: (N, C) tensor, logits for example.
+        classes: C names in the order of the columns.
+
+    Returns:
+        AP in [0, 1] by name, in the order of `classes`; classes without a positive image are left out.
+    """
+    return {
+        name: float(average_precision_score(labels[:, column].numpy(), scores[:, column].numpy()))
+        for column, name in enumerate(classes)
+        if labels[:, column].any()
+    }
+
+
+def score_classes(
+    labels: Tensor,
+    scores: Tensor,
+    classes: Sequence[str],
+    *,
+    n_resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> ClassificationScores:
+    """Measure a ranking of photographs, with bootstrap intervals over photographs.
+
+    Every class is measured on the same photographs of each resample, so that the interval of the mean holds
+    what classes have in common.
+
+    Args:
+        labels, scores, classes: as for `class_ap`.
+        n_resamples, level, seed: how often photographs are drawn, the share of the resamples inside, the
+            draws.
+    """
+    ap = class_ap(labels, scores, classes)
+    drawn = {
+        name: resampled_class_ap(
+            labels[:, column].numpy(), scores[:, column].numpy(), n_resamples=n_resamples, seed=seed
+        )
+        for column, name in enumerate(classes)
+        if name in ap
+    }
+    # A class may be missing from a resample; the mean is then over the others.
+    mean = np.nanmean(list(drawn.values()), axis=0) if drawn else np.zeros(0)
+    return ClassificationScores(
+        n_images=len(labels),
+        classes=tuple(
+            ClassScore(
+                name,
+                int(labels[:, list(classes).index(name)].sum()),
+                value,
+                percentile_interval(drawn[name], level),
+            )
+            for name, value in ap.items()
+        ),
+        absent=tuple(name for name in classes if name not in ap),
+        mean_ap=float(np.mean(list(ap.values()))) if ap else float("nan"),
+        interval=percentile_interval(mean, level),
+    )
+
+
+def resampled_class_ap(
+    labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return the average precision of one class in every resample of the photographs.
+
+    Args:
+        labels: (N,) numbers, 1 where a photograph shows the class, else 0.
+        scores: (N,) numbers.
+        n_resamples: B.
+        seed: of the draws, the same photographs as in `dogcam.metrics.resampled_ap`.
+
+    Returns:
+        (B,) float array; nan for a resample that does not show the class.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    order = np.argsort(-scores, kind="stable")
+    positive = np.asarray(labels, dtype=np.float64)[order, None]
+    ranked = scores[order]
+    # A step of the ranking ends behind the last of several equal scores.
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
+    samples = []
+    for counts in image_draws(len(scores), n_resamples, seed):
+        seen = np.cumsum(counts[order], axis=0)[ends]
+        found = np.cumsum(counts[order] * positive, axis=0)[ends]
+        precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
+        total = found[-1] if len(found) else np.zeros(counts.shape[1])
+        area = (np.diff(found, axis=0, prepend=0.0) * precision).sum(axis=0)
+        samples.append(np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0))
+    return np.concatenate(samples)
+
+
+def measure(
+    network: nn.Module,
+    classes: Sequence[str],
+    images: Sequence[VocImage],
+    preprocessing: Preprocessing,
+    batch_size: int,
+) -> dict[str, float]:
+    """Return the average precision of each class that occurs in some photographs, as `class_ap` does.
+
+    Args:
+        network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
+        classes: C names in the order of the logits.
+        images: annotated photographs.
+        preprocessing: makes the network's input of them.
+        batch_size: how many at a time.
+    """
+    logits = predict(network, images, preprocessing, batch_size)
+    return class_ap(label_matrix(images, classes), logits, classes)

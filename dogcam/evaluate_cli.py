@@ -1,0 +1,135 @@
+"""The command `dogcam evaluate`: a classifier and a split in, average precisions with intervals out."""
+
+import json
+import math
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from dogcam.classification import AP_VARIANT, ClassificationScores, predict, score_classes
+from dogcam.classifier import BUILDERS, Classifier, load_classifier
+from dogcam.errors import ConfigError
+from dogcam.files import write_whole
+from dogcam.metrics import Interval
+from dogcam.photographs import label_matrix
+from dogcam.plots import EstimateRow, class_figure
+from dogcam.svg import to_svg
+from dogcam.voc import VocSplit, read_split
+
+LEVEL = 0.95
+
+
+@click.command("evaluate")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder in VOC layout.")
+@click.option("--split", default="val", show_default=True, help="The images to measure on.")
+@click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
+@click.option("--model", type=click.Choice(list(BUILDERS)), help="[default: the checkpoint's]")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the model.")
+@click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the card's]")
+@click.option("--flip/--no-flip", default=False, show_default=True, help="Look at mirror images as well.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
+@click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers to this file.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Write a drawing to this SVG file.")
+def command(
+    data: Path,
+    split: str,
+    limit: int | None,
+    model: str | None,
+    checkpoint: Path | None,
+    input_size: int | None,
+    flip: bool,
+    batch_size: int,
+    device: str,
+    resamples: int,
+    seed: int,
+    json_path: Path | None,
+    figure: Path | None,
+) -> None:
+    """Measure a classifier: average precision of each class and its mean, with bootstrap intervals."""
+    photographs = read_split(data, split, limit)
+    classifier = load_classifier(model, checkpoint, device)
+    if input_size:
+        classifier = classifier.at_size((input_size, input_size))
+    if not set(classifier.classes) & set(photographs.class_names()):
+        raise ConfigError(
+            f"{data}, split {split!r}, shows {', '.join(photographs.class_names()) or 'nothing'}; "
+            f"{classifier.name} knows {', '.join(classifier.classes)}: there is no class to measure"
+        )
+    console = Console(stderr=True, highlight=False)
+    with console.status(f"looking at {len(photographs)} photographs"):
+        logits = predict(
+            classifier.network, photographs.images, classifier.preprocessing, batch_size, flip=flip
+        )
+    labels = label_matrix(photographs.images, classifier.classes)
+    scores = score_classes(
+        labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed
+    )
+    if json_path:
+        settings = {"flip": flip, "n_resamples": resamples, "seed": seed}
+        document = describe(classifier, photographs, scores) | settings
+        write_whole(json_path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    if figure:
+        rows = [EstimateRow("mean", *_ends(scores.mean_ap, scores.interval)), *_rows(scores)]
+        alt = "; ".join(f"{row.label} {row.value:.3f}" for row in rows if row.value is not None)
+        alt = f"Average precision: {alt}"
+        write_whole(figure, to_svg(class_figure(rows), name="classes", alt=alt, theme="standalone"))
+    Console(highlight=False).print(_table(classifier, photographs, scores))
+
+
+def describe(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> dict:
+    """Return what was measured as plain values for JSON; numbers that are not defined are null."""
+    return {
+        "model": classifier.name,
+        "weights_sha256": classifier.weights_sha256(),
+        "input_size": list(classifier.preprocessing.size),
+        "data": {"split": split.name, "n_images": len(split), "manifest": split.manifest},
+        "ap_variant": AP_VARIANT,
+        "level": LEVEL,
+        "map": _estimate(scores.mean_ap, scores.interval),
+        "classes": [
+            {"name": each.name, "n_positive": each.n_positive, **_estimate(each.ap, each.interval)}
+            for each in scores.classes
+        ],
+        "absent": list(scores.absent),
+    }
+
+
+def _estimate(value: float, interval: Interval) -> dict[str, float | None]:
+    return dict(zip(("value", "low", "high"), _ends(value, interval), strict=True))
+
+
+def _ends(value: float, interval: Interval) -> tuple[float | None, float | None, float | None]:
+    return tuple(each if math.isfinite(each) else None for each in (value, interval.low, interval.high))
+
+
+def _rows(scores: ClassificationScores) -> list[EstimateRow]:
+    return [EstimateRow(each.name, *_ends(each.ap, each.interval)) for each in scores.classes]
+
+
+def _table(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> Table:
+    height, width = classifier.preprocessing.size
+    table = Table(
+        title=f"{classifier.name} at {height} x {width} pixels on {split.name}, {len(split)} images",
+        title_justify="left",
+        caption=f"AP: {AP_VARIANT}; {LEVEL:.0%} bootstrap intervals over images",
+        caption_justify="left",
+    )
+    table.add_column("class")
+    for heading in ("images", "AP", "interval"):
+        table.add_column(heading, justify="right")
+    for each in scores.classes:
+        table.add_row(each.name, f"{each.n_positive}", f"{each.ap:.4f}", _span(each.interval))
+    for name in scores.absent:
+        table.add_row(name, "0", "", "")
+    table.add_section()
+    table.add_row("mean", f"{scores.n_images}", f"{scores.mean_ap:.4f}", _span(scores.interval))
+    return table
+
+
+def _span(interval: Interval) -> str:
+    return f"{interval.low:.3f} to {interval.high:.3f}"

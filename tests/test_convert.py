@@ -1,0 +1,123 @@
+"""`dogcam convert`: the same weights in another form, and nothing assumed of files that do not say."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from report_fixtures import assert_one_line
+
+from dogcam.checkpoints import load_checkpoint, weights_sha256
+from dogcam.classifier import PUBLISHED_CLASSES, load_classifier
+from dogcam.cli import main
+from dogcam.networks import resnet50, sample_net
+
+
+class Sentinel:
+    """A pickle that makes a file when it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, [str(each) for each in arguments])
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("published") / "model_at_epoch_019.pth.tar"
+    torch.save({"i_epoch": 19, "model_sdict": resnet50(20).state_dict(), "optimizer_sdict": {}}, path)
+    return path
+
+
+def test_a_published_checkpoint_gets_the_card_that_it_lacks_and_goes_back(published, tmp_path):
+    ours, back = tmp_path / "ours.safetensors", tmp_path / "back.pth.tar"
+    assert invoke("convert", published, ours).exit_code == 0
+    card = json.loads(ours.with_suffix(".json").read_text())
+    assert card["classes"] == list(PUBLISHED_CLASSES)
+    assert (card["architecture"], card["i_epoch"]) == ("resnet50", 19)
+    assert "does not name them" in card["classes_from"]
+    assert load_classifier(None, ours, "cpu").classes == PUBLISHED_CLASSES
+
+    result = invoke("convert", ours, back)
+    assert result.exit_code == 0
+    assert "20 classes (person, bird, cat, cow, dog" in result.output
+    # As another program would read it, and in the way that runs nothing.
+    payload = torch.load(back, weights_only=True)
+    original = torch.load(published, weights_only=True)["model_sdict"]
+    assert payload["i_epoch"] == 19
+    assert payload["classes"] == list(PUBLISHED_CLASSES)
+    assert all(torch.equal(payload["model_sdict"][name], original[name]) for name in original)
+    assert load_checkpoint(back).meta["classes"] == list(PUBLISHED_CLASSES)
+    assert load_classifier(None, back, "cpu").source == "checkpoint back.pth.tar"
+
+
+def test_a_card_survives_both_ways(tmp_path):
+    sample = Path(__file__).resolve().parents[1] / "dogcam" / "weights" / "sample_net.safetensors"
+    there, back = tmp_path / "net.pt", tmp_path / "net.safetensors"
+    assert invoke("convert", sample, there).exit_code == 0
+    assert invoke("convert", there, back).exit_code == 0
+    assert back.read_bytes() == sample.read_bytes()
+
+
+def test_another_number_of_outputs_is_refused_with_both_numbers(tmp_path):
+    path = tmp_path / "other.pt"
+    torch.save({"i_epoch": 1, "model_sdict": resnet50(7).state_dict(), "optimizer_sdict": {}}, path)
+    result = invoke("convert", path, tmp_path / "out.safetensors")
+    assert_one_line(result, 1, "other.pt", "7 outputs", "class list 20")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_a_bare_state_says_nothing_of_its_classes(tmp_path):
+    path = tmp_path / "bare.pt"
+    torch.save(sample_net(3).state_dict(), path)
+    assert_one_line(invoke("convert", path, tmp_path / "out.safetensors"), 1, "does not name its classes")
+
+
+@pytest.mark.parametrize("place", ["model_sdict", "i_epoch", "card"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda path, folder: ("convert", path, folder / "out.safetensors"),
+        lambda path, folder: ("evaluate", "--data", folder, "--checkpoint", path),
+        lambda path, folder: ("evaluate", "--data", folder, "--model", "resnet50", "--checkpoint", path),
+        lambda path, folder: ("explain", folder / "photo.jpg", "--model", "resnet50", "--checkpoint", path),
+    ],
+    ids=["convert", "evaluate", "evaluate-named", "explain"],
+)
+def test_a_checkpoint_that_would_run_code_does_not(tmp_path, small_data, command, place):
+    sentinel, path = tmp_path / "ran", tmp_path / "hostile.pt"
+    payload = {"i_epoch": 1, "model_sdict": {}, "optimizer_sdict": {}} | {place: Sentinel(sentinel)}
+    torch.save(payload, path)
+    split = tmp_path / "ImageSets" / "Main"
+    split.mkdir(parents=True)
+    names = (small_data / "ImageSets" / "Main" / "test.txt").read_text()
+    (split / "val.txt").write_text(names)
+    for folder in ("JPEGImages", "Annotations"):
+        (tmp_path / folder).symlink_to(small_data / folder)
+    (tmp_path / "photo.jpg").symlink_to(next((small_data / "JPEGImages").iterdir()))
+    result = invoke(*command(path, tmp_path))
+    assert_one_line(result, 1, "hostile.pt is refused", "would have to be called")
+    assert not sentinel.exists()
+    # The trap is real: read in the unsafe way, the file runs.
+    pickle.loads(pickle.dumps(Sentinel(sentinel)))
+    assert sentinel.exists()
+
+
+def test_damaged_notes_are_refused(tmp_path):
+    path = tmp_path / "notes.pt"
+    torch.save({"i_epoch": 1, "model_sdict": sample_net(3).state_dict(), "card": "{"}, path)
+    assert_one_line(invoke("convert", path, tmp_path / "out.safetensors"), 1, "notes within", "not JSON")
+
+
+def test_equal_weights_have_equal_sums(published, tmp_path):
+    ours = tmp_path / "ours.safetensors"
+    invoke("convert", published, ours)
+    assert weights_sha256(load_checkpoint(ours).state) == weights_sha256(load_checkpoint(published).state)
