@@ -45,6 +45,8 @@ MAY_IMPORT = {
     # A network is built with its weights; one of them pools its classes by a head of ours.
     "dogcam.checkpoints": {"dogcam.errors", "dogcam.files"},
     "dogcam.networks": {"dogcam.checkpoints", "dogcam.errors", "dogcam.heads"},
+    # A backend runs a whole classifier, and its maps are held against those of the engine.
+    "dogcam.backends": {"dogcam.cam", "dogcam.classifier", "dogcam.errors", "dogcam.files", "dogcam.heads"},
     "dogcam.classifier": {"dogcam.checkpoints", "dogcam.errors", "dogcam.networks"},
 }
 """What each room of the science may import of dogcam; rooms that are not here only put others together."""

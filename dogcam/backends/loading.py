@@ -1,0 +1,102 @@
+"""Choose a backend by name, and say so where it cannot be had."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dogcam.backends.backend import Backend, BackendName
+from dogcam.backends.maps_network import MapsNetwork, maps_network, probe_images, require_same
+from dogcam.backends.onnx_backend import onnx_backend
+from dogcam.backends.onnx_file import export, kept
+from dogcam.backends.quantisation import Quantisation, quantise, settings_of
+from dogcam.backends.torch_backend import compiled_backend, explaining_backend, torch_backend
+from dogcam.classifier import Classifier
+from dogcam.errors import ConfigError, ModelError
+
+BACKENDS: tuple[BackendName, ...] = BackendName.__args__
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+"""What `onnx` and `int8` are made with."""
+
+
+def load_backend(
+    name: BackendName,
+    classifier: Classifier,
+    cache: Path,
+    calibration: Sequence[Tensor] | None = None,
+    quantisation: Quantisation | None = None,
+    threads: int | None = None,
+    tell: Callable[[str], None] = warnings.warn,
+) -> Backend:
+    """Return a backend that runs the classifier; torch, with a message, where the one named cannot.
+
+    Args:
+        name: one of `BACKENDS`.
+        classifier: in evaluation mode; it is left as it is.
+        cache: folder in which exported networks are kept, by a hash of the weights and all settings.
+        calibration: for `int8`, batches of preprocessed images that show which values occur: some hundred
+            images in all, of the split that the network was trained on.
+        quantisation: for `int8`, how; None for the default.
+        threads: for `onnx` and `int8`, how many work on a batch; None for as many as torch uses.
+        tell: is given the message.
+
+    Raises:
+        ConfigError: where no backend has that name, or `int8` is asked for without images to calibrate on.
+        ModelError: where the exported network's maps differ from torch's.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"no backend is called {name!r}; there are {', '.join(BACKENDS)}")
+    if name == "int8" and not calibration:
+        raise ConfigError("the backend int8 needs images to calibrate on: batches of preprocessed images")
+    try:
+        network = maps_network(classifier)
+    except ModelError as error:
+        tell(f"every class's map by Grad-CAM in torch, not the backend {name}: {error}")
+        return explaining_backend(classifier)
+    missing = [package for package in NEEDED if find_spec(package) is None]
+    if name in ("onnx", "int8") and missing:
+        tell(
+            f"torch takes the place of the backend {name}: {', '.join(missing)} is not installed; run  "
+            "pip install 'dogcam[onnx]'"
+        )
+        name = "torch"
+    if name in ("torch", "compiled"):
+        return torch_backend(network) if name == "torch" else compiled_backend(network)
+    exported = _exported(classifier, network, cache)
+    if name == "onnx":
+        return onnx_backend(exported, "onnx", threads)
+    quantisation = quantisation or Quantisation()
+    settings = settings_of(quantisation, calibration)
+    made = kept(cache, classifier, settings, lambda: quantise(exported, quantisation, calibration))
+    return onnx_backend(made, "int8", threads)
+
+
+def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path:
+    """Return the file of the exported network; what was made now, its maps must equal torch's."""
+    made = []
+
+    def make() -> bytes:
+        made.append(export(classifier, network))
+        return made[0]
+
+    path = kept(cache, classifier, {}, make)
+    if made:
+        try:
+            _require_same_maps(path, network, probe_images(classifier))
+        except ModelError:
+            path.unlink()
+            raise
+    return path
+
+
+@torch.inference_mode()
+def _require_same_maps(path: Path, network: MapsNetwork, images: Tensor) -> None:
+    expected = network(images.cpu())[:2]
+    for found, wanted, what in zip(
+        onnx_backend(path, "onnx").maps(images), expected, ("logits", "maps"), strict=True
+    ):
+        require_same(found, wanted, f"the {what} of the exported network")

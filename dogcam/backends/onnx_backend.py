@@ -1,0 +1,51 @@
+"""Run an ONNX file by ONNX Runtime."""
+
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dogcam.backends.backend import Backend, BackendName
+from dogcam.backends.onnx_file import INPUT, OUTPUTS
+from dogcam.errors import ModelError
+
+
+def onnx_backend(path: Path, name: BackendName, threads: int | None = None) -> Backend:
+    """Open an exported network.
+
+    Args:
+        path: the file.
+        name: `onnx` or `int8`, whichever the file holds.
+        threads: how many work on one batch; None for as many as torch uses.
+
+    Raises:
+        ModelError: where the file is damaged.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    # Threads that have nothing left to do must not take a core from whoever prepares the next batch.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the library's errors have no common class of their own
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"{path} is damaged ({reason}); delete it, and run again") from error
+    return Backend(name, "cam", partial(_run, session), {"onnxruntime": version("onnxruntime")})
+
+
+def _run(session: object, images: Tensor) -> tuple[Tensor, Tensor]:
+    (given,) = session.get_inputs()
+    if list(images.shape[1:]) != given.shape[1:]:
+        raise ModelError(
+            f"the images have shape {tuple(images.shape)}; this network was exported for (N, "
+            f"{', '.join(map(str, given.shape[1:]))}): export it for the other size, or use the backend torch"
+        )
+    array = images.detach().to("cpu", torch.float32).contiguous().numpy()
+    logits, maps = session.run(OUTPUTS, {INPUT: array})
+    return torch.from_numpy(logits), torch.from_numpy(maps)

@@ -1,0 +1,57 @@
+"""Run the graph by torch: as it is, or compiled for this processor."""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from dogcam.backends.backend import Backend
+from dogcam.backends.maps_network import MapsNetwork
+from dogcam.cam import GradCam, explain
+from dogcam.classifier import Classifier
+from dogcam.errors import ModelError
+
+
+def torch_backend(network: MapsNetwork) -> Backend:
+    """Run the graph with channels last, the order in memory that convolutions are fastest in."""
+    return Backend("torch", "cam", partial(_run, network))
+
+
+def compiled_backend(network: MapsNetwork) -> Backend:
+    """Compile the graph, its weights frozen into it; the first batch of each size waits for the compiler.
+
+    Raises:
+        ModelError: where there is no working C++ compiler; known once a batch was run.
+    """
+    # Frozen weights may be laid out anew for the processor, which is where most of the gain comes from.
+    compiled = torch.compile(network, options={"freezing": True})
+    return Backend("compiled", "cam", partial(_run_compiled, compiled))
+
+
+def explaining_backend(classifier: Classifier) -> Backend:
+    """Make Grad-CAM of every class where the network is not pooling and one head: slower, always right."""
+    return Backend("torch", "grad_cam", partial(_explain, classifier))
+
+
+@torch.inference_mode()
+def _run(network: torch.nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    logits, maps, _ = network(images.contiguous(memory_format=torch.channels_last))
+    return logits, maps
+
+
+def _run_compiled(network: torch.nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    try:
+        with torch.no_grad():
+            logits, maps, _ = network(images.contiguous(memory_format=torch.channels_last))
+    except torch._dynamo.exc.BackendCompilerFailed as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"the network cannot be compiled ({reason}); install a C++ compiler, or use the backend torch"
+        ) from error
+    return logits, maps
+
+
+def _explain(classifier: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
+    targets, request = range(len(classifier.classes)), GradCam(classifier.target_layer)
+    explanation = explain(classifier.network, images, targets, [request])
+    return explanation.logits, explanation.maps[0]

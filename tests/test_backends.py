@@ -1,0 +1,234 @@
+"""Every backend makes the engine's maps, is kept on disk, and says so where it cannot be had."""
+
+import shutil
+from collections.abc import Iterable
+
+import pytest
+import tiny_networks
+import torch
+from tiny_networks import CLASSES, images, snapshot
+from torch import Tensor, nn
+
+from dogcam.backends import Quantisation, load_backend, loading
+from dogcam.backends.maps_network import maps_network, require_same
+from dogcam.cam import Cam, GradCam, explain
+from dogcam.classifier import Classifier, Preprocessing
+from dogcam.errors import ConfigError, ModelError
+from dogcam.heads import JointHead, LogOddsHead
+
+SIZES = {"wide": (20, 28), "square": (24, 24)}
+
+pytestmark = pytest.mark.filterwarnings("error::UserWarning:dogcam.backends")
+
+
+def known_head() -> LogOddsHead:
+    return LogOddsHead(nn.Linear(7, 9), [[0, 1], [2], [1, 5, 6], [8]])
+
+
+HEADS = {
+    "linear": lambda: nn.Linear(7, CLASSES),
+    "no_bias": lambda: nn.Linear(7, CLASSES, bias=False),
+    "log_odds": known_head,
+    "joint": lambda: JointHead(nn.Linear(7, CLASSES), LogOddsHead(nn.Linear(7, 9), [[0, 1]]), [2]),
+}
+
+
+def classifier(network: nn.Module, size: tuple[int, int], layer: str = "features") -> Classifier:
+    return Classifier("tiny", network, tuple("abcd"), Preprocessing(size), layer, "features", "head", "")
+
+
+def tiny(head: str = "linear", size: str = "wide") -> Classifier:
+    torch.manual_seed(3)
+    return classifier(tiny_networks.pooled(HEADS[head](), torch.float32), SIZES[size])
+
+
+def batches(size: str, *counts: int) -> list[Tensor]:
+    return list(images(sum(counts), torch.float32, SIZES[size]).split(counts))
+
+
+def of_peak(maps: Tensor) -> Tensor:
+    positive = maps.relu()
+    return positive / positive.amax(dim=(2, 3), keepdim=True).clamp(min=1e-12)
+
+
+def assert_engine_maps(backend, given: Classifier, parts: Iterable[Tensor]) -> None:
+    """Logits, signed maps, and maps as shares of their peaks are the engine's, batch by batch."""
+    for part in parts:
+        logits, maps = backend.maps(part)
+        requests = [Cam("features", "head"), GradCam("features")]
+        expected = explain(given.network, part, range(CLASSES), requests)
+        torch.testing.assert_close(logits, expected.logits, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(maps, expected.maps[0], rtol=0, atol=1e-4 * float(maps.abs().max()))
+        torch.testing.assert_close(of_peak(maps), of_peak(expected.maps[1]), rtol=0, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("backends")
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("size", SIZES)
+def test_torch_makes_the_maps_of_the_engine(head, size, cache):
+    given = tiny(head, size)
+    backend = load_backend("torch", given, cache)
+    assert (backend.name, backend.kind) == ("torch", "cam")
+    assert_engine_maps(backend, given, batches(size, 1, 3, 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("head", "size"), [("linear", "wide"), ("no_bias", "square"), ("log_odds", "wide"), ("joint", "wide")]
+)
+def test_onnx_makes_the_maps_of_the_engine(head, size, cache):
+    given = tiny(head, size)
+    backend = load_backend("onnx", given, cache)
+    assert (backend.name, backend.kind, list(backend.versions)) == ("onnx", "cam", ["onnxruntime"])
+    assert_engine_maps(backend, given, batches(size, 1, 3, 3, 2))
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler; found no g++")
+def test_the_compiled_network_makes_the_maps_of_the_engine(cache):
+    given = tiny()
+    backend = load_backend("compiled", given, cache)
+    assert backend.name == "compiled"
+    # One size of batch alone: each waits for the compiler.
+    assert_engine_maps(backend, given, batches("wide", 3))
+
+
+def test_int8_is_near_and_not_the_same(cache):
+    given, calibration = tiny(), batches("wide", 3, 3)
+    backend = load_backend("int8", given, cache, calibration)
+    assert backend.name == "int8"
+    (part,) = batches("wide", 4)
+    logits, maps = backend.maps(part)
+    exact = load_backend("torch", given, cache).maps(part)
+    for found, expected in ((logits, exact[0]), (maps, exact[1])):
+        difference = (found - expected).abs().max() / expected.abs().max()
+        assert 0 < difference < 0.1
+
+
+def test_int8_computes_convolutions_in_whole_numbers_and_the_head_in_floating_point(cache):
+    onnx = pytest.importorskip("onnx")
+    load_backend("int8", tiny(), cache, batches("wide", 3, 3))
+    names = {path: {node.op_type for node in onnx.load(path).graph.node} for path in cache.glob("*.onnx")}
+    quantised = [path for path, kinds in names.items() if "QuantizeLinear" in kinds]
+    assert len(quantised) == 1
+    graph = onnx.load(quantised[0]).graph
+    made_by = {output: node.op_type for node in graph.node for output in node.output}
+    weights = [made_by.get(node.input[1]) for node in graph.node if node.op_type == "Conv"]
+    assert weights == ["DequantizeLinear", "DequantizeLinear", None]
+
+
+def test_what_was_exported_is_used_again_until_something_changes(tmp_path, monkeypatch):
+    given = tiny()
+    first = load_backend("onnx", given, tmp_path)
+    (path,) = tmp_path.iterdir()
+    monkeypatch.setattr(loading, "export", lambda *_: pytest.fail("exported again"))
+    (part,) = batches("wide", 2)
+    assert torch.equal(load_backend("onnx", given, tmp_path).maps(part)[1], first.maps(part)[1])
+    path.write_bytes(b"no graph")
+    with pytest.raises(ModelError, match=r"is damaged .*; delete it, and run again"):
+        load_backend("onnx", given, tmp_path)
+    with torch.no_grad():
+        given.network.head.bias += 1
+    with pytest.raises(pytest.fail.Exception, match="exported again"):
+        load_backend("onnx", given, tmp_path)
+
+
+def test_calibration_and_quantisation_are_part_of_the_key(cache):
+    from dogcam.backends.quantisation import settings_of
+
+    some, others = batches("wide", 2, 2)
+    settings = [
+        settings_of(Quantisation(), [some]),
+        settings_of(Quantisation(), [others]),
+        settings_of(Quantisation("percentile"), [some]),
+        settings_of(Quantisation(float_first=1), [some]),
+    ]
+    assert all(a != b for i, a in enumerate(settings) for b in settings[:i])
+    assert settings_of(Quantisation(), [some.clone()]) == settings[0]
+
+
+def test_an_export_with_other_maps_is_refused_and_not_kept(tmp_path, monkeypatch):
+    other = maps_network(tiny("no_bias"))
+    real = loading.export
+    monkeypatch.setattr(loading, "export", lambda given, _: real(given, other))
+    with pytest.raises(ModelError, match="of the exported network are off by"):
+        load_backend("onnx", tiny(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["onnx", "int8"])
+def test_torch_takes_the_place_of_what_is_not_installed(name, cache, monkeypatch):
+    monkeypatch.setattr(loading, "find_spec", lambda package: None if package == "onnxruntime" else package)
+    told = []
+    backend = load_backend(name, tiny(), cache, batches("wide", 2), tell=told.append)
+    assert backend.name == "torch"
+    (message,) = told
+    assert f"torch takes the place of the backend {name}: onnxruntime is not installed" in message
+    assert "pip install 'dogcam[onnx]'" in message
+
+
+def test_a_network_of_another_build_is_explained_by_the_engine(cache):
+    torch.manual_seed(0)
+    network = tiny_networks.max_pooled().float()
+    given, told = classifier(network, SIZES["wide"]), []
+    backend = load_backend("onnx", given, cache, tell=told.append)
+    assert (backend.name, backend.kind) == ("torch", "grad_cam")
+    assert len(told) == 1 and "not the backend onnx" in told[0]
+    (part,) = batches("wide", 2)
+    expected = explain(network, part, range(CLASSES), [GradCam("features")])
+    assert torch.equal(backend.maps(part)[1], expected.maps[0])
+
+
+def test_the_classifier_is_left_as_it_was_found(cache):
+    given = tiny()
+    before = snapshot(given.network)
+    load_backend("onnx", given, cache)
+    assert snapshot(given.network) == before
+
+
+def test_batch_norms_are_folded_where_nothing_else_hears_the_convolution():
+    class Branching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 7, 3)
+            self.heard, self.alone = nn.BatchNorm2d(4), nn.BatchNorm2d(7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return self.alone(self.second(x + self.heard(x))).relu()
+
+    torch.manual_seed(0)
+    network = tiny_networks.ready(
+        tiny_networks.pooled_network(Branching(), nn.Linear(7, CLASSES)), torch.float32
+    )
+    built = maps_network(classifier(network, SIZES["wide"]))
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in built.modules()) == 1
+
+
+def test_images_of_another_size_are_refused(cache):
+    backend = load_backend("onnx", tiny(), cache)
+    with pytest.raises(ModelError, match=r"was exported for \(N, 3, 20, 28\)"):
+        backend.maps(torch.zeros(1, 3, 28, 20))
+
+
+def test_an_unknown_backend_and_int8_without_images_are_refused(cache):
+    with pytest.raises(ConfigError, match="called 'fast'; there are torch, compiled, onnx, int8"):
+        load_backend("fast", tiny(), cache)
+    with pytest.raises(ConfigError, match="needs images to calibrate on"):
+        load_backend("int8", tiny(), cache)
+
+
+@pytest.mark.parametrize(
+    ("found", "complaint"),
+    [
+        (torch.tensor([1.0, 0.9998]), "off by 0.0002"),
+        (torch.tensor([1.0, float("nan")]), "off by nan"),
+        (torch.ones(3), "have shape"),
+    ],
+)
+def test_what_is_not_the_same_is_refused(found, complaint):
+    require_same(torch.tensor([1.0, 0.99995]), torch.ones(2), "they")
+    with pytest.raises(ModelError, match=complaint):
+        require_same(found, torch.ones(2), "they")
