@@ -9,10 +9,11 @@ import click
 import dogcam
 from dogcam.commands import ErrorGroup
 from dogcam.errors import RecordError
+from dogcam.files import write_whole
 from report.check import check_report
 from report.config import ModelName, make_config
 from report.progress import ConsoleProgress
-from report.render import write_report
+from report.render import render_diff, write_report
 from report.require import hold_against, parse_requirement
 from report.store import json_schema, read_results
 from report.templates import open_templates, templates_folder
@@ -27,7 +28,9 @@ _TEMPLATES = click.option(
     help="A folder of templates that replace the program's or add sections; see docs/templates.md.",
 )
 _WATCH = click.option("--watch", is_flag=True, help="Go on, and render again when a template is saved.")
-_RUN = click.argument("run", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_FINISHED = click.Path(path_type=Path, exists=True, file_okay=False)
+_RUN = click.argument("run", type=_FINISHED)
 
 
 @click.group(cls=ErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -107,6 +110,26 @@ def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
     n_failed = sum(not outcome.met for outcome in outcomes)
     if n_failed:
         raise RecordError(f"{n_failed} of {len(outcomes)} requirements not met")
+
+
+@main.command()
+@click.argument("before", type=_FINISHED)
+@click.argument("after", type=_FINISHED)
+@click.option("--html", type=_FILE, help="Write the comparison as a page too.")
+@click.option("--markdown", type=_FILE, help="Write it as Markdown there instead of printing it.")
+@_TEMPLATES
+def diff(before: Path, after: Path, html: Path | None, markdown: Path | None, own: Path | None) -> None:
+    """Show what is different in the run AFTER from the run BEFORE."""
+    # Resampling takes scipy, for which rendering should not have to wait.
+    from report.diff import compare_runs
+
+    texts = render_diff(compare_runs(before, after), open_templates(own))
+    if html:
+        write_whole(html, texts["html"])
+    if markdown:
+        write_whole(markdown, texts["markdown"])
+    else:
+        click.echo(texts["markdown"], nl=False)
 
 
 @main.command()

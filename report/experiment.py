@@ -1,7 +1,5 @@
-"""One whole run: find data and classifier, run the stages, gather the record, write it beside its boxes."""
+"""One whole run: find data and classifier, run the stages, gather the record, write it and its tables."""
 
-import csv
-import io
 import os
 import platform
 import subprocess
@@ -24,6 +22,15 @@ from report.config import RunConfig
 from report.fingerprint import versions
 from report.progress import ConsoleProgress
 from report.published import PUBLISHED
+from report.run_files import (
+    DETECTIONS_HEAD,
+    DETECTIONS_NAME,
+    IMAGES_HEAD,
+    IMAGES_NAME,
+    TRUTH_HEAD,
+    TRUTH_NAME,
+    table,
+)
 from report.runner import Stage, run_stages
 from report.stages import (
     analyse,
@@ -86,7 +93,7 @@ STAGES = (
 def run_experiment(
     config: RunConfig, folder: Path, cache: Path, command: str, progress: ConsoleProgress
 ) -> results.Results:
-    """Run everything that the settings ask for and write the record and `detections.csv`.
+    """Run everything that the settings ask for and write the record and its tables.
 
     Args:
         config: the settings.
@@ -115,7 +122,7 @@ def run_experiment(
     }
     context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
     record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
-    write_whole(folder / "detections.csv", _detections_csv(context))
+    _write_tables(context)
     write_results(record, folder)
     return record
 
@@ -256,12 +263,22 @@ def _model_info(context: Context) -> results.ModelInfo:
     )
 
 
-def _detections_csv(context: Context) -> str:
-    """Return every detection of every method as a table; boxes are half-open xyxy in pixels."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["method", "image", "x0", "y0", "x1", "y1", "score"])
-    for method, found in context.outputs[localise.NAME]["detections"]["test"].items():
-        for image, rows in zip(context.test.images, found, strict=True):
-            table.writerows([method, image.id, *row] for row in rows)
-    return text.getvalue()
+def _write_tables(context: Context) -> None:
+    """Write what was looked at and what was found, so that runs can be compared image by image."""
+    images, target = context.test.images, context.config.target
+    probabilities = predict.load(context, "test").probabilities(context.target).tolist()
+    seen = ((image.id, image.height, image.width, p) for image, p in zip(images, probabilities, strict=True))
+    truth = (
+        (image.id, *box, int(thing.difficult))
+        for image in images
+        for box, thing in zip(image.boxes_of(target).tolist(), image.objects_of(target), strict=True)
+    )
+    found = (
+        (method, image.id, *row)
+        for method, of_method in context.outputs[localise.NAME]["detections"]["test"].items()
+        for image, rows in zip(images, of_method, strict=True)
+        for row in rows
+    )
+    write_whole(context.folder / IMAGES_NAME, table(IMAGES_HEAD, seen))
+    write_whole(context.folder / TRUTH_NAME, table(TRUTH_HEAD, truth))
+    write_whole(context.folder / DETECTIONS_NAME, table(DETECTIONS_HEAD, found))

@@ -17,6 +17,7 @@ from report.assets import data_uri, inline_svg
 from report.formats import Formatter
 from report.refs import Ref, entries, find, follow, path_of, raw
 from report.results import ClaimPart, Results
+from report.results.diff import RunDiff
 from report.templates import Templates, open_templates
 from report.trace import Shown, Trace, audit, without_marks
 
@@ -44,7 +45,7 @@ class _Flavour:
     """
 
     name: str
-    record: Results
+    record: Results | RunDiff
     run: Path
     templates: Templates
     formatter: Formatter = field(init=False)
@@ -183,6 +184,36 @@ def write_report(record: Results, run: Path, templates: Templates | None = None)
     return run / HTML_NAME
 
 
+def render_diff(diff: RunDiff, templates: Templates | None = None) -> dict[str, str]:
+    """Render what is different between two runs.
+
+    Args:
+        diff: the record of the difference.
+        templates: None for the program's own.
+
+    Returns:
+        The page under `html`, its twin under `markdown`.
+
+    Raises:
+        ConfigError: as `render` does.
+    """
+    templates = templates or open_templates()
+    allowed = [entry.text for entry in templates.allowed()]
+    texts = {}
+    for name, file in (("html", "diff.html"), ("markdown", "diff.md")):
+        flavour = _Flavour(name, diff, Path(), templates)
+        prose = flavour.render("diff.md.j2")
+        if name == "html":
+            style, embedded = Markup(templates.text("style.css")), Markup(_json_for_script(diff))
+            body = _markdown().render(prose)
+            text = flavour.render("html/diff.j2", body=body, style=style, embedded=embedded)
+        else:
+            text = _tidy(f"# {flavour.formatter.text(Ref(diff).title)}\n\n{prose}")
+        audit(file, text, flavour.trace, allowed)
+        texts[name] = without_marks(text)
+    return texts
+
+
 def _page(flavour: _Flavour) -> str:
     page = {
         "sections": _sections(flavour),
@@ -195,7 +226,11 @@ def _page(flavour: _Flavour) -> str:
 
 def _twin(flavour: _Flavour) -> str:
     text = flavour.render("markdown/page.j2", sections=_sections(flavour))
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return _tidy(text)
+
+
+def _tidy(markdown: str) -> str:
+    return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"
 
 
 def _sections(flavour: _Flavour) -> list[Section]:
@@ -226,7 +261,7 @@ def _coordinate(value: float) -> Markup:
     return Markup(f"{value:.6g}")
 
 
-def _json_for_script(record: Results) -> str:
+def _json_for_script(record: Results | RunDiff) -> str:
     """Return the record as JSON that no sign in it can close the script element around."""
     text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -60,13 +60,15 @@ NO_SCIENCE = {"dogcam", "dogcam.commands", "dogcam.errors", "dogcam.files"}
 EXCEPTIONS = {
     # The command's default for --cache is the folder that the downloads use.
     "report.cli": {"dogcam.download"},
+    # A paired interval is resampled from the tables of both runs, by the metrics that the stages use.
+    "report.diff": {"dogcam.metrics"},
 }
 
 WITHOUT_TORCH = [
     f"report.{name}"
     for name in (
-        "assets", "check", "claims", "config", "formats", "lint", "refs", "render", "require", "results",
-        "store", "templates", "trace", "watch",
+        "assets", "check", "claims", "config", "diff", "formats", "lint", "refs", "render", "require",
+        "results", "run_files", "store", "templates", "trace", "watch",
     )
 ]
 """What re-renders a finished run, in a second and where torch is not installed."""

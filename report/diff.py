@@ -1,0 +1,231 @@
+"""Two runs side by side: what changed, and which changes are more than the chance of these images.
+
+Where both looked at the same images, each difference has the interval of a paired bootstrap, computed from
+the tables that the runs left. Nothing of the network is needed for it.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam import metrics
+from dogcam.metrics import Detections, GroundTruth, Matches
+from report.claims import changed_claims, status_of
+from report.results import Estimate, Interval, Results
+from report.results.diff import ImageChange, MetricChange, RunDiff, SettingChange, Side
+from report.run_files import RunTables, read_tables
+from report.store import read_results
+
+_VERDICTS = {"supported": "higher", "contradicted": "lower", "not distinguishable": "not distinguishable"}
+_UNIT_BOX = [[0.0, 0.0, 1.0, 1.0]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number, and where it can be told what the same images drawn again would give: (B,) floats."""
+
+    value: float | None
+    samples: NDArray[np.float64] | None = None
+
+
+Measures = dict[tuple[str, float | None], Measured]
+"""Numbers by what they measure, and at which IoU."""
+
+
+def compare_runs(before: Path, after: Path) -> RunDiff:
+    """Compare two finished runs.
+
+    Args:
+        before, after: their folders; differences are after minus before.
+
+    Raises:
+        RecordError: where a record is missing or damaged, or its tables are.
+    """
+    records = read_results(before), read_results(after)
+    tables = read_tables(before), read_tables(after)
+    why_not = _why_not_paired(records, tables)
+    old, new = (
+        _Run(record, table, records[1], paired=why_not is None)
+        for record, table in zip(records, tables, strict=True)
+    )
+    measured = old.measures(), new.measures()
+    shared = [name for name in measured[0] if name in measured[1]]
+    changes = [_change(*name, measured[0][name], measured[1][name]) for name in shared]
+    failing = (old.failing(), new.failing()) if why_not is None else None
+    return RunDiff(
+        title=f"From {before.resolve().name} to {after.resolve().name}",
+        before=_side(before, records[0]),
+        after=_side(after, records[1]),
+        same_images=why_not is None,
+        why_not_paired=why_not,
+        n_resamples=records[1].detection.n_resamples,
+        level=0.95,
+        n_metrics=len(shared),
+        metrics=[change for change in changes if change.before != change.after],
+        claims=changed_claims(records[0].claims, records[1].claims),
+        n_failing_before=len(failing[0]) if failing else None,
+        n_failing_after=len(failing[1]) if failing else None,
+        began_to_fail=_only_in(failing[1], failing[0]) if failing else [],
+        ceased_to_fail=_only_in(failing[0], failing[1]) if failing else [],
+        settings=_settings(*records),
+    )
+
+
+class _Run:
+    """One run, with what can be computed from its tables again."""
+
+    def __init__(self, record: Results, tables: RunTables, sampled_as: Results, paired: bool) -> None:
+        self.record, self.tables, self.paired = record, tables, paired
+        # Both runs draw the same images, whatever seeds they had, so that differences are paired.
+        detection = sampled_as.detection
+        self.sampling = {"n_resamples": detection.n_resamples, "seed": detection.bootstrap_seed}
+        self.truth = GroundTruth.from_images(tables.truth, tables.difficult)
+
+    def matches(self, method: str, ious: list[float]) -> Matches:
+        return metrics.match(self.truth, _detections(self.tables.found.get(method), self.truth), ious)
+
+    def measures(self) -> Measures:
+        """Return every number that another run can be compared by."""
+        found: Measures = {}
+        for method in self.record.detection.methods:
+            matches = self.matches(method.name, [row.iou for row in method.rows])
+            drawn = metrics.resampled_ap(matches, **self.sampling) if self.paired else None
+            for place, row in enumerate(method.rows):
+                samples = drawn[place] if drawn is not None else None
+                found[f"{method.title}: average precision", row.iou] = Measured(row.ap, samples)
+                counts = _per_image(matches, row.iou)
+                recall = self._ratio(row.recall, counts.right, counts.objects)
+                found[f"{method.title}: recall", row.iou] = recall
+        return found | self._at_the_operating_point() | self._classification()
+
+    def _at_the_operating_point(self) -> Measures:
+        point = self.record.operating_point
+        counts = _per_image(self.matches(point.method, [point.iou]), point.iou, point.score_threshold)
+        at = "at the operating point"
+        return {
+            (f"precision {at}", point.iou): self._ratio(point.precision.value, counts.right, counts.found),
+            (f"recall {at}", point.iou): self._ratio(point.recall.value, counts.right, counts.objects),
+            (f"F1 {at}", point.iou): self._ratio(
+                point.f1.value, 2 * counts.right, counts.found + counts.objects
+            ),
+        }
+
+    def _classification(self) -> Measures:
+        present = [_UNIT_BOX if boxes else [] for boxes in self.tables.truth]
+        scores = np.array(self.tables.probabilities)[:, None]
+        ranked = Detections.from_images([_UNIT_BOX] * len(scores), scores)
+        matches = metrics.match(GroundTruth.from_images(present), ranked, [0.5])
+        drawn = metrics.resampled_ap(matches, **self.sampling)[0] if self.paired else None
+        value = self.record.classification.target.value
+        return {("average precision of ranking the images", None): Measured(value, drawn)}
+
+    def _ratio(self, value: float | None, numerator: NDArray, denominator: NDArray) -> Measured:
+        if not self.paired:
+            return Measured(value)
+        return Measured(value, metrics.resampled_ratio(numerator, denominator, **self.sampling))
+
+    def failing(self) -> dict[str, ImageChange]:
+        """Return the images with a wrong box or a missed object at the operating point, in their order."""
+        point = self.record.operating_point
+        counts = _per_image(self.matches(point.method, [point.iou]), point.iou, point.score_threshold)
+        wrong, missed = counts.found - counts.right, counts.objects - counts.right
+        rows = zip(self.tables.ids, wrong.tolist(), missed.tolist(), strict=True)
+        return {
+            image: ImageChange(image_id=image, n_wrong=n_wrong, n_missed=n_missed)
+            for image, n_wrong, n_missed in rows
+            if n_wrong or n_missed
+        }
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """In each image the right boxes, the boxes, and the objects: (N,) int arrays."""
+
+    right: NDArray[np.int64]
+    found: NDArray[np.int64]
+    objects: NDArray[np.int64]
+
+
+def _per_image(matches: Matches, iou: float, score_threshold: float = -math.inf) -> _Counts:
+    kept = matches.detections.scores >= score_threshold
+    right = kept & (matches.kind_at(iou) == metrics.TRUE_POSITIVE)
+    images = matches.detections.image[right], matches.detections.image[kept], matches.ground_truth.image
+    return _Counts(*(np.bincount(each, minlength=matches.n_images) for each in images))
+
+
+def _detections(rows: list[list[list[float]]] | None, truth: GroundTruth) -> Detections:
+    rows = rows if rows is not None else [[] for _ in range(truth.n_images)]
+    boxes = [[row[:4] for row in image] for image in rows]
+    return Detections.from_images(boxes, [[row[4] for row in image] for image in rows])
+
+
+def _why_not_paired(records: tuple[Results, Results], tables: tuple[RunTables, RunTables]) -> str | None:
+    """Say why images cannot be compared one by one; None where they can."""
+    if records[0].data.target != records[1].data.target:
+        return "the runs look for different classes"
+    if tables[0].ids != tables[1].ids or records[0].data.test.manifest != records[1].data.test.manifest:
+        return "the runs looked at different images"
+    if tables[0].truth != tables[1].truth:
+        return "the annotations differ"
+    return None
+
+
+def _change(what: str, iou: float | None, before: Measured, after: Measured) -> MetricChange:
+    values = before.value, after.value
+    value = None if None in values else after.value - before.value
+    interval = None
+    if before.samples is not None and after.samples is not None:
+        found = metrics.percentile_interval(after.samples - before.samples)
+        low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
+        interval = Interval(low=low, high=high, level=found.level)
+    difference = Estimate(value=value, interval=interval)
+    verdict = _VERDICTS[status_of(difference)] if interval else "not paired"
+    return MetricChange(
+        what=what, iou=iou, before=before.value, after=after.value, difference=difference, verdict=verdict
+    )
+
+
+def _only_in(failing: dict[str, ImageChange], other: dict[str, ImageChange]) -> list[ImageChange]:
+    return [change for image, change in failing.items() if image not in other]
+
+
+def _side(folder: Path, record: Results) -> Side:
+    return Side(
+        folder=folder.resolve().name,
+        finished=record.run.finished,
+        network=record.model.name,
+        data=record.data.name,
+        split=record.data.test.name,
+        n_images=record.data.test.n_images,
+        n_objects=record.data.test.n_target_objects,
+    )
+
+
+def _settings(before: Results, after: Results) -> list[SettingChange]:
+    old, new = (dict(_given(record.model_dump(mode="json"))) for record in (before, after))
+    return [
+        SettingChange(name=name, before=json.dumps(old.get(name)), after=json.dumps(new.get(name)))
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _given(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a run was given or chose, by its place in the record."""
+    yield from ((f"config.{name}", value) for name, value in record["config"].items())
+    for name in ("name", "source", "target_layer", "weights"):
+        yield f"model.{name}", record["model"][name]
+    for name in ("dogcam_version", "commit", "device"):
+        yield f"run.{name}", record["run"][name]
+    yield from ((f"run.versions.{name}", value) for name, value in record["run"]["versions"].items())
+    yield "data.test.manifest", record["data"]["test"]["manifest"]
+    for rule in record["tuning"]:
+        yield f"tuning.{rule['method']}.cam_threshold", rule["cam_threshold"]
+        yield f"tuning.{rule['method']}.components", rule["components"]
+    yield "operating_point.score_threshold", record["operating_point"]["score_threshold"]
