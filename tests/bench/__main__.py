@@ -12,7 +12,9 @@ from dogcam.files import write_whole
 from .machine import describe_run, in_words
 
 BENCHES = ("ap", "cam")
-"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`."""
+ON_REQUEST = ("render",)
+"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`. Those on request
+measure what another command left, a finished run."""
 
 
 TABLE_WIDTH = 124
@@ -20,11 +22,11 @@ TABLE_WIDTH = 124
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[ap] [cam]", type=click.Choice(BENCHES))
+@click.argument("names", nargs=-1, metavar="[ap] [cam] [render]", type=click.Choice(BENCHES + ON_REQUEST))
 @click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures nothing.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench"), show_default=True)
 def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
-    """Measure the evaluation of boxes (ap) and the making of maps (cam); both by default."""
+    """Measure the evaluation of boxes (ap), the making of maps (cam); both by default; or rendering."""
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, TABLE_WIDTH)
     for name in names or BENCHES:
