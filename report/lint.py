@@ -32,7 +32,7 @@ _SHARES = "half|halves|thirds?|quarters?|fifths?|sixths?|tenths?|hundredths?|per
 _TIMES = r"twice|thrice|doubl(?:e[sd]?|ing)|tripl(?:e[sd]?|ing)|halv(?:e[sd]?|ing)|\w+fold"
 _MOST = (
     r"(?:almost|nearly|virtually) (?:all|every|none|never|always|no)|hardly any|majority|minority"
-    r"|most (?:of|images|boxes|objects|detections|maps|failures)"
+    r"|a (?:couple|handful) of|most (?:of|images|boxes|objects|detections|maps|failures)"
 )
 _MORE = (
     "better|worse|higher|lower|larger|smaller|greater|fewer|less|more|stronger|weaker|faster|slower|finer|"
@@ -54,11 +54,13 @@ _RULES = {
             r"\b(?:better|worse|superior|inferior)\b",
             r"\b(?:out\w*(?:performs?|performed|performing|does|did)|surpass\w*|beats?|beaten|exceed\w*|wins?|won)\b",
             r"\b(?:improv(?:es|ed|ement)|degrad(?:es|ed)|significant(?:ly)?|as good as)\b",
-            r"\bnot distinguishable\b",
+            r"\b(?:not distinguishable|ahead of|on (?:a )?par|(?:falls?|fell|lags?) behind|dominat\w+)\b",
         )
     ),
 }
 _FOUND = {what: re.compile(pattern, re.IGNORECASE) for what, pattern in _RULES.items()}
+_CONTENT, _STRING = re.compile(r"\bcontent\s*:([^;}]*)"), re.compile(r"""["']([^"']*)["']""")
+_ESCAPE = re.compile(r"\\([0-9a-fA-F]{1,5})\s?")
 _JOINERS = re.compile("[*_`~\\\\\u00ad\u200b-\u200d\u2060\ufeff]")
 """Signs that part a word for a machine and not for a reader: Markdown's, and those of no width."""
 
@@ -110,6 +112,8 @@ def lint(templates: Templates) -> list[Fault]:
     for name in templates.names():
         if name.endswith(".j2"):
             faults.extend(_Template(name, templates, allowed, used).faults())
+        elif name.endswith(".css"):
+            faults.extend(_Template(name, templates, allowed, used).faults_of_style())
     # An entry of the program's own is used by a template of the program's own, which a user's may replace.
     own = templates.folders[0]
     stale = [entry for entry in allowed if entry.source.parent == own and entry not in used]
@@ -145,6 +149,13 @@ class _Template:
         for line, text in _constants(tree):
             yield from self._said(line, text)
         yield from self._computed(tree)
+
+    def faults_of_style(self) -> Iterator[Fault]:
+        """Find what a style sheet lets a page say by itself."""
+        for match in _CONTENT.finditer(self.source):
+            line = 1 + self.source[: match.start()].count("\n")
+            for words in _STRING.findall(match[1]):
+                yield from self._said(line, _ESCAPE.sub(lambda sign: chr(int(sign[1], 16)), words))
 
     def _said(self, line: int, text: str) -> Iterator[Fault]:
         """Find what a text says by hand."""

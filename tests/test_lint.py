@@ -65,6 +65,8 @@ BY_HAND = {
     "beats": ("Grad-CAM beats the box.", "'beats'"),
     "significant": ("The gain is significant.", "'significant'"),
     "as good as": ("It is as good as the box.", "'as good as'"),
+    "ahead of": ("The map is ahead of the box.", "'ahead of'"),
+    "a handful": ("A handful of dogs were missed.", "'A handful of'"),
     "not distinguishable": ("They are not distinguishable.", "'not distinguishable'"),
     "a word across lines": ("Worse\nthan the box.", "'Worse than'"),
     "a word with marks in it": ("It is bet*t*er.", "'is better'"),
@@ -111,6 +113,20 @@ def test_what_is_stated_by_hand_is_found(tmp_path, kind):
 )
 def test_in_html_only_what_is_read_states_anything(tmp_path, page, n_faults):
     assert len(faults_of(tmp_path, page, "html/keyfacts.j2")) == n_faults
+
+
+@pytest.mark.parametrize(
+    ("style", "n_faults"),
+    [
+        ("p { width: 48px } p::after { content: ' \N{RIGHTWARDS ARROW}' }", 0),
+        ("p::after { content: 'AP is 48' }", 1),
+        (r"p::after { content: ' \2193' } q::after { content: '\34\38' }", 1),
+        ('p::before\n{\n  content: "better than" attr(x) "48";\n}', 2),
+    ],
+)
+def test_a_style_sheet_says_nothing_either(tmp_path, style, n_faults):
+    faults = faults_of(tmp_path, style, "style.css")
+    assert len(faults) == n_faults, faults
 
 
 def test_a_fault_is_named_with_its_line(tmp_path):
