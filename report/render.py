@@ -219,6 +219,7 @@ def _page(flavour: _Flavour) -> str:
         "sections": _sections(flavour),
         "style": Markup(flavour.templates.text("style.css")),
         "script": Markup(flavour.templates.text("report.js")),
+        "explorer": Markup(flavour.templates.text("explorer.js")),
         "embedded": Markup(_json_for_script(flavour.record)),
     }
     return flavour.render("html/page.j2", **page)

@@ -33,7 +33,7 @@
   /* Mark in the contents the section that is being read. */
   function followReading() {
     const strip = document.querySelector(".contents ol");
-    const links = new Map(all(".contents a").map((link) => [link.hash.slice(1), link]));
+    const links = new Map(all(".contents a").map((link) => [decodeURIComponent(link.hash.slice(1)), link]));
     if (!strip || !("IntersectionObserver" in window)) return;
     const mark = (current) => {
       for (const [anchor, link] of links) {
@@ -129,30 +129,34 @@
     (heading?.matches("h3") ? heading : first).before(bar);
   }
 
-  /* Pictures open enlarged; the arrow keys step through all of them, Escape closes. */
+  /* Pictures open enlarged; the arrow keys step through those that are shown, Escape closes. */
   function viewer() {
     const dialog = document.querySelector(".viewer");
-    const cards = all(".gallery .card");
-    if (!dialog?.showModal || !cards.length) return;
+    const everything = all(".gallery .card");
+    if (!dialog?.showModal || !everything.length) return;
+    const place = dialog.querySelector("[data-place]");
+    let cards = everything;
     let current = 0;
     const show = (index) => {
       current = (index + cards.length) % cards.length;
       const copy = cards[current].cloneNode(true);
       copy.querySelector(".enlarge")?.remove();
       dialog.querySelector(".viewer-card").replaceChildren(copy);
+      place.textContent = place.dataset.place.replace("{place}", current + 1).replace("{all}", cards.length);
     };
-    cards.forEach((card, index) => {
+    for (const card of everything) {
       const button = card.querySelector(".enlarge");
       button.hidden = false;
       button.addEventListener("click", () => {
-        show(index);
+        cards = everything.filter((each) => !each.hidden);
+        show(cards.indexOf(card));
         dialog.showModal();
       });
-    });
+    }
+    const steps = { ArrowRight: () => current + 1, ArrowLeft: () => current - 1, Home: () => 0, End: () => -1 };
     dialog.addEventListener("keydown", (event) => {
-      if (event.key === "ArrowRight") show(current + 1);
-      else if (event.key === "ArrowLeft") show(current - 1);
-      else return;
+      if (!(event.key in steps)) return;
+      show(steps[event.key]());
       event.preventDefault();
     });
     dialog.addEventListener("click", (event) => {

@@ -10,6 +10,7 @@ from dogcam.plots import (
     EstimateRow,
     OperatingMark,
     PrecisionRecallPanel,
+    ScoreMark,
     Series,
     agreement_figure,
     counts_figure,
@@ -55,6 +56,22 @@ def test_each_panel_draws_its_curves():
     (line,) = lines_of(second, "Grad-CAM")
     assert line.get_xydata().tolist() == [[0.1, 0.8], [0.4, 0.3]]
     assert legend_words(figure) == ["CAM", "centre box", "Grad-CAM"]
+
+
+def test_a_band_is_drawn_where_it_is_known():
+    low, high = [0.7, 0.6, 0.1, None], [1, 1, 0.6, None]
+    curve = Series("CAM", [0.0, 0.5, 0.8, 1.0], [1.0, 0.9, 0.4, 0.2], "line", low, high)
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, [curve, OTHER])])
+    (band,) = figure.axes[0].collections
+    corners = {(float(x), float(y)) for path in band.get_paths() for x, y in path.vertices.round(6)}
+    assert corners == {(0.0, 0.7), (0.0, 1.0), (0.5, 0.6), (0.5, 1.0), (0.8, 0.1), (0.8, 0.6)}
+
+
+def test_scores_are_named_along_a_curve_where_there_is_room():
+    marks = [ScoreMark("0.9", 0.2, 0.9), ScoreMark("0.8", 0.25, 0.9), ScoreMark("0.7", 0.6, 0.5)]
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE], None, marks)])
+    assert words(figure.axes[0]) == ["0.9", "0.7"]
+    assert [text.xy for text in figure.axes[0].texts] == [(0.2, 0.9), (0.6, 0.5)]
 
 
 def test_a_baseline_of_one_score_is_points_and_not_a_line():

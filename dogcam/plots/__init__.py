@@ -9,6 +9,7 @@ from dogcam.plots.counts import CountRow, counts_figure
 from dogcam.plots.curves import (
     OperatingMark,
     PrecisionRecallPanel,
+    ScoreMark,
     precision_recall_figure,
     sweep_figure,
 )
@@ -17,7 +18,7 @@ from dogcam.plots.frame import Series
 from dogcam.plots.spread import agreement_figure, score_figure
 
 __all__ = [
-    "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "Series",
-    "agreement_figure", "class_figure", "counts_figure", "estimates_figure", "precision_recall_figure",
-    "score_figure", "sweep_figure",
+    "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "ScoreMark",
+    "Series", "agreement_figure", "class_figure", "counts_figure", "estimates_figure",
+    "precision_recall_figure", "score_figure", "sweep_figure",
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -20,8 +22,11 @@ from dogcam.plots.frame import (
     single,
     unit_axes,
 )
-from dogcam.svg import MUTED, PAPER
+from dogcam.svg import INK, MUTED, PAPER
 from dogcam.thinning import thinned
+
+# In fractions of an axis: a label of three signs and some air.
+_LABEL_ROOM = 0.13
 
 # Less than a pixel of a panel as wide as a column of text.
 _TOLERANCE = 0.003
@@ -37,12 +42,22 @@ class OperatingMark:
 
 
 @dataclass(frozen=True)
+class ScoreMark:
+    """A place on a curve with the score that leads to it."""
+
+    label: str
+    recall: float
+    precision: float
+
+
+@dataclass(frozen=True)
 class PrecisionRecallPanel:
     """The curves of all methods at one IoU threshold; x is recall, y precision."""
 
     iou_threshold: float
     curves: Sequence[Series]
     operating_point: OperatingMark | None = None
+    scores: Sequence[ScoreMark] = ()
 
 
 @drawing
@@ -63,6 +78,8 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel], *, stacked: 
         for curve in panel.curves:
             x, y = thinned(curve.x, curve.y, _TOLERANCE) if curve.kind == "line" else (curve.x, curve.y)
             draw_series(axes, replace(curve, x=x, y=y), labels.index(curve.label))
+            _draw_band(axes, curve, labels.index(curve.label))
+        _draw_scores(axes, panel.scores)
         mark = panel.operating_point
         if mark is not None:
             if mark.label not in {curve.label for curve in panel.curves}:
@@ -98,3 +115,24 @@ def sweep_figure(series: Sequence[Series], chosen: float | None, *, x_label: str
         mark_threshold(axes, chosen, f"chosen: {chosen:g}")
     legend_below(figure, axes.get_lines()[: len(series)])
     return figure
+
+
+def _draw_band(axes: Axes, series: Series, index: int) -> None:
+    if series.low is None or series.high is None:
+        return
+    low, high = (np.array(ends, dtype=np.float64) for ends in (series.low, series.high))
+    known = np.isfinite(low) & np.isfinite(high)
+    look = {"color": series_colour(index), "alpha": 0.16, "lw": 0}
+    axes.fill_between(series.x, low, high, where=known, zorder=1, **look)
+
+
+def _draw_scores(axes: Axes, scores: Sequence[ScoreMark]) -> None:
+    """Name scores along a curve, leaving out those that would lie on one named before."""
+    named: list[tuple[float, float]] = []
+    for mark in scores:
+        here = (mark.recall, mark.precision)
+        if all(np.hypot(here[0] - x, here[1] - y) >= _LABEL_ROOM for x, y in named):
+            named.append(here)
+            axes.plot(*here, "o", ms=3, color=INK, zorder=4, clip_on=False)
+            beside = {"textcoords": "offset points", "fontsize": 8, "color": INK}
+            axes.annotate(mark.label, here, (4, 4), zorder=4, annotation_clip=False, **beside)

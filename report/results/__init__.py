@@ -16,6 +16,7 @@ from report.results.detection import (
     PublishedRow,
     ScoredDetection,
     SweepRow,
+    ThresholdRow,
     Tuning,
 )
 from report.results.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
@@ -69,5 +70,6 @@ __all__ = [
     "SplitInfo",
     "StageRun",
     "SweepRow",
+    "ThresholdRow",
     "Tuning",
 ]

@@ -93,6 +93,18 @@ class Method(Model):
     curves: list[Curve]
 
 
+class ThresholdRow(Model):
+    """What comes of one score threshold: how many boxes are right or wrong, how many objects missed."""
+
+    score_threshold: float
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    precision: Estimate
+    recall: Estimate
+    f1: Estimate
+
+
 class Comparison(Model):
     """A paired difference of AP between two methods on the same images: a minus b."""
 
@@ -118,25 +130,21 @@ class Detection(Model):
         description="every detection of the main method at the operating point's IoU, in rank order: what "
         "any other score threshold would find can be counted from them"
     )
+    thresholds: list[ThresholdRow] = Field(
+        description="what comes of round scores and of the operating point's, descending, at its IoU"
+    )
 
     def method(self, name: str) -> Method:
         """Return a method by name."""
         return next(method for method in self.methods if method.name == name)
 
 
-class OperatingPoint(Model):
-    """One score threshold and what comes of it; counts and gallery are all taken here."""
+class OperatingPoint(ThresholdRow):
+    """The score threshold that was chosen and what comes of it; counts and gallery are all taken here."""
 
     method: str
     iou: Fraction
-    score_threshold: float
     chosen_on: str = Field(description="the split on which the threshold has the best F1")
-    true_positives: int
-    false_positives: int
-    false_negatives: int
-    precision: Estimate
-    recall: Estimate
-    f1: Estimate
 
 
 class PublishedRow(Model):

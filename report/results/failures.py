@@ -11,6 +11,9 @@ FailureKind = Literal[
 ]
 
 
+Size = Literal["small", "medium", "large"]
+
+
 class GalleryBox(Model):
     """A box in a gallery picture."""
 
@@ -30,6 +33,8 @@ class GalleryItem(Model):
     image_probability: Fraction
     n_truths: int
     other_class: str | None = Field(description="the class of the object that a look-alike lies on")
+    area: Fraction = Field(description="share of the image: of the object, or of a box that speaks of none")
+    size: Size
     height: int
     width: int
     photo: str
@@ -56,5 +61,8 @@ class Failures(Model):
     n_success: int
     kinds: list[KindCount]
     successes: list[GalleryItem]
+    size_edges: tuple[Fraction, Fraction] = Field(
+        description="from which share of the image on a size is medium, and large"
+    )
     per_kind: int
     seed: int

@@ -17,6 +17,9 @@ NAME = "analyse"
 
 N_SUCCESSES = 4
 
+SIZE_EDGES = (0.1, 0.3)
+"""From which share of the image on an object is medium, and large."""
+
 
 def run(context: Context) -> dict:
     """Classify every failure of the main method and pick the gallery."""
@@ -47,6 +50,7 @@ def run(context: Context) -> dict:
             for count, gain in zip(taxonomy.count_kinds(failures), gains, strict=True)
         ],
         successes=gallery.successes(successes),
+        size_edges=SIZE_EDGES,
         per_kind=context.config.per_kind,
         seed=context.config.seed,
     ).model_dump(mode="json")
@@ -102,6 +106,7 @@ class _Gallery:
     ) -> results.GalleryItem:
         image = self.context.test.images[case.image]
         name = f"gallery/{kind}-{number}"
+        share = self._share(case, image.height * image.width)
         return results.GalleryItem(
             image_id=image.id,
             kind=kind,
@@ -111,6 +116,8 @@ class _Gallery:
             image_probability=float(self.probabilities[case.image]),
             n_truths=len(image.objects_of(self.context.config.target)),
             other_class=None if kind == "success" else case.other_class,
+            area=share,
+            size=("small", "medium", "large")[np.searchsorted(SIZE_EDGES, share, side="right")],
             height=image.height,
             width=image.width,
             photo=f"{name}.webp",
@@ -118,6 +125,12 @@ class _Gallery:
             composite=f"{name}-drawn.webp",
             boxes=self._boxes(case),
         )
+
+    def _share(self, case: taxonomy.Failure | taxonomy.Success, n_pixels: int) -> float:
+        """Return how much of the image the object takes up, or the box where it speaks of no object."""
+        truth, found = self.matches.ground_truth, self.matches.detections
+        box = found.boxes[case.detection] if case.ground_truth is None else truth.boxes[case.ground_truth]
+        return float(np.clip(area(box[None]) / n_pixels, 0, 1)[0])
 
     def _boxes(self, case: taxonomy.Failure | taxonomy.Success) -> list[results.GalleryBox]:
         truth, found = self.matches.ground_truth, self.matches.detections

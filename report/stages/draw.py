@@ -67,12 +67,17 @@ def _precision_recall(
         mark = None
         if iou == point.iou and point.precision.value is not None:
             mark = plots.OperatingMark(METHODS[MAIN].title, point.recall.value, point.precision.value)
-        panels.append(plots.PrecisionRecallPanel(iou, [_series(each, index) for each in methods], mark))
+        scores = _score_marks(detection.method(MAIN).curves[index]) if iou == point.iou else []
+        curves = [_series(each, index) for each in methods]
+        panels.append(plots.PrecisionRecallPanel(iou, curves, mark, scores))
     best = "; ".join(
         f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods
     )
     ious = ", ".join(f"{iou:g}" for iou in detection.iou_thresholds)
-    alt = f"Precision against recall, a panel each for IoU {ious}. {best}."
+    alt = (
+        f"Precision against recall, a panel each for IoU {ious}; {METHODS[MAIN].title} with the interval of "
+        f"its precision. {best}."
+    )
     return "precision_recall", plots.precision_recall_figure(panels), alt
 
 
@@ -81,7 +86,20 @@ def _series(method: results.Method, index: int) -> plots.Series:
     # One score for all boxes is one place on the curve, the last; what lies before it is the order of ties.
     constant = method.name in ("centerbox", "cheating_centerbox")
     x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
-    return plots.Series(method.title, x, y, "points" if constant else "line")
+    # One band: six of them would hide each other, and what is compared is compared in pairs elsewhere.
+    band = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
+    return plots.Series(method.title, x, y, "points" if constant else "line", *band)
+
+
+def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
+    """Say along a curve where the round scores lie: the last point that each still reaches."""
+    marks = []
+    for score in evaluate.ROUND_SCORES:
+        reached = sum(each >= score for each in curve.score)
+        if reached:
+            place = (curve.recall[reached - 1], curve.precision[reached - 1])
+            marks.append(plots.ScoreMark(f"{score:.1f}", *place))
+    return marks
 
 
 def _estimates(detection: results.Detection) -> tuple[str, Figure, str]:

@@ -22,6 +22,9 @@ DEFAULT_SCORE_THRESHOLD = 0.5
 TIES_MATTER = 0.01
 """From which difference of AP on the report warns that equal scores were ordered arbitrarily."""
 
+ROUND_SCORES = tuple(tenth / 10 for tenth in range(9, 0, -1))
+"""The score thresholds of the table that stands beside the curve."""
+
 _UNIT_BOX = [[0.0, 0.0, 1.0, 1.0]]
 
 
@@ -35,6 +38,7 @@ def run(context: Context) -> dict:
     sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
     names = context.progress.track(METHODS, len(METHODS), "evaluate")
     resampled = {name: metrics.resampled_ap(matches[name], **sampling) for name in names}
+    point = _operating_point(context, matches[MAIN], sampling)
     detection = results.Detection(
         ap_variant="all_point",
         ties="stable",
@@ -44,9 +48,12 @@ def run(context: Context) -> dict:
         iou_thresholds=list(thresholds),
         methods=[_method(name, matches[name], resampled[name], sampling) for name in METHODS],
         comparisons=_comparisons(matches, resampled, thresholds),
-        points=_points(context, matches[MAIN], thresholds[-1]),
+        points=_points(context, matches[MAIN], point.iou),
+        thresholds=[
+            results.ThresholdRow(**_at_threshold(matches[MAIN], point.iou, score, sampling))
+            for score in sorted({*ROUND_SCORES, point.score_threshold}, reverse=True)
+        ],
     )
-    point = _operating_point(context, matches[MAIN], sampling)
     return {
         "detection": detection.model_dump(mode="json"),
         "operating_point": point.model_dump(mode="json"),
@@ -161,6 +168,13 @@ def _operating_point(context: Context, matches: Matches, sampling: dict) -> resu
     score_threshold, chosen_on = DEFAULT_SCORE_THRESHOLD, "no split: the default"
     if context.tuning is not None:
         score_threshold, chosen_on = _best_threshold(context, iou), context.tuning.name
+    return results.OperatingPoint(
+        method=MAIN, iou=iou, chosen_on=chosen_on, **_at_threshold(matches, iou, score_threshold, sampling)
+    )
+
+
+def _at_threshold(matches: Matches, iou: float, score_threshold: float, sampling: dict) -> dict:
+    """Return what comes of one score threshold, as the fields of a `ThresholdRow`."""
     point = metrics.operating_point(metrics.precision_recall(matches, iou), score_threshold)
     kept = matches.detections.scores >= score_threshold
     right = kept & (matches.kind_at(iou) == metrics.TRUE_POSITIVE)
@@ -168,18 +182,15 @@ def _operating_point(context: Context, matches: Matches, sampling: dict) -> resu
         np.bincount(matches.detections.image[chosen], minlength=matches.n_images) for chosen in (right, kept)
     ]
     at_threshold = {"score_threshold": score_threshold, **sampling}
-    return results.OperatingPoint(
-        method=MAIN,
-        iou=iou,
-        score_threshold=score_threshold,
-        chosen_on=chosen_on,
-        true_positives=point.true_positives,
-        false_positives=point.false_positives,
-        false_negatives=point.false_negatives,
-        precision=estimate(point.precision, metrics.bootstrap_ratio(*per_image, **sampling)),
-        recall=estimate(point.recall, metrics.bootstrap_recall(matches, iou, **at_threshold)),
-        f1=estimate(point.f1, metrics.bootstrap_f1(matches, iou, **at_threshold)),
-    )
+    return {
+        "score_threshold": score_threshold,
+        "true_positives": point.true_positives,
+        "false_positives": point.false_positives,
+        "false_negatives": point.false_negatives,
+        "precision": estimate(point.precision, metrics.bootstrap_ratio(*per_image, **sampling)),
+        "recall": estimate(point.recall, metrics.bootstrap_recall(matches, iou, **at_threshold)),
+        "f1": estimate(point.f1, metrics.bootstrap_f1(matches, iou, **at_threshold)),
+    }
 
 
 def _best_threshold(context: Context, iou: float) -> float:
