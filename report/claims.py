@@ -72,12 +72,19 @@ def status_of(difference: Estimate) -> Status:
     return "contradicted" if interval.high < 0 else "not distinguishable"
 
 
-def _of_average_precision(name: str, method: str, other: str) -> Declaration:
-    """Declare that the main method's average precision is above another's, where the operating point is."""
+def _of_average_precision(name: str, method: str, other: str, than: str | None = None) -> Declaration:
+    """Declare that a method's average precision is above another's, at the operating point's IoU.
+
+    Args:
+        name: the claim's id.
+        method: the other one's name in the record.
+        other: the other one in words.
+        than: the method of which it is claimed; None for the main one.
+    """
 
     def look_up(record: Ref) -> Finding | None:
-        iou = record.operating_point.iou
-        found = [c for c in record.detection.comparisons if c.b == method and c.iou == iou]
+        iou, a = record.operating_point.iou, than or record.operating_point.method
+        found = [c for c in record.detection.comparisons if (c.a, c.b) == (a, method) and c.iou == iou]
         if not found:
             return None
         title = find(record.detection.methods, name=found[0].a).title
@@ -127,6 +134,16 @@ DECLARATIONS = (
     ),
     _of_average_precision(
         "target_layer_beats_earlier_layer", "grad_cam_earlier", "the same at the earlier layer"
+    ),
+    *(
+        _of_average_precision(
+            f"grad_cam_beats_{method}", method, f"{title} at the same layer", "grad_cam_earlier"
+        )
+        for method, title in (
+            ("hires_cam_earlier", "HiResCAM"),
+            ("layer_cam_earlier", "LayerCAM"),
+            ("grad_cam_plus_plus_earlier", "Grad-CAM++"),
+        )
     ),
     Declaration(
         "cam_is_grad_cam", TOLERANCE, _of_equal_maps,

@@ -12,11 +12,13 @@ from report import results
 from report.stages import localise, predict
 from report.stages.context import Context
 from report.stages.evaluate import defined, estimate
-from report.stages.methods import CAM, EARLIER, MAIN, PROBABILITY
+from report.stages.methods import AT_EARLIER, CAM, EARLIER, MAIN, PROBABILITY
 
 NAME = "compare"
 
-PAIRS = ((MAIN, CAM), (MAIN, PROBABILITY), (MAIN, EARLIER))
+PAIRS = (
+    (MAIN, CAM), (MAIN, PROBABILITY), (MAIN, EARLIER), *((EARLIER, other) for other in AT_EARLIER)
+)  # fmt: skip
 
 TOLERANCE = 1e-4
 """Largest difference of normalised float32 maps that rounding can explain; set before any was measured."""

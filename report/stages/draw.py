@@ -18,7 +18,7 @@ from dogcam.voc import VocImage
 from report import results
 from report.stages import analyse, compare, evaluate, localise, predict
 from report.stages.context import Context
-from report.stages.methods import CAM, EARLIER, MAIN, METHODS
+from report.stages.methods import CAM, EARLIER, MAIN, METHODS, PICTURED
 
 NAME = "draw"
 
@@ -185,11 +185,11 @@ def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figu
 
 
 def _map_rows(context: Context) -> Iterator[results.Figure]:
-    """Show the images in which CAM, and Grad-CAM at the earlier layer, differ most from Grad-CAM."""
+    """Show the images in which a method differs most from the one that it is compared with."""
     places = {image.id: place for place, image in enumerate(context.test.images)}
     maps = predict.load(context, "test").maps
     for pair in context.outputs[compare.NAME]["comparisons"]:
-        if pair["b"] not in (CAM, EARLIER) or pair["example_id"] is None:
+        if pair["b"] not in PICTURED or pair["example_id"] is None:
             continue
         place = places[pair["example_id"]]
         image = context.test.images[place]

@@ -12,7 +12,7 @@ from dogcam.voc import VocSplit
 from report import results
 from report.stages import localise, predict
 from report.stages.context import Context
-from report.stages.methods import MAIN, METHODS
+from report.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS
 
 NAME = "evaluate"
 
@@ -142,24 +142,27 @@ def _points(context: Context, matches: Matches, iou: float) -> list[results.Scor
 def _comparisons(
     matches: dict[str, Matches], resampled: dict[str, NDArray[np.float64]], thresholds: Sequence[float]
 ) -> list[results.Comparison]:
+    pairs = [(MAIN, other) for other in METHODS if other != MAIN]
+    pairs += [(EARLIER, other) for other in AT_EARLIER]
     return [
-        _comparison(matches, resampled, other, index, iou)
-        for other in METHODS
-        if other != MAIN
+        _comparison(matches, resampled, pair, index, iou)
+        for pair in pairs
         for index, iou in enumerate(thresholds)
     ]
 
 
-def _comparison(matches: dict, resampled: dict, other: str, index: int, iou: float) -> results.Comparison:
+def _comparison(
+    matches: dict, resampled: dict, pair: tuple[str, str], index: int, iou: float
+) -> results.Comparison:
     difference = np.subtract(
-        *(metrics.precision_recall(matches[name], iou).average_precision() for name in (MAIN, other))
+        *(metrics.precision_recall(matches[name], iou).average_precision() for name in pair)
     )
-    found = metrics.percentile_interval(resampled[MAIN][index] - resampled[other][index])
+    found = metrics.percentile_interval(np.subtract(*(resampled[name][index] for name in pair)))
     verdict = "not distinguishable"
     if found.excludes_zero:
         verdict = "better" if difference > 0 else "worse"
     return results.Comparison(
-        a=MAIN, b=other, iou=iou, difference=estimate(difference, found), verdict=verdict
+        a=pair[0], b=pair[1], iou=iou, difference=estimate(difference, found), verdict=verdict
     )
 
 

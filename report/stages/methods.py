@@ -1,9 +1,9 @@
-"""The ways to make boxes that a report compares: four kinds of map and four baselines."""
+"""The ways to make boxes that a report compares: kinds of map at two layers, and baselines."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from dogcam.cam import Cam, GradCam, Request
+from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
 from dogcam.classifier import Classifier
 
 
@@ -21,6 +21,9 @@ GRAD_CAM = "grad_cam"
 CAM = "cam"
 PROBABILITY = "grad_cam_probability"
 EARLIER = "grad_cam_earlier"
+HIRES = "hires_cam_earlier"
+LAYER = "layer_cam_earlier"
+PLUS_PLUS = "grad_cam_plus_plus_earlier"
 
 METHODS = {
     method.name: method
@@ -31,6 +34,13 @@ METHODS = {
             PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"
         ),
         MethodText(EARLIER, "Grad-CAM, earlier layer", "a layer of twice the resolution", "map"),
+        MethodText(
+            HIRES, "HiResCAM, earlier layer", "each activation times its own gradient, not the mean", "map"
+        ),
+        MethodText(LAYER, "LayerCAM, earlier layer", "the same with positive gradients alone", "map"),
+        MethodText(
+            PLUS_PLUS, "Grad-CAM++, earlier layer", "positive gradients, weighted place by place", "map"
+        ),
         MethodText("centerbox", "CENTERBOX", "half of the image's area in its centre, score 1", "baseline"),
         MethodText(
             "cheating_centerbox",
@@ -52,9 +62,18 @@ METHODS = {
 
 MAP_METHODS = tuple(name for name, method in METHODS.items() if method.kind == "map")
 
-RULE_OF = {GRAD_CAM: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM, EARLIER: EARLIER}
-"""Whose localisation rule a map method uses: those at the same layer share one, so that they are compared
-at the same cut; the earlier layer, whose maps look different, has its own."""
+RULE_OF = {
+    GRAD_CAM: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
+    EARLIER: EARLIER, HIRES: HIRES, LAYER: LAYER, PLUS_PLUS: PLUS_PLUS,
+}  # fmt: skip
+"""Whose localisation rule a map method uses: those that are one map by theory share one, so that they are
+compared at the same cut; at the earlier layer, where maps look different, each has its own."""
+
+AT_EARLIER = (HIRES, LAYER, PLUS_PLUS)
+"""What is compared with Grad-CAM at the earlier layer, where no two methods are one."""
+
+PICTURED = (CAM, EARLIER, LAYER)
+"""The methods of which one photograph is shown beside the map that they are compared with."""
 
 MAIN = GRAD_CAM
 """The method whose operating point, failures and claims the report is about."""
@@ -67,4 +86,7 @@ def requests(classifier: Classifier) -> dict[str, Request]:
         CAM: Cam(classifier.target_layer, classifier.head),
         PROBABILITY: GradCam(classifier.target_layer, "probability"),
         EARLIER: GradCam(classifier.earlier_layer),
+        HIRES: HiResCam(classifier.earlier_layer),
+        LAYER: LayerCam(classifier.earlier_layer),
+        PLUS_PLUS: GradCamPlusPlus(classifier.earlier_layer),
     }
