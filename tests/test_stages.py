@@ -128,6 +128,18 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.test, "dog").boxes)
 
 
+def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised):
+    context = after(localised, "evaluate", "compare")
+    same = {(pair["a"], pair["b"]): pair["same"] for pair in context.outputs["compare"]["comparisons"]}
+    assert same["grad_cam", "cam"]
+    parting = {pair: each for pair, each in same.items() if pair[0] == methods.EARLIER}
+    assert len(parting) == 3 and not any(parting.values())
+    compared = {
+        (each["a"], each["b"]) for each in context.outputs["evaluate"]["detection"]["comparisons"]
+    }
+    assert parting.keys() <= compared
+
+
 def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised):
     context = after(localised, "evaluate", "analyse")
     point = context.outputs["evaluate"]["operating_point"]
