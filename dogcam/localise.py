@@ -1,5 +1,6 @@
 """From class activation maps to scored boxes: cut at a fraction of the peak, box what hangs together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +14,8 @@ from dogcam.boxes import Boxes, as_boxes
 Components = Literal["all", "largest"]
 
 Map = NDArray[np.float32]
+
+_Component = tuple[tuple[slice, slice], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,24 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, ND
         scores: (N,) float64 array.
         Both are empty where the map is nowhere as high as the threshold: it shows nothing of the class.
     """
-    components = _components(heat, rule.cam_threshold)
-    if rule.components == "largest" and components:
+    return localise_by_rules(heat, score, [rule])[0]
+
+
+def localise_by_rules(
+    heat: Map, score: float, rules: Sequence[LocalisationRule]
+) -> list[tuple[Boxes, NDArray[np.float64]]]:
+    """Return what `localise` finds by each of several rules, cutting the map once for each threshold."""
+    cuts = {
+        threshold: _components(heat, threshold)
+        for threshold in dict.fromkeys(rule.cam_threshold for rule in rules)
+    }
+    return [_scored(heat, score, cuts[rule.cam_threshold], rule.components) for rule in rules]
+
+
+def _scored(
+    heat: Map, score: float, components: Sequence[_Component], kept: Components
+) -> tuple[Boxes, NDArray[np.float64]]:
+    if kept == "largest" and components:
         components = [max(components, key=lambda component: component[1].sum())]
     boxes = as_boxes([_box(window) for window, _ in components])
     peaks = np.array([heat[window][inside].max() for window, inside in components], dtype=np.float64)
@@ -131,9 +150,7 @@ def component_boxes(heat: Map, cam_threshold: float) -> tuple[Boxes, NDArray[np.
     return as_boxes([_box(window) for window, _ in components]), areas
 
 
-def _components(
-    heat: Map, cam_threshold: float
-) -> list[tuple[tuple[slice, slice], NDArray[np.bool_]]]:
+def _components(heat: Map, cam_threshold: float) -> list[_Component]:
     """Return each component as the window around it and its pixels inside that window."""
     if heat.max(initial=0.0) < cam_threshold:
         return []

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dogcam.localise import LocalisationRule, heat_map, localise, normalise, reason_for_no_box, resize
+from dogcam.localise import (
+    LocalisationRule,
+    heat_map,
+    localise,
+    localise_by_rules,
+    normalise,
+    reason_for_no_box,
+    resize,
+)
 
 RULE = LocalisationRule(0.5)
 LARGEST = LocalisationRule(0.5, "largest")
@@ -211,6 +219,16 @@ def test_a_map_without_a_finite_peak_is_refused(value):
     map_[1, 1] = value
     with pytest.raises(ValueError, match=r"peak of a class activation map is (nan|inf); expected a finite"):
         heat_map(map_, (6, 6))
+
+
+def test_several_rules_find_what_each_finds_alone():
+    heat = heat_map(np.random.default_rng(0).random((9, 9)).astype(np.float32), (30, 40))
+    rules = [LocalisationRule(cut, kept) for cut in (0.3, 0.6, 0.3) for kept in ("all", "largest")]
+    for rule, (boxes, scores) in zip(rules, localise_by_rules(heat, 0.7, rules), strict=True):
+        alone = localise(heat, 0.7, rule)
+        np.testing.assert_array_equal(boxes, alone[0])
+        np.testing.assert_array_equal(scores, alone[1])
+    assert len({len(boxes) for boxes, _ in localise_by_rules(heat, 0.7, rules)}) > 1
 
 
 def test_there_is_a_reason_exactly_where_there_is_no_box():

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from dogcam import baselines
 from dogcam.boxes import Boxes
-from dogcam.localise import LocalisationRule, heat_map, localise
+from dogcam.localise import LocalisationRule, heat_map, localise_by_rules
 from dogcam.metrics import Detections, GroundTruth, match, precision_recall
 from dogcam.voc import VocSplit
 from report.stages import predict
@@ -101,8 +101,8 @@ def _detect_by_rules(
     items = zip(predictions.maps[method], images, scores, strict=True)
     for map_, image, score in context.progress.track(items, len(images), f"localise {role}"):
         heat = heat_map(map_, image.size)
-        for rule, each in zip(rules, found, strict=True):
-            each.append(localise(heat, score, rule))
+        for each, boxes_and_scores in zip(found, localise_by_rules(heat, score, rules), strict=True):
+            each.append(boxes_and_scores)
     return found
 
 
