@@ -17,6 +17,7 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 def training_card(
     architecture: str,
+    start: str,
     classes: Sequence[str],
     preprocessing: Preprocessing,
     config: TrainingConfig,
@@ -28,6 +29,7 @@ def training_card(
 
     Args:
         architecture: the name under which the network can be built again.
+        start: what it began with, in words.
         classes: names in the order of the network's outputs.
         preprocessing: what the network wants to be given.
         config: the settings of the training.
@@ -41,6 +43,7 @@ def training_card(
     last = history.last
     return {
         "architecture": architecture,
+        "start": start,
         "classes": list(classes),
         "input_size": list(preprocessing.size),
         "mean": list(preprocessing.mean),

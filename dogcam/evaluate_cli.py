@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.classification import AP_VARIANT, ClassificationScores, predict, score_classes
-from dogcam.classifier import BUILDERS, Classifier, load_classifier
+from dogcam.classifier import Classifier, load_classifier
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
 from dogcam.metrics import Interval
@@ -25,7 +25,7 @@ LEVEL = 0.95
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder in VOC layout.")
 @click.option("--split", default="val", show_default=True, help="The images to measure on.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
-@click.option("--model", type=click.Choice(list(BUILDERS)), help="[default: the checkpoint's]")
+@click.option("--model", metavar="NAME", help="The network.  [default: the checkpoint's]")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the model.")
 @click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the card's]")
 @click.option("--flip/--no-flip", default=False, show_default=True, help="Look at mirror images as well.")

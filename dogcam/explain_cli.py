@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from dogcam.cam import METHODS, Request, Views, explain
-from dogcam.classifier import BUILDERS, Classifier, load_classifier
+from dogcam.classifier import Classifier, load_classifier
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
 from dogcam.localise import LocalisationRule, heat_map, localise, reason_for_no_box
@@ -18,8 +18,11 @@ from dogcam.voc import read_image
 
 @click.command("explain")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", type=click.Choice(list(BUILDERS)), default="efficientnet_lite0", show_default=True)
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
+@click.option(
+    "--model", metavar="NAME",
+    help="The network.  [default: what the checkpoint's card names, else efficientnet_lite0]",
+)  # fmt: skip
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
 @click.option("--target", default="dog", show_default=True, help="The class to look for.")
 @click.option(
     "--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True, help="Kind of map."
@@ -45,7 +48,7 @@ from dogcam.voc import read_image
 )  # fmt: skip
 def command(
     images: tuple[Path, ...],
-    model: str,
+    model: str | None,
     checkpoint: Path | None,
     target: str,
     method: str,
@@ -64,7 +67,7 @@ def command(
     or why there is none.
     """
     _refuse_same_names(images)
-    classifier = load_classifier(model, checkpoint, device)
+    classifier = load_classifier(model or (None if checkpoint else "efficientnet_lite0"), checkpoint, device)
     rule = LocalisationRule(cam_threshold)
     request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
     for path in images:

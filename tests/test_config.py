@@ -22,7 +22,7 @@ from report.stages import prepare
         ("cam_threshold", 0.0),
         ("cam_threshold", 1.0),
         ("cam_threshold", float("nan")),
-        ("model", "resnet999"),
+        ("model", ""),
         ("iou_thresholds", ()),
         ("iou_thresholds", (0.5, 0.3)),
         ("iou_thresholds", (0.3, 0.3)),

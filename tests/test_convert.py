@@ -9,10 +9,11 @@ import torch
 from click.testing import CliRunner
 from report_fixtures import assert_one_line
 
+from dogcam.architectures import find_architecture
 from dogcam.checkpoints import load_checkpoint, weights_sha256
 from dogcam.classifier import PUBLISHED_CLASSES, load_classifier
 from dogcam.cli import main
-from dogcam.networks import resnet50, sample_net
+from dogcam.networks import sample_net
 
 
 class Sentinel:
@@ -25,6 +26,10 @@ class Sentinel:
         return (Path.touch, (self.path,))
 
 
+def resnet50(classes) -> dict:
+    return find_architecture("resnet50").build(classes, False).state_dict()
+
+
 def invoke(*arguments):
     return CliRunner().invoke(main, [str(each) for each in arguments])
 
@@ -33,7 +38,7 @@ def invoke(*arguments):
 def published(tmp_path_factory):
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("published") / "model_at_epoch_019.pth.tar"
-    torch.save({"i_epoch": 19, "model_sdict": resnet50(20).state_dict(), "optimizer_sdict": {}}, path)
+    torch.save({"i_epoch": 19, "model_sdict": resnet50(PUBLISHED_CLASSES), "optimizer_sdict": {}}, path)
     return path
 
 
@@ -69,7 +74,7 @@ def test_a_card_survives_both_ways(tmp_path):
 
 def test_another_number_of_outputs_is_refused_with_both_numbers(tmp_path):
     path = tmp_path / "other.pt"
-    torch.save({"i_epoch": 1, "model_sdict": resnet50(7).state_dict(), "optimizer_sdict": {}}, path)
+    torch.save({"i_epoch": 1, "model_sdict": resnet50("abcdefg"), "optimizer_sdict": {}}, path)
     result = invoke("convert", path, tmp_path / "out.safetensors")
     assert_one_line(result, 1, "other.pt", "7 outputs", "class list 20")
     assert not (tmp_path / "out.safetensors").exists()

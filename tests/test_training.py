@@ -16,7 +16,7 @@ from voc_folders import write_patches
 from dogcam.augment import Augmentation
 from dogcam.checkpoints import load_checkpoint
 from dogcam.classification import class_ap, predict
-from dogcam.classifier import Preprocessing, sample_classifier
+from dogcam.classifier import Preprocessing, load_classifier
 from dogcam.errors import ConfigError, DataError, OutputError
 from dogcam.networks import pooled_network
 from dogcam.photographs import Photographs, label_matrix
@@ -284,7 +284,8 @@ def test_settings_out_of_range_are_refused(make, fault):
 
 
 def options(root, out, *more):
-    chosen = ["--data", root, "--input-size", 16, "--epochs", 1, "--device", "cpu", "--out", out, *more]
+    fixed = ["--data", root, "--arch", "sample_net", "--input-size", 16, "--epochs", 1, "--device", "cpu"]
+    chosen = [*fixed, "--out", out, *more]
     return [str(option) for option in chosen]
 
 
@@ -301,7 +302,7 @@ def test_the_command_writes_weights_whose_card_says_what_they_are(splits, tmp_pa
     assert card["data"]["train"]["manifest"] == read_split(root, "train", 8).manifest
     assert set(card["metrics"]["val"]["ap"]) == {"blue", "red"}
     assert str(root) not in json.dumps(card)
-    classifier = sample_classifier(tmp_path / "sample_net.safetensors")
+    classifier = load_classifier(None, tmp_path / "sample_net.safetensors", "cpu")
     assert classifier.classes == ("blue", "red")
     assert load_checkpoint(tmp_path / "sample_net.safetensors").meta == card
 

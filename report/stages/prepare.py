@@ -6,7 +6,7 @@ from pathlib import Path
 from dogcam.checkpoints import load_checkpoint
 from dogcam.classifier import Classifier, load_classifier
 from dogcam.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
-from dogcam.errors import ConfigError
+from dogcam.errors import ConfigError, ModelError
 from dogcam.sample import write_sample
 from dogcam.voc import VocSplit, find_root, read_list, read_split, split_names
 from report.config import RunConfig
@@ -70,7 +70,7 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
     """Build the classifier, with its published checkpoint where it needs one and none is named.
 
     Raises:
-        ModelError: where it does not know the target class.
+        ModelError: where it does not know the target class, or has not what the report's methods look at.
     """
     checkpoint = Path(config.checkpoint) if config.checkpoint else None
     if config.model == "resnet50" and checkpoint is None:
@@ -78,6 +78,12 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
             checkpoint = fetch_published_checkpoint(cache, load_checkpoint, progress=progress)
     classifier = load_classifier(config.model, checkpoint, config.device)
     classifier.index_of(config.target)
+    if classifier.head is None or classifier.earlier_layer is None:
+        lacks = "a head that is one linear layer on pooled maps" if classifier.head is None else "two layers"
+        raise ModelError(
+            f"the report compares CAM with Grad-CAM at two layers, and {classifier.name} has not {lacks}; "
+            "choose another network, or look at photographs with `dogcam explain`"
+        )
     return classifier
 
 

@@ -19,8 +19,8 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from dogcam.architectures import find_architecture
 from dogcam.cam import cam, grad_cam
-from dogcam.networks import resnet50
 
 from .measure import Spread, cost_of, in_fresh_process, seconds_of
 
@@ -105,7 +105,8 @@ def network_and_images(
 ) -> tuple[nn.Module, Tensor]:
     """Build the network and the images from the seed."""
     torch.manual_seed(SEED)
-    network, images = resnet50(N_CLASSES).eval(), torch.randn(batch, 3, side, side)
+    network = find_architecture("resnet50").build([str(number) for number in range(N_CLASSES)], False).eval()
+    images = torch.randn(batch, 3, side, side)
     return network.to(memory_format=layout), images.to(memory_format=layout)
 
 
