@@ -31,6 +31,21 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     return path
 
 
+def require_writable(folder: Path) -> None:
+    """Make a folder, and prove that files can be written there.
+
+    Raises:
+        OutputError: where they cannot.
+    """
+    write_whole(folder / ".writable", b"").unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes that were killed while writing to a folder left of their files."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def _write_and_move(part: Path, path: Path, content: bytes) -> None:
     try:
         part.write_bytes(content)

@@ -16,14 +16,19 @@ from dogcam.checkpoints import save_checkpoint
 from dogcam.classifier import Preprocessing, choose_device
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
+from dogcam.files import require_writable, write_whole
+from dogcam.plots import Series, training_figure
 from dogcam.recipe import Cosine, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.starting import starting_network
-from dogcam.training import EpochRecord, Observer, train
+from dogcam.svg import to_svg
+from dogcam.training import EpochRecord, History, Observer, train
 from dogcam.voc import read_split
 
 DEFAULTS = TrainingConfig()
 MEGABYTE = 1024**2
+
+CURVES = "history.svg"
 
 
 class ConsoleObserver(Observer):
@@ -33,11 +38,12 @@ class ConsoleObserver(Observer):
         console: where to write.
         n_images: how many images an epoch has.
         epochs: how many epochs the training has.
+        eval_split: what average precision is measured on.
     """
 
-    def __init__(self, console: Console, n_images: int, epochs: int) -> None:
+    def __init__(self, console: Console, n_images: int, epochs: int, eval_split: str) -> None:
         self.console = console
-        self.epochs = epochs
+        self.epochs, self.eval_split = epochs, eval_split
         columns = (
             TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
             TextColumn("{task.fields[speed]:.0f} images/s"), TimeRemainingColumn(),
@@ -67,6 +73,8 @@ class ConsoleObserver(Observer):
             f"rate {record.learning_rate:.2e}  mAP {record.mean_ap:.4f}  "
             f"{record.images_per_second:.1f} images/s"
         )
+        aps = "  ".join(f"{name} {ap:.3f}" for name, ap in record.ap.items())
+        self.console.print(f"  AP on {self.eval_split}  {aps}")
 
 
 @click.command("train")
@@ -163,8 +171,8 @@ def command(
 ) -> None:
     """Train a multi-label classifier on image labels alone.
 
-    Writes ARCH.safetensors with its card (ARCH.json) and history.csv to the folder OUT. Interrupted at any
-    moment, the same command goes on after the last whole epoch.
+    Writes ARCH.safetensors with its card (ARCH.json), history.csv and its curves in history.svg to the folder
+    OUT. Interrupted at any moment, the same command goes on after the last whole epoch.
     """
     config = make_config(**settings)
     architecture = find_architecture(model or ("sample_net" if data == "sample" else "resnet50"))
@@ -175,13 +183,19 @@ def command(
     root = locate_data(data, cache or default_cache(), console)
     train_split, eval_images = (read_split(root, name, limit) for name in (split, eval_split))
     names = split_names(classes) if classes else train_split.class_names()
+    if not set(names) & set(eval_images.class_names()):
+        raise ConfigError(
+            f"no image of {eval_split!r} shows any of {', '.join(names)}; name another --eval-split"
+        )
+    # Said now rather than after the first epoch.
+    require_writable(out)
     torch.manual_seed(config.seed)
     network, begun = starting_network(architecture, names, start)
     console.print(f"{architecture.name} starts with {begun}")
     preprocessing = Preprocessing(size, architecture.mean, architecture.std)
     require_input(network, architecture.name, size)
     network.to(choose_device(device))
-    with ConsoleObserver(console, len(train_split), config.epochs).watching() as observer:
+    with ConsoleObserver(console, len(train_split), config.epochs, eval_split).watching() as observer:
         history = train(
             network, names, train_split, eval_images, preprocessing, config, out,
             resume=resume, observer=observer,
@@ -191,6 +205,7 @@ def command(
         architecture.name, begun, names, preprocessing, config, train_split, eval_images, history
     )
     save_checkpoint(path, network.state_dict(), card)
+    write_whole(out / CURVES, draw(history, eval_split))
     console.print(f"mAP on {eval_split}: {history.last.mean_ap:.4f}")
     click.echo(str(path))
 
@@ -228,6 +243,19 @@ def make_config(
         schedule=chosen, augmentation=augmentation, frozen=split_names(frozen),
         memory_limit=memory * MEGABYTE, **settings,
     )  # fmt: skip
+
+
+def draw(history: History, split: str) -> str:
+    """Return the curves of a training as SVG text, with what they show in words."""
+    epochs = [record.epoch for record in history.records]
+    losses = [record.loss for record in history.records]
+    means = [record.mean_ap for record in history.records]
+    alt = (
+        f"Training loss and mAP on {split} by epoch: the loss goes from {losses[0]:.4f} to {losses[-1]:.4f}, "
+        f"mAP from {means[0]:.4f} to {means[-1]:.4f}, in {len(epochs)} epochs."
+    )
+    figure = training_figure(Series("loss", epochs, losses), Series("mAP", epochs, means), split=split)
+    return to_svg(figure, name="training", alt=alt, theme="standalone")
 
 
 def file_name(architecture: str) -> str:

@@ -21,7 +21,7 @@ from dogcam.checkpoints import weights_sha256
 from dogcam.classification import measure
 from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
-from dogcam.files import write_whole
+from dogcam.files import remove_parts, write_whole
 from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
 from dogcam.photographs import Photographs, label_matrix
 from dogcam.recipe import TrainingConfig
@@ -140,6 +140,7 @@ def train(
     """
     _check(classes, train_split, eval_split)
     folder, observer = Path(folder), observer or Observer()
+    remove_parts(folder)
     # With the channels stored last, convolutions are a third faster on the CPU.
     network.to(memory_format=torch.channels_last)
     identity = _identity(network, classes, train_split, eval_split, preprocessing, config)

@@ -47,7 +47,6 @@ def save_state(
         optimizer: its moments and counters are stored.
         average: of the weights, where the training keeps one.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{number}.{name}": tensor for name, tensor in moments.items()}

@@ -9,16 +9,16 @@ from dogcam.plots.counts import CountRow, counts_figure
 from dogcam.plots.curves import (
     OperatingMark,
     PrecisionRecallPanel,
-    ScoreMark,
     precision_recall_figure,
     sweep_figure,
 )
 from dogcam.plots.estimates import EstimateGroup, EstimateRow, class_figure, estimates_figure
 from dogcam.plots.frame import Series
 from dogcam.plots.spread import agreement_figure, score_figure
+from dogcam.plots.training import training_figure
 
 __all__ = [
-    "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "ScoreMark",
-    "Series", "agreement_figure", "class_figure", "counts_figure", "estimates_figure",
-    "precision_recall_figure", "score_figure", "sweep_figure",
+    "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "Series",
+    "agreement_figure", "class_figure", "counts_figure", "estimates_figure", "precision_recall_figure",
+    "score_figure", "sweep_figure", "training_figure",
 ]  # fmt: skip

@@ -34,15 +34,12 @@ class Series:
     """Values to be drawn in one colour: (K,) x and (K,) y, joined by a line or as lone points.
 
     `points` is for methods that have no ranking to draw a curve of, such as boxes of one constant score.
-    `low` and `high` are the (K,) ends of a band around a line; None for no band, also at single places.
     """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     kind: Literal["line", "points"] = "line"
-    low: Sequence[float | None] | None = None
-    high: Sequence[float | None] | None = None
 
 
 def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
@@ -64,15 +61,18 @@ def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     return drawn
 
 
-def side_panels(count: int, stacked: bool, *, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` panels of `height` inches each that share their axes."""
+def side_panels(
+    count: int, stacked: bool, *, height: float, same_height: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` panels of `height` inches; they share x and, by default, y."""
     if count == 0:
         raise ValueError("there is nothing to draw; expected at least one panel")
     lines, columns = (count, 1) if stacked else (1, count)
     size = (_STACK_WIDTH if stacked else _PANELS_WIDTH, lines * height)
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(h_pad=0.1 if stacked else 0.04)
-    return figure, list(figure.subplots(lines, columns, squeeze=False, sharex="all", sharey="all").ravel())
+    shared = {"sharex": "all", "sharey": "all" if same_height else "none"}
+    return figure, list(figure.subplots(lines, columns, squeeze=False, **shared).ravel())
 
 
 def single(height: float) -> tuple[Figure, Axes]:

@@ -1,0 +1,126 @@
+"""A training that is killed outright, at any moment, goes on and ends with the same bytes."""
+
+import os
+import signal
+import traceback
+from pathlib import Path
+
+import pytest
+from voc_folders import write_patches
+
+from dogcam import training
+from dogcam.checkpoints import load_checkpoint
+from dogcam.cli import main
+from dogcam.training_state import STATE
+
+KINDS = [["red"], ["blue"], [], ["red", "blue"]]
+RESULT = "sample_net.safetensors"
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks processes")
+
+
+def in_process(work) -> int:
+    """Do the work in a process of its own, forked so that torch is loaded already; return how it ended."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_self():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def after(number: int, then):
+    """Return a function that does nothing until it is called for the nth time."""
+    calls = iter(range(1, number))
+    return lambda: next(calls, None) or then()
+
+
+def kill_in_step(number: int):
+    step, reached = training._Loop._step, after(number, kill_self)
+    training._Loop._step = lambda *arguments: (reached(), step(*arguments))[1]
+
+
+def kill_in_write(number: int):
+    """Half of the state is on the disk when the process dies."""
+    write, dying = Path.write_bytes, []
+    reached = after(number, lambda: dying.append(True))
+
+    def half(path, content):
+        if STATE not in path.name:
+            return write(path, content)
+        reached()
+        if dying:
+            write(path, content[: len(content) // 2])
+            kill_self()
+        return write(path, content)
+
+    Path.write_bytes = half
+
+
+def kill_after_move(number: int):
+    """The state stands in its place, its card and the history do not yet."""
+    move, reached = Path.replace, after(number, kill_self)
+
+    def moved(path, target):
+        found = move(path, target)
+        if target.name == STATE:
+            reached()
+        return found
+
+    Path.replace = moved
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run the command in a process, which is prepared to kill itself; return how it ended."""
+    root = write_patches(tmp_path_factory.mktemp("data"), {"train": KINDS * 3, "val": KINDS})
+
+    def start(out: Path, prepare=lambda number: None, number: int = 0) -> int:
+        words = ["train", "--data", root, "--arch", "sample_net", "--input-size", 32, "--epochs", 3]
+        words += ["--batch-size", 4, "--learning-rate", 0.01, "--device", "cpu", "--threads", 1, "--out", out]
+
+        def work():
+            prepare(number)
+            main([str(word) for word in words], standalone_mode=False)
+
+        return in_process(work)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def whole(run, tmp_path_factory) -> bytes:
+    """The weights, with their card, of a training that nobody disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    assert run(out) == 0
+    return (out / RESULT).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "number", "n_epochs_kept"),
+    [
+        (kill_in_step, 2, 0),
+        (kill_in_step, 5, 1),
+        (kill_in_write, 1, 0),
+        (kill_in_write, 2, 1),
+        (kill_after_move, 2, 2),
+    ],
+)
+def test_a_killed_training_ends_as_if_nothing_had_happened(
+    run, whole, tmp_path, prepare, number, n_epochs_kept
+):
+    assert run(tmp_path, prepare, number) == -signal.SIGKILL
+    state = tmp_path / STATE
+    assert (len(load_checkpoint(state).meta["records"]) if state.exists() else 0) == n_epochs_kept
+    assert not (tmp_path / RESULT).exists()
+    assert bool(list(tmp_path.glob(".*.part"))) == (prepare is kill_in_write)
+    assert run(tmp_path) == 0
+    assert (tmp_path / RESULT).read_bytes() == whole
+    assert not list(tmp_path.glob(".*.part")), "the half-written file of the killed process is cleared away"
