@@ -128,6 +128,21 @@ def encode_webp(image: Image.Image, quality: int = 80) -> bytes:
     return _encode(image, format="WEBP", quality=quality, method=6)
 
 
+def encode_webp_within(image: Image.Image, budget: int, quality: int = 80) -> bytes:
+    """Return a picture as WebP of at most `budget` bytes: the quality falls by fives until it fits.
+
+    Args:
+        image: RGB or RGBA.
+        budget: in bytes; what does not fit at quality 5 either is returned as it is there.
+        quality: from 5 to 100, the quality to begin with.
+    """
+    for tried in range(quality, 5, -5):
+        encoded = encode_webp(image, tried)
+        if len(encoded) <= budget:
+            return encoded
+    return encode_webp(image, 5)
+
+
 def encode_png(image: Image.Image) -> bytes:
     """Return a picture as PNG, the same bytes for equal pixels."""
     return _encode(image, format="PNG")

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from report_fixtures import record_of
 
+from report.stages.draw import PICTURE_BUDGET
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -346,6 +348,13 @@ def test_the_first_screen_says_what_was_asked_and_what_came_out(desk, record):
     bottom = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
     for selector in ("h1", "#summary blockquote", ".keyfacts"):
         assert desk.page.evaluate(bottom, selector) <= DESK["height"], selector
+
+
+def test_the_pictures_keep_to_their_budget(finished):
+    pictures = list((finished / "gallery").glob("*.webp"))
+    assert pictures
+    assert max(path.stat().st_size for path in pictures) <= PICTURE_BUDGET
+    assert (finished / "report.html").stat().st_size < 4_000_000
 
 
 def test_paper_has_everything_and_no_controls(desk):

@@ -281,3 +281,13 @@ def test_on_a_real_photograph_the_pixels_away_from_the_drawing_stay(real_data):
     outer = [round(side) for side in box]
     ImageDraw.Draw(mask).rectangle((outer[0] - 1, outer[1] - 1, outer[2], outer[3]), outline=1, width=8)
     assert not (changed(picture, original) & (np.asarray(mask) == 0)).any()
+
+
+def test_a_picture_is_made_to_fit_its_budget():
+    noise = np.random.default_rng(3).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    noisy, plain = Image.fromarray(noise), Image.new("RGB", (120, 90), (90, 120, 60))
+    assert pictures.encode_webp_within(plain, 20_000) == pictures.encode_webp(plain, 80)
+    whole = len(pictures.encode_webp(noisy, 80))
+    fitted = pictures.encode_webp_within(noisy, whole // 2)
+    assert len(pictures.encode_webp(noisy, 5)) < len(fitted) <= whole // 2
+    assert pictures.encode_webp_within(noisy, 1) == pictures.encode_webp(noisy, 5)

@@ -25,6 +25,9 @@ NAME = "draw"
 PHOTO_SIDE = 360
 """Longest side of a photograph in the gallery, in pixels."""
 
+PICTURE_BUDGET = 28_000
+"""Bytes that a picture of the gallery may take: sixty of them, as text, are well within the page's 4 MB."""
+
 SHOWN_METHODS = (MAIN, EARLIER, "cheating_centerbox", "centerbox_scored", "full_image", "centerbox")
 """Curves of the precision-recall figure; CAM's would lie under Grad-CAM's."""
 
@@ -237,7 +240,7 @@ def _drawn_boxes(
 
 
 def _write(path: Path, picture: Image.Image, quality: int) -> None:
-    write_whole(path, pictures.encode_webp(picture, quality))
+    write_whole(path, pictures.encode_webp_within(picture, PICTURE_BUDGET, quality))
 
 
 def _percents(values: Iterator[float | None]) -> str:
