@@ -42,6 +42,7 @@ from report.stages import (
     measure_maps,
     predict,
     prepare,
+    sanity,
     segment,
 )
 from report.stages.context import Context
@@ -79,12 +80,16 @@ STAGES = (
         needs=(localise.NAME, evaluate.NAME), settings=("target", "n_resamples", "seed"),
     ),
     Stage(
+        sanity.NAME, "ask whether the maps depend on what was learned", sanity.run,
+        needs=(predict.NAME, localise.NAME), settings=("target", "batch_size", "n_resamples", "seed"),
+    ),
+    Stage(
         segment.NAME, "grow masks from the maps", segment.run,
         needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
     ),
     Stage(
         draw.NAME, "draw figures and gallery", draw.run,
-        needs=(predict.NAME, localise.NAME, evaluate.NAME, compare.NAME, analyse.NAME),
+        needs=(predict.NAME, localise.NAME, evaluate.NAME, compare.NAME, analyse.NAME, sanity.NAME),
         settings=("target",),
     ),
 )  # fmt: skip
@@ -144,6 +149,7 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
         failures=outputs[analyse.NAME],
         breakdowns=outputs[break_down.NAME],
         map_comparisons=outputs[compare.NAME]["comparisons"],
+        sanity=outputs[sanity.NAME],
         segmentation=outputs[segment.NAME],
         published=PUBLISHED if _is_published_experiment(config) else [],
         figures=outputs[draw.NAME]["figures"],

@@ -26,7 +26,8 @@ HOSTILE = (
     "<script>alert(1)</script> | *bold* `tick` \"quoted\" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end"
 )
 STAGE_NAMES = [
-    "predict", "localise", "evaluate", "measure", "compare", "analyse", "break_down", "segment", "draw",
+    "predict", "localise", "evaluate", "measure", "compare", "analyse", "break_down", "sanity", "segment",
+    "draw",
 ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ MAY_IMPORT = {
     "dogcam.localise": {"dogcam.boxes"},
     "dogcam.metrics": {"dogcam.boxes", "dogcam.errors"},
     "dogcam.segmentation": set(),
+    # What a network knows is taken away, and its maps are made and compared again.
+    "dogcam.sanity": {"dogcam.activations", "dogcam.cam", "dogcam.localise"},
     # Objects are grouped by their boxes, and measured by the matches that the metrics made.
     "dogcam.breakdowns": {"dogcam.boxes", "dogcam.metrics"},
     # What a map shows is held against objects, and how sure that is comes from the metrics' resamples.

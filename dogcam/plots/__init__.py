@@ -14,11 +14,26 @@ from dogcam.plots.curves import (
 )
 from dogcam.plots.estimates import EstimateGroup, EstimateRow, class_figure, estimates_figure
 from dogcam.plots.frame import Series
+from dogcam.plots.sanity import EstimateSeries, erasing_figure, similarity_figure
 from dogcam.plots.spread import agreement_figure, score_figure
 from dogcam.plots.training import training_figure
 
 __all__ = [
-    "CountRow", "EstimateGroup", "EstimateRow", "OperatingMark", "PrecisionRecallPanel", "Series",
-    "agreement_figure", "class_figure", "counts_figure", "estimates_figure", "precision_recall_figure",
-    "score_figure", "sweep_figure", "training_figure",
-]  # fmt: skip
+    "CountRow",
+    "EstimateGroup",
+    "EstimateRow",
+    "EstimateSeries",
+    "OperatingMark",
+    "PrecisionRecallPanel",
+    "Series",
+    "agreement_figure",
+    "class_figure",
+    "counts_figure",
+    "erasing_figure",
+    "estimates_figure",
+    "precision_recall_figure",
+    "score_figure",
+    "similarity_figure",
+    "sweep_figure",
+    "training_figure",
+]

@@ -25,6 +25,7 @@ from report.results.localisation import LabelAndPlace, Localisation, MapMeasures
 from report.results.maps import MapComparison
 from report.results.record import SCHEMA_VERSION, Results
 from report.results.run import RunInfo, StageRun
+from report.results.sanity import ErasingCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
 from report.results.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "DataInfo",
     "Detection",
     "DetectionRow",
+    "ErasingCurve",
     "Estimate",
     "FailureKind",
     "Failures",
@@ -61,9 +63,13 @@ __all__ = [
     "Model",
     "ModelInfo",
     "OperatingPoint",
+    "PermutedLabels",
     "PublishedRow",
     "Results",
     "RunInfo",
+    "Sanity",
+    "SanityCheck",
+    "SanityDepth",
     "ScoredDetection",
     "SeedRow",
     "Segmentation",

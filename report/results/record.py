@@ -16,6 +16,7 @@ from report.results.figures import Figure
 from report.results.localisation import Localisation
 from report.results.maps import MapComparison
 from report.results.run import RunInfo
+from report.results.sanity import Sanity
 from report.results.segmentation import Segmentation
 
 SCHEMA_VERSION = 1
@@ -38,6 +39,7 @@ class Results(Model):
     failures: Failures
     breakdowns: Breakdowns
     map_comparisons: list[MapComparison]
+    sanity: Sanity
     segmentation: Segmentation | None
     published: list[PublishedRow]
     figures: list[Figure]

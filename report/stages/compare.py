@@ -32,7 +32,7 @@ def run(context: Context) -> dict:
         of the best-scored box with the nearest target, of every image with a target.
     """
     maps = predict.load(context, "test").maps
-    best = {name: _best_ious(context, name) for name in dict.fromkeys(itertools.chain(*PAIRS))}
+    best = {name: best_ious(context, name) for name in dict.fromkeys(itertools.chain(*PAIRS))}
     compared = [_compare(context, pair, maps, best) for pair in PAIRS]
     return {
         "comparisons": [each.model_dump(mode="json") for each in compared],
@@ -89,8 +89,8 @@ def _correlation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> floa
     return float(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1])
 
 
-def _best_ious(context: Context, method: str) -> NDArray[np.float64]:
-    """Return how well the best-scored box of each image with a target sits: (P,) float array."""
+def best_ious(context: Context, method: str) -> NDArray[np.float64]:
+    """Return the IoU of the best-scored box with the nearest target, in each image with one: (P,) floats."""
     found = context.outputs[localise.NAME]["detections"]["test"][method]
     values = []
     for image, rows in zip(context.test.images, found, strict=True):

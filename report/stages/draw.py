@@ -16,7 +16,7 @@ from dogcam.pictures import DrawnBox
 from dogcam.svg import to_svg
 from dogcam.voc import VocImage
 from report import results
-from report.stages import analyse, compare, evaluate, localise, predict
+from report.stages import analyse, compare, evaluate, localise, predict, sanity
 from report.stages.context import Context
 from report.stages.methods import CAM, EARLIER, MAIN, METHODS, PICTURED
 
@@ -30,6 +30,8 @@ PICTURE_BUDGET = 28_000
 
 SHOWN_METHODS = (MAIN, EARLIER, "cheating_centerbox", "centerbox_scored", "full_image", "centerbox")
 """Curves of the precision-recall figure; CAM's would lie under Grad-CAM's."""
+
+ORDER_TITLES = {"map": "order of the map", "random": "map with shuffled cells", "centre": "from the centre"}
 
 
 def run(context: Context) -> dict:
@@ -59,6 +61,7 @@ def _drawings(context: Context) -> Iterator[tuple[str, Figure, str]]:
     yield _kinds(results.Failures(**context.outputs[analyse.NAME]))
     yield from _agreements(context)
     yield _scores(context)
+    yield from _sanity(results.Sanity(**context.outputs[sanity.NAME]))
 
 
 def _precision_recall(
@@ -175,6 +178,45 @@ def _scores(context: Context) -> tuple[str, Figure, str]:
     if not present.all():
         alt += f" Median {np.median(probabilities[~present]):.2f} in the {(~present).sum()} others."
     return "scores", figure, alt
+
+
+def _sanity(found: results.Sanity) -> Iterator[tuple[str, Figure, str]]:
+    """Draw similarity against depth, and the curves of erasing, where there was anything to measure."""
+    if not found.n_images:
+        return
+    measures = {"rank correlation": "spearman", "structural similarity": "ssim"}
+    shares = [depth.n_layers / found.depths[-1].n_layers for depth in found.depths]
+    series = [
+        plots.EstimateSeries(label, shares, [_sanity_row(getattr(depth, name)) for depth in found.depths])
+        for label, name in measures.items()
+    ]
+    mark = next(check.mark for check in found.checks if check.name == "randomised_spearman")
+    parts = (f"{depth.layer}: {_signed(depth.spearman)} and {_signed(depth.ssim)}" for depth in found.depths)
+    yield "sanity_weights", plots.similarity_figure(series, mark), (
+        "Rank correlation and structural similarity of the maps with those of the trained network, by the "
+        f"lowest layer that is randomised. {'; '.join(parts)}."
+    )
+    panels = [
+        (way, [plots.Series(ORDER_TITLES[curve.order], found.fractions, getattr(curve, way))
+               for curve in found.curves])
+        for way in ("deletion", "insertion")
+    ]  # fmt: skip
+    areas = (
+        f"{ORDER_TITLES[curve.order]}: {_signed(curve.deletion_auc)} and {_signed(curve.insertion_auc)}"
+        for curve in found.curves
+    )
+    yield "sanity_pixels", plots.erasing_figure(panels), (
+        "Probability of the class against the share of the pixels that are blurred, and that are brought "
+        f"back, in three orders. Areas under the curves: {'; '.join(areas)}."
+    )
+
+
+def _sanity_row(found: results.Estimate) -> plots.EstimateRow:
+    return plots.EstimateRow("", found.value, found.interval.low, found.interval.high)
+
+
+def _signed(found: results.Estimate) -> str:
+    return "n/a" if found.value is None else f"{found.value:.2f}"
 
 
 def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:

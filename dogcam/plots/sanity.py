@@ -1,0 +1,74 @@
+"""What becomes of maps and of the classifier when weights and pixels are taken away."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dogcam.plots.estimates import EstimateRow
+from dogcam.plots.frame import (
+    MARKERS,
+    Series,
+    draw_series,
+    drawing,
+    legend_below,
+    series_colour,
+    series_handle,
+    side_panels,
+    single,
+)
+from dogcam.svg import INK
+
+
+@dataclass(frozen=True)
+class EstimateSeries:
+    """One measure at several places: (K,) x, and for each its value with its interval."""
+
+    label: str
+    x: Sequence[float]
+    rows: Sequence[EstimateRow]
+
+
+@drawing
+def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
+    """Draw how alike maps stay to the trained network's while its layers are randomised.
+
+    Args:
+        series: one for each measure; x is the share of the layers that are randomised. A value that is not
+            defined is left out.
+        mark: what the similarity must fall below, drawn as a line.
+    """
+    figure, axes = single(3.2)
+    axes.axhline(mark, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
+    for index, one in enumerate(series):
+        drawn = [(x, row) for x, row in zip(one.x, one.rows, strict=True) if row.value is not None]
+        line = Series(one.label, [x for x, _ in drawn], [row.value for _, row in drawn])
+        draw_series(axes, line, index, marker=MARKERS[index], markersize=5)
+        for x, row in drawn:
+            if row.low is not None and row.high is not None:
+                axes.plot([x, x], [row.low, row.high], color=series_colour(index), lw=2, zorder=3)
+    axes.set(xlabel="share of the layers randomised, from the head down", ylabel="similarity")
+    axes.set_ylim(-0.5, 1.05)
+    mark_handle = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="mark")
+    legend_below(figure, [*axes.get_legend_handles_labels()[0], mark_handle])
+    return figure
+
+
+@drawing
+def erasing_figure(panels: Sequence[tuple[str, Sequence[Series]]], *, stacked: bool = False) -> Figure:
+    """Draw the probability of the class while pixels are blurred, and while they come back.
+
+    Args:
+        panels: title and curves of each; x is the share of the pixels, y the probability; a label keeps its
+            colour from panel to panel by its place.
+        stacked: the panels stand below one another.
+    """
+    figure, grid = side_panels(len(panels), stacked, height=3.0)
+    for axes, (title, curves) in zip(grid, panels, strict=True):
+        for index, curve in enumerate(curves):
+            draw_series(axes, curve, index)
+        axes.set(title=title, xlabel="share of the pixels", ylabel="probability", ylim=(0, 1.02), xlim=(0, 1))
+        axes.label_outer()
+    legend_below(figure, [series_handle(curve, index) for index, curve in enumerate(panels[0][1])])
+    return figure

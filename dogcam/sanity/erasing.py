@@ -1,0 +1,110 @@
+"""Deletion and insertion (Petsiuk et al. 2018): how fast the class goes, and comes, by the order of a map.
+
+*Deletion* blurs the most salient pixels first; *insertion* starts from the blurred picture and brings the
+sharp one back in the same order. A good order loses the class early and finds it early. Pixels are blurred,
+not blackened: a black patch has edges of its own, to which the network answers where the map says nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.transforms.functional import gaussian_blur
+
+from dogcam.activations import evaluation_mode
+from dogcam.localise import Map, resize
+
+Order = Literal["map", "random", "centre"]
+ORDERS: tuple[Order, ...] = get_args(Order)
+
+BLUR = 1 / 12
+"""The standard deviation of the blur, as a share of the picture's shorter side."""
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Return images without detail: (N, 3, H, W) float tensor."""
+    sigma = BLUR * min(images.shape[2:])
+    side = 2 * min(round(3 * sigma), min(images.shape[2:]) - 1) + 1
+    return gaussian_blur(images, [side, side], [sigma, sigma])
+
+
+def erasing_orders(
+    map_: Map, size: tuple[int, int], rng: np.random.Generator
+) -> dict[Order, NDArray[np.int64]]:
+    """Return the pixels of a picture in three orders, the first to be erased first.
+
+    - `map`: by the enlarged map, the highest first;
+    - `random`: by the same map with its cells shuffled, as coherent and as smooth;
+    - `centre`: from the centre outwards, along boxes of the picture's own shape.
+
+    Equal values come in random order, so that none is favoured by its place.
+
+    Args:
+        map_: (h, w) float array.
+        size: (height, width) of the picture in pixels.
+        rng: of the shuffles.
+
+    Returns:
+        For each of `ORDERS` a (height * width,) int array of indices into the flattened picture.
+    """
+    height, width = size
+    y = np.abs((np.arange(height) + 0.5) / height - 0.5)
+    x = np.abs((np.arange(width) + 0.5) / width - 0.5)
+    salience = {
+        "map": resize(map_, size),
+        "random": resize(rng.permutation(map_.ravel()).reshape(map_.shape), size),
+        "centre": -np.maximum(y[:, None], x[None, :]),
+    }
+    ties = rng.permutation(height * width)
+    return {order: np.lexsort((ties, -values.ravel())) for order, values in salience.items()}
+
+
+@torch.no_grad()
+def probabilities_while(
+    erased: bool,
+    network: nn.Module,
+    image: Tensor,
+    blank: Tensor,
+    order: NDArray[np.int64],
+    target: int,
+    fractions: Sequence[float],
+) -> NDArray[np.float64]:
+    """Return the class's probability at each stage of a deletion, or of an insertion.
+
+    Args:
+        erased: blur the first pixels of the order (deletion); otherwise all but these (insertion).
+        network: maps images to logits.
+        image: (3, H, W) float tensor, preprocessed.
+        blank: (3, H, W) float tensor, what it is blurred to.
+        order: (H * W,) int array, as `erasing_orders` returns it.
+        target: index of the class.
+        fractions: S shares of the pixels in [0, 1].
+
+    Returns:
+        (S,) float array, the sigmoid of the logit.
+    """
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    limits = np.round(np.asarray(fractions) * len(order))
+    first = torch.from_numpy(ranks[None, :] < limits[:, None]).view(len(limits), 1, *image.shape[1:])
+    first = first.to(image.device)
+    stages = torch.where(first, blank, image) if erased else torch.where(first, image, blank)
+    with evaluation_mode(network):
+        logits = network(stages.contiguous(memory_format=torch.channels_last))
+    return logits[:, target].double().sigmoid().cpu().numpy()
+
+
+def auc(values: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
+    """Return the areas under curves by the trapezoidal rule.
+
+    Args:
+        values: (..., S) float array.
+        fractions: S ascending numbers, from 0 to 1 for areas that are means.
+
+    Returns:
+        (...) float array.
+    """
+    return (np.diff(fractions) * (values[..., 1:] + values[..., :-1]) / 2).sum(axis=-1)

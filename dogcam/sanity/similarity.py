@@ -1,0 +1,64 @@
+"""How alike two maps are: in the order of their cells, and in their structure."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+from scipy.stats import rankdata
+
+from dogcam.localise import Map, normalise
+
+WINDOW = 7
+"""Side of the window of SSIM in cells; on smaller maps, the largest odd number that fits."""
+
+_C1, _C2 = 0.01**2, 0.03**2
+"""The constants of SSIM for values in [0, 1], its authors' K1 and K2 squared."""
+
+
+def spearman(ours: Map, theirs: Map) -> float:
+    """Return Spearman's rank correlation of the cells of two maps, ties with their mean rank.
+
+    Args:
+        ours: (h, w) float array.
+        theirs: (h, w) float array.
+
+    Returns:
+        A number in [-1, 1]; nan where a map is the same everywhere, as an empty one is.
+    """
+    ranks = rankdata(np.stack([ours.ravel(), theirs.ravel()]), axis=1)
+    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    scale = np.sqrt((centred**2).sum(axis=1).prod())
+    return float(centred[0] @ centred[1] / scale) if scale > 0 else float("nan")
+
+
+def ssim(ours: Map, theirs: Map) -> float:
+    """Return the mean structural similarity of two maps, each normalised (Wang et al. 2004, equation 13).
+
+        SSIM = (2 m1 m2 + C1) (2 s12 + C2) / ((m1^2 + m2^2 + C1) (s1^2 + s2^2 + C2))
+
+    with means, variances and covariance over square windows, averaged over the windows that lie inside.
+
+    Args:
+        ours: (h, w) float array.
+        theirs: (h, w) float array.
+
+    Returns:
+        A number in [-1, 1], 1 for equal maps; nan where a map is empty, that is nowhere positive.
+    """
+    a, b = (normalise(map_).astype(np.float64) for map_ in (ours, theirs))
+    if not a.any() or not b.any():
+        return float("nan")
+    shorter = min(WINDOW, *a.shape)
+    side = shorter - (shorter + 1) % 2
+    mean_a, mean_b, mean_aa, mean_bb, mean_ab = (
+        _window_means(values, side) for values in (a, b, a * a, b * b, a * b)
+    )
+    spread = mean_aa - mean_a**2 + mean_bb - mean_b**2
+    shared = mean_ab - mean_a * mean_b
+    brightness = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    return float((brightness * (2 * shared + _C2) / (spread + _C2)).mean())
+
+
+def _window_means(values: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    margin = side // 2
+    inner = tuple(slice(margin, length - margin) for length in values.shape)
+    return uniform_filter(values, side)[inner]

@@ -1,0 +1,68 @@
+"""Whether the maps depend on what the network learned."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from report.results.base import Estimate, Fraction, Model
+
+
+class SanityCheck(Model):
+    """One measured mean against the mark that was set before the run."""
+
+    name: Literal[
+        "randomised_spearman", "randomised_ssim", "permuted_spearman",
+        "deletion_random", "deletion_centre", "insertion_random", "insertion_centre", "centre_box",
+    ]  # fmt: skip
+    value: Estimate
+    must_be: Literal["below", "above"] = Field(description="where the whole interval must lie")
+    mark: float
+    passed: bool | None = Field(description="null where the mean is not defined")
+
+
+class SanityDepth(Model):
+    """How alike the maps are to the trained network's once its last layers are randomised."""
+
+    layer: str = Field(description="the lowest layer that is randomised")
+    n_layers: int
+    share_of_parameters: Fraction
+    spearman: Estimate
+    ssim: Estimate
+    n_maps: int = Field(description="over all draws")
+    n_empty: int = Field(description="those of them that show nothing, and are not compared")
+
+
+class PermutedLabels(Model):
+    """How alike the maps of refitted heads are to the trained network's."""
+
+    n_with: int = Field(description="tuning images with the target that the heads were fitted to")
+    n_without: int
+    n_permutations: int
+    spearman_true: Estimate = Field(description="of the head that was fitted to the true labels")
+    spearman: Estimate = Field(description="of the heads that were fitted to permuted labels")
+    n_empty: int = Field(description="maps of these that show nothing, over all permutations")
+
+
+class ErasingCurve(Model):
+    """The class's mean probability while pixels are erased, and while they are revealed, in one order."""
+
+    order: Literal["map", "random", "centre"]
+    deletion: list[Fraction] = Field(description="one for each fraction of the pixels")
+    insertion: list[Fraction]
+    deletion_auc: Estimate
+    insertion_auc: Estimate
+
+
+class Sanity(Model):
+    """Randomised weights, permuted labels, erased pixels and the centre box."""
+
+    n_images: int = Field(description="images with a target that were looked at, drawn at random")
+    n_draws: int = Field(description="how often the weights were randomised")
+    seed: int
+    depths: list[SanityDepth]
+    permuted: PermutedLabels | None = Field(description="null without a tuning split that shows both sorts")
+    fractions: list[Fraction]
+    curves: list[ErasingCurve]
+    centre_box: Estimate = Field(description="mean IoU of the centre box, over all target images")
+    best_box: Estimate = Field(description="the same of the best-scored box of the map")
+    checks: list[SanityCheck]
