@@ -34,7 +34,7 @@ oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 gener
 	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_metrics.py tests/test_metrics_coco.py \
 	  tests/test_metrics_ties.py -k "loop or cocos or every_order or introsort or shards" --durations=0
 
-bench: $(STAMP)-test ## measure evaluation and maps; writes build/bench/*.json
+bench: $(STAMP)-bench ## measure evaluation and maps, beside other libraries; writes build/bench/
 	$(BIN)/python -m tests.bench
 
 sample-weights: $(STAMP)-core ## train the sample's network again, from nothing (20 minutes)
@@ -69,6 +69,10 @@ $(STAMP):
 $(STAMP)-core: pyproject.toml | $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
+
+$(STAMP)-bench: pyproject.toml | $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@ $(STAMP)-core
 
 $(STAMP)-test: pyproject.toml | $(STAMP)
 	$(BIN)/python -m pip install --quiet --editable '.[test]'

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import tiny_networks
@@ -179,6 +180,13 @@ def test_a_network_of_another_build_is_explained_by_the_engine(cache):
     (part,) = batches("wide", 2)
     expected = explain(network, part, range(CLASSES), [GradCam("features")])
     assert torch.equal(backend.maps(part)[1], expected.maps[0])
+
+
+def test_a_network_without_one_head_is_explained_by_the_engine(cache):
+    given, told = replace(tiny(), head=None), []
+    backend = load_backend("torch", given, cache, tell=told.append)
+    assert backend.kind == "grad_cam"
+    assert len(told) == 1 and "more than one head" in told[0]
 
 
 def test_the_classifier_is_left_as_it_was_found(cache):

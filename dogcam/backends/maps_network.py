@@ -61,6 +61,10 @@ def maps_network(classifier: Classifier) -> MapsNetwork:
         ModelError: where the network cannot be traced, or does not end in global average pooling of the
             target layer and the head; tried on images of noise, not assumed.
     """
+    if classifier.head is None:
+        raise ModelError(
+            f"{classifier.name} has more than one head behind the average of {classifier.target_layer!r}"
+        )
     network = copy.deepcopy(classifier.network).eval().requires_grad_(False)
     features = _features(network, classifier.target_layer)
     built = MapsNetwork(features, network.get_submodule(classifier.head)).eval()

@@ -1,10 +1,12 @@
 """The command: choose benches, measure, write one JSON file each, print one table each."""
 
+import io
 import json
 from importlib import import_module
 from pathlib import Path
 
 import click
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from dogcam.files import write_whole
@@ -13,8 +15,8 @@ from .machine import describe_run, in_words
 
 BENCHES = ("ap", "cam")
 ON_REQUEST = ("render",)
-"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`. Those on request
-measure what another command left, a finished run."""
+"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`, cam also
+`figure(rows)`. Those on request measure what another command left, a finished run."""
 
 
 TABLE_WIDTH = 124
@@ -38,8 +40,17 @@ def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
             out / f"{name}.json",
             json.dumps([row | {"run": run} for row in rows], indent=2, allow_nan=False) + "\n",
         )
+        if hasattr(bench, "figure"):
+            _write_figure(bench.figure(rows), out / name)
         console.print(bench.table(rows))
         console.print(f"{in_words(run)}\nwritten to {path}\n")
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    for kind in ("svg", "png"):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=kind, dpi=150)
+        write_whole(path.with_suffix(f".{kind}"), drawn.getvalue())
 
 
 if __name__ == "__main__":
