@@ -9,6 +9,7 @@ from dogcam.plots.counts import CountRow, counts_figure
 from dogcam.plots.curves import (
     OperatingMark,
     PrecisionRecallPanel,
+    ScoreMark,
     precision_recall_figure,
     sweep_figure,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "EstimateSeries",
     "OperatingMark",
     "PrecisionRecallPanel",
+    "ScoreMark",
     "Series",
     "agreement_figure",
     "class_figure",
