@@ -1,17 +1,21 @@
 """The benches run, write what they promise, and notice a wrong answer; no test asserts how fast they are."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from bench import ap, cam
+from bench import ap, cam, int8
 from bench.machine import describe_run
 from bench.measure import Cost, Spread, cost_of, in_fresh_process
+
+from dogcam.metrics import Detections, GroundTruth, match
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -83,11 +87,37 @@ def test_rows_hold_the_memory_that_was_measured(written):
     assert all(row["memory_growth_mib"] is None for row in written["cam"][2:])
 
 
+def test_the_cost_of_8_bits_is_not_measured_without_photographs(tmp_path):
+    command = [sys.executable, "-m", "tests.bench", "int8", "--out", str(tmp_path / "out")]
+    environment = os.environ | {"DOGCAM_DATA": str(tmp_path)}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert done.returncode == 1
+    assert "no real photographs at" in done.stderr and "set DOGCAM_DATA" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_cost_of_8_bits_is_the_difference_in_ap():
+    boxes = [np.array([[0.0, 0, 9, 9]]), np.array([[5.0, 5, 20, 20]])]
+    truth = GroundTruth.from_images(boxes)
+    both = Detections.from_images(boxes, [[0.9], [0.8]])
+    one = Detections.from_images([boxes[0], np.zeros((0, 4))], [[0.9], []])
+    exact, found = (match(truth, each, int8.IOU_THRESHOLDS) for each in (both, one))
+    given = SimpleNamespace(name="tiny")
+    row = int8._row(given, "int8", int8.QUANTISATIONS[0], found, exact)
+    assert row["ap"] == [0.5, 0.5, 0.5]
+    assert row["ap_difference"] == [-0.5, -0.5, -0.5]
+    # The two images drawn twice each give -0 and -1, or one of both.
+    assert row["ap_difference_interval"] == [[-1, 0]] * 3
+    assert "ap_difference" not in int8._row(given, "float32", None, exact, None)
+
+
 def test_an_unknown_bench_is_refused():
     command = [sys.executable, "-m", "tests.bench", "speed"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "'speed' is not one of 'ap', 'cam', 'render'" in done.stderr
+    assert "'speed' is not one of 'ap', 'cam', 'int8', 'render'" in done.stderr
 
 
 def test_the_description_names_neither_the_machine_nor_its_folders():

@@ -14,9 +14,9 @@ from dogcam.files import write_whole
 from .machine import describe_run, in_words
 
 BENCHES = ("ap", "cam")
-ON_REQUEST = ("render",)
+ON_REQUEST = ("int8", "render")
 """Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`, cam also
-`figure(rows)`. Those on request measure what another command left, a finished run."""
+`figure(rows)`. Those on request need what is not always there: photographs, a finished run."""
 
 
 TABLE_WIDTH = 124
@@ -24,18 +24,22 @@ TABLE_WIDTH = 124
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[ap] [cam] [render]", type=click.Choice(BENCHES + ON_REQUEST))
+@click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice(BENCHES + ON_REQUEST))
 @click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures nothing.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench"), show_default=True)
-def main(names: tuple[str, ...], quick: bool, out: Path) -> None:
-    """Measure the evaluation of boxes (ap), the making of maps (cam); both by default; or rendering."""
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path, exists=True), help="For int8: a trained network."
+)
+def main(names: tuple[str, ...], quick: bool, out: Path, checkpoint: Path | None) -> None:
+    """Measure the evaluation of boxes (ap), the making of maps (cam); both by default; or the cost of 8-bit
+    numbers in AP (int8), or rendering."""
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, TABLE_WIDTH)
     for name in names or BENCHES:
         # Imported when it is its turn, so that the fresh processes of one do not load the other's libraries.
         bench = import_module(f"{__package__}.{name}")
         run = describe_run(bench.PACKAGES, quick)
-        rows = bench.measure(quick)
+        rows = bench.measure(quick, checkpoint) if name == "int8" else bench.measure(quick)
         path = write_whole(
             out / f"{name}.json",
             json.dumps([row | {"run": run} for row in rows], indent=2, allow_nan=False) + "\n",
