@@ -45,13 +45,13 @@ sample-weights: $(STAMP)-core ## train the sample's network again, from nothing 
 
 # The recipe, and how it was chosen, are in docs/training.md.
 FROZEN := features.network._conv_stem,features.network._bn0,$(shell printf \
-  'features.network._blocks.%d,' 0 1 2 3 4 5 6 7)head.known
+  'features.network._blocks.%d,' 0 1 2 3 4)head.known
 train-voc2007: $(STAMP)-core ## fine-tune EfficientNet-Lite0 on VOC2007 train: make train-voc2007 DATA=path
 	$(if $(DATA),,$(error say where VOC2007 is: make train-voc2007 DATA=path/to/VOC2007))
 	$(BIN)/dogcam train --data $(DATA) --split train --eval-split val --model efficientnet_lite0_voc2007 \
-	  --input-size 256 --training-size 192 --epochs 4 --batch-size 32 --schedule cosine --warm-up 0.5 \
+	  --input-size 256 --training-size 192 --epochs 8 --batch-size 32 --schedule cosine --warm-up 0.5 \
 	  --learning-rate 3e-4 --head-rate 10 --weight-decay 0.05 --averaging 0.98 --distillation 1 \
-	  --freeze $(FROZEN) --body-mode evaluate --min-area 0.4 --colour 0.2 --seed 42 --device cpu \
+	  --known-alone --freeze $(FROZEN) --body-mode evaluate --min-area 0.4 --colour 0.2 --seed 42 --device cpu \
 	  --threads 2 --out build/classifier
 
 show-bin:

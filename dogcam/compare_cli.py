@@ -67,13 +67,14 @@ def command(
         return
     shown = sum(target in image.labels for image in images)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(rows, model, other_model))
+    console.print(_table(rows))
+    console.print(f"first: {model}, second: {other_model}")
     console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
 
 
-def _table(rows: tuple[ApDifference, ...], model: str, other_model: str) -> Table:
+def _table(rows: tuple[ApDifference, ...]) -> Table:
     table = Table(title="AP all_point of Grad-CAM boxes", title_justify="left")
-    for heading in ("IoU >", model, other_model, "difference", f"{rows[0].interval.level:.0%} interval"):
+    for heading in ("IoU >", "first", "second", "difference", f"{rows[0].interval.level:.0%} interval"):
         table.add_column(heading, justify="right")
     for row in rows:
         ends = f"{row.interval.low:+.4f} to {row.interval.high:+.4f}"

@@ -88,6 +88,7 @@ def test_a_network_does_not_differ_from_itself(split):
     assert all(row["difference"] == row["interval"]["low"] == row["interval"]["high"] == 0 for row in rows)
     table = CliRunner().invoke(main, options(split, "--resamples", 100)).stdout
     assert "+0.0000 to +0.0000" in table and "12 images, 6 with the class dog" in table
+    assert "first: sample_net, second: sample_net" in table
 
 
 def test_a_cut_that_cannot_be_is_refused_in_one_line(split):
