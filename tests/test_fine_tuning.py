@@ -10,12 +10,12 @@ from torch import nn
 
 from dogcam.augment import Augmentation
 from dogcam.averaging import WeightAverage
+from dogcam.classification import measure, predict
 from dogcam.errors import ConfigError, ModelError
 from dogcam.fine_tuning import Teacher, frozen_layers, parameter_groups, set_mode
 from dogcam.heads import JointHead, LogOddsHead
 from dogcam.recipe import Cosine, TrainingConfig
 from dogcam.spread import cutmix, hide_and_seek
-from dogcam.training import measure, predict
 
 __all__ = ["splits"]
 
