@@ -34,12 +34,15 @@ class Series:
     """Values to be drawn in one colour: (K,) x and (K,) y, joined by a line or as lone points.
 
     `points` is for methods that have no ranking to draw a curve of, such as boxes of one constant score.
+    `low` and `high` are the (K,) ends of a band around a line; None for no band, also at single places.
     """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     kind: Literal["line", "points"] = "line"
+    low: Sequence[float | None] | None = None
+    high: Sequence[float | None] | None = None
 
 
 def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
