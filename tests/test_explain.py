@@ -180,7 +180,7 @@ def test_photographs_before_a_bad_one_are_explained(explain, photo, tmp_path):
         (["--scale", "0"], 2, "--scale"),
         (["--cam-threshold", "0"], 2, "--cam-threshold"),
         (["--score-threshold", "2"], 2, "--score-threshold"),
-        (["--model", "resnet999"], 2, "--model"),
+        (["--model", "resnet999"], 1, "no model is called 'resnet999'"),
     ],
 )
 def test_a_bad_option_is_named(explain, photo, tmp_path, arguments, status, said):

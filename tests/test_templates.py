@@ -1,5 +1,6 @@
 """A user's folder of templates: what it replaces, what it adds, what is refused, and its documentation."""
 
+import functools
 import re
 import signal
 import subprocess
@@ -166,7 +167,9 @@ def test_a_saved_template_is_rendered_and_a_fault_does_not_end_the_watch(copied,
         return words in (copied / "report.md").read_text(encoding="utf-8")
 
     with log.open("w") as file:
-        running = subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=file)
+        # Where the tests run in the background, their children would begin with Ctrl-C ignored.
+        listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        running = subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=file, preexec_fn=listen)
     try:
         wait_for(lambda: shown("As it was first."))
         section.write_text("## Mine\n\n{{ record.titel }}\n", encoding="utf-8")

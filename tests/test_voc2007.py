@@ -14,6 +14,7 @@ from http_server import send, serving
 from torch import nn
 
 from dogcam import classifier, sample
+from dogcam.architectures import Architecture
 from dogcam.transfer import Patience
 from report.cli import main
 from report.stages import prepare
@@ -55,7 +56,8 @@ def published_checkpoint() -> bytes:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(classifier, "resnet50", small_resnet)
+    small = Architecture("resnet50", lambda classes, _pretrained: small_resnet(len(classes)))
+    monkeypatch.setattr(classifier, "find_architecture", lambda _name: small)
     with serving() as server:
         for name in ("fetch_voc2007_test", "fetch_published_checkpoint"):
             options = {"urls": (server.url(name),), "patience": QUICK}
