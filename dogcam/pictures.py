@@ -69,15 +69,61 @@ def heat_overlay(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.I
     Raises:
         ValueError: where the map is not two-dimensional or leaves [0, 1].
     """
+    values = _enlarged(map_01, size)
+    rgba = _coloured(values)
+    rgba[..., 3] = _OPACITY * values
+    return Image.fromarray(np.round(rgba * 255).astype(np.uint8), "RGBA")
+
+
+def heat_map(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
+    """Return a map in opaque colours, so that a colour means one value, whatever the photograph holds.
+
+    Args:
+        map_01: (h, w) float array in [0, 1].
+        size: (height, width) of the picture in pixels; the map is resized to it bilinearly.
+
+    Returns:
+        An RGB picture, in the colours of `heat_overlay` and `colour_bar`.
+
+    Raises:
+        ValueError: where the map is not two-dimensional or leaves [0, 1].
+    """
+    rgb = _coloured(_enlarged(map_01, size))[..., :3]
+    return Image.fromarray(np.round(rgb * 255).astype(np.uint8), "RGB")
+
+
+def colour_bar(height: int, low: str, high: str) -> Image.Image:
+    """Return the scale of `heat_map` on white: 0 at the bottom, 1 at the top, with a word beside either end.
+
+    Args:
+        height: of the picture in pixels, at least 2.
+        low: what 0 means.
+        high: what 1 means.
+    """
+    font = ImageFont.load_default(max(12, height // 20))
+    thickness, pad = max(8, height // 20), max(4, height // 60)
+    words = round(max(font.getlength(low), font.getlength(high)))
+    bar = Image.new("RGB", (thickness + 2 * pad + words, height), _PAPER)
+    # One row for each pixel: a ramp enlarged from its two ends would be flat at both.
+    bar.paste(heat_map(np.linspace(1, 0, height)[:, None], (height, thickness)))
+    draw = ImageDraw.Draw(bar)
+    draw.text((thickness + pad, 0), high, fill=_INK, font=font, anchor="lt")
+    draw.text((thickness + pad, height - 1), low, fill=_INK, font=font, anchor="lb")
+    return bar
+
+
+def _enlarged(map_01: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
     values = np.asarray(map_01, dtype=np.float32)
     if values.ndim != 2 or not ((values >= 0) & (values <= 1)).all():
         raise ValueError(f"a map of shape {values.shape}; expected (h, w) with values from 0 to 1")
     height, width = size
     resized = Image.fromarray(values).resize((width, height), Image.Resampling.BILINEAR)
-    values = np.clip(np.asarray(resized, dtype=np.float64), 0, 1)
-    rgba = colormaps[_RAMP](_RAMP_START + (1 - _RAMP_START) * values)
-    rgba[..., 3] = _OPACITY * values
-    return Image.fromarray(np.round(rgba * 255).astype(np.uint8), "RGBA")
+    return np.clip(np.asarray(resized, dtype=np.float64), 0, 1)
+
+
+def _coloured(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return RGBA of values from 0 to 1, opaque."""
+    return colormaps[_RAMP](_RAMP_START + (1 - _RAMP_START) * values)
 
 
 def composite(

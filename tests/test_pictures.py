@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from dogcam import pictures
-from dogcam.pictures import DrawnBox, composite, encode_webp, heat_overlay, side_by_side, thumbnail
+from dogcam.pictures import (
+    DrawnBox,
+    colour_bar,
+    composite,
+    encode_webp,
+    heat_map,
+    heat_overlay,
+    side_by_side,
+    thumbnail,
+)
 
 GREY = (120, 120, 120)
 TRUTH, DETECTION = (64, 240, 208), (255, 160, 40)
@@ -235,6 +244,26 @@ def test_webp_keeps_transparency():
     read = Image.open(io.BytesIO(encode_webp(layer, 60)))
     assert read.mode == "RGBA"
     assert np.abs(np.asarray(read)[..., 3].astype(int) - np.asarray(layer)[..., 3]).max() < 12
+
+
+def test_a_colour_of_the_heat_map_is_read_off_at_the_colour_bar():
+    bar = np.asarray(colour_bar(101, "0", "peak"))
+    assert bar.shape[0] == 101
+    for value in (0.0, 0.25, 0.5, 1.0):
+        colour = np.asarray(heat_map(np.full((3, 3), value), (20, 30)))
+        assert colour.shape == (20, 30, 3)
+        assert (colour == colour[0, 0]).all()
+        row = bar[round(100 * (1 - value)), :8].astype(int)
+        assert np.abs(row - colour[0, 0]).max() <= 1
+    lightness = bar[:, 0].astype(int).sum(axis=1)
+    assert (np.diff(lightness) <= 0).all() and lightness[0] > lightness[-1] + 300
+    words = (bar[:, 9:] < 128).all(axis=2).any(axis=1)
+    assert words[:20].any() and words[-20:].any() and not words[25:75].any()
+
+
+def test_the_heat_map_refuses_what_is_no_map():
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        heat_map(np.full((2, 2), 1.5), (10, 10))
 
 
 def test_pictures_stand_side_by_side_at_one_height():

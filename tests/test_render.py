@@ -172,7 +172,8 @@ def hostile(record: dict) -> None:
         method["title"] = HOSTILE
     for figure in record["figures"]:
         figure["alt"] = HOSTILE
-    record["map_comparisons"][-1]["example_id"] = HOSTILE
+    for example in (each for pair in record["map_comparisons"] for each in pair["examples"]):
+        example["image_id"] = HOSTILE
     failures = record["failures"]
     for item in [*failures["successes"], *(item for kind in failures["kinds"] for item in kind["items"])]:
         item["image_id"] = HOSTILE

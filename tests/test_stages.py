@@ -1,5 +1,6 @@
 """What the stages make of odd data: empty maps, masks that show no target, batches that are damaged."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import report_fixtures as fixtures
 from PIL import Image
 
+from dogcam.boxes import as_boxes, iou
 from dogcam.classifier import load_classifier
 from dogcam.errors import RecordError
 from dogcam.voc import read_split
@@ -123,7 +125,8 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     assert context.outputs["evaluate"]["operating_point"]["precision"]["value"] is None
     first = context.outputs["compare"]["comparisons"][0]
     assert (first["n_images"], first["n_empty_a"]) == (0, len(context.test))
-    assert first["largest_difference"] is first["correlation"] is first["example_id"] is None
+    assert first["largest_difference"] is first["correlation"] is None
+    assert (first["n_ranked"], first["examples"]) == (0, [])
     kinds = {kind["kind"]: kind["n_missed"] for kind in context.outputs["analyse"]["kinds"]}
     assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.test, "dog").boxes)
 
@@ -138,6 +141,67 @@ def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised
         (each["a"], each["b"]) for each in context.outputs["evaluate"]["detection"]["comparisons"]
     }
     assert parting.keys() <= compared
+
+
+@pytest.mark.parametrize(
+    ("values", "picked"),
+    [
+        ([], []),
+        ([0.2], [(0, 1, "most")]),
+        ([0.1, 0.3], [(1, 1, "most"), (0, 2, "least")]),
+        ([0.1, 0.3, 0.2], [(1, 1, "most"), (2, 2, "middle"), (0, 3, "least")]),
+        ([0.1, 0.4, 0.2, 0.3], [(1, 1, "most"), (2, 3, "middle"), (0, 4, "least")]),
+        ([0.5] * 5, [(0, 1, "most"), (2, 3, "middle"), (4, 5, "least")]),
+    ],
+)
+def test_pairs_of_maps_are_picked_by_rule(values, picked):
+    assert compare.pick(values) == picked
+
+
+def test_the_examples_of_a_comparison_are_those_of_its_maps(localised):
+    """Differences and IoUs counted again for one pair, image by image and box by box."""
+    context = after(localised, "evaluate", "compare")
+    pair = next(
+        each for each in context.outputs["compare"]["comparisons"] if each["b"] == methods.LAYER
+    )
+    maps = predict.load(context, "test").maps
+    found = context.outputs["localise"]["detections"]["test"]
+    expected = []
+    for place, image in enumerate(context.test.images):
+        ours, theirs = (maps[pair[side]][place].astype(float) for side in "ab")
+        if "dog" in image.labels and ours.max() > 0 and theirs.max() > 0:
+            difference = np.abs(ours / ours.max() - theirs / theirs.max()).mean()
+            ious = []
+            for side in "ab":
+                best = max(found[pair[side]][place], key=lambda row: row[4])
+                ious.append(iou(as_boxes([best[:4]]), image.boxes_of("dog")).max())
+            expected.append((difference, image.id, *ious))
+    expected.sort(key=lambda row: -row[0])
+    assert pair["n_ranked"] == len(expected) > 3
+    assert [each["picked"] for each in pair["examples"]] == ["most", "middle", "least"]
+    for each in pair["examples"]:
+        difference, image_id, iou_a, iou_b = expected[each["rank"] - 1]
+        assert each["image_id"] == image_id
+        assert each["difference"] == pytest.approx(difference, abs=1e-5)
+        assert (each["iou_a"], each["iou_b"]) == pytest.approx((iou_a, iou_b))
+    assert [each["rank"] for each in pair["examples"]] == [1, 1 + len(expected) // 2, len(expected)]
+
+
+def test_every_picked_pair_of_maps_is_drawn_within_its_budget(finished):
+    record = fixtures.record_of(finished)
+    drawn = {figure["name"]: figure for figure in record["figures"] if figure["name"].startswith("maps_")}
+    wanted = {
+        f"maps_{pair['b']}_{each['picked']}": each
+        for pair in record["map_comparisons"] if pair["b"] in methods.PICTURED
+        for each in pair["examples"]
+    }  # fmt: skip
+    assert drawn.keys() == wanted.keys() and len(wanted) == 9
+    for name, figure in drawn.items():
+        assert (finished / figure["path"]).stat().st_size <= draw.ROW_BUDGET
+        assert f"{wanted[name]['iou_a']:.2f} and {wanted[name]['iou_b']:.2f}" in figure["alt"]
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    shown = sorted(name.replace("_", "-") for name in wanted)
+    assert shown == sorted(re.findall(r'id="figure-(maps-[a-z-]+)"', page))
 
 
 def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised):

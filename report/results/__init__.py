@@ -22,7 +22,7 @@ from report.results.detection import (
 from report.results.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
 from report.results.figures import Figure
 from report.results.localisation import LabelAndPlace, Localisation, MapMeasures
-from report.results.maps import MapComparison
+from report.results.maps import MapComparison, MapExample
 from report.results.record import SCHEMA_VERSION, Results
 from report.results.run import RunInfo, StageRun
 from report.results.sanity import ErasingCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
@@ -57,6 +57,7 @@ __all__ = [
     "LabelAndPlace",
     "Localisation",
     "MapComparison",
+    "MapExample",
     "MapMeasures",
     "MaskRow",
     "Method",

@@ -1,8 +1,21 @@
 """How the kinds of map compare."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from report.results.base import Estimate, Fraction, Model
+
+
+class MapExample(Model):
+    """An image in which two kinds of map are shown beside each other, and why it was picked."""
+
+    image_id: str
+    picked: Literal["most", "middle", "least"] = Field(description="which of the ranked images it is")
+    rank: int = Field(description="1 for the image in which the two maps differ most in the mean")
+    difference: Fraction = Field(description="mean over the cells, of the normalised maps")
+    iou_a: Fraction = Field(description="of the best-scored box with the nearest target; 0 without a box")
+    iou_b: Fraction
 
 
 class MapComparison(Model):
@@ -23,4 +36,5 @@ class MapComparison(Model):
     factor_highest: float | None
     same: bool = Field(description="the largest difference is below the tolerance")
     tolerance: float
-    example_id: str | None = Field(description="the image with a target in which the two differ most")
+    n_ranked: int = Field(description="images with a target in which neither map is empty")
+    examples: list[MapExample] = Field(description="the first, middle and last of them by difference")

@@ -1,6 +1,7 @@
 """Hold the kinds of map against each other, image by image: are they the same, and where do they part?"""
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,8 @@ def run(context: Context) -> dict:
     """Compare each pair of maps on the test split.
 
     Returns:
-        The comparisons; for each pair the image in which the maps differ most; for each map method the IoU
-        of the best-scored box with the nearest target, of every image with a target.
+        The comparisons, each with its examples by `pick`; for each map method the IoU of the best-scored box
+        with the nearest target, of every image with a target.
     """
     maps = predict.load(context, "test").maps
     best = {name: best_ious(context, name) for name in dict.fromkeys(itertools.chain(*PAIRS))}
@@ -56,6 +57,8 @@ def _compare(
     factors = peaks[0][both] / peaks[1][both]
     largest = differences.max(initial=0.0)
     empty = [int((peak <= 0).sum()) for peak in peaks]
+    means = dict(zip(both.tolist(), differences.mean(axis=1).tolist(), strict=True))
+    ranked = {place: means[place] for place in _target_places(context) if place in means}
     return results.MapComparison(
         a=a,
         b=b,
@@ -72,7 +75,8 @@ def _compare(
         factor_highest=defined(factors.max()) if len(both) else None,
         same=bool(largest <= TOLERANCE and empty[0] == empty[1]),
         tolerance=TOLERANCE,
-        example_id=_example(context, both, differences),
+        n_ranked=len(ranked),
+        examples=_examples(context, ranked, best[a], best[b]),
     )
 
 
@@ -96,15 +100,35 @@ def best_ious(context: Context, method: str) -> NDArray[np.float64]:
     for image, rows in zip(context.test.images, found, strict=True):
         if context.has_target(image):
             truth = image.boxes_of(context.config.target)
-            top = as_boxes([row[:4] for row in sorted(rows, key=lambda row: -row[4])[:1]])
-            values.append(iou(top, truth).max(initial=0.0))
+            values.append(iou(best_box(rows), truth).max(initial=0.0))
     return np.array(values)
+
+
+def best_box(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the box of the highest score among rows of xyxy and score: (1, 4), or (0, 4) without a row."""
+    return as_boxes([row[:4] for row in sorted(rows, key=lambda row: -row[4])[:1]])
+
+
+def pick(values: Sequence[float]) -> list[tuple[int, int, str]]:
+    """Pick the largest value, the middle one and the least; of equal values the earlier ranks higher.
+
+    Args:
+        values: one for each case.
+
+    Returns:
+        Place, rank from 1 and which it is ("most", "middle" or "least"), by rank; no place twice, so that two
+        values have no middle and one value has no least.
+    """
+    order = sorted(range(len(values)), key=lambda place: -values[place])
+    ranks = {"most": 0, "middle": len(order) // 2, "least": len(order) - 1}
+    few = {0: (), 1: ("most",), 2: ("most", "least")}
+    return [(order[ranks[why]], 1 + ranks[why], why) for why in few.get(len(order), ranks)]
 
 
 def _mean(context: Context, values: NDArray[np.float64]) -> results.Estimate:
     """Return the mean over target images; resampling goes over all images, as everywhere."""
     per_image, counted = np.zeros(len(context.test)), np.zeros(len(context.test))
-    places = [place for place, image in enumerate(context.test.images) if context.has_target(image)]
+    places = _target_places(context)
     per_image[places], counted[places] = values, 1.0
     drawn = metrics.bootstrap_ratio(
         per_image, counted, n_resamples=context.config.n_resamples, seed=context.config.seed
@@ -112,10 +136,27 @@ def _mean(context: Context, values: NDArray[np.float64]) -> results.Estimate:
     return estimate(float(values.mean()) if len(values) else float("nan"), drawn)
 
 
-def _example(context: Context, both: NDArray[np.int64], differences: NDArray) -> str | None:
-    """Return the id of the target image whose maps differ most in the mean."""
-    targets = [place for place, i in enumerate(both) if context.has_target(context.test.images[i])]
-    if not targets:
-        return None
-    place = max(targets, key=lambda place: differences[place].mean())
-    return context.test.images[both[place]].id
+def _target_places(context: Context) -> list[int]:
+    return [place for place, image in enumerate(context.test.images) if context.has_target(image)]
+
+
+def _examples(
+    context: Context,
+    ranked: Mapping[int, float],
+    best_a: NDArray[np.float64],
+    best_b: NDArray[np.float64],
+) -> list[results.MapExample]:
+    """Describe the images picked among the ranked ones, which are given by place with their differences."""
+    places, values = list(ranked), list(ranked.values())
+    among_targets = {place: index for index, place in enumerate(_target_places(context))}
+    return [
+        results.MapExample(
+            image_id=context.test.images[places[at]].id,
+            picked=why,
+            rank=rank,
+            difference=values[at],
+            iou_a=best_a[among_targets[places[at]]],
+            iou_b=best_b[among_targets[places[at]]],
+        )
+        for at, rank, why in pick(values)
+    ]

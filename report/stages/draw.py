@@ -1,6 +1,6 @@
 """Draw what the record holds: figures as SVG, the gallery's photographs and maps as WebP."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,9 @@ PHOTO_SIDE = 360
 
 PICTURE_BUDGET = 28_000
 """Bytes that a picture of the gallery may take: sixty of them, as text, are well within the page's 4 MB."""
+
+ROW_BUDGET = 40_000
+"""Bytes that a photograph with a pair of maps may take; there are at most three for each method pictured."""
 
 SHOWN_METHODS = (MAIN, EARLIER, "cheating_centerbox", "centerbox_scored", "full_image", "centerbox")
 """Curves of the precision-recall figure; CAM's would lie under Grad-CAM's."""
@@ -230,25 +233,45 @@ def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figu
 
 
 def _map_rows(context: Context) -> Iterator[results.Figure]:
-    """Show the images in which a method differs most from the one that it is compared with."""
+    """Show each picked image under a method's map and under that of the method it is compared with."""
     places = {image.id: place for place, image in enumerate(context.test.images)}
     maps = predict.load(context, "test").maps
-    for pair in context.outputs[compare.NAME]["comparisons"]:
-        if pair["b"] not in PICTURED or pair["example_id"] is None:
+    for output in context.outputs[compare.NAME]["comparisons"]:
+        pair = results.MapComparison(**output)
+        if pair.b not in PICTURED:
             continue
-        place = places[pair["example_id"]]
-        image = context.test.images[place]
-        truths = [DrawnBox(tuple(box), "truth") for box in image.boxes_of(context.config.target)]
-        photo = image.read()
-        row = [pictures.composite(photo, None, truths)]
-        names = (pair["a"], pair["b"])
-        row += [pictures.composite(photo, normalise(maps[name][place]), truths) for name in names]
-        captions = ["photograph", *(METHODS[name].title for name in names)]
-        picture = pictures.side_by_side([pictures.thumbnail(each, PHOTO_SIDE) for each in row], captions)
-        path = f"figures/maps_{pair['b']}.webp"
-        write_whole(context.folder / path, pictures.encode_webp(picture))
-        alt = f"One photograph three times: alone, under the map of {captions[1]}, and of {captions[2]}."
-        yield results.Figure(name=f"maps_{pair['b']}", path=path, standalone=path, alt=alt)
+        titles = [METHODS[name].title for name in (pair.a, pair.b)]
+        for example in pair.examples:
+            place = places[example.image_id]
+            pair_maps = {name: normalise(maps[name][place]) for name in (pair.a, pair.b)}
+            name = f"maps_{pair.b}_{example.picked}"
+            path = f"figures/{name}.webp"
+            _write(context.folder / path, _map_row(context, place, pair_maps), 80, ROW_BUDGET)
+            alt = (
+                f"A photograph with its annotated boxes, then the map of {titles[0]} and that of {titles[1]} "
+                f"with the best-scored box of each, on one colour scale from 0 to the map's peak. IoU of "
+                f"these boxes: {example.iou_a:.2f} and {example.iou_b:.2f}."
+            )
+            yield results.Figure(name=name, path=path, standalone=path, alt=alt)
+
+
+def _map_row(context: Context, place: int, maps: Mapping[str, NDArray[np.float32]]) -> Image.Image:
+    """Put the photograph, each method's map and their common scale in a row."""
+    image = context.test.images[place]
+    photo = pictures.thumbnail(image.read(), PHOTO_SIDE)
+    small = (photo.height, photo.width)
+
+    def drawn(xyxys: NDArray[np.float64], role: pictures.Role) -> list[DrawnBox]:
+        return [DrawnBox(tuple(xyxy), role) for xyxy in rescale(xyxys, image.size, small).tolist()]
+
+    truths = drawn(as_boxes(image.boxes_of(context.config.target)), "truth")
+    row = [pictures.composite(photo, None, truths)]
+    for name, map_ in maps.items():
+        found = context.outputs[localise.NAME]["detections"]["test"][name][place]
+        boxes = truths + drawn(compare.best_box(found), "detection")
+        row.append(pictures.composite(pictures.heat_map(map_, small), None, boxes))
+    row.append(pictures.colour_bar(small[0], "0", "peak"))
+    return pictures.side_by_side(row, ["photograph", *(METHODS[name].title for name in maps), "scale"])
 
 
 def _gallery(failures: dict) -> Iterator[results.GalleryItem]:
@@ -266,9 +289,9 @@ def _draw_item(
     # The map is smooth: a layer of a quarter of the photograph's size is enlarged by the page without loss.
     layer = pictures.heat_overlay(heat, (max(1, small[0] // 4), max(1, small[1] // 4)))
     drawn = pictures.composite(photo, heat, _drawn_boxes(item.boxes, image.size, small))
-    _write(folder / item.photo, photo, 72)
-    _write(folder / item.map, layer, 80)
-    _write(folder / item.composite, drawn, 80)
+    _write(folder / item.photo, photo, 72, PICTURE_BUDGET)
+    _write(folder / item.map, layer, 80, PICTURE_BUDGET)
+    _write(folder / item.composite, drawn, 80, PICTURE_BUDGET)
     return [item.photo, item.map, item.composite]
 
 
@@ -281,8 +304,8 @@ def _drawn_boxes(
     ]
 
 
-def _write(path: Path, picture: Image.Image, quality: int) -> None:
-    write_whole(path, pictures.encode_webp_within(picture, PICTURE_BUDGET, quality))
+def _write(path: Path, picture: Image.Image, quality: int, budget: int) -> None:
+    write_whole(path, pictures.encode_webp_within(picture, budget, quality))
 
 
 def _percents(values: Iterator[float | None]) -> str:

@@ -73,7 +73,7 @@ AT_EARLIER = (HIRES, LAYER, PLUS_PLUS)
 """What is compared with Grad-CAM at the earlier layer, where no two methods are one."""
 
 PICTURED = (CAM, EARLIER, LAYER)
-"""The methods of which one photograph is shown beside the map that they are compared with."""
+"""The methods whose map is shown beside the map that they are compared with, in the images picked."""
 
 MAIN = GRAD_CAM
 """The method whose operating point, failures and claims the report is about."""
