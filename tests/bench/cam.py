@@ -60,7 +60,7 @@ class Sizes:
     memory_of: tuple[Contender, ...] = tuple(each for each in CONTENDERS if not each.compiles)
 
 
-FULL = Sizes("resnet50", (8, 16), side=224, rounds=9)
+FULL = Sizes("resnet50", (8, 16), side=224, rounds=5)
 QUICK = Sizes(
     "resnet18", (2,), side=64, rounds=2,
     contenders=FULL.memory_of, memory_of=CONTENDERS[:2],
