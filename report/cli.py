@@ -51,6 +51,10 @@ def main() -> None:
 )  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
 @click.option("--cam-threshold", type=float, help="Cut of the maps.  [default: chosen on the tuning split]")
+@click.option(
+    "--precision", type=float,
+    help="What the operating point must reach on the tuning split.  [default: the best F1 there]",
+)  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")

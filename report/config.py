@@ -25,6 +25,7 @@ class RunConfig(BaseModel):
             names.
         checkpoint: file of the network's weights; None for those that come with it.
         cam_threshold: None to choose it on the tuning split.
+        precision: what the operating point must reach on the tuning split; None for the best F1.
         iou_thresholds: where AP and recall are measured; the operating point takes the last.
         batch_size, device: how the network is run.
         n_resamples, seed: of the bootstrap and of the gallery's random picks.
@@ -42,6 +43,7 @@ class RunConfig(BaseModel):
     model: Annotated[str, Field(min_length=1)] | None = "sample_net"
     checkpoint: str | None = None
     cam_threshold: OpenFraction | None = None
+    precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
     batch_size: Count = 16
     device: str = "auto"

@@ -60,7 +60,7 @@ STAGES = (
     Stage(
         evaluate.NAME, "measure classifier and boxes", evaluate.run,
         needs=(predict.NAME, localise.NAME),
-        settings=("target", "iou_thresholds", "n_resamples", "seed"),
+        settings=("target", "iou_thresholds", "precision", "n_resamples", "seed"),
     ),
     Stage(
         measure_maps.NAME, "measure the maps with the class given", measure_maps.run,

@@ -109,6 +109,35 @@ def test_another_seed_leaves_predictions_and_boxes_alone(again, finished, copied
     assert record["detection"] != first["detection"], "intervals come from the resamples"
 
 
+def test_a_precision_is_asked_for_on_the_tuning_split(again, finished, copied):
+    record = again("--precision", "0.99")
+    point, plain = record["operating_point"], record_of(finished)["operating_point"]
+    assert (point["rule"], point["asked_precision"]) == ("precision", 0.99)
+    assert (plain["rule"], plain["asked_precision"]) == ("best_f1", None)
+    assert point["score_threshold"] > plain["score_threshold"]
+    assert {name for name, status in statuses(copied).items() if status == "ran"} >= {"evaluate", "analyse"}
+    page = (copied / "report.md").read_text(encoding="utf-8")
+    assert "reach there the precision asked for, 99.0" in page
+    assert "with the best F1" not in page
+
+
+def test_a_precision_that_cannot_be_had_is_refused(small_data, tmp_path):
+    blind = fixtures.write_blind_checkpoint(tmp_path / "blind.safetensors")
+    result = invoke(options(small_data, blind, tmp_path / "run", "--precision", "0.5"))
+    assert_one_line(result, 1, "no score threshold reaches the precision 0.5 at IoU 0.5 on val", "0.000")
+
+
+def test_a_precision_needs_a_split_to_reach_it_on(small_data, small_checkpoint, tmp_path):
+    alone = tmp_path / "alone"
+    shutil.copytree(small_data, alone)
+    for split in ("train", "val"):
+        (alone / "ImageSets" / "Main" / f"{split}.txt").unlink()
+    words = [str(word) for word in options(alone, small_checkpoint, tmp_path / "run", "--precision", "0.5")]
+    place = words.index("--tuning-split")
+    result = invoke([*words[:place], *words[place + 2 :]])
+    assert_one_line(result, 1, "a precision of 0.5 was asked for", "--tuning-split")
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(
     small_data, small_checkpoint, finished, tmp_path, quick_drawings, monkeypatch
 ):

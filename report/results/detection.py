@@ -144,7 +144,12 @@ class OperatingPoint(ThresholdRow):
 
     method: str
     iou: Fraction
-    chosen_on: str = Field(description="the split on which the threshold has the best F1")
+    rule: Literal["best_f1", "precision", "default"] = Field(
+        description="the threshold with the best F1, or that with the highest recall among those that reach "
+        "the precision asked for, both on chosen_on; or neither, for want of a split"
+    )
+    asked_precision: Fraction | None = Field(description="what was asked for; null under another rule")
+    chosen_on: str
 
 
 class PublishedRow(Model):

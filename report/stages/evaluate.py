@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam import metrics
+from dogcam.errors import ConfigError
 from dogcam.metrics import Detections, GroundTruth, Matches
 from dogcam.voc import VocSplit
 from report import results
@@ -167,13 +168,21 @@ def _comparison(
 
 
 def _operating_point(context: Context, matches: Matches, sampling: dict) -> results.OperatingPoint:
-    iou = context.config.iou_thresholds[-1]
-    score_threshold, chosen_on = DEFAULT_SCORE_THRESHOLD, "no split: the default"
-    if context.tuning is not None:
-        score_threshold, chosen_on = _best_threshold(context, iou), context.tuning.name
+    iou, asked = context.config.iou_thresholds[-1], context.config.precision
+    if context.tuning is None and asked is not None:
+        raise ConfigError(
+            f"a precision of {asked:g} was asked for, and there is no tuning split to choose a threshold on; "
+            "name one with --tuning-split, or leave --precision out"
+        )
+    if context.tuning is None:
+        rule, score_threshold, chosen_on = "default", DEFAULT_SCORE_THRESHOLD, "no split: the default"
+    else:
+        rule = "best_f1" if asked is None else "precision"
+        score_threshold, chosen_on = _chosen_threshold(context, iou), context.tuning.name
     return results.OperatingPoint(
-        method=MAIN, iou=iou, chosen_on=chosen_on, **_at_threshold(matches, iou, score_threshold, sampling)
-    )
+        method=MAIN, iou=iou, rule=rule, asked_precision=asked, chosen_on=chosen_on,
+        **_at_threshold(matches, iou, score_threshold, sampling),
+    )  # fmt: skip
 
 
 def _at_threshold(matches: Matches, iou: float, score_threshold: float, sampling: dict) -> dict:
@@ -196,13 +205,23 @@ def _at_threshold(matches: Matches, iou: float, score_threshold: float, sampling
     }
 
 
-def _best_threshold(context: Context, iou: float) -> float:
+def _chosen_threshold(context: Context, iou: float) -> float:
     truth = localise.ground_truth(context.tuning, context.config.target)
     found = localise.detections(context, "tuning", MAIN)
     curve = metrics.precision_recall(metrics.match(truth, found, [iou]), iou)
-    threshold = metrics.best_f1_point(curve).score_threshold
-    # Nothing found on the tuning split: no score is high enough; 1 is the highest that there can be.
-    return threshold if math.isfinite(threshold) else 1.0
+    asked = context.config.precision
+    if asked is None:
+        threshold = metrics.best_f1_point(curve).score_threshold
+        # Nothing found on the tuning split: no score is high enough; 1 is the highest that there can be.
+        return threshold if math.isfinite(threshold) else 1.0
+    point = metrics.precision_at_least(curve, asked)
+    if not math.isfinite(point.score_threshold):
+        best = curve.precision.max(initial=0.0)
+        raise ConfigError(
+            f"no score threshold reaches the precision {asked:g} at IoU {iou:g} on {context.tuning.name}; "
+            f"the best there is {best:.3f}: ask for no more than that"
+        )
+    return point.score_threshold
 
 
 def _classification(context: Context, sampling: dict) -> results.Classification:
