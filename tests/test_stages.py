@@ -125,7 +125,7 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     assert context.outputs["evaluate"]["operating_point"]["precision"]["value"] is None
     first = context.outputs["compare"]["comparisons"][0]
     assert (first["n_images"], first["n_empty_a"]) == (0, len(context.test))
-    assert first["largest_difference"] is first["correlation"] is None
+    assert first["largest_difference"] is first["correlation"]["value"] is None
     assert (first["n_ranked"], first["examples"]) == (0, [])
     kinds = {kind["kind"]: kind["n_missed"] for kind in context.outputs["analyse"]["kinds"]}
     assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.test, "dog").boxes)

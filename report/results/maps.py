@@ -27,8 +27,8 @@ class MapComparison(Model):
     n_empty_a: int
     n_empty_b: int
     largest_difference: Fraction | None = Field(description="of the normalised maps, in any cell")
-    mean_difference: Fraction | None
-    correlation: float | None = Field(description="Pearson's, median over images")
+    mean_difference: Estimate = Field(description="of the normalised maps, over cells and images")
+    correlation: Estimate = Field(description="Pearson's, mean over the images in which neither map is flat")
     lowest_correlation: float | None
     mean_iou_a: Estimate = Field(description="best IoU of the image's best-scored box, over target images")
     mean_iou_b: Estimate

@@ -54,6 +54,7 @@ def _compare(
     ours, theirs = (_normalised(maps[name][both], size) for name in pair)
     differences = np.abs(ours - theirs).reshape(len(both), size[0] * size[1])
     correlations = np.array([_correlation(x, y) for x, y in zip(ours, theirs, strict=True)])
+    known = np.isfinite(correlations)
     factors = peaks[0][both] / peaks[1][both]
     largest = differences.max(initial=0.0)
     empty = [int((peak <= 0).sum()) for peak in peaks]
@@ -66,11 +67,11 @@ def _compare(
         n_empty_a=empty[0],
         n_empty_b=empty[1],
         largest_difference=defined(largest) if len(both) else None,
-        mean_difference=defined(differences.mean()) if len(both) else None,
-        correlation=defined(np.nanmedian(correlations)) if len(both) else None,
+        mean_difference=_mean(context, both, differences.mean(axis=1)),
+        correlation=_mean(context, both[known], correlations[known]),
         lowest_correlation=defined(np.nanmin(correlations)) if len(both) else None,
-        mean_iou_a=_mean(context, best[a]),
-        mean_iou_b=_mean(context, best[b]),
+        mean_iou_a=_mean(context, _target_places(context), best[a]),
+        mean_iou_b=_mean(context, _target_places(context), best[b]),
         factor_lowest=defined(factors.min()) if len(both) else None,
         factor_highest=defined(factors.max()) if len(both) else None,
         same=bool(largest <= TOLERANCE and empty[0] == empty[1]),
@@ -125,10 +126,9 @@ def pick(values: Sequence[float]) -> list[tuple[int, int, str]]:
     return [(order[ranks[why]], 1 + ranks[why], why) for why in few.get(len(order), ranks)]
 
 
-def _mean(context: Context, values: NDArray[np.float64]) -> results.Estimate:
-    """Return the mean over target images; resampling goes over all images, as everywhere."""
+def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) -> results.Estimate:
+    """Return the mean over some of the images; resampling goes over all images, as everywhere."""
     per_image, counted = np.zeros(len(context.test)), np.zeros(len(context.test))
-    places = _target_places(context)
     per_image[places], counted[places] = values, 1.0
     drawn = metrics.bootstrap_ratio(
         per_image, counted, n_resamples=context.config.n_resamples, seed=context.config.seed
