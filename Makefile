@@ -46,7 +46,7 @@ sample-weights: $(STAMP)-core ## train the sample's network again, from nothing 
 # The recipe, and how it was chosen, are in docs/training.md.
 FROZEN := features.network._conv_stem,features.network._bn0,$(shell printf \
   'features.network._blocks.%d,' 0 1 2 3 4)head.known
-train-voc2007: $(STAMP)-core ## fine-tune EfficientNet-Lite0 on VOC2007 train: make train-voc2007 DATA=path
+train-voc2007: $(STAMP)-test ## fine-tune EfficientNet-Lite0 on VOC2007 train: make train-voc2007 DATA=path
 	$(if $(DATA),,$(error say where VOC2007 is: make train-voc2007 DATA=path/to/VOC2007))
 	$(BIN)/dogcam train --data $(DATA) --split train --eval-split val --model efficientnet_lite0_voc2007 \
 	  --input-size 256 --training-size 192 --epochs 8 --batch-size 32 --schedule cosine --warm-up 0.5 \
