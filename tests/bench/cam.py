@@ -11,6 +11,7 @@ places, so Grad-CAM is the positive part of CAM divided by that number.
 """
 
 import copy
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -233,7 +234,9 @@ def figure(rows: Sequence[dict[str, object]]) -> Figure:
         axes[0].barh(names, medians, xerr=ends, color="#0072b2", ecolor="#444444")
         axes[0].axvline(1, color="#444444", linewidth=0.8)
         axes[0].set_xlabel(f"speed, times the plain forward pass (batch {batch})")
-        axes[1].barh(names, [row["memory_growth_mib"] or 0 for row in shown], color="#e69f00")
+        # What was not measured has no bar: one of no length would claim that nothing was needed.
+        growths = [row["memory_growth_mib"] for row in shown]
+        axes[1].barh(names, [math.nan if each is None else each for each in growths], color="#e69f00")
         axes[1].set_xlabel("growth of memory at the peak, MiB")
         axes[1].tick_params(labelleft=False)
     return drawn
