@@ -1,10 +1,12 @@
 """How far the order of equal scores alone can move the average precision."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dogcam.metrics.bootstrap import Interval
 from dogcam.metrics.matching import TRUE_POSITIVE, Matches, first_claims
 from dogcam.metrics.precision_recall import Variant, curve_of
 
@@ -31,6 +33,13 @@ class TieRange:
     def width(self) -> float:
         """How far the order of equal scores can move the figure."""
         return self.high - self.low
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return where the mean over all orders lies, by the normal law of means of random orders."""
+        half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
+        # The mean over all orders lies between the extremes, which are exact.
+        ends = max(self.low, self.expected - half), min(self.high, self.expected + half)
+        return Interval(*ends, level)
 
 
 def ap_over_ties(

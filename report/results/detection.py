@@ -8,7 +8,7 @@ from report.results.base import Estimate, Fraction, Interval, Model
 
 
 class SweepRow(Model):
-    """One candidate of the tuning with what it scored on the tuning split."""
+    """One candidate of the tuning with what it scored on the tuning split, where a choice rests on it."""
 
     cam_threshold: Fraction
     components: Literal["all", "largest"]
@@ -57,7 +57,9 @@ class DetectionRow(Model):
     ap_lowest: Fraction | None = Field(description="smallest AP over all orders of equal scores")
     ap_highest: Fraction | None = Field(description="largest AP over all orders of equal scores")
     depends_on_ties: bool = Field(description="the order of equal scores can move AP by over a hundredth")
-    ap_expected: Fraction | None = Field(description="mean AP over random orders of equal scores")
+    ap_expected: Estimate = Field(
+        description="mean AP over orders of equal scores, drawn at random; the interval is of the drawing"
+    )
     ap_introsort: Fraction | None = Field(description="AP with the older order of equal scores")
 
 

@@ -98,7 +98,7 @@ def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling:
                 ap_lowest=defined(ties.low),
                 ap_highest=defined(ties.high),
                 depends_on_ties=ties.width > TIES_MATTER,
-                ap_expected=defined(ties.expected),
+                ap_expected=estimate(ties.expected, ties.interval()),
                 ap_introsort=defined(metrics.precision_recall(older, iou).average_precision()),
             )
         )
