@@ -21,8 +21,8 @@ WITHOUT = {
     },
     "facts about one image or one box": {
         "ScoredDetection.score", "GalleryItem.score", "GalleryItem.iou", "GalleryItem.image_probability",
-        "GalleryItem.area", "GalleryBox.xyxy", "MapExample.difference", "MapExample.iou_a",
-        "MapExample.iou_b",
+        "GalleryItem.area", "GalleryBox.xyxy", "GalleryBox.score", "MapExample.difference",
+        "MapExample.iou_a", "MapExample.iou_b",
     },
     "counted on these very images, and said of no others": {
         "SplitInfo.median_target_area", "Classification.chance", "SanityDepth.share_of_parameters",

@@ -19,7 +19,8 @@ class GalleryBox(Model):
 
     xyxy: tuple[float, float, float, float]
     role: Literal["truth", "detection", "other"]
-    label: str
+    label: str = Field(description="what is written at the box in a picture")
+    score: float | None = Field(description="of a detection; null for the truth")
 
 
 class GalleryItem(Model):

@@ -136,7 +136,9 @@ class _Gallery:
         truth, found = self.matches.ground_truth, self.matches.detections
         kept = np.flatnonzero((found.image == case.image) & (found.scores >= self.score_threshold))
         truths = [
-            results.GalleryBox(xyxy=tuple(box), role="truth", label=self.context.config.target)
+            results.GalleryBox(
+                xyxy=tuple(box), role="truth", label=self.context.config.target, score=None
+            )
             for box in truth.boxes[truth.image == case.image].tolist()
         ]
         return truths + [
@@ -144,6 +146,7 @@ class _Gallery:
                 xyxy=tuple(found.boxes[index].tolist()),
                 role="detection" if index == case.detection else "other",
                 label=f"{found.scores[index]:.2f}",
+                score=float(found.scores[index]),
             )
             for index in sorted(kept, key=lambda index: index == case.detection)
         ]
