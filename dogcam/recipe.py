@@ -71,6 +71,8 @@ class TrainingConfig:
         body_mode: "evaluate" keeps the batch statistics of all but the head as they are, and leaves out what
             is random in it, such as dropped layers.
         head_rate: the learning rate of the network's last part, its head, over that of the others.
+        probe: penalty on the squared weights of a head that is fitted before anything else learns (see
+            `dogcam.probe`); None to begin with the head as it is.
         known_alone: outputs that an older head knows learn no linear weights of their own beside it.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
             the average is what is measured and what comes out.
@@ -94,6 +96,7 @@ class TrainingConfig:
     frozen: tuple[str, ...] = ()
     body_mode: BodyMode = "train"
     head_rate: float = 1.0
+    probe: float | None = None
     known_alone: bool = False
     averaging: float = 0.0
     distillation: float = 0.0
@@ -106,6 +109,8 @@ class TrainingConfig:
         for name in ("weight_decay", "seed", "distillation", "memory_limit"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if self.probe is not None and not 0 <= self.probe < math.inf:
+            raise ConfigError(f"probe is {self.probe:g}; expected a penalty of 0 or more")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision is {self.precision!r}; expected float32 or bfloat16")
         if self.body_mode not in ("train", "evaluate"):

@@ -65,6 +65,10 @@ class ConsoleObserver(Observer):
             self.task, advance=n_images, epoch=f"{epoch + 1}/{self.epochs}", loss=loss, speed=speed
         )
 
+    def head_is_fitted(self, n_images: int) -> None:
+        """Say why nothing moves yet."""
+        self.console.print(f"fitting the head to {n_images:,} images before the first epoch")
+
     def epoch_ended(self, record: EpochRecord) -> None:
         """Write the epoch's line."""
         self.bar.update(self.task, completed=record.epoch * record.n_images)
@@ -106,6 +110,10 @@ class ConsoleObserver(Observer):
     help="`evaluate` keeps batch statistics, and drops no layer.",
 )
 @click.option("--head-rate", default=DEFAULTS.head_rate, show_default=True, help="The head's rate, relative.")
+@click.option(
+    "--probe", type=float, metavar="PENALTY",
+    help="Fit the head before the first epoch, with this penalty on its squared weights.",
+)  # fmt: skip
 @click.option("--known-alone", is_flag=True, help="Outputs that an older head knows hear it alone.")
 @click.option(
     "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."

@@ -24,6 +24,7 @@ from dogcam.errors import ConfigError
 from dogcam.files import remove_parts, write_whole
 from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
 from dogcam.photographs import Photographs, label_matrix
+from dogcam.probe import fit_head
 from dogcam.recipe import TrainingConfig
 from dogcam.spread import cutmix, hide_and_seek
 from dogcam.training_state import TrainingState, load_state, save_state
@@ -93,6 +94,9 @@ class History:
 class Observer:
     """Is told how far a training is; this one keeps it to itself."""
 
+    def head_is_fitted(self, n_images: int) -> None:
+        """Hear that the head is fitted, on so many images, before the first epoch."""
+
     def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
         """Hear of one update: epoch (from 0), images of the batch, their mean loss."""
 
@@ -153,6 +157,9 @@ def train(
         records = [_record(fields) for fields in state.records] if state else []
         for record in records:
             observer.epoch_ended(record)
+        if not state and config.probe is not None:
+            observer.head_is_fitted(len(train_split))
+            loop.fit_head()
         for epoch in range(len(records), config.epochs):
             start = time.perf_counter()
             loss = loop.run_epoch(epoch)
@@ -203,6 +210,13 @@ class _Loop:
     def result(self) -> AbstractContextManager[None]:
         """Give the network the weights that would come out now, for as long as the context lasts."""
         return self.average.installed(self.network) if self.average else nullcontext()
+
+    def fit_head(self) -> None:
+        """Fit the head before the first epoch; the average begins with it."""
+        config, images = self.config, self.photographs.images
+        fit_head(self.network, images, self.labels, self.preprocessing, config.probe, config.batch_size)
+        if self.average:
+            self.average.restore(self.network.state_dict())
 
     def run_epoch(self, epoch: int) -> float:
         """Show every training image once; return the mean loss."""

@@ -41,7 +41,7 @@ def config(**changes) -> TrainingConfig:
 @pytest.mark.parametrize("stopped_in", [0, 2])
 @pytest.mark.parametrize("spread", ["cutmix", "hide"])
 def test_a_training_with_every_option_resumes_bit_for_bit(splits, tmp_path, stopped_in, spread):
-    settings = config(augmentation=Augmentation(spread=spread))
+    settings = config(augmentation=Augmentation(spread=spread), probe=1e-3)
     whole, expected = run(splits, tmp_path / "whole", settings, joint_network())
     with pytest.raises(KeyboardInterrupt):
         run(splits, tmp_path / "parts", settings, joint_network(), observer=StopsAt(stopped_in))

@@ -1,0 +1,93 @@
+"""Fit the head to what the body says already, before the body learns: a linear probe."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dogcam.activations import evaluation_mode
+from dogcam.architectures import find_head
+from dogcam.classification import predict
+from dogcam.classifier import Preprocessing
+from dogcam.fine_tuning import head_of
+from dogcam.heads import JointHead
+from dogcam.voc import VocImage
+
+ITERATIONS = 100
+"""Of L-BFGS, at most; the fit is a convex problem, and near its end long before."""
+
+
+def fit_head(
+    network: nn.Module,
+    images: Sequence[VocImage],
+    labels: Tensor,
+    preprocessing: Preprocessing,
+    penalty: float,
+    batch_size: int,
+) -> float:
+    """Fit the head's linear layer, and its share of an older head, with the rest of the network as it is.
+
+    A new head that knows nothing sends the body wrong gradients until it has learned, and what the body knew
+    is distorted; a head that was fitted first does not (Kumar et al. 2022). Minimised is
+
+        mean binary cross-entropy + penalty * sum of squared weights,
+
+    over whole pictures, prepared as the network is used. Parameters that are frozen, and weights whose
+    gradient is held at 0, stay as they are.
+
+    Args:
+        network: maps (n, 3, H, W) images to (n, K) logits, its last part is the head; changed in place.
+        images: N photographs.
+        labels: (N, K) float tensor of 0 and 1.
+        preprocessing: makes the network's input of them.
+        penalty: 0 or more.
+        batch_size: photographs at a time.
+
+    Returns:
+        What was minimised, at its end.
+
+    Raises:
+        ModelError: where the head has no linear layer of K outputs.
+    """
+    head = head_of(network)
+    linear = network.get_submodule(find_head(network, labels.shape[1]))
+    pooled = _inputs(head, network, images, preprocessing, batch_size)
+    labels = labels.to(pooled.device)
+    fitted = [*linear.parameters(), *([head.scale] if isinstance(head, JointHead) else [])]
+    optimizer = torch.optim.LBFGS(
+        [each for each in fitted if each.requires_grad], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
+    )
+
+    def objective() -> Tensor:
+        loss = F.binary_cross_entropy_with_logits(head(pooled), labels)
+        return loss + penalty * linear.weight.square().sum()
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = objective()
+        value.backward()
+        return value
+
+    with evaluation_mode(network):
+        optimizer.step(closure)
+        optimizer.zero_grad()
+        with torch.no_grad():
+            return objective().item()
+
+
+def _inputs(
+    head: nn.Module,
+    network: nn.Module,
+    images: Sequence[VocImage],
+    preprocessing: Preprocessing,
+    batch_size: int,
+) -> Tensor:
+    """Return what the head is given of each photograph: (N, C) pooled activations on the network's device."""
+    seen: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
+    try:
+        predict(network, images, preprocessing, batch_size)
+    finally:
+        handle.remove()
+    return torch.cat(seen)
