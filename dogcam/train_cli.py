@@ -181,6 +181,9 @@ def command(
 
     Writes ARCH.safetensors with its card (ARCH.json), history.csv and its curves in history.svg to the folder
     OUT. Interrupted at any moment, the same command goes on after the last whole epoch.
+
+    Every split may be a part of one, in an order that is shuffled once and for all: `--split train[:2000]
+    --eval-split train[2000:]` keeps the rest aside.
     """
     config = make_config(**settings)
     architecture = find_architecture(model or ("sample_net" if data == "sample" else "resnet50"))

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from dogcam.boxes import Boxes, as_boxes
 from dogcam.errors import DataError
+from dogcam.slices import split_name, take_part
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -184,7 +185,8 @@ def read_split(folder: Path, split: str, limit: int | None = None) -> VocSplit:
 
     Args:
         folder: a data set in VOC layout, or a folder that a VOC release was unpacked in.
-        split: name of a list in `ImageSets/Main`, such as `val`.
+        split: name of a list in `ImageSets/Main`, such as `val`, or a part of one, such as `train[2000:]`
+            (see `dogcam.slices`).
         limit: how many images to take from the start of the list; all of them by default.
 
     Raises:
@@ -196,12 +198,12 @@ def read_split(folder: Path, split: str, limit: int | None = None) -> VocSplit:
 
 
 def read_list(root: Path, split: str) -> list[str]:
-    """Read the ids of a split in the order of its list.
+    """Read the ids of a split in the order of its list, or those of a part in the order of parts.
 
     Raises:
-        DataError: where the list is missing or empty, or names an image twice.
+        DataError: where the list is missing or empty, or names an image twice, or has no such part.
     """
-    path = root / "ImageSets" / "Main" / f"{split}.txt"
+    path = root / "ImageSets" / "Main" / f"{split_name(split)}.txt"
     if not path.is_file():
         there = ", ".join(split_names(root)) or "none"
         raise DataError(f"{path} does not exist; the splits of this data set are: {there}")
@@ -212,7 +214,7 @@ def read_list(root: Path, split: str) -> list[str]:
     if len(set(ids)) != len(ids):
         twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
         raise DataError(f"{path} lists {twice} more than once; an image must not be counted twice")
-    return ids
+    return take_part(ids, split)
 
 
 def read_annotation(root: Path, image_id: str) -> VocImage:

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "dogcam.cam": {
         "dogcam.activations", "dogcam.closed_form", "dogcam.heads", "dogcam.errors", "dogcam.places"
     },
-    "dogcam.voc": {"dogcam.boxes", "dogcam.errors"},
+    "dogcam.voc": {"dogcam.boxes", "dogcam.errors", "dogcam.slices"},
     "dogcam.sample": {"dogcam.boxes", "dogcam.errors"},
     "dogcam.localise": {"dogcam.boxes"},
     "dogcam.metrics": {"dogcam.boxes", "dogcam.errors"},
