@@ -75,7 +75,7 @@ class ConsoleObserver(Observer):
         self.console.print(
             f"epoch {record.epoch:>3}/{self.epochs}  loss {record.loss:.4f}  "
             f"rate {record.learning_rate:.2e}  mAP {record.mean_ap:.4f}  "
-            f"{record.images_per_second:.1f} images/s"
+            f"{record.images_per_second:.1f} images/s, {record.waiting:.0%} of the time waiting for pictures"
         )
         aps = "  ".join(f"{name} {ap:.3f}" for name, ap in record.ap.items())
         self.console.print(f"  AP on {self.eval_split}  {aps}")

@@ -13,22 +13,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import normalize
 
-from dogcam.augment import augment
 from dogcam.averaging import WeightAverage
+from dogcam.batches import Batches, made_ahead
 from dogcam.checkpoints import weights_sha256
 from dogcam.classification import measure
 from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
 from dogcam.files import remove_parts, write_whole
 from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
-from dogcam.photographs import Photographs, label_matrix
 from dogcam.probe import fit_head
 from dogcam.recipe import TrainingConfig
-from dogcam.spread import cutmix, hide_and_seek
 from dogcam.training_state import TrainingState, load_state, save_state
-from dogcam.voc import VocImage, VocSplit
+from dogcam.voc import VocSplit
 
 HISTORY = "history.csv"
 
@@ -43,6 +40,7 @@ class EpochRecord:
         learning_rate: that of the epoch's last update.
         n_images: how many images were trained on.
         seconds: time that the training took, the evaluation not counted.
+        waited: how many of them were spent waiting for pictures to be decoded and varied.
         ap: average precision of each class that occurs in the evaluation split, in [0, 1].
         absent: the classes that do not occur there, and have no average precision.
     """
@@ -52,6 +50,7 @@ class EpochRecord:
     learning_rate: float
     n_images: int
     seconds: float
+    waited: float
     ap: dict[str, float]
     absent: tuple[str, ...]
 
@@ -64,6 +63,11 @@ class EpochRecord:
     def images_per_second(self) -> float:
         """How fast the training was."""
         return self.n_images / self.seconds
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time that was spent waiting for pictures."""
+        return self.waited / self.seconds
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,13 @@ class History:
     def to_csv(self) -> str:
         """Return one line an epoch; the column of an absent class is empty."""
         classes = sorted({*self.last.ap, *self.last.absent})
-        names = ("epoch", "loss", "learning_rate", "images_per_second", "map")
+        names = ("epoch", "loss", "learning_rate", "images_per_second", "waiting", "map")
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*names, *(f"ap_{name}" for name in classes)])
         for record in self.records:
-            numbers = (record.loss, record.learning_rate, record.images_per_second, record.mean_ap)
+            speed = (record.images_per_second, record.waiting)
+            numbers = (record.loss, record.learning_rate, *speed, record.mean_ap)
             aps = (f"{record.ap[name]:.6f}" if name in record.ap else "" for name in classes)
             writer.writerow([record.epoch, *(f"{number:.6g}" for number in numbers), *aps])
         return text.getvalue()
@@ -148,10 +153,11 @@ def train(
     # With the channels stored last, convolutions are a third faster on the CPU.
     network.to(memory_format=torch.channels_last)
     identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
+    batches = Batches(train_split.images, classes, preprocessing, config)
     alone = known_outputs_alone(network) if config.known_alone else nullcontext()
     with frozen_layers(network, config.frozen), alone:
         # The teacher and the average begin as the starting weights, before a state is put back.
-        loop = _Loop(network, train_split.images, classes, preprocessing, config, observer)
+        loop = _Loop(network, batches, config, observer)
         kept = (network, loop.optimizer, loop.average)
         state = load_state(folder, identity, *kept) if resume else None
         records = [_record(fields) for fields in state.records] if state else []
@@ -162,12 +168,13 @@ def train(
             loop.fit_head()
         for epoch in range(len(records), config.epochs):
             start = time.perf_counter()
-            loss = loop.run_epoch(epoch)
+            loss, waited = loop.run_epoch(epoch)
             seconds = time.perf_counter() - start
             with loop.result():
                 ap = measure(network, classes, eval_split.images, preprocessing, config.batch_size)
             absent = tuple(name for name in classes if name not in ap)
-            records.append(EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, ap, absent))
+            learned = (epoch + 1, loss, loop.rate, len(train_split), seconds, waited)
+            records.append(EpochRecord(*learned, ap, absent))
             save_state(folder, TrainingState(identity, [asdict(each) for each in records]), *kept)
             write_whole(folder / HISTORY, History(tuple(records)).to_csv())
             observer.epoch_ended(records[-1])
@@ -181,25 +188,14 @@ class _Loop:
     """The updates of a network, epoch by epoch."""
 
     def __init__(
-        self,
-        network: nn.Module,
-        images: Sequence[VocImage],
-        classes: Sequence[str],
-        preprocessing: Preprocessing,
-        config: TrainingConfig,
-        observer: Observer,
+        self, network: nn.Module, batches: Batches, config: TrainingConfig, observer: Observer
     ) -> None:
-        self.size = (config.training_size,) * 2 if config.training_size else preprocessing.size
-        size = config.augmentation.stored_size(self.size)
-        self.photographs = Photographs(images, size, config.memory_limit)
-        self.labels = label_matrix(images, classes)
-        self.network = network
+        self.network, self.batches, self.config, self.observer = network, batches, config, observer
         self.optimizer = torch.optim.AdamW(
             parameter_groups(network, config), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self.average = WeightAverage(network, config.averaging) if config.averaging else None
         self.teacher = Teacher(network) if config.distillation else None
-        self.preprocessing, self.config, self.observer = preprocessing, config, observer
         self.device = next(network.parameters()).device
 
     @property
@@ -213,41 +209,46 @@ class _Loop:
 
     def fit_head(self) -> None:
         """Fit the head before the first epoch; the average begins with it."""
-        config, images = self.config, self.photographs.images
-        fit_head(self.network, images, self.labels, self.preprocessing, config.probe, config.batch_size)
+        config, batches = self.config, self.batches
+        images, preprocessing = batches.photographs.images, batches.preprocessing
+        fit_head(self.network, images, batches.labels, preprocessing, config.probe, config.batch_size)
         if self.average:
             self.average.restore(self.network.state_dict())
 
-    def run_epoch(self, epoch: int) -> float:
-        """Show every training image once; return the mean loss."""
-        config, n = self.config, len(self.photographs)
-        n_batches = math.ceil(n / config.batch_size)
-        generator = torch.Generator().manual_seed(config.seed + epoch)
-        order = torch.randperm(n, generator=generator).tolist()
-        total = 0.0
-        set_mode(self.network, config)
+    def run_epoch(self, epoch: int) -> tuple[float, float]:
+        """Show every training image once; return the mean loss, and the seconds of waiting for pictures."""
+        n_batches, n = len(self.batches), len(self.batches.photographs)
+        total = waited = done = 0.0
+        set_mode(self.network, self.config)
         # Layers such as dropout draw from torch's own generator, which is the caller's before and after.
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed + epoch)
-            for number, start in enumerate(range(0, n, config.batch_size), start=1):
-                chosen = order[start : start + config.batch_size]
-                for group in self.optimizer.param_groups:
-                    group["lr"] = group["factor"] * config.rate(epoch + start / n)
-                loss = self._step(chosen, generator)
+        with torch.random.fork_rng(), made_ahead(self.batches.of_epoch(epoch)) as batches:
+            torch.manual_seed(self.config.seed + epoch)
+            for number in range(1, n_batches + 1):
+                start = time.perf_counter()
+                batch, labels = next(batches)
+                waited += time.perf_counter() - start
+                self._set_rate(epoch + done / n)
+                loss = self._step(batch, labels)
                 if not math.isfinite(loss):
                     raise ConfigError(
                         f"the loss became {loss} in epoch {epoch + 1}; try a learning_rate lower than "
-                        f"{config.learning_rate:g}"
+                        f"{self.config.learning_rate:g}"
                     )
                 if self.average:
                     self.average.update(self.network, epoch * n_batches + number)
-                total += loss * len(chosen)
-                self.observer.batch_ended(epoch, len(chosen), loss)
-        return total / n
+                total += loss * len(batch)
+                done += len(batch)
+                self.observer.batch_ended(epoch, len(batch), loss)
+        return total / n, waited
 
-    def _step(self, chosen: list[int], generator: torch.Generator) -> float:
+    def _set_rate(self, epoch: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["factor"] * self.config.rate(epoch)
+
+    def _step(self, batch: Tensor, labels: Tensor) -> float:
         """Update the weights once; return the binary cross-entropy before the update."""
-        batch, labels = self._batch(chosen, generator)
+        batch = batch.to(self.device, memory_format=torch.channels_last)
+        labels = labels.to(self.device)
         half = self.config.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             if self.teacher:
@@ -263,19 +264,6 @@ class _Loop:
         whole.backward()
         self.optimizer.step()
         return loss.item()
-
-    def _batch(self, chosen: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return some of the photographs, varied and normalised, and their labels."""
-        mean, std = list(self.preprocessing.mean), list(self.preprocessing.std)
-        augmentation, labels = self.config.augmentation, self.labels[chosen]
-        batch = augment(self.photographs.select(chosen), self.size, augmentation, generator)
-        if augmentation.spread == "cutmix":
-            batch, labels = cutmix(batch, labels, generator)
-        elif augmentation.spread == "hide":
-            # The mean colour is what the network knows best as nothing: 0, once it is normalised.
-            batch = hide_and_seek(batch, torch.tensor(mean), generator)
-        batch = normalize(batch, mean, std)
-        return batch.to(self.device, memory_format=torch.channels_last), labels.to(self.device)
 
 
 def _check(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) -> None:

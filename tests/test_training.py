@@ -188,8 +188,9 @@ def test_a_class_that_the_evaluation_split_lacks_is_left_out_and_named(tmp_path)
 
 
 def test_a_mean_over_no_class_is_nan():
-    assert np.isnan(EpochRecord(1, 0.5, 0.1, 4, 2.0, {}, ("red",)).mean_ap)
-    assert EpochRecord(1, 0.5, 0.1, 4, 2.0, {}, ("red",)).images_per_second == 2
+    assert np.isnan(EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",)).mean_ap)
+    assert EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",)).images_per_second == 2
+    assert EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",)).waiting == 0.25
 
 
 def test_average_precision_of_a_hand_computed_ranking():
