@@ -59,12 +59,22 @@ class Photographs:
             return {}
         # Pillow decodes and resizes without holding Python's lock, so that threads keep every core busy.
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            return dict(zip(indices, threads.map(self._decode, indices), strict=True))
+            decoded = threads.map(lambda index: decode(self.images[index], self.size), indices)
+            return dict(zip(indices, decoded, strict=True))
 
-    def _decode(self, index: int) -> Tensor:
-        height, width = self.size
-        picture = self.images[index].read().resize((width, height), Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+
+def decode(image: VocImage, size: tuple[int, int]) -> Tensor:
+    """Read a photograph and resize it, without keeping its aspect ratio.
+
+    Returns:
+        (3, height, width) uint8 tensor, RGB.
+
+    Raises:
+        DataError: where it cannot be read.
+    """
+    height, width = size
+    picture = image.read().resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 def label_matrix(images: Sequence[VocImage], classes: Sequence[str]) -> Tensor:

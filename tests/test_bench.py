@@ -36,16 +36,32 @@ def written(tmp_path_factory):
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
-def test_both_benches_run_by_default(written):
-    assert written.keys() == {"ap", "cam"}
+def test_three_benches_run_by_default(written):
+    assert written.keys() == {"ap", "cam", "train"}
 
 
-@pytest.mark.parametrize("name", ["ap", "cam"])
+@pytest.mark.parametrize("name", ["ap", "cam", "train"])
 def test_every_row_says_where_and_when_it_was_measured(written, name):
     for row in written[name]:
         assert row["run"].keys() == RUN
         assert row["run"]["quick"] is True
         assert row["rounds"] == 2
+
+
+def test_rows_of_train(written):
+    rows = written["train"]
+    assert [row["name"] for row in rows] == [
+        "decode, 1 thread",
+        "decode, 2 threads",
+        "decode, 2 processes",
+        "make batches of decoded pictures",
+        "train, first epoch (decodes)",
+        "train, later epochs",
+    ]
+    for row in rows:
+        assert 0 < row["images_per_second_min"] <= row["images_per_second"] <= row["images_per_second_max"]
+    assert [name for row in rows for name in row if name == "waiting"] == ["waiting"] * 2
+    assert all(0 < row["waiting"] < 1 for row in rows[-2:])
 
 
 def test_rows_of_ap(written):

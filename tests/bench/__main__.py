@@ -13,7 +13,7 @@ from dogcam.files import write_whole
 
 from .machine import describe_run, in_words
 
-BENCHES = ("ap", "cam")
+BENCHES = ("ap", "cam", "train")
 ON_REQUEST = ("int8", "render")
 """Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`, cam also
 `figure(rows)`. Those on request need what is not always there: photographs, a finished run."""
@@ -31,8 +31,8 @@ TABLE_WIDTH = 124
     "--checkpoint", type=click.Path(path_type=Path, exists=True), help="For int8: a trained network."
 )
 def main(names: tuple[str, ...], quick: bool, out: Path, checkpoint: Path | None) -> None:
-    """Measure the evaluation of boxes (ap), the making of maps (cam); both by default; or the cost of 8-bit
-    numbers in AP (int8), or rendering."""
+    """Measure the evaluation of boxes (ap), the making of maps (cam) and training (train); all three by
+    default; or the cost of 8-bit numbers in AP (int8), or rendering."""
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, TABLE_WIDTH)
     for name in names or BENCHES:

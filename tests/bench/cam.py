@@ -26,7 +26,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from .contenders import CONTENDERS, LAYER, Contender, Subject
-from .measure import Spread, cost_of, in_fresh_process, seconds_of
+from .measure import Spread, cost_of, in_fresh_process, seconds_of, with_ends
 
 PACKAGES = ("dogcam", "torch", "torchvision", "onnx", "onnxruntime", "grad-cam", "torchcam", "captum")
 
@@ -208,16 +208,12 @@ def table(rows: Sequence[dict[str, object]]) -> Table:
         printed.add_row(
             row["name"],
             str(row["batch"]),
-            _with_ends(row, "images_per_second", ".1f"),
-            _with_ends(row, "ratio_to_forward", ".3f"),
+            with_ends(row, "images_per_second", ".1f"),
+            with_ends(row, "ratio_to_forward", ".3f"),
             "unknown" if growth is None else f"{growth:,.0f}",
             "" if difference is None else f"{difference:.1e}",
         )
     return printed
-
-
-def _with_ends(row: dict[str, object], key: str, form: str) -> str:
-    return f"{row[key]:{form}} ({row[f'{key}_min']:{form}} - {row[f'{key}_max']:{form}})"
 
 
 def figure(rows: Sequence[dict[str, object]]) -> Figure:

@@ -43,6 +43,11 @@ class Spread:
         return {name: self.median, f"{name}_min": self.low, f"{name}_max": self.high}
 
 
+def with_ends(row: dict[str, object], key: str, form: str) -> str:
+    """Return one of a row's spreads as a table shows it: median (least - most)."""
+    return f"{row[key]:{form}} ({row[f'{key}_min']:{form}} - {row[f'{key}_max']:{form}})"
+
+
 def in_fresh_process(function: Callable[..., Result], *args: object) -> Result:
     """Call a function of some module in a new interpreter, and return what it returns."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

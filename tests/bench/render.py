@@ -12,7 +12,7 @@ from rich.table import Table
 
 from report.store import read_results
 
-from .measure import Spread, seconds_of
+from .measure import Spread, seconds_of, with_ends
 
 PACKAGES = ("jinja2", "markdown-it-py", "pydantic")
 
@@ -88,10 +88,7 @@ def table(rows: Sequence[dict[str, object]]) -> Table:
     for heading in ("images", "page, MiB", "rounds", "seconds", "Python alone"):
         printed.add_column(heading, justify="right")
     for row in rows:
-        spread = (
-            f"{row[name]:.2f} ({row[f'{name}_min']:.2f} - {row[f'{name}_max']:.2f})"
-            for name in ("seconds", "seconds_of_python_alone")
-        )
+        spread = (with_ends(row, name, ".2f") for name in ("seconds", "seconds_of_python_alone"))
         printed.add_row(
             row["data"], f"{row['n_images']:,}", f"{row['page_mib']:.2f}", str(row["rounds"]), *spread
         )
