@@ -5,6 +5,9 @@ is computed does not depend on what it has learned. In a round each contender ru
 and on the same images, layer and class, and is compared with the forward pass of the same round; memory is
 measured in a fresh process for each.
 
+Beside them stands what the processor's arithmetic would allow, by the rate of a large matrix product in the
+same round: where the forward pass is not far below that, nothing exact in single precision is far above it.
+
 Every contender's maps are compared with the closed form that holds for this network, in double precision:
 with average pooling and a linear head the gradient of a logit is the head's weights over the number of
 places, so Grad-CAM is the positive part of CAM divided by that number.
@@ -25,6 +28,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
 
+from . import ceiling
 from .contenders import CONTENDERS, LAYER, Contender, Subject
 from .measure import Spread, cost_of, in_fresh_process, seconds_of, with_ends
 
@@ -51,6 +55,7 @@ class Sizes:
         rounds: how often each contender is timed.
         contenders: who is measured.
         memory_of: whose memory is measured too: a process each, most of it spent on imports.
+        product: side of the matrices whose product gives the ceiling.
     """
 
     network: str
@@ -59,12 +64,13 @@ class Sizes:
     rounds: int
     contenders: tuple[Contender, ...] = CONTENDERS
     memory_of: tuple[Contender, ...] = tuple(each for each in CONTENDERS if not each.compiles)
+    product: int = ceiling.SIDE
 
 
 FULL = Sizes("resnet50", (8, 16), side=224, rounds=5)
 QUICK = Sizes(
     "resnet18", (2,), side=64, rounds=2,
-    contenders=FULL.memory_of, memory_of=CONTENDERS[:2],
+    contenders=FULL.memory_of, memory_of=CONTENDERS[:2], product=ceiling.QUICK_SIDE,
 )  # fmt: skip
 
 
@@ -143,10 +149,12 @@ def time_contenders(sizes: Sizes, batch: int, cache: Path) -> Timings:
                 differences[contender.name] = map_difference(contender, maps, exact[:, targets])
 
         preparation[contender.name] = seconds_of(first_run)
-    seconds: dict[str, list[float]] = {name: [] for name in works}
+    fastest = ceiling.Ceiling(ceiling.operations(subject.network, subject.images), sizes.product)
+    seconds: dict[str, list[float]] = {name: [] for name in (*works, ceiling.NAME)}
     for _ in range(sizes.rounds):
         for name, work in works.items():
             seconds[name].append(seconds_of(work))
+        seconds[ceiling.NAME].append(fastest.seconds())
     return Timings(torch.get_num_threads(), preparation, seconds, differences)
 
 
@@ -174,26 +182,28 @@ def measure(quick: bool) -> list[dict[str, object]]:
             for contender in sizes.contenders:
                 measured = contender in sizes.memory_of
                 growth = in_fresh_process(memory_growth, contender, sizes, batch, cache) if measured else None
-                rows.append(_row(contender, batch, sizes, timings) | {"memory_growth_mib": growth})
+                row = _row(contender.name, contender.n_classes, batch, sizes, timings)
+                rows.append(row | {"memory_growth_mib": growth})
+            rows.append(_row(ceiling.NAME, 0, batch, sizes, timings) | {"memory_growth_mib": None})
     return rows
 
 
-def _row(contender: Contender, batch: int, sizes: Sizes, timings: Timings) -> dict[str, object]:
-    seconds, baseline = timings.seconds[contender.name], timings.seconds[CONTENDERS[0].name]
+def _row(name: str, n_classes: int, batch: int, sizes: Sizes, timings: Timings) -> dict[str, object]:
+    seconds, baseline = timings.seconds[name], timings.seconds[CONTENDERS[0].name]
     ratios = [other / one for one, other in zip(seconds, baseline, strict=True)]
     return {
-        "name": contender.name,
+        "name": name,
         "network": sizes.network,
         "layer": LAYER,
-        "n_classes": contender.n_classes,
+        "n_classes": n_classes,
         "batch": batch,
         "side_px": sizes.side,
         "n_threads": timings.n_threads,
         "rounds": sizes.rounds,
-        "preparation_seconds": timings.preparation[contender.name],
+        "preparation_seconds": timings.preparation.get(name),
         **Spread.of([batch / value for value in seconds]).fields("images_per_second"),
         **Spread.of(ratios).fields("ratio_to_forward"),
-        "max_map_difference": timings.differences.get(contender.name),
+        "max_map_difference": timings.differences.get(name),
     }
 
 
@@ -210,7 +220,7 @@ def table(rows: Sequence[dict[str, object]]) -> Table:
             str(row["batch"]),
             with_ends(row, "images_per_second", ".1f"),
             with_ends(row, "ratio_to_forward", ".3f"),
-            "unknown" if growth is None else f"{growth:,.0f}",
+            "" if growth is None else f"{growth:,.0f}",
             "" if difference is None else f"{difference:.1e}",
         )
     return printed
