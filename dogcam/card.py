@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from dogcam.architectures import Architecture
 from dogcam.classification import AP_VARIANT
 from dogcam.classifier import Preprocessing
 from dogcam.recipe import TrainingConfig
@@ -16,7 +17,7 @@ LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
 def training_card(
-    architecture: str,
+    architecture: Architecture,
     start: str,
     classes: Sequence[str],
     preprocessing: Preprocessing,
@@ -28,7 +29,7 @@ def training_card(
     """Return the notes that are stored with the weights that a training ended with.
 
     Args:
-        architecture: the name under which the network can be built again.
+        architecture: what the network is built by, and can be built again.
         start: what it began with, in words.
         classes: names in the order of the network's outputs.
         preprocessing: what the network wants to be given.
@@ -42,7 +43,7 @@ def training_card(
     """
     last = history.last
     return {
-        "architecture": architecture,
+        "architecture": architecture.name,
         "start": start,
         "classes": list(classes),
         "input_size": list(preprocessing.size),
@@ -60,7 +61,7 @@ def training_card(
             }
         },
         "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in LIBRARIES},
+        | {name: importlib.metadata.version(name) for name in (*LIBRARIES, *architecture.packages)},
         "machine": {
             "threads": torch.get_num_threads(),
             "processor": platform.machine(),

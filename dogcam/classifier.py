@@ -237,7 +237,7 @@ def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
     if "i_epoch" not in loaded.meta:
         raise ModelError(
             f"{path} does not name its classes, and is not in the published form (i_epoch, model_sdict): "
-            "their order cannot be guessed. Write a card beside it, as `dogcam train` does"
+            "their order cannot be guessed. Name them: dogcam convert --model NAME --classes NAME,..."
         )
     _check_outputs(loaded, "fc.weight", PUBLISHED_CLASSES, path)
     card = {

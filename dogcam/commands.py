@@ -16,3 +16,8 @@ class ErrorGroup(click.Group):
             return super().invoke(ctx)
         except DogcamError as error:
             raise click.ClickException(str(error)) from error
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names that stand between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

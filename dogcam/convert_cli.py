@@ -1,11 +1,22 @@
 """The command `dogcam convert`: a checkpoint in one form in, the same weights in another form out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from dogcam.checkpoints import export_checkpoint, load_checkpoint, save_checkpoint, weights_sha256
+from dogcam.architectures import find_architecture
+from dogcam.checkpoints import (
+    Checkpoint,
+    export_checkpoint,
+    load_checkpoint,
+    load_into,
+    save_checkpoint,
+    weights_sha256,
+)
 from dogcam.classifier import with_published_card
+from dogcam.commands import names_in
+from dogcam.errors import ModelError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -13,14 +24,26 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.command("convert")
 @click.argument("source", type=_FILE)
 @click.argument("target", type=_FILE)
-def command(source: Path, target: Path) -> None:
+@click.option("--model", metavar="NAME", help="The network of a SOURCE that does not say it.")
+@click.option(
+    "--classes", metavar="NAME,NAME,...", help="Its outputs, in their order, where SOURCE does not say them."
+)
+@click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the network's]")
+def command(
+    source: Path, target: Path, model: str | None, classes: str | None, input_size: int | None
+) -> None:
     """Write the checkpoint SOURCE as TARGET.
 
     A TARGET that ends in .safetensors gets the weights with their card, another (.pt, .pth.tar) the form of
     the published checkpoints, which `torch.load(TARGET)["model_sdict"]` reads. A published SOURCE is given
-    the card that it lacks, with its classes in their order.
+    the card that it lacks, with its classes in their order. A bare state, as torch.save writes it, says
+    nothing of its classes: name them with --model and --classes.
     """
-    loaded = with_published_card(load_checkpoint(source), source)
+    loaded = load_checkpoint(source)
+    if model or classes or input_size:
+        loaded = _with_card(loaded, source, model, classes, input_size)
+    else:
+        loaded = with_published_card(loaded, source)
     if target.suffix == ".safetensors":
         save_checkpoint(target, loaded.state, loaded.meta)
     else:
@@ -29,3 +52,31 @@ def command(source: Path, target: Path) -> None:
         f"{target}: {len(loaded.state)} tensors, {len(loaded.meta['classes'])} classes "
         f"({', '.join(loaded.meta['classes'])}), weights {weights_sha256(loaded.state)[:16]}"
     )
+
+
+def _with_card(
+    loaded: Checkpoint, path: Path, model: str | None, classes: str | None, input_size: int | None
+) -> Checkpoint:
+    """Return a bare state with the card that the options make, once the network has taken it."""
+    if "classes" in loaded.meta:
+        raise ModelError(
+            f"{path} names its classes ({', '.join(loaded.meta['classes'])}); leave --model, --classes and "
+            "--input-size out"
+        )
+    names = names_in(classes or "")
+    if not model or not names or len(set(names)) != len(names):
+        raise ModelError(
+            f"{path} does not name its classes: give both --model NAME and --classes NAME,NAME,... with each "
+            "output once, in their order"
+        )
+    architecture = find_architecture(model)
+    load_into(architecture.build(names, False), loaded, path)
+    card = {
+        "architecture": architecture.name,
+        "classes": list(names),
+        "input_size": [input_size or architecture.input_size] * 2,
+        "mean": list(architecture.mean),
+        "std": list(architecture.std),
+        "classes_from": "whoever converted the file; the file itself did not name them",
+    }
+    return replace(loaded, meta=loaded.meta | card)

@@ -14,6 +14,7 @@ from dogcam.augment import Augmentation, Spread
 from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
 from dogcam.classifier import Preprocessing, choose_device
+from dogcam.commands import names_in
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
 from dogcam.files import require_writable, write_whole
@@ -193,7 +194,7 @@ def command(
         torch.set_num_threads(threads)
     root = locate_data(data, cache or default_cache(), console)
     train_split, eval_images = (read_split(root, name, limit) for name in (split, eval_split))
-    names = split_names(classes) if classes else train_split.class_names()
+    names = names_in(classes) if classes else train_split.class_names()
     if not set(names) & set(eval_images.class_names()):
         raise ConfigError(
             f"no image of {eval_split!r} shows any of {', '.join(names)}; name another --eval-split"
@@ -213,7 +214,7 @@ def command(
         )  # fmt: skip
     path = out / f"{file_name(architecture.name)}.safetensors"
     card = training_card(
-        architecture.name, begun, names, preprocessing, config, train_split, eval_images, history
+        architecture, begun, names, preprocessing, config, train_split, eval_images, history
     )
     save_checkpoint(path, network.state_dict(), card)
     write_whole(out / CURVES, draw(history, eval_split))
@@ -251,7 +252,7 @@ def make_config(
     chosen: Schedule = Cosine(warm_up) if schedule == "cosine" else Steps(_epochs(steps), step_factor)
     augmentation = Augmentation(min_area, flip, colour, spread)
     return TrainingConfig(
-        schedule=chosen, augmentation=augmentation, frozen=split_names(frozen),
+        schedule=chosen, augmentation=augmentation, frozen=names_in(frozen),
         memory_limit=memory * MEGABYTE, **settings,
     )  # fmt: skip
 
@@ -274,13 +275,8 @@ def file_name(architecture: str) -> str:
     return architecture.replace(":", "_").replace("/", "_")
 
 
-def split_names(text: str) -> tuple[str, ...]:
-    """Return the names that stand between commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _epochs(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(name) for name in split_names(text))
+        return tuple(int(name) for name in names_in(text))
     except ValueError as error:
         raise ConfigError(f"--steps is {text!r}; expected numbers of epochs, such as 5,15") from error

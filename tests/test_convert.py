@@ -14,6 +14,7 @@ from dogcam.checkpoints import load_checkpoint, weights_sha256
 from dogcam.classifier import PUBLISHED_CLASSES, load_classifier
 from dogcam.cli import main
 from dogcam.networks import sample_net
+from report.cli import main as report_main
 
 
 class Sentinel:
@@ -32,6 +33,10 @@ def resnet50(classes) -> dict:
 
 def invoke(*arguments):
     return CliRunner().invoke(main, [str(each) for each in arguments])
+
+
+def _networks(path):
+    return "--model", "resnet50", "--checkpoint", path, "--other-model", "efficientnet_lite0"
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +88,29 @@ def test_another_number_of_outputs_is_refused_with_both_numbers(tmp_path):
 def test_a_bare_state_says_nothing_of_its_classes(tmp_path):
     path = tmp_path / "bare.pt"
     torch.save(sample_net(3).state_dict(), path)
-    assert_one_line(invoke("convert", path, tmp_path / "out.safetensors"), 1, "does not name its classes")
+    target = tmp_path / "out.safetensors"
+    assert_one_line(invoke("convert", path, target), 1, "does not name its classes", "--classes NAME")
+    for options in (["--model", "sample_net"], ["--classes", "a,b,c"], ["--input-size", "64"]):
+        assert_one_line(invoke("convert", path, target, *options), 1, "give both --model NAME and --classes")
+    twice = ("--model", "sample_net", "--classes", "a,b,b")
+    assert_one_line(invoke("convert", path, target, *twice), 1, "each output once")
+    too_few = ("--model", "sample_net", "--classes", "a,b")
+    assert_one_line(invoke("convert", path, target, *too_few), 1, "bare.pt does not fit")
+    assert not target.exists()
+
+
+def test_a_bare_state_is_given_the_card_that_the_options_name(tmp_path):
+    path, target = tmp_path / "bare.pt", tmp_path / "out.safetensors"
+    state = sample_net(3).state_dict()
+    torch.save(state, path)
+    options = ("--model", "sample_net", "--classes", "dog, cat,fox", "--input-size", "64")
+    assert invoke("convert", path, target, *options).exit_code == 0
+    classifier = load_classifier(None, target, "cpu")
+    assert (classifier.name, classifier.classes) == ("sample_net", ("dog", "cat", "fox"))
+    assert classifier.preprocessing.size == (64, 64)
+    assert weights_sha256(classifier.network) == weights_sha256(state)
+    again = invoke("convert", target, tmp_path / "again.pt", *options)
+    assert_one_line(again, 1, "names its classes (dog, cat, fox); leave --model")
 
 
 @pytest.mark.parametrize("place", ["model_sdict", "i_epoch", "card"])
@@ -93,10 +120,19 @@ def test_a_bare_state_says_nothing_of_its_classes(tmp_path):
         lambda path, folder: ("convert", path, folder / "out.safetensors"),
         lambda path, folder: ("evaluate", "--data", folder, "--checkpoint", path),
         lambda path, folder: ("evaluate", "--data", folder, "--model", "resnet50", "--checkpoint", path),
+        lambda path, folder: (
+            "train", "--data", folder, "--split", "val", "--eval-split", "val", "--start", path,
+            "--out", folder / "out",
+        ),
+        lambda path, folder: ("compare-classifiers", "--data", folder, *_networks(path)),
+        lambda path, folder: (
+            "run", "--data", folder, "--split", "val", "--model", "resnet50", "--checkpoint", path,
+            "--out", folder / "out",
+        ),
         lambda path, folder: ("explain", folder / "photo.jpg", "--model", "resnet50", "--checkpoint", path),
     ],
-    ids=["convert", "evaluate", "evaluate-named", "explain"],
-)
+    ids=["convert", "evaluate", "evaluate-named", "train", "compare", "report", "explain"],
+)  # fmt: skip
 def test_a_checkpoint_that_would_run_code_does_not(tmp_path, small_data, command, place):
     sentinel, path = tmp_path / "ran", tmp_path / "hostile.pt"
     payload = {"i_epoch": 1, "model_sdict": {}, "optimizer_sdict": {}} | {place: Sentinel(sentinel)}
@@ -108,7 +144,8 @@ def test_a_checkpoint_that_would_run_code_does_not(tmp_path, small_data, command
     for folder in ("JPEGImages", "Annotations"):
         (tmp_path / folder).symlink_to(small_data / folder)
     (tmp_path / "photo.jpg").symlink_to(next((small_data / "JPEGImages").iterdir()))
-    result = invoke(*command(path, tmp_path))
+    arguments = [str(each) for each in command(path, tmp_path)]
+    result = CliRunner().invoke(report_main if arguments[0] == "run" else main, arguments)
     assert_one_line(result, 1, "hostile.pt is refused", "would have to be called")
     assert not sentinel.exists()
     # The trap is real: read in the unsafe way, the file runs.

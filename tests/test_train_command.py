@@ -1,5 +1,7 @@
 """`dogcam train`: what it shows and draws, and how it ends where it cannot begin."""
 
+import csv
+
 import pytest
 from click.testing import CliRunner
 from voc_folders import write_patches
@@ -24,9 +26,9 @@ def test_every_epoch_says_what_each_class_came_to_and_the_curves_are_drawn(data,
     result = train(data, tmp_path)
     assert result.exit_code == 0, result.output
     assert result.stderr.count("AP on val  blue ") == 2 and result.stderr.count("  red ") == 2
-    row = (tmp_path / "history.csv").read_text().splitlines()[-1].split(",")
+    row = list(csv.DictReader((tmp_path / "history.csv").open()))[-1]
     drawn = (tmp_path / "history.svg").read_text()
-    assert f"to {float(row[4]):.4f}, in 2 epochs" in drawn and "mAP on val" in drawn
+    assert f"to {float(row['map']):.4f}, in 2 epochs" in drawn and "mAP on val" in drawn
 
 
 @pytest.mark.parametrize(
