@@ -11,7 +11,7 @@ from dogcam.commands import ErrorGroup
 from dogcam.errors import RecordError
 from dogcam.files import write_whole
 from report.check import check_report
-from report.config import make_config
+from report.config import ENGINE, BackendName, make_config
 from report.progress import ConsoleProgress
 from report.render import render_diff, write_report
 from report.require import hold_against, parse_requirement
@@ -54,6 +54,10 @@ def main() -> None:
 @click.option(
     "--precision", type=float,
     help="What the operating point must reach on the tuning split.  [default: the best F1 there]",
+)  # fmt: skip
+@click.option(
+    "--backend", type=click.Choice(BackendName.__args__), default=ENGINE, show_default=True,
+    help="What computes the maps of the target layer; another than the engine is held against it.",
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
 @click.option("--batch-size", type=int, default=16, show_default=True)

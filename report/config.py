@@ -10,6 +10,10 @@ from dogcam.errors import ConfigError
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
+ENGINE = "engine"
+BackendName = Literal["engine", "torch", "compiled", "onnx", "int8"]
+"""`engine`, the maps of `dogcam.cam`, or a backend of `dogcam.backends`."""
+
 
 class RunConfig(BaseModel):
     """The settings of a run; they are part of its record.
@@ -27,6 +31,7 @@ class RunConfig(BaseModel):
         cam_threshold: None to choose it on the tuning split.
         precision: what the operating point must reach on the tuning split; None for the best F1.
         iou_thresholds: where AP and recall are measured; the operating point takes the last.
+        backend: what computes the maps of the target layer; those at an earlier one need the engine.
         batch_size, device: how the network is run.
         n_resamples, seed: of the bootstrap and of the gallery's random picks.
         per_kind: how many pictures the gallery shows of each kind of failure.
@@ -45,6 +50,7 @@ class RunConfig(BaseModel):
     cam_threshold: OpenFraction | None = None
     precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
+    backend: BackendName = ENGINE
     batch_size: Count = 16
     device: str = "auto"
     n_resamples: Annotated[int, Field(ge=100)] = 2000

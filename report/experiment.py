@@ -34,6 +34,7 @@ from report.run_files import (
 from report.runner import Stage, run_stages
 from report.stages import (
     analyse,
+    backend,
     break_down,
     compare,
     draw,
@@ -51,7 +52,7 @@ from report.store import read_results, write_results
 STAGES = (
     Stage(
         predict.NAME, "run the network over every image", predict.run,
-        settings=("target", "batch_size"),
+        settings=("target", "batch_size", "backend"),
     ),
     Stage(
         localise.NAME, "choose where to cut the maps, and box what they show", localise.run,
@@ -117,13 +118,14 @@ def run_experiment(
         config = config.model_copy(update={"tuning_split": chosen})
     test, tuning = prepare.read_data(config, data)
     classifier = prepare.find_classifier(config, cache)
-    context = Context(config, folder, test, tuning, classifier, progress)
+    context = Context(config, folder, test, tuning, classifier, progress, cache=cache)
     inputs = {
         "the images of the split": test.manifest,
         "the images of the tuning split": tuning.manifest if tuning else "none",
         "the weights": classifier.weights_sha256(),
         "the classifier": f"{classifier.classes} {classifier.preprocessing} {classifier.target_layer}",
         "the device": classifier.device.type,
+        "the backend's libraries": backend.libraries(config.backend),
     }
     context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
     record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
@@ -266,6 +268,7 @@ def _model_info(context: Context) -> results.ModelInfo:
         earlier_map_width=earlier.shape[2],
         n_parameters=classifier.n_parameters,
         weights=classifier.weights_sha256(),
+        backend=context.outputs[predict.NAME]["backend"],
     )
 
 

@@ -42,6 +42,10 @@ class ConsoleProgress:
         if done == total and not self.console.is_terminal:
             self.console.print(f"{bar.tasks[0].description}: {total}", markup=False)
 
+    def say(self, message: str) -> None:
+        """Write a line that the user has to know of."""
+        self.console.print(message, markup=False, soft_wrap=True)
+
     def stage_ended(self, run: StageRun) -> None:
         """Write one line about a stage: what was done, why, and how long it took."""
         line = f"{run.name:<10} {run.status:<7} {run.seconds:6.1f} s  {run.reason}"

@@ -50,7 +50,8 @@ def test_predictions_are_in_the_order_of_the_images(localised):
     whole = predict.load(localised, "test")
     images = localised.test.images
     assert len(whole.logits) == len(images)
-    assert set(whole.maps) == set(methods.MAP_METHODS)
+    assert set(whole.maps) == set(methods.in_use(localised.config, "map"))
+    assert methods.REFERENCE not in whole.maps
     alone = localised.classifier.network(localised.classifier.batch([images[9].read()]))
     np.testing.assert_allclose(whole.logits[9], alone[0].detach(), atol=1e-4)
     names = localised.outputs["predict"]["by_split"]

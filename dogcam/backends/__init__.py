@@ -7,7 +7,7 @@ exported and quantised like any other.
 """
 
 from dogcam.backends.backend import Backend, BackendName
-from dogcam.backends.loading import BACKENDS, load_backend
+from dogcam.backends.loading import BACKENDS, NEEDED, load_backend
 from dogcam.backends.quantisation import Quantisation
 
-__all__ = ["BACKENDS", "Backend", "BackendName", "Quantisation", "load_backend"]
+__all__ = ["BACKENDS", "NEEDED", "Backend", "BackendName", "Quantisation", "load_backend"]

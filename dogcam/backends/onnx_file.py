@@ -39,7 +39,7 @@ def kept(cache: Path, classifier: Classifier, settings: dict[str, object], make:
         "network": [classifier.name, repr(classifier.network)],
         "layers": [classifier.target_layer, classifier.head],
         "size": classifier.preprocessing.size,
-        "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript")},
+        "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
         **settings,
     }
     key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,7 +3,7 @@
 from report.results.base import Estimate, Fraction, Interval, Model
 from report.results.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.results.claims import Claim, ClaimChange, ClaimPart
-from report.results.data import ClassCount, DataInfo, ModelInfo, SplitInfo
+from report.results.data import BackendInfo, ClassCount, DataInfo, ModelInfo, SplitInfo
 from report.results.detection import (
     ClassAp,
     Classification,
@@ -30,6 +30,7 @@ from report.results.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
     "SCHEMA_VERSION",
+    "BackendInfo",
     "Breakdown",
     "Breakdowns",
     "Claim",

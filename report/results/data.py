@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from report.config import BackendName
 from report.results.base import Fraction, Model
 
 
@@ -40,6 +41,16 @@ class DataInfo(Model):
     sample_seed: int | None = None
 
 
+class BackendInfo(Model):
+    """What computed the maps of the target layer."""
+
+    asked: BackendName
+    used: BackendName
+    reason: str | None = Field(None, description="why another than the one that was asked for")
+    n_calibration: int | None = Field(None, description="images that 8 bits were fitted to")
+    versions: dict[str, str] = Field(default_factory=dict, description="of the libraries beside torch")
+
+
 class ModelInfo(Model):
     """The classifier."""
 
@@ -56,3 +67,4 @@ class ModelInfo(Model):
     earlier_map_width: int
     n_parameters: int
     weights: str = Field(description="SHA-256 of the weights")
+    backend: BackendInfo

@@ -13,12 +13,13 @@ from report import results
 from report.stages import localise, predict
 from report.stages.context import Context
 from report.stages.evaluate import defined, estimate
-from report.stages.methods import AT_EARLIER, CAM, EARLIER, MAIN, PROBABILITY
+from report.stages.methods import AT_EARLIER, CAM, EARLIER, MAIN, PROBABILITY, REFERENCE
 
 NAME = "compare"
 
 PAIRS = (
-    (MAIN, CAM), (MAIN, PROBABILITY), (MAIN, EARLIER), *((EARLIER, other) for other in AT_EARLIER)
+    (MAIN, REFERENCE), (MAIN, CAM), (MAIN, PROBABILITY), (MAIN, EARLIER),
+    *((EARLIER, other) for other in AT_EARLIER),
 )  # fmt: skip
 
 TOLERANCE = 1e-4
@@ -33,8 +34,9 @@ def run(context: Context) -> dict:
         with the nearest target, of every image with a target.
     """
     maps = predict.load(context, "test").maps
-    best = {name: best_ious(context, name) for name in dict.fromkeys(itertools.chain(*PAIRS))}
-    compared = [_compare(context, pair, maps, best) for pair in PAIRS]
+    pairs = [pair for pair in PAIRS if set(pair) <= maps.keys()]
+    best = {name: best_ious(context, name) for name in dict.fromkeys(itertools.chain(*pairs))}
+    compared = [_compare(context, pair, maps, best) for pair in pairs]
     return {
         "comparisons": [each.model_dump(mode="json") for each in compared],
         "best_iou": {name: values.tolist() for name, values in best.items()},

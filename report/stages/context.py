@@ -18,6 +18,9 @@ class Progress(Protocol):
     def track(self, items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterable[Item]:
         """Pass the items on, counting `step` units of `total` for each."""
 
+    def say(self, message: str) -> None:
+        """Tell something that the user has to know."""
+
 
 class Silent:
     """A Progress that says nothing."""
@@ -25,6 +28,9 @@ class Silent:
     def track(self, items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterable[Item]:
         """Pass the items on."""
         return items
+
+    def say(self, message: str) -> None:
+        """Keep it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Context:
         progress: where to tell how far the stage is.
         outputs: what each earlier stage returned, by its name.
         workspace: the stage's own folder for what is too large for its output.
+        cache: where what was downloaded or exported is kept for other runs.
     """
 
     config: RunConfig
@@ -50,6 +57,7 @@ class Context:
     progress: Progress = field(default_factory=Silent)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     workspace: Path = Path()
+    cache: Path = Path()
 
     @property
     def target(self) -> int:

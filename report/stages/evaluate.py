@@ -13,7 +13,7 @@ from dogcam.voc import VocSplit
 from report import results
 from report.stages import localise, predict
 from report.stages.context import Context
-from report.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS
+from report.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use
 
 NAME = "evaluate"
 
@@ -33,12 +33,13 @@ def run(context: Context) -> dict:
     """Evaluate every method on the test split."""
     thresholds = context.config.iou_thresholds
     truth = localise.ground_truth(context.test, context.config.target)
+    names = in_use(context.config)
     matches = {
-        name: metrics.match(truth, localise.detections(context, "test", name), thresholds) for name in METHODS
+        name: metrics.match(truth, localise.detections(context, "test", name), thresholds) for name in names
     }
     sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
-    names = context.progress.track(METHODS, len(METHODS), "evaluate")
-    resampled = {name: metrics.resampled_ap(matches[name], **sampling) for name in names}
+    in_turn = context.progress.track(names, len(names), "evaluate")
+    resampled = {name: metrics.resampled_ap(matches[name], **sampling) for name in in_turn}
     point = _operating_point(context, matches[MAIN], sampling)
     detection = results.Detection(
         ap_variant="all_point",
@@ -47,7 +48,7 @@ def run(context: Context) -> dict:
         n_resamples=context.config.n_resamples,
         bootstrap_seed=context.config.seed,
         iou_thresholds=list(thresholds),
-        methods=[_method(name, matches[name], resampled[name], sampling) for name in METHODS],
+        methods=[_method(name, matches[name], resampled[name], sampling) for name in names],
         comparisons=_comparisons(matches, resampled, thresholds),
         points=_points(context, matches[MAIN], point.iou),
         thresholds=[
@@ -143,7 +144,7 @@ def _points(context: Context, matches: Matches, iou: float) -> list[results.Scor
 def _comparisons(
     matches: dict[str, Matches], resampled: dict[str, NDArray[np.float64]], thresholds: Sequence[float]
 ) -> list[results.Comparison]:
-    pairs = [(MAIN, other) for other in METHODS if other != MAIN]
+    pairs = [(MAIN, other) for other in matches if other != MAIN]
     pairs += [(EARLIER, other) for other in AT_EARLIER]
     return [
         _comparison(matches, resampled, pair, index, iou)

@@ -13,7 +13,7 @@ from dogcam.metrics import Detections, GroundTruth, match, precision_recall
 from dogcam.voc import VocSplit
 from report.stages import predict
 from report.stages.context import Context
-from report.stages.methods import MAIN, MAP_METHODS, RULE_OF
+from report.stages.methods import MAIN, RULE_OF, in_use
 
 NAME = "localise"
 
@@ -33,8 +33,9 @@ def run(context: Context) -> dict:
         The tuning of each kind of map; for each role and method the detections of every image, as lists of
         [x0, y0, x1, y1, score].
     """
-    tuning = {name: _choose(context, name) for name in dict.fromkeys(RULE_OF.values())}
-    rules = {name: _rule(tuning[RULE_OF[name]]) for name in MAP_METHODS}
+    names = in_use(context.config, "map")
+    tuning = {name: _choose(context, name) for name in dict.fromkeys(RULE_OF[name] for name in names)}
+    rules = {name: _rule(tuning[RULE_OF[name]]) for name in names}
     detections = {"test": _detect_all(context, rules)}
     if context.tuning is not None:
         # The operating point is chosen on the tuning split too.
@@ -96,7 +97,7 @@ def _detect_by_rules(
     """Return for each rule what it finds; a map is resized once for all of them."""
     predictions = predict.load(context, role)
     images = context.splits[role].images
-    scores = predictions.probabilities(context.target)
+    scores = predictions.probabilities(context.target, method)
     found: list[Found] = [[] for _ in rules]
     items = zip(predictions.maps[method], images, scores, strict=True)
     for map_, image, score in context.progress.track(items, len(images), f"localise {role}"):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
 from dogcam.classifier import Classifier
+from report.config import ENGINE, RunConfig
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class MethodText:
 
 
 GRAD_CAM = "grad_cam"
+REFERENCE = "grad_cam_engine"
 CAM = "cam"
 PROBABILITY = "grad_cam_probability"
 EARLIER = "grad_cam_earlier"
@@ -29,6 +31,7 @@ METHODS = {
     method.name: method
     for method in (
         MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit at the target layer", "map"),
+        MethodText(REFERENCE, "Grad-CAM by the engine", "in torch, in single precision", "map"),
         MethodText(CAM, "CAM", "weights of the head at the target layer", "map"),
         MethodText(
             PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"
@@ -60,10 +63,8 @@ METHODS = {
     )
 }
 
-MAP_METHODS = tuple(name for name, method in METHODS.items() if method.kind == "map")
-
 RULE_OF = {
-    GRAD_CAM: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
+    GRAD_CAM: GRAD_CAM, REFERENCE: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
     EARLIER: EARLIER, HIRES: HIRES, LAYER: LAYER, PLUS_PLUS: PLUS_PLUS,
 }  # fmt: skip
 """Whose localisation rule a map method uses: those that are one map by theory share one, so that they are
@@ -79,12 +80,27 @@ MAIN = GRAD_CAM
 """The method whose operating point, failures and claims the report is about."""
 
 
-def requests(classifier: Classifier) -> dict[str, Request]:
-    """Return what to ask of the network for each map method."""
+def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
+    """Return the methods of a run, of one kind or all.
+
+    The engine's own map is a method where a backend makes the map that the report is about.
+    """
+    wanted = (name for name, method in METHODS.items() if kind in (None, method.kind))
+    return tuple(name for name in wanted if name != REFERENCE or config.backend != ENGINE)
+
+
+def requests_at_target(classifier: Classifier) -> dict[str, Request]:
+    """Return what to ask of the engine for the maps at the target layer, where no backend makes them."""
     return {
         GRAD_CAM: GradCam(classifier.target_layer),
         CAM: Cam(classifier.target_layer, classifier.head),
         PROBABILITY: GradCam(classifier.target_layer, "probability"),
+    }
+
+
+def requests_at_earlier(classifier: Classifier) -> dict[str, Request]:
+    """Return what to ask of the engine for the maps at the earlier layer, which need gradients."""
+    return {
         EARLIER: GradCam(classifier.earlier_layer),
         HIRES: HiResCam(classifier.earlier_layer),
         LAYER: LayerCam(classifier.earlier_layer),

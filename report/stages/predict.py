@@ -9,14 +9,20 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from dogcam.backends import Backend
 from dogcam.cam import explain
 from dogcam.errors import RecordError
 from dogcam.files import write_whole
 from dogcam.voc import VocImage
+from report.config import ENGINE
+from report.stages.backend import choose, run_backend
 from report.stages.context import Context
-from report.stages.methods import requests
+from report.stages.methods import GRAD_CAM, REFERENCE, requests_at_earlier, requests_at_target
 
 NAME = "predict"
+
+_REFERENCE = "reference logits"
+"""What the engine's logits are stored as, beside those of a backend."""
 
 
 @dataclass(frozen=True)
@@ -26,52 +32,66 @@ class Predictions:
     Attributes:
         logits: (N, C) float32 array.
         maps: for each map method a (N, h, w) float32 array for the target class.
+        reference: the engine's logits, where a backend made the others: (N, C) float32 array.
     """
 
     logits: NDArray[np.float32]
     maps: dict[str, NDArray[np.float32]]
+    reference: NDArray[np.float32] | None = None
 
-    def probabilities(self, target: int) -> NDArray[np.float64]:
+    def probabilities(self, target: int, method: str = GRAD_CAM) -> NDArray[np.float64]:
         """Return the probability of a class in each image: (N,) float64 array, the sigmoid of its logit."""
-        return 1.0 / (1.0 + np.exp(-self.logits[:, target].astype(np.float64)))
+        logits = self.reference if method == REFERENCE else self.logits
+        return 1.0 / (1.0 + np.exp(-logits[:, target].astype(np.float64)))
 
 
 def run(context: Context) -> dict:
     """Predict every image of every split; batches that an interrupted run left behind are not made again.
 
     Returns:
-        The files of each split in the order of its images, and all of them together.
+        The files of each split in the order of its images, all of them together, and what ran.
     """
-    files = {role: _predict_split(context, role) for role in context.splits}
-    return {"by_split": files, "files": [name for names in files.values() for name in names]}
+    chosen = choose(context)
+    files = {role: _predict_split(context, role, chosen.backend) for role in context.splits}
+    together = [name for names in files.values() for name in names]
+    return {"by_split": files, "files": together, "backend": chosen.info.model_dump(mode="json")}
 
 
 def load(context: Context, role: str) -> Predictions:
     """Read the predictions of a split back, in the order of its images."""
     batches = [_read(context.folder / name) for name in context.outputs[NAME]["by_split"][role]]
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    return Predictions(columns.pop("logits"), columns)
+    return Predictions(columns.pop("logits"), columns, columns.pop(_REFERENCE, None))
 
 
-def _predict_split(context: Context, role: str) -> list[str]:
+def _predict_split(context: Context, role: str, backend: Backend | None) -> list[str]:
     images, size = context.splits[role].images, context.config.batch_size
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     names = []
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
         if not path.exists():
-            write_whole(path, _npz(_predict(context, batch)))
+            write_whole(path, _npz(_predict(context, batch, backend)))
         names.append(path.relative_to(context.folder).as_posix())
     return names
 
 
-def _predict(context: Context, images: Sequence[VocImage]) -> dict[str, NDArray[np.float32]]:
+def _predict(
+    context: Context, images: Sequence[VocImage], backend: Backend | None
+) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
-    wanted = requests(classifier)
+    wanted = requests_at_target(classifier) | requests_at_earlier(classifier)
     batch = classifier.batch([image.read() for image in images])
     explanation = explain(classifier.network, batch, [context.target], list(wanted.values()))
-    maps = (maps[:, 0].cpu().numpy() for maps in explanation.maps)
-    return {"logits": explanation.logits.cpu().numpy(), **dict(zip(wanted, maps, strict=True))}
+    logits = explanation.logits
+    maps = {name: found[:, 0] for name, found in zip(wanted, explanation.maps, strict=True)}
+    made = {"logits": logits}
+    if context.config.backend != ENGINE:
+        made[_REFERENCE], maps[REFERENCE] = logits, maps[GRAD_CAM]
+    if backend is not None:
+        made["logits"], of_backend = run_backend(backend, batch, context.target)
+        maps |= of_backend
+    return {name: tensor.cpu().numpy() for name, tensor in (made | maps).items()}
 
 
 def _npz(arrays: dict[str, NDArray]) -> bytes:

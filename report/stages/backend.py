@@ -1,0 +1,90 @@
+"""The backend that a run asks for: what computes the maps of the target layer, and what it was fitted to."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from torch import Tensor
+
+from dogcam.backends import NEEDED, Backend, load_backend
+from dogcam.errors import ConfigError
+from report import results
+from report.config import ENGINE
+from report.stages.context import Context
+from report.stages.methods import CAM, GRAD_CAM, PROBABILITY
+
+CALIBRATION = 128
+"""Images of the tuning split that show the backend int8 which values occur."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What runs: a backend, or None for the engine; and what the record says of it."""
+
+    backend: Backend | None
+    info: results.BackendInfo
+
+
+def libraries(name: str) -> str:
+    """Return the versions of the libraries that a backend is made with beside torch."""
+    return ", ".join(f"{each} {_version(each)}" for each in NEEDED) if name in ("onnx", "int8") else "none"
+
+
+def choose(context: Context) -> Chosen:
+    """Make the backend that the settings name, or say why the engine or torch takes its place.
+
+    Raises:
+        ConfigError: where it needs images to calibrate on, and there is no tuning split.
+    """
+    asked = context.config.backend
+    if asked == ENGINE:
+        return Chosen(None, results.BackendInfo(asked=asked, used=ENGINE))
+    messages: list[str] = []
+    calibration = _calibration(context) if asked == "int8" else None
+    exported = context.cache / "exported"
+    backend = load_backend(asked, context.classifier, exported, calibration, tell=messages.append)
+    for message in messages:
+        context.progress.say(message)
+    info = results.BackendInfo(
+        asked=asked,
+        used=backend.name,
+        reason=" ".join(messages) or None,
+        n_calibration=min(CALIBRATION, len(context.tuning)) if backend.name == "int8" else None,
+        versions=dict(backend.versions),
+    )
+    if backend.kind == "cam":
+        return Chosen(backend, info)
+    return Chosen(None, info.model_copy(update={"used": ENGINE}))
+
+
+def run_backend(backend: Backend, batch: Tensor, target: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run a batch, and make of the class activation map the maps that are one with it.
+
+    Grad-CAM is the positive part of CAM over the number of places; of the probability p it is p (1 - p) times
+    that (see `dogcam.cam`).
+
+    Returns:
+        (N, C) logits, and (N, h, w) maps of the target by the names of the methods.
+    """
+    logits, every_class = backend.maps(batch)
+    cam = every_class[:, target]
+    grad_cam = cam.relu() / cam[0].numel()
+    p = logits[:, target].sigmoid()[:, None, None]
+    return logits, {CAM: cam, GRAD_CAM: grad_cam, PROBABILITY: p * (1 - p) * grad_cam}
+
+
+def _calibration(context: Context) -> list[Tensor]:
+    if context.tuning is None:
+        raise ConfigError(
+            "the backend int8 is calibrated on images that are not reported on, and there is no tuning "
+            "split; name one with --tuning-split, or another backend"
+        )
+    images, size = context.tuning.images[:CALIBRATION], context.config.batch_size
+    parts = (images[start : start + size] for start in range(0, len(images), size))
+    return [context.classifier.batch([image.read() for image in part]) for part in parts]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

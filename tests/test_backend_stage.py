@@ -1,0 +1,146 @@
+"""The backend that a run asks for: its maps, what it was calibrated on, and what it cost, as pages say."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from report_fixtures import assert_one_line, invoke, options, record_of
+from test_stages import after, context_of
+
+import dogcam.backends.loading
+from dogcam.backends import Backend, load_backend
+from dogcam.errors import ConfigError
+from report.cli import main
+from report.stages import backend, methods, predict
+
+REFERENCE = methods.REFERENCE
+
+
+@pytest.fixture(scope="module")
+def predicted(small_data, small_checkpoint, tmp_path_factory):
+    """The predictions by each of some backends."""
+
+    def run(name):
+        folder = tmp_path_factory.mktemp(name)
+        return after(context_of(small_data, small_checkpoint, folder, backend=name), "predict")
+
+    return {name: run(name) for name in ("engine", "torch")}
+
+
+def of_peak(maps):
+    return maps / maps.max(axis=(1, 2), keepdims=True)
+
+
+@pytest.mark.parametrize("method", [methods.GRAD_CAM, methods.CAM, methods.PROBABILITY])
+def test_a_backends_maps_are_the_engines(predicted, method):
+    ours, engines = (predict.load(predicted[name], "test").maps[method] for name in ("torch", "engine"))
+    np.testing.assert_allclose(ours, engines, atol=1e-4 * np.abs(engines).max())
+
+
+def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predicted):
+    whole, engines = (predict.load(predicted[name], "test") for name in ("torch", "engine"))
+    assert np.array_equal(whole.maps[REFERENCE], engines.maps[methods.GRAD_CAM])
+    assert np.array_equal(whole.maps[methods.LAYER], engines.maps[methods.LAYER])
+    target = predicted["torch"].target
+    assert np.array_equal(whole.probabilities(target, REFERENCE), engines.probabilities(target))
+    np.testing.assert_allclose(whole.logits, engines.logits, atol=1e-4)
+    assert engines.reference is None
+
+
+def test_what_ran_is_said(predicted):
+    said = {name: context.outputs["predict"]["backend"] for name, context in predicted.items()}
+    nothing = {"reason": None, "n_calibration": None, "versions": {}}
+    assert said["engine"] == {"asked": "engine", "used": "engine"} | nothing
+    assert said["torch"] == {"asked": "torch", "used": "torch"} | nothing
+
+
+def test_a_backend_that_is_wrong_shows_in_the_numbers(small_data, small_checkpoint, tmp_path, monkeypatch):
+    """A backend that mirrors its maps, and never sees a dog, loses against the engine by just that."""
+
+    def mirrored(name, classifier, *others, **more):
+        right = load_backend("torch", classifier, tmp_path)
+
+        def run(images):
+            logits, maps = right.maps(images)
+            return logits - 20, maps.flip(-1)
+
+        return Backend("torch", "cam", run)
+
+    monkeypatch.setattr(backend, "load_backend", mirrored)
+    context = context_of(small_data, small_checkpoint, tmp_path, backend="torch")
+    context = after(context, "predict", "localise", "evaluate", "compare")
+    (pair,) = (each for each in context.outputs["compare"]["comparisons"] if each["b"] == REFERENCE)
+    assert not pair["same"] and pair["largest_difference"] > 0.5
+    rows = {each["name"]: each["rows"] for each in context.outputs["evaluate"]["detection"]["methods"]}
+    compared = [
+        each for each in context.outputs["evaluate"]["detection"]["comparisons"] if each["b"] == REFERENCE
+    ]
+    assert len(compared) == 3
+    for row, reference, each in zip(rows[methods.MAIN], rows[REFERENCE], compared, strict=True):
+        assert each["difference"]["value"] == pytest.approx(row["ap"] - reference["ap"])
+    found = context.outputs["localise"]["detections"]["test"]
+    best = {name: max(row[4] for rows in found[name] for row in rows) for name in (methods.MAIN, REFERENCE)}
+    assert best[methods.MAIN] < 1e-3 < best[REFERENCE]
+
+
+def test_int8_is_calibrated_on_the_tuning_split_alone(small_data, small_checkpoint, tmp_path, monkeypatch):
+    given = {}
+
+    def spy(name, classifier, cache, calibration, **more):
+        given.update(name=name, calibration=calibration)
+        return Backend("int8", "cam", load_backend("torch", classifier, cache).run)
+
+    monkeypatch.setattr(backend, "load_backend", spy)
+    monkeypatch.setattr(backend, "CALIBRATION", 11)
+    context = context_of(small_data, small_checkpoint, tmp_path, backend="int8")
+    assert backend.choose(context).info.n_calibration == 11
+    images = np.concatenate([batch.numpy() for batch in given["calibration"]])
+    expected = context.classifier.batch([image.read() for image in context.tuning.images[:11]])
+    assert np.array_equal(images, expected.numpy())
+    assert [len(batch) for batch in given["calibration"]] == [8, 3]
+
+
+def test_int8_without_a_tuning_split_is_refused(small_data, small_checkpoint, tmp_path):
+    context = context_of(small_data, small_checkpoint, tmp_path, tuned=False, backend="int8")
+    with pytest.raises(ConfigError, match="there is no tuning split; name one with --tuning-split"):
+        backend.choose(context)
+
+
+def test_a_backend_that_cannot_be_had_is_replaced_and_said(
+    small_data, small_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dogcam.backends.loading, "find_spec", lambda name: None)
+    result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "onnx"))
+    assert result.exit_code == 0, result.output
+    assert "torch takes the place of the backend onnx" in result.stderr
+    said = record_of(tmp_path)["model"]["backend"]
+    assert (said["asked"], said["used"]) == ("onnx", "torch")
+    page = (tmp_path / "report.md").read_text()
+    assert "come from the backend `torch`" in page and "Asked for was `onnx`: torch takes the place" in page
+    checked = CliRunner().invoke(main, ["check", str(tmp_path)])
+    assert checked.exit_code == 0, checked.output
+
+
+def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatch):
+    context = predicted["torch"]
+    monkeypatch.setattr(
+        backend, "load_backend", lambda *_, **__: Backend("torch", "grad_cam", lambda images: None)
+    )
+    chosen = backend.choose(context)
+    assert chosen.backend is None
+    assert (chosen.info.asked, chosen.info.used) == ("torch", "engine")
+
+
+def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
+    assert backend.libraries("torch") == backend.libraries("engine") == "none"
+    assert backend.libraries("onnx").startswith("onnx ") and "onnxruntime " in backend.libraries("int8")
+
+
+def test_another_backend_makes_the_predictions_anew_and_no_other_name_is_taken(
+    small_data, small_checkpoint, copied
+):
+    result = invoke(options(small_data, small_checkpoint, copied, "--backend", "nonsense"))
+    assert_one_line(result, 2, "'nonsense' is not one of 'engine', 'torch', 'compiled', 'onnx', 'int8'")
+
+
+def test_a_page_without_a_backend_does_not_speak_of_one(finished):
+    assert "from the backend" not in (finished / "report.md").read_text()
