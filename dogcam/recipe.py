@@ -76,6 +76,7 @@ class TrainingConfig:
         known_alone: outputs that an older head knows learn no linear weights of their own beside it.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
             the average is what is measured and what comes out.
+        start_share: share of the starting weights (with the fitted head, if it was) in what comes out.
         distillation: weight of the loss that keeps an older head's answers what they were, beside the
             binary cross-entropy summed over the classes, which has weight 1.
         precision: number format of the training's forward pass; weights and evaluation stay float32.
@@ -99,6 +100,7 @@ class TrainingConfig:
     probe: float | None = None
     known_alone: bool = False
     averaging: float = 0.0
+    start_share: float = 0.0
     distillation: float = 0.0
     precision: Precision = "float32"
     memory_limit: int = 2 * 1024**3
@@ -117,6 +119,8 @@ class TrainingConfig:
             raise ConfigError(f"body_mode is {self.body_mode!r}; expected train or evaluate")
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging is {self.averaging:g}; expected a share from 0 to below 1")
+        if not 0 <= self.start_share < 1:
+            raise ConfigError(f"start_share is {self.start_share:g}; expected a share from 0 to below 1")
         if self.training_size is not None:
             _require_positive("training_size", self.training_size)
         if isinstance(self.schedule, Cosine) and self.schedule.warm_up >= self.epochs:

@@ -120,6 +120,10 @@ class ConsoleObserver(Observer):
     "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."
 )
 @click.option(
+    "--start-share", default=DEFAULTS.start_share, show_default=True,
+    help="Share of the starting weights in what comes out.",
+)  # fmt: skip
+@click.option(
     "--distillation", default=DEFAULTS.distillation, show_default=True,
     help="Weight of keeping the older head's answers.",
 )

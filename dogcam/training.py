@@ -125,10 +125,10 @@ def train(
 
     The loss is the binary cross-entropy of the logits, averaged over images and classes, and, where it is
     asked for, what keeps an older head's answers; the optimizer is AdamW. The result is the weights after the
-    last epoch, or their moving average: the evaluation split chooses nothing. After each
-    epoch the state of the training is written to `folder`, whole or not at all, and so is `history.csv`. A
-    training that was interrupted goes on after its last whole epoch; on the CPU, with the same number of
-    threads, it ends with the same weights, bit for bit, as one that was not.
+    last epoch, or their moving average, or what lies between that and the beginning: the evaluation split
+    chooses nothing. After each epoch the state of the training is written to `folder`, whole or not at all,
+    and so is `history.csv`. A training that was interrupted goes on after its last whole epoch; on the CPU,
+    with the same number of threads, it ends with the same weights, bit for bit, as one that was not.
 
     Args:
         network: maps (N, 3, H, W) images to (N, C) logits; holds the starting weights, trained in place on
@@ -179,7 +179,7 @@ def train(
             write_whole(folder / HISTORY, History(tuple(records)).to_csv())
             observer.epoch_ended(records[-1])
     if loop.average:
-        network.load_state_dict(loop.average.state)
+        network.load_state_dict(loop.average.result())
     network.eval()
     return History(tuple(records))
 
@@ -194,7 +194,8 @@ class _Loop:
         self.optimizer = torch.optim.AdamW(
             parameter_groups(network, config), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        self.average = WeightAverage(network, config.averaging) if config.averaging else None
+        kept = config.averaging or config.start_share
+        self.average = WeightAverage(network, config.averaging, config.start_share) if kept else None
         self.teacher = Teacher(network) if config.distillation else None
         self.device = next(network.parameters()).device
 
@@ -213,7 +214,7 @@ class _Loop:
         images, preprocessing = batches.photographs.images, batches.preprocessing
         fit_head(self.network, images, batches.labels, preprocessing, config.probe, config.batch_size)
         if self.average:
-            self.average.restore(self.network.state_dict())
+            self.average.begin(self.network)
 
     def run_epoch(self, epoch: int) -> tuple[float, float]:
         """Show every training image once; return the mean loss, and the seconds of waiting for pictures."""

@@ -51,7 +51,7 @@ def save_state(
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{number}.{name}": tensor for name, tensor in moments.items()}
     if average:
-        tensors |= {_AVERAGE + name: tensor for name, tensor in average.state.items()}
+        tensors |= {_AVERAGE + name: tensor for name, tensor in average.stored().items()}
     save_checkpoint(folder / STATE, tensors, {"identity": state.identity, "records": state.records})
 
 

@@ -41,7 +41,7 @@ def config(**changes) -> TrainingConfig:
 @pytest.mark.parametrize("stopped_in", [0, 2])
 @pytest.mark.parametrize("spread", ["cutmix", "hide"])
 def test_a_training_with_every_option_resumes_bit_for_bit(splits, tmp_path, stopped_in, spread):
-    settings = config(augmentation=Augmentation(spread=spread), probe=1e-3)
+    settings = config(augmentation=Augmentation(spread=spread), probe=1e-3, start_share=0.25)
     whole, expected = run(splits, tmp_path / "whole", settings, joint_network())
     with pytest.raises(KeyboardInterrupt):
         run(splits, tmp_path / "parts", settings, joint_network(), observer=StopsAt(stopped_in))
@@ -72,6 +72,21 @@ def test_the_average_is_that_of_its_definition():
     with average.installed(network):
         assert network.weight.item() == pytest.approx(expected)
     assert network.weight.item() == values[-1]
+
+
+def test_what_comes_out_lies_between_the_average_and_the_start(splits, tmp_path):
+    start = joint_network().state_dict()
+    whole, _ = run(splits, tmp_path / "whole", EVERYTHING, joint_network())
+    between, history = run(splits, tmp_path / "between", config(start_share=0.25), joint_network())
+    last, _ = run(splits, tmp_path / "last", config(averaging=0.0), joint_network())
+    of_last, _ = run(splits, tmp_path / "of_last", config(averaging=0.0, start_share=0.25), joint_network())
+    for end, found in ((whole, between), (last, of_last)):
+        for name, tensor in found.state_dict().items():
+            expected = 0.75 * end.state_dict()[name] + 0.25 * start[name]
+            torch.testing.assert_close(tensor, expected if tensor.is_floating_point() else tensor)
+    assert measure(between, CLASSES, splits[1].images, PREPROCESSING, 6) == history.last.ap
+    with pytest.raises(ConfigError, match="start_share is 1; expected a share from 0 to below 1"):
+        config(start_share=1.0)
 
 
 def test_frozen_layers_do_not_move_and_can_move_afterwards(splits, tmp_path):
