@@ -49,10 +49,10 @@ FROZEN := features.network._conv_stem,features.network._bn0,$(shell printf \
 train-voc2007: $(STAMP)-test ## fine-tune EfficientNet-Lite0 on VOC2007 train: make train-voc2007 DATA=path
 	$(if $(DATA),,$(error say where VOC2007 is: make train-voc2007 DATA=path/to/VOC2007))
 	$(BIN)/dogcam train --data $(DATA) --split train --eval-split val --model efficientnet_lite0_voc2007 \
-	  --input-size 256 --training-size 192 --epochs 8 --batch-size 32 --schedule cosine --warm-up 0.5 \
-	  --learning-rate 3e-4 --head-rate 10 --weight-decay 0.05 --averaging 0.98 --distillation 1 \
-	  --known-alone --freeze $(FROZEN) --body-mode evaluate --min-area 0.4 --colour 0.2 --spread cutmix --seed 42 \
-	  --device cpu --threads 2 --out build/classifier
+	  --input-size 288 --training-size 224 --epochs 6 --batch-size 32 --schedule cosine --warm-up 0.5 \
+	  --learning-rate 3e-4 --head-rate 3 --weight-decay 0.05 --probe 3e-4 --averaging 0.98 --start-share 0.4 \
+	  --distillation 1 --known-alone --freeze $(FROZEN) --body-mode evaluate --min-area 0.4 --colour 0.2 \
+	  --spread cutmix --seed 42 --device cpu --threads 2 --out build/classifier
 
 show-bin:
 	@echo $(BIN)
