@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from bench import ap, cam, ceiling, int8
+from bench import ap, cam, int8, yardstick
 from bench.machine import describe_run
 from bench.measure import Cost, Spread, cost_of, in_fresh_process
 
@@ -82,7 +82,7 @@ def test_rows_of_ap(written):
 
 def test_rows_of_cam(written):
     rows = written["cam"]
-    names = [*(each.name for each in cam.QUICK.contenders), "ceiling"]
+    names = [*(each.name for each in cam.QUICK.contenders), yardstick.NAME]
     assert {"dogcam_torch", "dogcam_onnx", "dogcam_int8"} < set(names)
     assert {"pytorch_grad_cam", "torchcam", "captum"} < set(names)
     assert [(row["name"], row["batch"]) for row in rows] == [(name, 2) for name in names]
@@ -92,18 +92,18 @@ def test_rows_of_cam(written):
     assert all(row["preparation_seconds"] > 0 for row in rows[:-1])
     assert rows[0]["ratio_to_forward"] == 1
     differences = {row["name"]: row["max_map_difference"] for row in rows}
-    assert [name for name in names if differences[name] is None] == [*names[:2], "ceiling"]
+    assert [name for name in names if differences[name] is None] == [*names[:2], yardstick.NAME]
     assert 1e-4 < differences.pop("dogcam_int8") < 0.5
     assert all(difference < 1e-4 for difference in differences.values() if difference is not None)
 
 
-def test_the_ceiling_counts_the_arithmetic_of_the_network_and_times_a_product():
+def test_the_yardstick_counts_the_arithmetic_of_the_network_and_times_a_product():
     layers = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(256, 5)
     network = torch.nn.Sequential(*layers)
     # Two operations for each multiply-add: 4 x 8 x 8 outputs of 3 x 3 x 3 weights, and 5 of 256.
     expected = 2 * (2 * 4 * 64 * 27 + 2 * 5 * 256)
-    assert ceiling.operations(network, torch.randn(2, 3, 8, 8)) == expected
-    measured = ceiling.Ceiling(2 * 64**3, 64)
+    assert yardstick.operations(network, torch.randn(2, 3, 8, 8)) == expected
+    measured = yardstick.Yardstick(2 * 64**3, 64)
     assert measured.share == 1
     assert 0 < measured.seconds() < 1
 

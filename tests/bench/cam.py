@@ -5,8 +5,8 @@ is computed does not depend on what it has learned. In a round each contender ru
 and on the same images, layer and class, and is compared with the forward pass of the same round; memory is
 measured in a fresh process for each.
 
-Beside them stands what the processor's arithmetic would allow, by the rate of a large matrix product in the
-same round: where the forward pass is not far below that, nothing exact in single precision is far above it.
+Beside them stands what the network's operations would take at the rate of a large matrix product, measured
+in the same round: where the plain forward pass is near to that, nothing in single precision is far above it.
 
 Every contender's maps are compared with the closed form that holds for this network, in double precision:
 with average pooling and a linear head the gradient of a logit is the head's weights over the number of
@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 from torch import Tensor, nn
 
-from . import ceiling
+from . import yardstick
 from .contenders import CONTENDERS, LAYER, Contender, Subject
 from .measure import Spread, cost_of, in_fresh_process, seconds_of, with_ends
 
@@ -55,7 +55,7 @@ class Sizes:
         rounds: how often each contender is timed.
         contenders: who is measured.
         memory_of: whose memory is measured too: a process each, most of it spent on imports.
-        product: side of the matrices whose product gives the ceiling.
+        product: side of the matrices whose product is the yardstick.
     """
 
     network: str
@@ -64,13 +64,13 @@ class Sizes:
     rounds: int
     contenders: tuple[Contender, ...] = CONTENDERS
     memory_of: tuple[Contender, ...] = tuple(each for each in CONTENDERS if not each.compiles)
-    product: int = ceiling.SIDE
+    product: int = yardstick.SIDE
 
 
 FULL = Sizes("resnet50", (8, 16), side=224, rounds=5)
 QUICK = Sizes(
     "resnet18", (2,), side=64, rounds=2,
-    contenders=FULL.memory_of, memory_of=CONTENDERS[:2], product=ceiling.QUICK_SIDE,
+    contenders=FULL.memory_of, memory_of=CONTENDERS[:2], product=yardstick.QUICK_SIDE,
 )  # fmt: skip
 
 
@@ -149,12 +149,12 @@ def time_contenders(sizes: Sizes, batch: int, cache: Path) -> Timings:
                 differences[contender.name] = map_difference(contender, maps, exact[:, targets])
 
         preparation[contender.name] = seconds_of(first_run)
-    fastest = ceiling.Ceiling(ceiling.operations(subject.network, subject.images), sizes.product)
-    seconds: dict[str, list[float]] = {name: [] for name in (*works, ceiling.NAME)}
+    product = yardstick.Yardstick(yardstick.operations(subject.network, subject.images), sizes.product)
+    seconds: dict[str, list[float]] = {name: [] for name in (*works, yardstick.NAME)}
     for _ in range(sizes.rounds):
         for name, work in works.items():
             seconds[name].append(seconds_of(work))
-        seconds[ceiling.NAME].append(fastest.seconds())
+        seconds[yardstick.NAME].append(product.seconds())
     return Timings(torch.get_num_threads(), preparation, seconds, differences)
 
 
@@ -184,7 +184,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
                 growth = in_fresh_process(memory_growth, contender, sizes, batch, cache) if measured else None
                 row = _row(contender.name, contender.n_classes, batch, sizes, timings)
                 rows.append(row | {"memory_growth_mib": growth})
-            rows.append(_row(ceiling.NAME, 0, batch, sizes, timings) | {"memory_growth_mib": None})
+            rows.append(_row(yardstick.NAME, 0, batch, sizes, timings) | {"memory_growth_mib": None})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""How fast a network could be if nothing but arithmetic took time: the rate of a large matrix product."""
+"""How fast a network would be at the rate of a large matrix product, which is what arithmetic allows."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .measure import seconds_of
 
-NAME = "ceiling"
+NAME = "matrix_product"
 
 SIDE, QUICK_SIDE = 2048, 256
 """Of the square matrices; from about a thousand on the rate no longer grows."""
@@ -23,11 +23,12 @@ def operations(network: nn.Module, images: Tensor) -> int:
     return counter.get_total_flops()
 
 
-class Ceiling:
+class Yardstick:
     """Tells how long the operations of a batch would take, in single precision and on all threads.
 
-    Direct convolution cannot be faster; algorithms that need fewer multiplications could be (Winograd's), and
-    numbers of 8 or 16 bits have ceilings of their own.
+    It is torch's product, and no bound to the last per cent: another library's may be somewhat faster, and a
+    convolution may skip the borders that are counted here. Algorithms that need fewer multiplications
+    (Winograd's) and numbers of 8 or 16 bits have other limits.
 
     Args:
         n_operations: of the batch.
