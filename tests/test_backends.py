@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from dogcam.backends import Quantisation, load_backend, loading
 from dogcam.backends.maps_network import maps_network, require_same
+from dogcam.backends.quantisation import quantise
 from dogcam.cam import Cam, GradCam, explain
 from dogcam.classifier import Classifier, Preprocessing
 from dogcam.errors import ConfigError, ModelError
@@ -106,6 +107,26 @@ def test_int8_is_near_and_not_the_same(cache):
     for found, expected in ((logits, exact[0]), (maps, exact[1])):
         difference = (found - expected).abs().max() / expected.abs().max()
         assert 0 < difference < 0.1
+
+
+def test_every_batch_tells_which_values_occur_whatever_their_number(tmp_path):
+    """A calibrator that empties its buffer when it is full fails on some numbers, and forgets batches."""
+    onnx = pytest.importorskip("onnx")
+    load_backend("onnx", tiny(), tmp_path)
+    (exported,) = tmp_path.iterdir()
+
+    def scale_of_the_images(calibration):
+        graph = onnx.load_from_string(quantise(exported, Quantisation(), calibration)).graph
+        values = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        (scale,) = (values[node.input[1]] for node in graph.node if node.input[0] == "images")
+        return float(scale)
+
+    narrow = batches("wide", 2, 2, 2, 2, 2, 2, 2)
+    wide = 10 * narrow[0]
+    for n in (0, 3, 7):
+        expected = (wide.max() - wide.min()) / 255
+        assert scale_of_the_images([wide, *narrow[:n]]) == pytest.approx(expected.item(), rel=1e-4)
+    assert scale_of_the_images(narrow) < 0.5 * expected
 
 
 def test_int8_computes_convolutions_in_whole_numbers_and_the_head_in_floating_point(cache):

@@ -25,7 +25,8 @@ class Quantisation:
 
     Attributes:
         ranges: `minmax` takes all values that occur, `percentile` leaves the most extreme ones out, `entropy`
-            cuts where the distribution is changed least.
+            cuts where the distribution is changed least. The last two need the activations of all images at
+            once: tens of megabytes for each.
         float_first: how many of the first convolutions stay in floating point.
         float_last: how many of the last.
     """
@@ -69,8 +70,6 @@ def quantise(exported: Path, quantisation: Quantisation, calibration: Sequence[T
             activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8,
             nodes_to_exclude=_in_floating_point(model, quantisation),
             calibrate_method=methods[quantisation.ranges],
-            # Values of few batches at once: all of them would take gigabytes.
-            extra_options={"CalibMaxIntermediateOutputs": 4},
         )  # fmt: skip
         return made.read_bytes()
 
