@@ -144,7 +144,7 @@ def test_an_unknown_bench_is_refused():
     command = [sys.executable, "-m", "tests.bench", "speed"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "'speed' is not one of 'ap', 'cam', 'int8', 'render'" in done.stderr
+    assert "'speed' is not one of 'ap', 'cam', 'train', 'int8', 'render'" in done.stderr
 
 
 def test_the_description_names_neither_the_machine_nor_its_folders():
