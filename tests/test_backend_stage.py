@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from report_fixtures import assert_one_line, invoke, options, record_of
+from report_fixtures import assert_one_line, invoke, options, reasons, record_of, statuses
 from test_stages import after, context_of
 
 import dogcam.backends.loading
@@ -24,10 +24,6 @@ def predicted(small_data, small_checkpoint, tmp_path_factory):
         return after(context_of(small_data, small_checkpoint, folder, backend=name), "predict")
 
     return {name: run(name) for name in ("engine", "torch")}
-
-
-def of_peak(maps):
-    return maps / maps.max(axis=(1, 2), keepdims=True)
 
 
 @pytest.mark.parametrize("method", [methods.GRAD_CAM, methods.CAM, methods.PROBABILITY])
@@ -135,9 +131,14 @@ def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
     assert backend.libraries("onnx").startswith("onnx ") and "onnxruntime " in backend.libraries("int8")
 
 
-def test_another_backend_makes_the_predictions_anew_and_no_other_name_is_taken(
-    small_data, small_checkpoint, copied
-):
+def test_another_backend_makes_the_predictions_anew(small_data, small_checkpoint, copied):
+    result = invoke(options(small_data, small_checkpoint, copied, "--backend", "torch"))
+    assert result.exit_code == 0, result.output
+    assert statuses(copied)["predict"] == "ran"
+    assert reasons(copied)["predict"] == "changed: the setting backend"
+
+
+def test_no_other_backend_is_taken(small_data, small_checkpoint, copied):
     result = invoke(options(small_data, small_checkpoint, copied, "--backend", "nonsense"))
     assert_one_line(result, 2, "'nonsense' is not one of 'engine', 'torch', 'compiled', 'onnx', 'int8'")
 

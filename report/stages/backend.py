@@ -78,8 +78,7 @@ def _calibration(context: Context) -> list[Tensor]:
             "the backend int8 is calibrated on images that are not reported on, and there is no tuning "
             "split; name one with --tuning-split, or another backend"
         )
-    images, size = context.tuning.images[:CALIBRATION], context.config.batch_size
-    parts = (images[start : start + size] for start in range(0, len(images), size))
+    parts = context.in_batches(context.tuning.images[:CALIBRATION])
     return [context.classifier.batch([image.read() for image in part]) for part in parts]
 
 

@@ -1,6 +1,6 @@
 """What every stage is given: settings, data, classifier, and the outputs of the stages before it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -69,6 +69,11 @@ class Context:
         """The splits that predictions are made on, by their role."""
         splits = {"test": self.test}
         return splits if self.tuning is None else splits | {"tuning": self.tuning}
+
+    def in_batches(self, images: Sequence[VocImage]) -> list[Sequence[VocImage]]:
+        """Return images in the parts that the network is given at once."""
+        size = self.config.batch_size
+        return [images[start : start + size] for start in range(0, len(images), size)]
 
     def has_target(self, image: VocImage) -> bool:
         """Whether the target class is annotated in the image."""

@@ -89,18 +89,12 @@ def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
     return tuple(name for name in wanted if name != REFERENCE or config.backend != ENGINE)
 
 
-def requests_at_target(classifier: Classifier) -> dict[str, Request]:
-    """Return what to ask of the engine for the maps at the target layer, where no backend makes them."""
+def requests(classifier: Classifier) -> dict[str, Request]:
+    """Return what to ask of the engine for each map that it makes."""
     return {
         GRAD_CAM: GradCam(classifier.target_layer),
         CAM: Cam(classifier.target_layer, classifier.head),
         PROBABILITY: GradCam(classifier.target_layer, "probability"),
-    }
-
-
-def requests_at_earlier(classifier: Classifier) -> dict[str, Request]:
-    """Return what to ask of the engine for the maps at the earlier layer, which need gradients."""
-    return {
         EARLIER: GradCam(classifier.earlier_layer),
         HIRES: HiResCam(classifier.earlier_layer),
         LAYER: LayerCam(classifier.earlier_layer),

@@ -17,7 +17,7 @@ from dogcam.voc import VocImage
 from report.config import ENGINE
 from report.stages.backend import choose, run_backend
 from report.stages.context import Context
-from report.stages.methods import GRAD_CAM, REFERENCE, requests_at_earlier, requests_at_target
+from report.stages.methods import GRAD_CAM, REFERENCE, requests
 
 NAME = "predict"
 
@@ -65,9 +65,8 @@ def load(context: Context, role: str) -> Predictions:
 
 
 def _predict_split(context: Context, role: str, backend: Backend | None) -> list[str]:
-    images, size = context.splits[role].images, context.config.batch_size
-    batches = [images[start : start + size] for start in range(0, len(images), size)]
-    names = []
+    images, names = context.splits[role].images, []
+    batches, size = context.in_batches(images), context.config.batch_size
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
         if not path.exists():
@@ -80,7 +79,7 @@ def _predict(
     context: Context, images: Sequence[VocImage], backend: Backend | None
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
-    wanted = requests_at_target(classifier) | requests_at_earlier(classifier)
+    wanted = requests(classifier)
     batch = classifier.batch([image.read() for image in images])
     explanation = explain(classifier.network, batch, [context.target], list(wanted.values()))
     logits = explanation.logits

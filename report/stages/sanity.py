@@ -10,7 +10,7 @@ from report import results
 from report.stages import compare, predict
 from report.stages.context import Context
 from report.stages.evaluate import estimate
-from report.stages.methods import MAIN, requests_at_target
+from report.stages.methods import MAIN, requests
 
 NAME = "sanity"
 
@@ -68,7 +68,7 @@ def _cascade(context: Context, batch: torch.Tensor, trained: Maps) -> list[resul
     network = context.classifier.network
     layers = sanity.layers_as_they_run(network, batch[:1])
     counts = sorted({int(count) for count in np.linspace(1, len(layers), N_DEPTHS).round()})
-    request = requests_at_target(context.classifier)[MAIN]
+    request = requests(context.classifier)[MAIN]
     measured: list[list[Maps]] = [[] for _ in counts]
     draws = context.progress.track(range(N_DRAWS), N_DRAWS, "randomise")
     for draw in draws:
