@@ -7,7 +7,6 @@ on neither. Each way is held against floating point by the paired bootstrap over
 All quantisations were fixed before val was looked at, and all are shown; the first is the backend's default.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,8 @@ from dogcam.classifier import Classifier, load_classifier
 from dogcam.localise import LocalisationRule, heat_map, localise
 from dogcam.metrics import Detections, GroundTruth, Matches, bootstrap_ap_difference, match, precision_recall
 from dogcam.voc import VocImage, VocSplit, read_split
+
+from .photographs import voc2007
 
 PACKAGES = ("dogcam", "torch", "onnx", "onnxruntime")
 
@@ -48,9 +49,7 @@ def data_folder() -> Path:
     Raises:
         ClickException: where it is absent: noise or drawings would say nothing of the cost.
     """
-    named = os.environ.get("DOGCAM_DATA")
-    shared = Path(__file__).resolve().parents[3] / "shared" / "data"
-    folder = (Path(named) if named else shared) / "voc2007"
+    folder = voc2007()
     if not folder.is_dir():
         raise click.ClickException(
             f"no real photographs at {folder}; set DOGCAM_DATA to the folder that holds voc2007/"

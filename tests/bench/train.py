@@ -2,11 +2,10 @@
 
 Decoding is timed by one and by two workers, threads as the program uses them and processes beside them; the
 making of batches from decoded pictures; and whole epochs of `dogcam.training.train`, the first of which
-decodes, with the share of the time in which the network waited for pictures. The network, its losses and its
-sizes are those of the recipe for VOC2007 (docs/training.md).
+decodes, with the share of the time in which the network waited for pictures. The network, what is frozen of
+it and its losses are those of the recipe for VOC2007 (docs/training.md); the pictures have 256 pixels a side.
 """
 
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -28,6 +27,7 @@ from dogcam.training import EpochRecord, train
 from dogcam.voc import VocImage, VocSplit, read_split
 
 from .measure import Spread, seconds_of, with_ends
+from .photographs import voc2007
 
 PACKAGES = ("dogcam", "torch", "pillow")
 Row = tuple[str, dict[str, float]]
@@ -60,10 +60,8 @@ def measure(quick: bool) -> list[dict[str, object]]:
 
 def _photographs(folder: Path, n: int) -> tuple[str, Path]:
     """Return the real photographs where they are, else the rendered sample."""
-    named = os.environ.get("DOGCAM_DATA")
-    shared = Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "data"
-    if (shared / "voc2007").is_dir():
-        return "voc2007", shared / "voc2007"
+    if voc2007().is_dir():
+        return "voc2007", voc2007()
     return "sample", write_sample(folder / "sample", n_train=n, n_val=2, n_test=1)
 
 
