@@ -8,7 +8,7 @@ import torch
 
 from dogcam.architectures import Architecture
 from dogcam.classification import AP_VARIANT
-from dogcam.classifier import Preprocessing
+from dogcam.classifier import Preprocessing, card_of
 from dogcam.recipe import TrainingConfig
 from dogcam.training import History
 from dogcam.voc import VocSplit
@@ -43,12 +43,8 @@ def training_card(
     """
     last = history.last
     return {
-        "architecture": architecture.name,
+        **card_of(architecture.name, classes, preprocessing),
         "start": start,
-        "classes": list(classes),
-        "input_size": list(preprocessing.size),
-        "mean": list(preprocessing.mean),
-        "std": list(preprocessing.std),
         "data": {"train": _split(train_split), "eval": _split(eval_split)},
         "training": config.describe(),
         "weights_of": f"the last of {last.epoch} epochs; no epoch was chosen by its metrics",

@@ -223,6 +223,17 @@ def _read_card(card: dict, path: Path, architecture: Architecture) -> tuple[tupl
     )
 
 
+def card_of(name: str, classes: Sequence[str], preprocessing: Preprocessing) -> dict:
+    """Return what a card has to say for a network to be built and used again: plain values for JSON."""
+    return {
+        "architecture": name,
+        "classes": list(classes),
+        "input_size": list(preprocessing.size),
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+    }
+
+
 def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
     """Return a checkpoint with the card that the published files lack; one that has a card as it is.
 
@@ -240,15 +251,9 @@ def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
             "their order cannot be guessed. Name them: dogcam convert --model NAME --classes NAME,..."
         )
     _check_outputs(loaded, "fc.weight", PUBLISHED_CLASSES, path)
-    card = {
-        "architecture": "resnet50",
-        "classes": list(PUBLISHED_CLASSES),
-        "input_size": [224, 224],
-        "mean": list(IMAGENET_MEAN),
-        "std": list(IMAGENET_STD),
-        "classes_from": "the published description of the checkpoint; the file itself does not name them",
-    }
-    return replace(loaded, meta=loaded.meta | card)
+    card = card_of("resnet50", PUBLISHED_CLASSES, Preprocessing((224, 224)))
+    said = "the published description of the checkpoint; the file itself does not name them"
+    return replace(loaded, meta=loaded.meta | card | {"classes_from": said})
 
 
 def _check_outputs(loaded: Checkpoint, head: str, classes: Sequence[str], path: Path) -> None:

@@ -14,7 +14,7 @@ from dogcam.checkpoints import (
     save_checkpoint,
     weights_sha256,
 )
-from dogcam.classifier import with_published_card
+from dogcam.classifier import Preprocessing, card_of, with_published_card
 from dogcam.commands import names_in
 from dogcam.errors import ModelError
 
@@ -71,12 +71,7 @@ def _with_card(
         )
     architecture = find_architecture(model)
     load_into(architecture.build(names, False), loaded, path)
-    card = {
-        "architecture": architecture.name,
-        "classes": list(names),
-        "input_size": [input_size or architecture.input_size] * 2,
-        "mean": list(architecture.mean),
-        "std": list(architecture.std),
-        "classes_from": "whoever converted the file; the file itself did not name them",
-    }
-    return replace(loaded, meta=loaded.meta | card)
+    size = (input_size or architecture.input_size,) * 2
+    card = card_of(architecture.name, names, Preprocessing(size, architecture.mean, architecture.std))
+    said = "whoever converted the file; the file itself did not name them"
+    return replace(loaded, meta=loaded.meta | card | {"classes_from": said})
