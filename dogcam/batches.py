@@ -1,7 +1,7 @@
 """The batches of an epoch: pictures varied and normalised, made while the one before is learned from."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -89,11 +89,11 @@ def made_ahead(items: Iterator[Made]) -> Iterator[Iterator[Made]]:
         The same items. What making one raises is raised where it is asked for.
     """
     with ThreadPoolExecutor(1) as worker:
-        yield _in_turn(lambda: worker.submit(next, items, None))
+        yield _one_ahead(worker, items)
 
 
-def _in_turn(begin: Callable) -> Iterator:
-    coming = begin()
+def _one_ahead(worker: Executor, items: Iterator[Made]) -> Iterator[Made]:
+    coming = worker.submit(next, items, None)
     while (item := coming.result()) is not None:
-        coming = begin()
+        coming = worker.submit(next, items, None)
         yield item

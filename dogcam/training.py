@@ -173,8 +173,9 @@ def train(
             with loop.result():
                 ap = measure(network, classes, eval_split.images, preprocessing, config.batch_size)
             absent = tuple(name for name in classes if name not in ap)
-            learned = (epoch + 1, loss, loop.rate, len(train_split), seconds, waited)
-            records.append(EpochRecord(*learned, ap, absent))
+            records.append(
+                EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, waited, ap, absent)
+            )
             save_state(folder, TrainingState(identity, [asdict(each) for each in records]), *kept)
             write_whole(folder / HISTORY, History(tuple(records)).to_csv())
             observer.epoch_ended(records[-1])
