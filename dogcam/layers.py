@@ -46,8 +46,9 @@ def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLaye
     The **target layer** is the last one to finish of those that run once, put out places (`dogcam.places`)
     on which the logits depend, and do not merely pool or pass on what they are given. Depending is tested by
     gradients: behind the last attention of a network that reads a class token, the other tokens no longer
-    count. Two kinds of inner layer are no candidates: those with more places than a layer before them (the
-    insides of attention), and tokens of another width than the network's last ones (queries, keys). Where
+    count. Three kinds of inner layer are no candidates: those with more places than a layer before them (the
+    insides of attention), tokens of another width than the network's last ones (queries, keys and values in
+    one), and what several linear layers make of the same input (those that each have a layer). Where
     several layers put out the same tensor, the outermost gives its name.
 
     The **earlier layer** is what feeds the last step down to the target layer's resolution: the input of the
@@ -160,12 +161,15 @@ def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
 def _inner_left_out(calls: list[_Call]) -> list[_Call]:
     """Return the calls that may be a target: with places, run once, and no inner layer of attention."""
     widths = [call.output.shape[-1] for call in calls if call.layout and call.layout.kind == "tokens"]
+    linear = Counter(call.given_state for call in calls if isinstance(call.module, nn.Linear))
     fewest, kept = float("inf"), []
     for call in _named_once(calls):
         layout = call.layout
         if layout is None or not 1 < layout.n_places <= fewest or not call.output.requires_grad:
             continue
         if layout.kind == "tokens" and call.output.shape[-1] != widths[-1]:
+            continue
+        if isinstance(call.module, nn.Linear) and linear[call.given_state] > 1:
             continue
         fewest = layout.n_places
         kept.append(call)

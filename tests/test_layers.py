@@ -70,6 +70,17 @@ def test_a_class_token_is_read_so_that_the_last_attention_s_input_is_the_target(
             {"img_size": (64, 96), "window_size": 2, "depths": (1, 1, 1, 1), "embed_dim": 24},
             (64, 96), "norm", "layers.2", "head.fc",
         ),
+        # A class token is added at the end, and made by attention from values of the other tokens' width.
+        (
+            "cait_xxs24_224",
+            {"img_size": (64, 96), "depth": 2, "embed_dim": 24, "num_heads": 2},
+            (64, 96), "blocks_token_only.1.norm1", None, None,
+        ),
+        (
+            "xcit_nano_12_p16_224",
+            {"img_size": (64, 96), "depth": 2, "cls_attn_layers": 1},
+            (64, 96), "cls_attn_blocks.0.norm1", "patch_embed.proj.5", None,
+        ),
     ],
 )  # fmt: skip
 def test_timms_families(name, options, size, target, earlier, head):
