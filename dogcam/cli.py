@@ -12,7 +12,7 @@ COMMANDS = {
     "evaluate": ("dogcam.evaluate_cli", "Measure how well a classifier says what photographs show."),
     "convert": ("dogcam.convert_cli", "Write a checkpoint in another form."),
     "explain": ("dogcam.explain_cli", "Show where a classifier sees a class in a photograph."),
-    "compare-classifiers": ("dogcam.compare_cli", "Tell whose boxes are better, of two classifiers."),
+    "compare-classifiers": ("dogcam.compare_cli", "Tell who boxes and who ranks better, of two classifiers."),
     "evaluate-boxes": ("dogcam.evaluate_boxes_cli", "Measure anybody's boxes against a ground truth."),
 }
 """Each command's module, which offers it as `command`, and the line that stands for it in the help."""

@@ -1,6 +1,7 @@
-"""The command `dogcam compare-classifiers`: whose Grad-CAM boxes are better, with a paired interval."""
+"""The command `dogcam compare-classifiers`: who boxes better, and who ranks better, with paired intervals."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.classifier import load_classifier
-from dogcam.comparison import ApDifference, compare, detect
+from dogcam.comparison import MEAN, ApDifference, compare_boxes, compare_rankings, look
 from dogcam.errors import ConfigError
 from dogcam.localise import LocalisationRule
 from dogcam.metrics import IOU_THRESHOLDS
@@ -47,10 +48,11 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Compare the Grad-CAM boxes of two networks on the same photographs.
+    """Compare the Grad-CAM boxes of two networks on the same photographs, and how they rank the photographs.
 
-    Both maps are cut at the same fraction of their peaks, and every component is boxed. The interval is of
-    the difference of the average precisions, first minus second, over photographs drawn again in pairs.
+    Both maps are cut at the same fraction of their peaks, and every component is boxed. The photographs are
+    ranked by each class that both networks know. The intervals are of the difference of the average
+    precisions, first minus second, over photographs drawn again in pairs.
     """
     try:
         rule = LocalisationRule(cam_threshold)
@@ -58,26 +60,33 @@ def command(
         raise ConfigError(f"--cam-threshold: {error}") from error
     images = read_split(data, split, limit).images
     pair = [
-        detect(load_classifier(name, weights, device), images, target, rule)
+        look(load_classifier(name, weights, device), images, target, rule)
         for name, weights in ((model, checkpoint), (other_model, other_checkpoint))
     ]
-    rows = compare(images, target, *pair, IOU_THRESHOLDS, n_resamples=resamples, seed=seed)
+    draws = {"n_resamples": resamples, "seed": seed}
+    boxes = compare_boxes(images, target, *(each.detections for each in pair), IOU_THRESHOLDS, **draws)
+    rankings = compare_rankings(images, *pair, **draws)
     if as_json:
-        click.echo(json.dumps([asdict(row) | {"difference": row.difference} for row in rows]))
+        click.echo(json.dumps({"boxes": _plain(boxes), "rankings": _plain(rankings)}))
         return
     shown = sum(target in image.labels for image in images)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(rows))
+    console.print(_table(f"AP all_point of Grad-CAM boxes of {target}", boxes))
+    named = [row for row in rankings if row.of in (target, MEAN)]
+    console.print(_table(f"AP of the ranking of images, mean of {len(rankings) - 1} classes", named))
     console.print(f"first: {model}, second: {other_model}")
     console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
 
 
-def _table(rows: tuple[ApDifference, ...]) -> Table:
-    table = Table(title="AP all_point of Grad-CAM boxes", title_justify="left")
-    for heading in ("IoU >", "first", "second", "difference", f"{rows[0].interval.level:.0%} interval"):
+def _plain(rows: Sequence[ApDifference]) -> list[dict]:
+    return [asdict(row) | {"difference": row.difference} for row in rows]
+
+
+def _table(title: str, rows: Sequence[ApDifference]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for heading in ("of", "first", "second", "difference", f"{rows[0].interval.level:.0%} interval"):
         table.add_column(heading, justify="right")
     for row in rows:
         ends = f"{row.interval.low:+.4f} to {row.interval.high:+.4f}"
-        aps = (f"{row.ap:.4f}", f"{row.other_ap:.4f}", f"{row.difference:+.4f}")
-        table.add_row(f"{row.iou_threshold:g}", *aps, ends)
+        table.add_row(row.of, f"{row.ap:.4f}", f"{row.other_ap:.4f}", f"{row.difference:+.4f}", ends)
     return table

@@ -1,9 +1,14 @@
-"""Two classifiers on the same photographs: whose class activation maps box a class better."""
+"""Two classifiers on the same photographs: who ranks them better, and whose maps box a class better."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from dogcam.cam import GradCam, explain
+from dogcam.classification import class_ap, resampled_class_ap
 from dogcam.classifier import Classifier
 from dogcam.errors import DataError
 from dogcam.localise import LocalisationRule, heat_map, localise
@@ -13,22 +18,27 @@ from dogcam.metrics import (
     Interval,
     bootstrap_ap_difference,
     match,
+    percentile_interval,
     precision_recall,
 )
+from dogcam.photographs import label_matrix
 from dogcam.voc import VocImage
+
+MEAN = "mean"
+"""What the mean over the classes is called beside them."""
 
 
 @dataclass(frozen=True)
 class ApDifference:
-    """The average precision of two sets of boxes at one IoU threshold.
+    """The average precision of two classifiers, and how far apart they are.
 
     Attributes:
-        iou_threshold: what the IoU of a match exceeds.
-        ap, other_ap: all-point average precision of the first and of the second, in [0, 1].
+        of: what is measured: "IoU > 0.5" of boxes; of a ranking the name of a class, or `MEAN`.
+        ap, other_ap: average precision of the first and of the second, in [0, 1].
         interval: of the difference, first minus second, over images drawn again, the same for both.
     """
 
-    iou_threshold: float
+    of: str
     ap: float
     other_ap: float
     interval: Interval
@@ -39,14 +49,29 @@ class ApDifference:
         return self.ap - self.other_ap
 
 
-def detect(
+@dataclass(frozen=True)
+class Findings:
+    """What a classifier says of photographs.
+
+    Attributes:
+        detections: the boxes of one class.
+        classes: C names.
+        logits: (N, C) float32 tensor on the CPU.
+    """
+
+    detections: Detections
+    classes: tuple[str, ...]
+    logits: Tensor
+
+
+def look(
     classifier: Classifier,
     images: Sequence[VocImage],
     target: str,
     rule: LocalisationRule,
     batch_size: int = 16,
-) -> Detections:
-    """Box a class in photographs with Grad-CAM at the classifier's last maps.
+) -> Findings:
+    """Box a class in photographs with Grad-CAM at the classifier's last maps; keep the logits of all classes.
 
     Args:
         classifier: knows the class.
@@ -58,19 +83,21 @@ def detect(
     Raises:
         ModelError: where the classifier does not know the class.
     """
-    index, found = classifier.index_of(target), []
+    index, found, logits = classifier.index_of(target), [], []
     for start in range(0, len(images), batch_size):
         chosen = images[start : start + batch_size]
         batch = classifier.batch([image.read() for image in chosen])
         explanation = explain(classifier.network, batch, [index], [GradCam(classifier.target_layer)])
+        logits.append(explanation.logits.float().cpu())
         scores = explanation.logits[:, index].double().sigmoid().cpu().numpy()
         maps = explanation.maps[0][:, 0].cpu().numpy()
         for image, map_, score in zip(chosen, maps, scores, strict=True):
             found.append(localise(heat_map(map_, image.size), score, rule))
-    return Detections.from_images([boxes for boxes, _ in found], [scores for _, scores in found])
+    detections = Detections.from_images([boxes for boxes, _ in found], [scores for _, scores in found])
+    return Findings(detections, tuple(classifier.classes), torch.cat(logits))
 
 
-def compare(
+def compare_boxes(
     images: Sequence[VocImage],
     target: str,
     detections: Detections,
@@ -82,11 +109,13 @@ def compare(
 ) -> tuple[ApDifference, ...]:
     """Compare two sets of boxes of the same photographs, one result for each IoU threshold.
 
+    The average precision is all-point.
+
     Args:
         images: annotated photographs; difficult objects count too.
         target: the class.
         detections, others: the boxes of the first and of the second.
-        iou_thresholds: where to measure.
+        iou_thresholds: what the IoU of a match exceeds.
         n_resamples, seed: of the bootstrap over images.
 
     Raises:
@@ -102,4 +131,42 @@ def compare(
     intervals = bootstrap_ap_difference(*both, n_resamples=n_resamples, seed=seed)
     aps = [[precision_recall(each, iou).average_precision() for each in both] for iou in iou_thresholds]
     rows = zip(iou_thresholds, aps, intervals, strict=True)
-    return tuple(ApDifference(iou, float(a), float(b), interval) for iou, (a, b), interval in rows)
+    return tuple(ApDifference(f"IoU > {iou:g}", *map(float, pair), interval) for iou, pair, interval in rows)
+
+
+def compare_rankings(
+    images: Sequence[VocImage],
+    findings: Findings,
+    others: Findings,
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[ApDifference, ...]:
+    """Compare how two classifiers rank the same photographs by each class that both know.
+
+    Args:
+        images: annotated photographs.
+        findings, others: what the first and the second say of them.
+        n_resamples, seed: of the bootstrap over images, the same photographs as for boxes.
+
+    Returns:
+        A result for each class that occurs, then one for their mean. A class may be missing from a resample;
+        the mean is then over the others.
+    """
+    classes = [name for name in findings.classes if name in others.classes]
+    labels = label_matrix(images, classes)
+    scores = [each.logits[:, [each.classes.index(name) for name in classes]] for each in (findings, others)]
+    first, second = (class_ap(labels, each, classes) for each in scores)
+    drawn = {
+        name: np.subtract(
+            *(
+                resampled_class_ap(labels[:, column], each[:, column], n_resamples=n_resamples, seed=seed)
+                for each in scores
+            )
+        )
+        for column, name in enumerate(classes)
+        if name in first
+    }
+    rows = [ApDifference(name, first[name], second[name], percentile_interval(drawn[name])) for name in drawn]
+    means = (float(np.mean(list(each.values()))) for each in (first, second))
+    return (*rows, ApDifference(MEAN, *means, percentile_interval(np.nanmean(list(drawn.values()), axis=0))))

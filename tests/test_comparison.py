@@ -3,18 +3,20 @@
 import json
 from itertools import cycle, islice
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from sklearn.metrics import average_precision_score
 from torch import nn
 from voc_folders import write_patches
 
 from dogcam.classifier import SAMPLE_WEIGHTS, Classifier, Preprocessing
 from dogcam.cli import main
-from dogcam.comparison import compare, detect
+from dogcam.comparison import MEAN, Findings, compare_boxes, compare_rankings, look
 from dogcam.errors import DataError, ModelError
 from dogcam.localise import LocalisationRule
-from dogcam.metrics import Detections
+from dogcam.metrics import Detections, image_draws
 from dogcam.networks import pooled_network
 from dogcam.voc import read_split
 
@@ -48,27 +50,61 @@ def boxes_of_truth(split) -> Detections:
 
 
 def test_a_map_of_redness_boxes_red_patches_as_well_as_the_truth(split):
-    found = detect(redness(), split.images, "red", RULE, batch_size=5)
-    rows = compare(split.images, "red", found, boxes_of_truth(split), (0.3, 0.5))
-    assert [row.iou_threshold for row in rows] == [0.3, 0.5]
+    found = look(redness(), split.images, "red", RULE, batch_size=5).detections
+    rows = compare_boxes(split.images, "red", found, boxes_of_truth(split), (0.3, 0.5))
+    assert [row.of for row in rows] == ["IoU > 0.3", "IoU > 0.5"]
     assert [row.other_ap for row in rows] == [1.0, 1.0]
     assert all(row.ap > 0.95 for row in rows)
     assert all(row.interval.low <= row.difference <= row.interval.high for row in rows)
 
 
 def test_what_finds_nothing_is_worse_by_the_whole_average_precision(split):
-    nothing = detect(redness(-1.0), split.images, "red", RULE)
+    nothing = look(redness(-1.0), split.images, "red", RULE).detections
     assert len(nothing.boxes) == 0
-    (row,) = compare(split.images, "red", nothing, boxes_of_truth(split), (0.5,))
+    (row,) = compare_boxes(split.images, "red", nothing, boxes_of_truth(split), (0.5,))
     assert (row.ap, row.other_ap, row.difference) == (0.0, 1.0, -1.0)
     assert (row.interval.low, row.interval.high) == (-1.0, -1.0)
 
 
 def test_a_class_that_nobody_knows_or_shows_is_refused(split):
     with pytest.raises(ModelError, match="no class 'dog'"):
-        detect(redness(), split.images, "dog", RULE)
+        look(redness(), split.images, "dog", RULE)
     with pytest.raises(DataError, match="none of the 12 images shows a dog"):
-        compare(split.images, "dog", boxes_of_truth(split), boxes_of_truth(split), (0.5,))
+        compare_boxes(split.images, "dog", boxes_of_truth(split), boxes_of_truth(split), (0.5,))
+
+
+def findings(classes, seed: int) -> Findings:
+    logits = torch.randn(12, len(classes), generator=torch.Generator().manual_seed(seed))
+    return Findings(Detections.from_images([], []), classes, logits)
+
+
+def test_rankings_are_compared_by_the_classes_that_both_know(split):
+    first, second = findings(("blue", "green", "red"), 0), findings(("red", "dog", "blue"), 1)
+    rows = compare_rankings(split.images, first, second, n_resamples=400, seed=3)
+    draws = image_draws_of(12, 400, seed=3)
+    expected = {}
+    for name in ("blue", "red"):
+        labels = np.array([name in image.labels for image in split.images])
+        scores = [each.logits[:, each.classes.index(name)].numpy() for each in (first, second)]
+        aps = [average_precision_score(labels, each) for each in scores]
+        drawn = [
+            np.subtract(*(average_precision_score(labels[chosen], each[chosen]) for each in scores))
+            if labels[chosen].any() else np.nan
+            for chosen in draws
+        ]  # fmt: skip
+        expected[name] = (aps, drawn)
+    both = [each for each, _ in expected.values()], [each for _, each in expected.values()]
+    expected[MEAN] = (np.mean(both[0], axis=0), np.nanmean(both[1], axis=0))
+    assert [row.of for row in rows] == list(expected)
+    for row, (aps, drawn) in zip(rows, expected.values(), strict=True):
+        assert (row.ap, row.other_ap) == pytest.approx(aps)
+        assert (row.interval.low, row.interval.high) == pytest.approx(np.nanquantile(drawn, [0.025, 0.975]))
+
+
+def image_draws_of(n: int, n_resamples: int, seed: int) -> list[np.ndarray]:
+    """The images of each resample, one by one, in place of how often each is drawn."""
+    counts = np.concatenate(list(image_draws(n, n_resamples, seed)), axis=1)
+    return [np.repeat(np.arange(n), column) for column in counts.T.astype(int)]
 
 
 def options(split, *more):
@@ -83,9 +119,11 @@ def test_a_network_does_not_differ_from_itself(split):
         path.write_text(path.read_text().replace("<name>red<", "<name>dog<"))
     result = CliRunner().invoke(main, options(split, "--json", "--resamples", 100))
     assert result.exit_code == 0, result.output
-    rows = json.loads(result.stdout)
-    assert [row["iou_threshold"] for row in rows] == [0.3, 0.4, 0.5]
-    assert all(row["difference"] == row["interval"]["low"] == row["interval"]["high"] == 0 for row in rows)
+    found = json.loads(result.stdout)
+    assert [row["of"] for row in found["boxes"]] == ["IoU > 0.3", "IoU > 0.4", "IoU > 0.5"]
+    assert [row["of"] for row in found["rankings"]] == ["dog", MEAN]
+    for row in found["boxes"] + found["rankings"]:
+        assert row["difference"] == row["interval"]["low"] == row["interval"]["high"] == 0
     table = CliRunner().invoke(main, options(split, "--resamples", 100)).stdout
     assert "+0.0000 to +0.0000" in table and "12 images, 6 with the class dog" in table
     assert "first: sample_net, second: sample_net" in table
