@@ -9,7 +9,6 @@ from torch import Tensor, nn
 RAMP = 10
 """How slowly the average begins to remember: after t updates it forgets at least 9 / (10 + t) of itself."""
 
-
 _NOW, _START = "now.", "start."
 
 
@@ -27,17 +26,22 @@ class WeightAverage:
     Args:
         network: its present state is the average to begin with.
         decay: share of the average that an update leaves, in [0, 1); at 0 the average is the weights.
-        start_share: share of the starting weights in what comes out, in [0, 1).
+        start_share: share of the starting weights in what comes out, in [0, 1): those that the network has
+            now, unless others are named by `start_from`.
     """
 
     def __init__(self, network: nn.Module, decay: float, start_share: float = 0.0) -> None:
         self.decay, self.start_share = decay, start_share
         self.begin(network)
+        self.start_from(network)
 
     def begin(self, network: nn.Module) -> None:
-        """Forget everything but the present state of the network."""
+        """Forget the average; it begins again with the present state of the network."""
         self.state = _copied(network.state_dict())
-        self.start = _copied(self.state) if self.start_share else {}
+
+    def start_from(self, network: nn.Module) -> None:
+        """Take the present state of the network for the starting weights."""
+        self.start = _copied(network.state_dict()) if self.start_share else {}
 
     @torch.no_grad()
     def update(self, network: nn.Module, n_updates: int) -> None:

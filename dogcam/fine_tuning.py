@@ -41,23 +41,38 @@ def frozen_layers(network: nn.Module, names: Sequence[str]) -> Iterator[None]:
             each.requires_grad_(True)
 
 
+def joint_head_of(network: nn.Module, option: str) -> JointHead:
+    """Return the head of a network that keeps an older one beside the new one.
+
+    Args:
+        network: ends in a `JointHead`.
+        option: what needs it, for the message.
+
+    Raises:
+        ConfigError: where it ends in another head.
+    """
+    head = head_of(network)
+    if not isinstance(head, JointHead):
+        raise ConfigError(
+            f"{option} needs a network that keeps an older head beside the new one, such as "
+            f"efficientnet_lite0_voc2007; this one's head is a {type(head).__name__}: leave {option} out"
+        )
+    return head
+
+
 @contextmanager
-def known_outputs_alone(network: nn.Module) -> Iterator[None]:
-    """Keep the new linear weights of outputs that an older head knows as they are, at 0 say, while it lasts.
+def known_outputs_alone(head: JointHead) -> Iterator[None]:
+    """Take the new linear weights from outputs that an older head knows, and keep them at 0 while it lasts.
 
     What such an output sees, and its class activation map, then come from the older head's classes alone,
     whose weights in turn are worth what the body makes of them; its bias is learned.
 
     Args:
-        network: ends in a `JointHead`.
-
-    Raises:
-        ConfigError: where it does not.
+        head: the weights are 0 afterwards, and can be learned again.
     """
-    head = head_of(network)
-    if not isinstance(head, JointHead):
-        raise ConfigError("the network has no older head beside the new one; leave known_alone out")
     learned = 1 - head.places.sum(0)[:, None]
+    with torch.no_grad():
+        head.linear.weight.mul_(learned)
     handle = head.linear.weight.register_hook(lambda gradient: gradient * learned)
     try:
         yield
@@ -98,11 +113,7 @@ class Teacher:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        if not isinstance(network, nn.Sequential) or not isinstance(head_of(network), JointHead):
-            raise ConfigError(
-                "distillation needs a network that keeps an older head beside the new one, such as "
-                "efficientnet_lite0_voc2007; leave distillation at 0"
-            )
+        joint_head_of(network, "distillation")
         self.network = copy.deepcopy(network).eval()
 
     def loss(self, batch: Tensor, pooled: Tensor, head: JointHead) -> Tensor:

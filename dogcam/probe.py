@@ -18,14 +18,7 @@ ITERATIONS = 100
 """Of L-BFGS, at most; the fit is a convex problem, and near its end long before."""
 
 
-def fit_head(
-    network: nn.Module,
-    images: Sequence[VocImage],
-    labels: Tensor,
-    preprocessing: Preprocessing,
-    penalty: float,
-    batch_size: int,
-) -> float:
+def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float) -> float:
     """Fit the head's linear layer, and its share of an older head, with the rest of the network as it is.
 
     A new head that knows nothing sends the body wrong gradients until it has learned, and what the body knew
@@ -33,16 +26,13 @@ def fit_head(
 
         mean binary cross-entropy + penalty * sum of squared weights,
 
-    over whole pictures, prepared as the network is used. Parameters that are frozen, and weights whose
-    gradient is held at 0, stay as they are.
+    Parameters that are frozen, and weights whose gradient is held at 0, stay as they are.
 
     Args:
         network: maps (n, 3, H, W) images to (n, K) logits, its last part is the head; changed in place.
-        images: N photographs.
+        pooled: what the head is given of N photographs, as `head_inputs` returns it.
         labels: (N, K) float tensor of 0 and 1.
-        preprocessing: makes the network's input of them.
         penalty: 0 or more.
-        batch_size: photographs at a time.
 
     Returns:
         What was minimised, at its end.
@@ -52,7 +42,6 @@ def fit_head(
     """
     head = head_of(network)
     linear = network.get_submodule(find_head(network, labels.shape[1]))
-    pooled = _inputs(head, network, images, preprocessing, batch_size)
     labels = labels.to(pooled.device)
     fitted = [*linear.parameters(), *([head.scale] if isinstance(head, JointHead) else [])]
     optimizer = torch.optim.LBFGS(
@@ -76,16 +65,24 @@ def fit_head(
             return objective().item()
 
 
-def _inputs(
-    head: nn.Module,
-    network: nn.Module,
-    images: Sequence[VocImage],
-    preprocessing: Preprocessing,
-    batch_size: int,
+def head_inputs(
+    network: nn.Module, images: Sequence[VocImage], preprocessing: Preprocessing, batch_size: int
 ) -> Tensor:
-    """Return what the head is given of each photograph: (N, C) pooled activations on the network's device."""
+    """Return what the head is given of each photograph, whole, and prepared as the network is used.
+
+    Args:
+        network: its last part is the head.
+        images: N photographs.
+        preprocessing: makes the network's input of them.
+        batch_size: photographs at a time.
+
+    Returns:
+        (N, C) pooled activations, on the network's device.
+    """
     seen: list[Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0].detach()))
+    handle = head_of(network).register_forward_pre_hook(
+        lambda _, arguments: seen.append(arguments[0].detach())
+    )
     try:
         predict(network, images, preprocessing, batch_size)
     finally:

@@ -73,7 +73,8 @@ class TrainingConfig:
         head_rate: the learning rate of the network's last part, its head, over that of the others.
         probe: penalty on the squared weights of a head that is fitted before anything else learns (see
             `dogcam.probe`); None to begin with the head as it is.
-        known_alone: outputs that an older head knows learn no linear weights of their own beside it.
+        known_alone: outputs that an older head knows have no linear weights of their own while the body
+            learns; the fitted head that `start_share` mixes in has them.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
             the average is what is measured and what comes out.
         start_share: share of the starting weights (with the fitted head, if it was) in what comes out.

@@ -115,7 +115,10 @@ class ConsoleObserver(Observer):
     "--probe", type=float, metavar="PENALTY",
     help="Fit the head before the first epoch, with this penalty on its squared weights.",
 )  # fmt: skip
-@click.option("--known-alone", is_flag=True, help="Outputs that an older head knows hear it alone.")
+@click.option(
+    "--known-alone", is_flag=True,
+    help="While the body learns, outputs that an older head knows hear it alone.",
+)  # fmt: skip
 @click.option(
     "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."
 )

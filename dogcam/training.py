@@ -4,9 +4,10 @@ import csv
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,15 @@ from dogcam.classification import measure
 from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
 from dogcam.files import remove_parts, write_whole
-from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
-from dogcam.probe import fit_head
+from dogcam.fine_tuning import (
+    Teacher,
+    frozen_layers,
+    joint_head_of,
+    known_outputs_alone,
+    parameter_groups,
+    set_mode,
+)
+from dogcam.probe import fit_head, head_inputs
 from dogcam.recipe import TrainingConfig
 from dogcam.training_state import TrainingState, load_state, save_state
 from dogcam.voc import VocSplit
@@ -154,8 +162,7 @@ def train(
     network.to(memory_format=torch.channels_last)
     identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
     batches = Batches(train_split.images, classes, preprocessing, config)
-    alone = known_outputs_alone(network) if config.known_alone else nullcontext()
-    with frozen_layers(network, config.frozen), alone:
+    with frozen_layers(network, config.frozen):
         # The teacher and the average begin as the starting weights, before a state is put back.
         loop = _Loop(network, batches, config, observer)
         kept = (network, loop.optimizer, loop.average)
@@ -163,9 +170,8 @@ def train(
         records = [_record(fields) for fields in state.records] if state else []
         for record in records:
             observer.epoch_ended(record)
-        if not state and config.probe is not None:
-            observer.head_is_fitted(len(train_split))
-            loop.fit_head()
+        if not state:
+            loop.begin()
         for epoch in range(len(records), config.epochs):
             start = time.perf_counter()
             loss, waited = loop.run_epoch(epoch)
@@ -198,6 +204,7 @@ class _Loop:
         kept = config.averaging or config.start_share
         self.average = WeightAverage(network, config.averaging, config.start_share) if kept else None
         self.teacher = Teacher(network) if config.distillation else None
+        self.joint = joint_head_of(network, "known_alone") if config.known_alone else None
         self.device = next(network.parameters()).device
 
     @property
@@ -209,13 +216,34 @@ class _Loop:
         """Give the network the weights that would come out now, for as long as the context lasts."""
         return self.average.installed(self.network) if self.average else nullcontext()
 
-    def fit_head(self) -> None:
-        """Fit the head before the first epoch; the average begins with it."""
+    def begin(self) -> None:
+        """Make the network ready for the first epoch.
+
+        The head is fitted whole, and that is the beginning of which what comes out has a share; then, where
+        the body is to learn from the older head alone, once more without what is taken from it.
+        """
+        fit, average = self._fitting(), self.average
+        fit()
+        if average:
+            average.start_from(self.network)
+        if self.joint:
+            with self._alone():
+                fit()
+        if average:
+            average.begin(self.network)
+
+    def _fitting(self) -> Callable[[], object]:
+        """Return what fits the head to the training images, or does nothing where it begins as it is."""
         config, batches = self.config, self.batches
-        images, preprocessing = batches.photographs.images, batches.preprocessing
-        fit_head(self.network, images, batches.labels, preprocessing, config.probe, config.batch_size)
-        if self.average:
-            self.average.begin(self.network)
+        if config.probe is None:
+            return lambda: None
+        images = batches.photographs.images
+        self.observer.head_is_fitted(len(images))
+        pooled = head_inputs(self.network, images, batches.preprocessing, config.batch_size)
+        return partial(fit_head, self.network, pooled, batches.labels, config.probe)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return known_outputs_alone(self.joint) if self.joint else nullcontext()
 
     def run_epoch(self, epoch: int) -> tuple[float, float]:
         """Show every training image once; return the mean loss, and the seconds of waiting for pictures."""
@@ -223,7 +251,8 @@ class _Loop:
         total = waited = done = 0.0
         set_mode(self.network, self.config)
         # Layers such as dropout draw from torch's own generator, which is the caller's before and after.
-        with torch.random.fork_rng(), made_ahead(self.batches.of_epoch(epoch)) as batches:
+        ahead = made_ahead(self.batches.of_epoch(epoch))
+        with torch.random.fork_rng(), self._alone(), ahead as batches:
             torch.manual_seed(self.config.seed + epoch)
             for number in range(1, n_batches + 1):
                 start = time.perf_counter()

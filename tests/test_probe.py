@@ -14,18 +14,20 @@ from dogcam.classification import predict
 from dogcam.errors import ConfigError
 from dogcam.fine_tuning import known_outputs_alone
 from dogcam.photographs import label_matrix
-from dogcam.probe import fit_head
+from dogcam.probe import fit_head, head_inputs
 from dogcam.recipe import TrainingConfig
 from dogcam.training import Observer
 
 __all__ = ["splits"]
 
 PENALTY = 1e-3
+SEED = 9
+"""Of a network whose older head does not tell the images apart by itself, so that its share is finite."""
 
 
 def fit(network, split):
     labels = label_matrix(split.images, CLASSES)
-    return fit_head(network, split.images, labels, PREPROCESSING, PENALTY, 5), labels
+    return fit_head(network, head_inputs(network, split.images, PREPROCESSING, 6), labels, PENALTY), labels
 
 
 def body_outputs(network, split):
@@ -58,13 +60,13 @@ def test_what_is_returned_is_the_objective_there(splits):
 def test_the_share_of_an_older_head_is_at_its_optimum_too_and_the_rest_did_not_move(splits):
     network = joint_network()
     before = copy.deepcopy(network.state_dict())
-    with known_outputs_alone(network):
+    with known_outputs_alone(network.head):
         _, labels = fit(network, splits[0])
     head = network.head
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"head.linear.weight", "head.linear.bias", "head.scale"}
     # The output that the older head knows has no linear weights of its own to learn.
-    assert torch.equal(head.linear.weight[0], before["head.linear.weight"][0])
+    assert not head.linear.weight[0].any()
     loss = F.binary_cross_entropy_with_logits(head(body_outputs(network, splits[0])), labels)
     for gradient in torch.autograd.grad(loss, (head.linear.bias, head.scale)):
         assert gradient.abs().max() < 1e-4
@@ -78,6 +80,20 @@ def test_the_network_is_left_in_the_mode_it_was_found_in_and_without_gradients(s
     assert not network.head._forward_pre_hooks
 
 
+STILL = {"learning_rate": 1e-30, "weight_decay": 0.0, "head_rate": 1.0, "distillation": 0.0, "epochs": 1}
+
+
+def still(**changes):
+    """Return the settings of a training that moves nothing after the head is fitted."""
+    return config(probe=PENALTY, schedule=TrainingConfig().schedule, **STILL, **changes)
+
+
+def assert_same(network, expected):
+    # Training stores the channels last, which rounds otherwise.
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_a_training_begins_with_the_fitted_head_and_says_so(splits, tmp_path):
     told = []
 
@@ -85,16 +101,29 @@ def test_a_training_begins_with_the_fitted_head_and_says_so(splits, tmp_path):
         def head_is_fitted(self, n_images):
             told.append(n_images)
 
-    still = {"learning_rate": 1e-30, "weight_decay": 0.0, "head_rate": 1.0, "distillation": 0.0, "epochs": 1}
-    settings = config(probe=PENALTY, known_alone=False, schedule=TrainingConfig().schedule, **still)
-    network, _ = run(splits, tmp_path, settings, joint_network(), observer=Listens())
-    expected = joint_network()
-    labels = label_matrix(splits[0].images, CLASSES)
-    fit_head(expected, splits[0].images, labels, PREPROCESSING, PENALTY, settings.batch_size)
+    network, _ = run(splits, tmp_path, still(known_alone=False), joint_network(SEED), observer=Listens())
+    expected = joint_network(SEED)
+    fit(expected, splits[0])
     assert told == [len(splits[0])]
-    # Training stores the channels last, which rounds otherwise.
-    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert_same(network, expected)
+
+
+def test_the_body_learns_from_the_older_head_alone_and_the_beginning_that_is_mixed_in_is_whole(
+    splits, tmp_path
+):
+    whole = joint_network(SEED)
+    fit(whole, splits[0])
+    alone = copy.deepcopy(whole)
+    with known_outputs_alone(alone.head):
+        fit(alone, splits[0])
+    assert whole.head.linear.weight[0].abs().max() > 0.1
+    learned, _ = run(splits, tmp_path / "learned", still(averaging=0.0), joint_network(SEED))
+    assert_same(learned, alone)
+    mixed, _ = run(splits, tmp_path / "mixed", still(start_share=0.25), joint_network(SEED))
+    state = {name: 0.75 * end + 0.25 * whole.state_dict()[name] for name, end in alone.state_dict().items()}
+    expected = joint_network(SEED)
+    expected.load_state_dict(state)
+    assert_same(mixed, expected)
 
 
 def test_a_negative_penalty_is_refused():
