@@ -128,8 +128,7 @@ def score_classes(
         for column, name in enumerate(classes)
         if name in ap
     }
-    # A class may be missing from a resample; the mean is then over the others.
-    mean = np.nanmean(list(drawn.values()), axis=0) if drawn else np.zeros(0)
+    mean = mean_over_classes(list(drawn.values()))
     return ClassificationScores(
         n_images=len(labels),
         classes=tuple(
@@ -176,6 +175,21 @@ def resampled_class_ap(
         area = (np.diff(found, axis=0, prepend=0.0) * precision).sum(axis=0)
         samples.append(np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0))
     return np.concatenate(samples)
+
+
+def mean_over_classes(drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean over the classes in every resample.
+
+    Args:
+        drawn: C arrays (B,), nan where a resample does not show the class; the mean is over the others.
+
+    Returns:
+        (B,) float array, nan where a resample shows none of them; (0,) for no class at all.
+    """
+    if not drawn:
+        return np.zeros(0)
+    shown = (~np.isnan(drawn)).sum(axis=0)
+    return np.divide(np.nansum(drawn, axis=0), shown, out=np.full(len(shown), np.nan), where=shown > 0)
 
 
 def measure(

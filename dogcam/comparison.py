@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dogcam.cam import GradCam, explain
-from dogcam.classification import class_ap, resampled_class_ap
+from dogcam.classification import class_ap, mean_over_classes, resampled_class_ap
 from dogcam.classifier import Classifier
 from dogcam.errors import DataError
 from dogcam.localise import LocalisationRule, heat_map, localise
@@ -150,8 +150,7 @@ def compare_rankings(
         n_resamples, seed: of the bootstrap over images, the same photographs as for boxes.
 
     Returns:
-        A result for each class that occurs, then one for their mean. A class may be missing from a resample;
-        the mean is then over the others.
+        A result for each class that occurs, then one for their mean.
     """
     classes = [name for name in findings.classes if name in others.classes]
     labels = label_matrix(images, classes)
@@ -169,4 +168,4 @@ def compare_rankings(
     }
     rows = [ApDifference(name, first[name], second[name], percentile_interval(drawn[name])) for name in drawn]
     means = (float(np.mean(list(each.values()))) for each in (first, second))
-    return (*rows, ApDifference(MEAN, *means, percentile_interval(np.nanmean(list(drawn.values()), axis=0))))
+    return (*rows, ApDifference(MEAN, *means, percentile_interval(mean_over_classes(list(drawn.values())))))

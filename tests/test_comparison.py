@@ -101,6 +101,19 @@ def test_rankings_are_compared_by_the_classes_that_both_know(split):
         assert (row.interval.low, row.interval.high) == pytest.approx(np.nanquantile(drawn, [0.025, 0.975]))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_resample_without_the_class_is_left_out_in_silence(split):
+    only = split.images[0]
+    images = [only, *(image for image in split.images if "red" not in image.labels)]
+    pair = [
+        Findings(each.detections, ("red",), each.logits[: len(images), :1])
+        for each in (findings(("red", "blue"), 0), findings(("red", "blue"), 1))
+    ]
+    red, mean = compare_rankings(images, *pair, n_resamples=100)
+    assert (mean.ap, mean.other_ap, mean.interval) == (red.ap, red.other_ap, red.interval)
+    assert np.isfinite([red.interval.low, red.interval.high]).all()
+
+
 def image_draws_of(n: int, n_resamples: int, seed: int) -> list[np.ndarray]:
     """The images of each resample, one by one, in place of how often each is drawn."""
     counts = np.concatenate(list(image_draws(n, n_resamples, seed)), axis=1)
