@@ -10,6 +10,7 @@ from dogcam.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
 BodyMode = Literal["train", "evaluate"]
+KnownAlone = Literal["never", "learning", "always"]
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class TrainingConfig:
         head_rate: the learning rate of the network's last part, its head, over that of the others.
         probe: penalty on the squared weights of a head that is fitted before anything else learns (see
             `dogcam.probe`); None to begin with the head as it is.
-        known_alone: outputs that an older head knows have no linear weights of their own while the body
-            learns; the fitted head that `start_share` mixes in has them.
+        known_alone: when outputs that an older head knows have no linear weights of their own: "always", or
+            while the body is "learning", so that the fitted head that `start_share` mixes in has them.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
             the average is what is measured and what comes out.
         start_share: share of the starting weights (with the fitted head, if it was) in what comes out.
@@ -99,7 +100,7 @@ class TrainingConfig:
     body_mode: BodyMode = "train"
     head_rate: float = 1.0
     probe: float | None = None
-    known_alone: bool = False
+    known_alone: KnownAlone = "never"
     averaging: float = 0.0
     start_share: float = 0.0
     distillation: float = 0.0
@@ -118,6 +119,8 @@ class TrainingConfig:
             raise ConfigError(f"precision is {self.precision!r}; expected float32 or bfloat16")
         if self.body_mode not in ("train", "evaluate"):
             raise ConfigError(f"body_mode is {self.body_mode!r}; expected train or evaluate")
+        if self.known_alone not in ("never", "learning", "always"):
+            raise ConfigError(f"known_alone is {self.known_alone!r}; expected never, learning or always")
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging is {self.averaging:g}; expected a share from 0 to below 1")
         if not 0 <= self.start_share < 1:

@@ -116,8 +116,8 @@ class ConsoleObserver(Observer):
     help="Fit the head before the first epoch, with this penalty on its squared weights.",
 )  # fmt: skip
 @click.option(
-    "--known-alone", is_flag=True,
-    help="While the body learns, outputs that an older head knows hear it alone.",
+    "--known-alone", type=click.Choice(["never", "learning", "always"]), default=DEFAULTS.known_alone,
+    show_default=True, help="When outputs that an older head knows hear it alone.",
 )  # fmt: skip
 @click.option(
     "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."

@@ -204,7 +204,7 @@ class _Loop:
         kept = config.averaging or config.start_share
         self.average = WeightAverage(network, config.averaging, config.start_share) if kept else None
         self.teacher = Teacher(network) if config.distillation else None
-        self.joint = joint_head_of(network, "known_alone") if config.known_alone else None
+        self.joint = joint_head_of(network, "known_alone") if config.known_alone != "never" else None
         self.device = next(network.parameters()).device
 
     @property
@@ -219,14 +219,15 @@ class _Loop:
     def begin(self) -> None:
         """Make the network ready for the first epoch.
 
-        The head is fitted whole, and that is the beginning of which what comes out has a share; then, where
-        the body is to learn from the older head alone, once more without what is taken from it.
+        The head is fitted, and that is the beginning of which what comes out has a share. Where only the body
+        is to learn from the older head alone, the head is then fitted once more, to that.
         """
-        fit, average = self._fitting(), self.average
-        fit()
+        fit, average, when = self._fitting(), self.average, self.config.known_alone
+        with self._alone() if when == "always" else nullcontext():
+            fit()
         if average:
             average.start_from(self.network)
-        if self.joint:
+        if when == "learning":
             with self._alone():
                 fit()
         if average:

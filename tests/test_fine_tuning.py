@@ -12,7 +12,7 @@ from dogcam.augment import Augmentation
 from dogcam.averaging import WeightAverage
 from dogcam.classification import measure, predict
 from dogcam.errors import ConfigError, ModelError
-from dogcam.fine_tuning import Teacher, frozen_layers, parameter_groups, set_mode
+from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
 from dogcam.heads import JointHead, LogOddsHead
 from dogcam.recipe import Cosine, TrainingConfig
 from dogcam.spread import cutmix, hide_and_seek
@@ -23,7 +23,7 @@ EVERYTHING = TrainingConfig(
     epochs=3, batch_size=6, learning_rate=0.01, schedule=Cosine(0.5),
     augmentation=Augmentation(spread="cutmix"),
     training_size=12, body_mode="evaluate", head_rate=5.0, averaging=0.9, distillation=1.0,
-    known_alone=True,
+    known_alone="always",
 )  # fmt: skip
 
 
@@ -39,10 +39,12 @@ def config(**changes) -> TrainingConfig:
 
 
 @pytest.mark.parametrize("stopped_in", [0, 2])
-@pytest.mark.parametrize("spread", ["cutmix", "hide"])
-def test_a_training_with_every_option_resumes_bit_for_bit(splits, tmp_path, stopped_in, spread):
+@pytest.mark.parametrize(("spread", "known_alone"), [("cutmix", "learning"), ("hide", "always")])
+def test_a_training_with_every_option_resumes_bit_for_bit(
+    splits, tmp_path, stopped_in, spread, known_alone
+):
     settings = config(
-        augmentation=Augmentation(spread=spread), probe=1e-3, start_share=0.25,
+        augmentation=Augmentation(spread=spread), probe=1e-3, start_share=0.25, known_alone=known_alone,
         frozen=("features.convolution", "head.known"),
     )  # fmt: skip
     whole, expected = run(splits, tmp_path / "whole", settings, joint_network())
@@ -78,7 +80,9 @@ def test_the_average_is_that_of_its_definition():
 
 
 def test_what_comes_out_lies_between_the_average_and_the_start(splits, tmp_path):
-    start = joint_network().state_dict()
+    begun = joint_network()
+    with known_outputs_alone(begun.head):
+        start = begun.state_dict()
     whole, _ = run(splits, tmp_path / "whole", EVERYTHING, joint_network())
     between, history = run(splits, tmp_path / "between", config(start_share=0.25), joint_network())
     last, _ = run(splits, tmp_path / "last", config(averaging=0.0), joint_network())
@@ -162,7 +166,7 @@ def test_an_output_that_is_known_hears_the_older_head_alone(splits, tmp_path):
     assert network.head.linear.weight.grad.tolist() == [[1.0] * 6] * 2
 
 
-@pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": False}])
+@pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": "never"}])
 def test_what_needs_an_older_head_is_refused_without_one(splits, tmp_path, changes):
     needing = "known_alone" if "distillation" in changes else "distillation"
     with pytest.raises(ConfigError, match=f"{needing} needs a network .* older head .* is a Linear: leave"):
@@ -205,6 +209,7 @@ def test_hidden_cells_have_the_given_colour_and_the_expected_share():
         ({"head_rate": 0}, "head_rate is 0"),
         ({"training_size": 0}, "training_size is 0"),
         ({"body_mode": "asleep"}, "body_mode is 'asleep'"),
+        ({"known_alone": True}, "known_alone is True; expected never, learning or always"),
     ],
 )
 def test_settings_of_fine_tuning_out_of_range_are_refused(changes, fault):
