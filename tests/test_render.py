@@ -155,6 +155,27 @@ def test_only_the_sample_is_called_one(copied):
         assert text.index(banner) < text.index("average precision of")
 
 
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (("merged", "detection", 2), "in an image with 2; its IoU with the nearest is 0.25"),
+        (("merged", "ground_truth", 2), "in an image with 2; its IoU with the one that is missed is 0.25"),
+        (("background", "detection", 0), "annotated; there is no {target} in the image"),
+        (("background", "detection", 1), "annotated; the {target} is elsewhere in the image"),
+        (("background", "detection", 2), "annotated; each {target} of the 2 is elsewhere in the image"),
+    ],
+)
+def test_a_caption_says_what_its_box_is_about(copied, facts, words):
+    kind, subject, n_truths = facts
+
+    def become_the_case(record):
+        item = next(item for each in record["failures"]["kinds"] for item in each["items"])
+        item.update(kind=kind, subject=subject, n_truths=n_truths, iou=0.25, score=0.5)
+
+    target = change_record(copied, become_the_case)["data"]["target"]
+    assert words.format(target=target) in Page(rendered(copied)["report.html"]).text
+
+
 def hostile(record: dict) -> None:
     """Put hostile words wherever a user's words can stand."""
     record["title"] = f"Where is {HOSTILE}?"

@@ -28,6 +28,9 @@ class GalleryItem(Model):
 
     image_id: str
     kind: FailureKind | Literal["success"]
+    subject: Literal["detection", "ground_truth"] = Field(
+        description="what the item is about: a box, or an object that no box found"
+    )
     picked: Literal["worst", "median", "random", "best"]
     score: float | None
     iou: float | None

@@ -110,6 +110,7 @@ class _Gallery:
         return results.GalleryItem(
             image_id=image.id,
             kind=kind,
+            subject="detection" if kind == "success" else case.subject,
             picked=picked,
             score=case.score,
             iou=case.iou if case.detection is not None else None,
