@@ -24,7 +24,7 @@ def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float)
     A new head that knows nothing sends the body wrong gradients until it has learned, and what the body knew
     is distorted; a head that was fitted first does not (Kumar et al. 2022). Minimised is
 
-        mean binary cross-entropy + penalty * sum of squared weights,
+        mean binary cross-entropy + penalty * sum of squared weights.
 
     Parameters that are frozen, and weights whose gradient is held at 0, stay as they are.
 
