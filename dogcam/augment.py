@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dogcam.choices import require_choice
 from dogcam.errors import ConfigError
 
 Spread = Literal["none", "cutmix", "hide"]
@@ -43,8 +44,7 @@ class Augmentation:
             raise ConfigError(f"min_area is {self.min_area:g}; expected a share of the area in (0, 1]")
         if not 0 <= self.colour < 1:
             raise ConfigError(f"colour is {self.colour:g}; expected a change of factors in [0, 1)")
-        if self.spread not in ("none", "cutmix", "hide"):
-            raise ConfigError(f"spread is {self.spread!r}; expected none, cutmix or hide")
+        require_choice("spread", self.spread, Spread)
 
     def stored_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the (height, width) at which the smallest crop has as many pixels as the network's input.

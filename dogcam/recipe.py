@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from dogcam.augment import Augmentation
+from dogcam.choices import require_choice
 from dogcam.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
@@ -115,12 +116,9 @@ class TrainingConfig:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
         if self.probe is not None and not 0 <= self.probe < math.inf:
             raise ConfigError(f"probe is {self.probe:g}; expected a penalty of 0 or more")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"precision is {self.precision!r}; expected float32 or bfloat16")
-        if self.body_mode not in ("train", "evaluate"):
-            raise ConfigError(f"body_mode is {self.body_mode!r}; expected train or evaluate")
-        if self.known_alone not in ("never", "learning", "always"):
-            raise ConfigError(f"known_alone is {self.known_alone!r}; expected never, learning or always")
+        require_choice("precision", self.precision, Precision)
+        require_choice("body_mode", self.body_mode, BodyMode)
+        require_choice("known_alone", self.known_alone, KnownAlone)
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging is {self.averaging:g}; expected a share from 0 to below 1")
         if not 0 <= self.start_share < 1:

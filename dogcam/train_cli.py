@@ -13,13 +13,14 @@ from dogcam.architectures import find_architecture, require_input
 from dogcam.augment import Augmentation, Spread
 from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
+from dogcam.choices import choices_of
 from dogcam.classifier import Preprocessing, choose_device
 from dogcam.commands import names_in
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
 from dogcam.files import require_writable, write_whole
 from dogcam.plots import Series, training_figure
-from dogcam.recipe import Cosine, Schedule, Steps, TrainingConfig
+from dogcam.recipe import BodyMode, Cosine, KnownAlone, Precision, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.starting import starting_network
 from dogcam.svg import to_svg
@@ -107,7 +108,7 @@ class ConsoleObserver(Observer):
     "--freeze", "frozen", default="", metavar="LAYER,...", help="Layers that keep their starting weights."
 )
 @click.option(
-    "--body-mode", type=click.Choice(["train", "evaluate"]), default=DEFAULTS.body_mode, show_default=True,
+    "--body-mode", type=click.Choice(choices_of(BodyMode)), default=DEFAULTS.body_mode, show_default=True,
     help="`evaluate` keeps batch statistics, and drops no layer.",
 )
 @click.option("--head-rate", default=DEFAULTS.head_rate, show_default=True, help="The head's rate, relative.")
@@ -116,7 +117,7 @@ class ConsoleObserver(Observer):
     help="Fit the head before the first epoch, with this penalty on its squared weights.",
 )  # fmt: skip
 @click.option(
-    "--known-alone", type=click.Choice(["never", "learning", "always"]), default=DEFAULTS.known_alone,
+    "--known-alone", type=click.Choice(choices_of(KnownAlone)), default=DEFAULTS.known_alone,
     show_default=True, help="When outputs that an older head knows hear it alone.",
 )  # fmt: skip
 @click.option(
@@ -131,7 +132,7 @@ class ConsoleObserver(Observer):
     help="Weight of keeping the older head's answers.",
 )
 @click.option(
-    "--spread", type=click.Choice(["none", "cutmix", "hide"]), default=Augmentation.spread, show_default=True,
+    "--spread", type=click.Choice(choices_of(Spread)), default=Augmentation.spread, show_default=True,
     help="Take parts of pictures away.",
 )
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
@@ -157,7 +158,7 @@ class ConsoleObserver(Observer):
 )
 @click.option("--seed", default=DEFAULTS.seed, show_default=True)
 @click.option(
-    "--precision", type=click.Choice(["float32", "bfloat16"]), default=DEFAULTS.precision, show_default=True
+    "--precision", type=click.Choice(choices_of(Precision)), default=DEFAULTS.precision, show_default=True
 )
 @click.option("--device", default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; they affect the last bits.")
