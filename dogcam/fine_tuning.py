@@ -45,17 +45,18 @@ def joint_head_of(network: nn.Module, option: str) -> JointHead:
     """Return the head of a network that keeps an older one beside the new one.
 
     Args:
-        network: ends in a `JointHead`.
+        network: a `pooled_network` with a `JointHead`.
         option: what needs it, for the message.
 
     Raises:
-        ConfigError: where it ends in another head.
+        ConfigError: for any other network.
     """
     head = head_of(network)
-    if not isinstance(head, JointHead):
+    if not isinstance(network, nn.Sequential) or not isinstance(head, JointHead):
         raise ConfigError(
             f"{option} needs a network that keeps an older head beside the new one, such as "
-            f"efficientnet_lite0_voc2007; this one's head is a {type(head).__name__}: leave {option} out"
+            f"efficientnet_lite0_voc2007; this one is a {type(network).__name__} that ends in a "
+            f"{type(head).__name__}: leave {option} out"
         )
     return head
 

@@ -169,8 +169,19 @@ def test_an_output_that_is_known_hears_the_older_head_alone(splits, tmp_path):
 @pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": "never"}])
 def test_what_needs_an_older_head_is_refused_without_one(splits, tmp_path, changes):
     needing = "known_alone" if "distillation" in changes else "distillation"
-    with pytest.raises(ConfigError, match=f"{needing} needs a network .* older head .* is a Linear: leave"):
+    with pytest.raises(ConfigError, match=f"{needing} needs .* older head .* ends in a Linear: leave"):
         run(splits, tmp_path, config(**changes))
+
+
+def test_a_joint_head_behind_other_layers_than_a_chain_is_refused():
+    # What is distilled is taken from all layers but the last, which only a chain of them has.
+    class Wrapped(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = joint_network().head
+
+    with pytest.raises(ConfigError, match="is a Wrapped that ends in a JointHead: leave distillation out"):
+        Teacher(Wrapped())
 
 
 def test_cutmix_mixes_labels_by_the_area_that_was_pasted():
