@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam import metrics
+from dogcam.classification import mean_over_classes
 from dogcam.errors import ConfigError
 from dogcam.metrics import Detections, GroundTruth, Matches
 from dogcam.voc import VocSplit
@@ -260,4 +261,4 @@ def _image_matches(split: VocSplit, name: str, scores: NDArray[np.float64]) -> M
 def _mean_ap(classes: list[results.ClassAp], samples: list[NDArray[np.float64]]) -> results.Estimate:
     mean = float(np.mean([each.ap.value for each in classes]))
     # The same images were drawn for every class, so that resamples can be averaged one by one.
-    return estimate(mean, metrics.percentile_interval(np.nanmean(samples, axis=0)))
+    return estimate(mean, metrics.percentile_interval(mean_over_classes(samples)))
