@@ -121,13 +121,7 @@ def score_classes(
             draws.
     """
     ap = class_ap(labels, scores, classes)
-    drawn = {
-        name: resampled_class_ap(
-            labels[:, column].numpy(), scores[:, column].numpy(), n_resamples=n_resamples, seed=seed
-        )
-        for column, name in enumerate(classes)
-        if name in ap
-    }
+    drawn = resampled_by_class(labels, scores, classes, n_resamples=n_resamples, seed=seed)
     mean = mean_over_classes(list(drawn.values()))
     return ClassificationScores(
         n_images=len(labels),
@@ -175,6 +169,26 @@ def resampled_class_ap(
         area = (np.diff(found, axis=0, prepend=0.0) * precision).sum(axis=0)
         samples.append(np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0))
     return np.concatenate(samples)
+
+
+def resampled_by_class(
+    labels: Tensor, scores: Tensor, classes: Sequence[str], *, n_resamples: int = 2000, seed: int = 0
+) -> dict[str, NDArray[np.float64]]:
+    """Return the average precision of each class in every resample, as `resampled_class_ap` does.
+
+    Args:
+        labels, scores, classes: as for `class_ap`.
+        n_resamples: B.
+        seed: of the draws, the same photographs for every class.
+
+    Returns:
+        (B,) float array by name, in the order of `classes`; classes without a positive image are left out.
+    """
+    return {
+        name: resampled_class_ap(labels[:, column], scores[:, column], n_resamples=n_resamples, seed=seed)
+        for column, name in enumerate(classes)
+        if labels[:, column].any()
+    }
 
 
 def mean_over_classes(drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

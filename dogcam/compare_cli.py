@@ -1,7 +1,7 @@
 """The command `dogcam compare-classifiers`: who boxes better, and who ranks better, with paired intervals."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.classifier import load_classifier
-from dogcam.comparison import MEAN, ApDifference, compare_boxes, compare_rankings, look
+from dogcam.comparison import ApDifference, compare_boxes, compare_rankings, look
 from dogcam.errors import ConfigError
 from dogcam.localise import LocalisationRule
 from dogcam.metrics import IOU_THRESHOLDS
@@ -65,28 +65,37 @@ def command(
     ]
     draws = {"n_resamples": resamples, "seed": seed}
     boxes = compare_boxes(images, target, *(each.detections for each in pair), IOU_THRESHOLDS, **draws)
-    rankings = compare_rankings(images, *pair, **draws)
+    ranking = compare_rankings(images, *pair, **draws)
     if as_json:
-        click.echo(json.dumps({"boxes": _plain(boxes), "rankings": _plain(rankings)}))
+        rows = {
+            "boxes": [{"iou_threshold": iou, **_plain(each)} for iou, each in boxes.items()],
+            "ranking": {
+                "mean": _plain(ranking.mean),
+                "classes": [{"name": name, **_plain(each)} for name, each in ranking.classes.items()],
+            },
+        }
+        click.echo(json.dumps(rows))
         return
     shown = sum(target in image.labels for image in images)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(f"AP all_point of Grad-CAM boxes of {target}", boxes))
-    named = [row for row in rankings if row.of in (target, MEAN)]
-    console.print(_table(f"AP of the ranking of images, mean of {len(rankings) - 1} classes", named))
+    by_iou = {f"IoU > {iou:g}": each for iou, each in boxes.items()}
+    console.print(_table(f"AP all_point of Grad-CAM boxes of {target}", by_iou))
+    ranked = {target: ranking.classes[target], f"mean of {len(ranking.classes)} classes": ranking.mean}
+    console.print(_table("AP of the ranking of images", ranked))
     console.print(f"first: {model}, second: {other_model}")
     console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
 
 
-def _plain(rows: Sequence[ApDifference]) -> list[dict]:
-    return [asdict(row) | {"difference": row.difference} for row in rows]
+def _plain(row: ApDifference) -> dict:
+    return asdict(row) | {"difference": row.difference}
 
 
-def _table(title: str, rows: Sequence[ApDifference]) -> Table:
+def _table(title: str, rows: Mapping[str, ApDifference]) -> Table:
     table = Table(title=title, title_justify="left")
-    for heading in ("of", "first", "second", "difference", f"{rows[0].interval.level:.0%} interval"):
+    level = next(iter(rows.values())).interval.level
+    for heading in ("of", "first", "second", "difference", f"{level:.0%} interval"):
         table.add_column(heading, justify="right")
-    for row in rows:
+    for name, row in rows.items():
         ends = f"{row.interval.low:+.4f} to {row.interval.high:+.4f}"
-        table.add_row(row.of, f"{row.ap:.4f}", f"{row.other_ap:.4f}", f"{row.difference:+.4f}", ends)
+        table.add_row(name, f"{row.ap:.4f}", f"{row.other_ap:.4f}", f"{row.difference:+.4f}", ends)
     return table

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dogcam.cam import GradCam, explain
-from dogcam.classification import class_ap, mean_over_classes, resampled_class_ap
+from dogcam.classification import class_ap, mean_over_classes, resampled_by_class
 from dogcam.classifier import Classifier
 from dogcam.errors import DataError
 from dogcam.localise import LocalisationRule, heat_map, localise
@@ -24,21 +24,16 @@ from dogcam.metrics import (
 from dogcam.photographs import label_matrix
 from dogcam.voc import VocImage
 
-MEAN = "mean"
-"""What the mean over the classes is called beside them."""
-
 
 @dataclass(frozen=True)
 class ApDifference:
     """The average precision of two classifiers, and how far apart they are.
 
     Attributes:
-        of: what is measured: "IoU > 0.5" of boxes; of a ranking the name of a class, or `MEAN`.
         ap, other_ap: average precision of the first and of the second, in [0, 1].
         interval: of the difference, first minus second, over images drawn again, the same for both.
     """
 
-    of: str
     ap: float
     other_ap: float
     interval: Interval
@@ -47,6 +42,19 @@ class ApDifference:
     def difference(self) -> float:
         """How much better the first is."""
         return self.ap - self.other_ap
+
+
+@dataclass(frozen=True)
+class RankingDifference:
+    """How two classifiers rank images by the classes that both know.
+
+    Attributes:
+        classes: by the names of the classes that occur.
+        mean: of the mean over them.
+    """
+
+    classes: dict[str, ApDifference]
+    mean: ApDifference
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def compare_boxes(
     *,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> tuple[ApDifference, ...]:
+) -> dict[float, ApDifference]:
     """Compare two sets of boxes of the same photographs, one result for each IoU threshold.
 
     The average precision is all-point.
@@ -131,7 +139,7 @@ def compare_boxes(
     intervals = bootstrap_ap_difference(*both, n_resamples=n_resamples, seed=seed)
     aps = [[precision_recall(each, iou).average_precision() for each in both] for iou in iou_thresholds]
     rows = zip(iou_thresholds, aps, intervals, strict=True)
-    return tuple(ApDifference(f"IoU > {iou:g}", *map(float, pair), interval) for iou, pair, interval in rows)
+    return {iou: ApDifference(*map(float, pair), interval) for iou, pair, interval in rows}
 
 
 def compare_rankings(
@@ -141,31 +149,27 @@ def compare_rankings(
     *,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> tuple[ApDifference, ...]:
+) -> RankingDifference:
     """Compare how two classifiers rank the same photographs by each class that both know.
 
     Args:
         images: annotated photographs.
         findings, others: what the first and the second say of them.
         n_resamples, seed: of the bootstrap over images, the same photographs as for boxes.
-
-    Returns:
-        A result for each class that occurs, then one for their mean.
     """
     classes = [name for name in findings.classes if name in others.classes]
     labels = label_matrix(images, classes)
     scores = [each.logits[:, [each.classes.index(name) for name in classes]] for each in (findings, others)]
-    first, second = (class_ap(labels, each, classes) for each in scores)
-    drawn = {
-        name: np.subtract(
-            *(
-                resampled_class_ap(labels[:, column], each[:, column], n_resamples=n_resamples, seed=seed)
-                for each in scores
-            )
-        )
-        for column, name in enumerate(classes)
-        if name in first
-    }
-    rows = [ApDifference(name, first[name], second[name], percentile_interval(drawn[name])) for name in drawn]
-    means = (float(np.mean(list(each.values()))) for each in (first, second))
-    return (*rows, ApDifference(MEAN, *means, percentile_interval(mean_over_classes(list(drawn.values())))))
+    aps = [class_ap(labels, each, classes) for each in scores]
+    samples = [
+        resampled_by_class(labels, each, classes, n_resamples=n_resamples, seed=seed) for each in scores
+    ]
+    gaps = {name: samples[0][name] - samples[1][name] for name in samples[0]}
+    means = (float(np.mean(list(each.values()))) for each in aps)
+    return RankingDifference(
+        {
+            name: ApDifference(aps[0][name], aps[1][name], percentile_interval(gap))
+            for name, gap in gaps.items()
+        },
+        ApDifference(*means, percentile_interval(mean_over_classes(list(gaps.values())))),
+    )

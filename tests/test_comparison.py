@@ -13,7 +13,7 @@ from voc_folders import write_patches
 
 from dogcam.classifier import SAMPLE_WEIGHTS, Classifier, Preprocessing
 from dogcam.cli import main
-from dogcam.comparison import MEAN, Findings, compare_boxes, compare_rankings, look
+from dogcam.comparison import Findings, compare_boxes, compare_rankings, look
 from dogcam.errors import DataError, ModelError
 from dogcam.localise import LocalisationRule
 from dogcam.metrics import Detections, image_draws
@@ -52,16 +52,16 @@ def boxes_of_truth(split) -> Detections:
 def test_a_map_of_redness_boxes_red_patches_as_well_as_the_truth(split):
     found = look(redness(), split.images, "red", RULE, batch_size=5).detections
     rows = compare_boxes(split.images, "red", found, boxes_of_truth(split), (0.3, 0.5))
-    assert [row.of for row in rows] == ["IoU > 0.3", "IoU > 0.5"]
-    assert [row.other_ap for row in rows] == [1.0, 1.0]
-    assert all(row.ap > 0.95 for row in rows)
-    assert all(row.interval.low <= row.difference <= row.interval.high for row in rows)
+    assert list(rows) == [0.3, 0.5]
+    for row in rows.values():
+        assert row.ap > 0.95 and row.other_ap == 1.0
+        assert row.interval.low <= row.difference <= row.interval.high
 
 
 def test_what_finds_nothing_is_worse_by_the_whole_average_precision(split):
     nothing = look(redness(-1.0), split.images, "red", RULE).detections
     assert len(nothing.boxes) == 0
-    (row,) = compare_boxes(split.images, "red", nothing, boxes_of_truth(split), (0.5,))
+    row = compare_boxes(split.images, "red", nothing, boxes_of_truth(split), (0.5,))[0.5]
     assert (row.ap, row.other_ap, row.difference) == (0.0, 1.0, -1.0)
     assert (row.interval.low, row.interval.high) == (-1.0, -1.0)
 
@@ -80,7 +80,7 @@ def findings(classes, seed: int) -> Findings:
 
 def test_rankings_are_compared_by_the_classes_that_both_know(split):
     first, second = findings(("blue", "green", "red"), 0), findings(("red", "dog", "blue"), 1)
-    rows = compare_rankings(split.images, first, second, n_resamples=400, seed=3)
+    ranking = compare_rankings(split.images, first, second, n_resamples=400, seed=3)
     draws = image_draws_of(12, 400, seed=3)
     expected = {}
     for name in ("blue", "red"):
@@ -94,9 +94,10 @@ def test_rankings_are_compared_by_the_classes_that_both_know(split):
         ]  # fmt: skip
         expected[name] = (aps, drawn)
     both = [each for each, _ in expected.values()], [each for _, each in expected.values()]
-    expected[MEAN] = (np.mean(both[0], axis=0), np.nanmean(both[1], axis=0))
-    assert [row.of for row in rows] == list(expected)
-    for row, (aps, drawn) in zip(rows, expected.values(), strict=True):
+    assert list(ranking.classes) == list(expected)
+    mean = (np.mean(both[0], axis=0), np.nanmean(both[1], axis=0))
+    rows = [*ranking.classes.values(), ranking.mean]
+    for row, (aps, drawn) in zip(rows, [*expected.values(), mean], strict=True):
         assert (row.ap, row.other_ap) == pytest.approx(aps)
         assert (row.interval.low, row.interval.high) == pytest.approx(np.nanquantile(drawn, [0.025, 0.975]))
 
@@ -109,7 +110,8 @@ def test_a_resample_without_the_class_is_left_out_in_silence(split):
         Findings(each.detections, ("red",), each.logits[: len(images), :1])
         for each in (findings(("red", "blue"), 0), findings(("red", "blue"), 1))
     ]
-    red, mean = compare_rankings(images, *pair, n_resamples=100)
+    ranking = compare_rankings(images, *pair, n_resamples=100)
+    red, mean = ranking.classes["red"], ranking.mean
     assert (mean.ap, mean.other_ap, mean.interval) == (red.ap, red.other_ap, red.interval)
     assert np.isfinite([red.interval.low, red.interval.high]).all()
 
@@ -133,9 +135,10 @@ def test_a_network_does_not_differ_from_itself(split):
     result = CliRunner().invoke(main, options(split, "--json", "--resamples", 100))
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert [row["of"] for row in found["boxes"]] == ["IoU > 0.3", "IoU > 0.4", "IoU > 0.5"]
-    assert [row["of"] for row in found["rankings"]] == ["dog", MEAN]
-    for row in found["boxes"] + found["rankings"]:
+    ranking = found["ranking"]
+    assert [row["iou_threshold"] for row in found["boxes"]] == [0.3, 0.4, 0.5]
+    assert [row["name"] for row in ranking["classes"]] == ["dog"]
+    for row in [*found["boxes"], *ranking["classes"], ranking["mean"]]:
         assert row["difference"] == row["interval"]["low"] == row["interval"]["high"] == 0
     table = CliRunner().invoke(main, options(split, "--resamples", 100)).stdout
     assert "+0.0000 to +0.0000" in table and "12 images, 6 with the class dog" in table
