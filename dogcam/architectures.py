@@ -11,13 +11,9 @@ from torch import nn
 
 from dogcam.errors import ModelError
 from dogcam.networks import efficientnet_lite0, efficientnet_lite0_joint, sample_net
+from dogcam.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD
 
 Result = TypeVar("Result")
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5)
-"""Mean and standard deviation that EfficientNet-Lite0 wants: pixels from -1 to 1."""
 
 IMAGENET_CLASSES = 1000
 

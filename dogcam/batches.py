@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import normalize
 
 from dogcam.augment import augment
-from dogcam.classifier import Preprocessing
 from dogcam.photographs import Photographs, label_matrix
+from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import TrainingConfig
 from dogcam.spread import cutmix, hide_and_seek
 from dogcam.voc import VocImage

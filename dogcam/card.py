@@ -8,7 +8,8 @@ import torch
 
 from dogcam.architectures import Architecture
 from dogcam.classification import AP_VARIANT
-from dogcam.classifier import Preprocessing, card_of
+from dogcam.classifier import card_of
+from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import TrainingConfig
 from dogcam.training import History
 from dogcam.voc import VocSplit

@@ -10,9 +10,9 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from dogcam.activations import evaluation_mode
-from dogcam.classifier import Preprocessing
 from dogcam.metrics import Interval, image_draws, percentile_interval
 from dogcam.photographs import label_matrix
+from dogcam.preprocessing import Preprocessing
 from dogcam.voc import VocImage
 
 AP_VARIANT = "scikit-learn average_precision_score, not interpolated"

@@ -4,24 +4,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.architectures import (
-    HALF,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Architecture,
-    find_architecture,
-    find_head,
-    require_input,
-)
+from dogcam.architectures import Architecture, find_architecture, find_head, require_input
 from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, weights_sha256
 from dogcam.errors import ModelError
 from dogcam.layers import choose_layers
 from dogcam.networks import efficientnet_lite0_dogs
+from dogcam.preprocessing import HALF, Preprocessing
 
 PUBLISHED_CLASSES = (
     "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
@@ -30,23 +22,6 @@ PUBLISHED_CLASSES = (
 """The order of the published VOC2007 checkpoint's outputs, which is not the alphabetical one."""
 
 SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a picture becomes a network's input: resized without keeping its aspect ratio, then normalised."""
-
-    size: tuple[int, int]
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-
-    def __call__(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return a batch: (N, 3, height, width) float32 tensor from N RGB pictures of any size."""
-        height, width = self.size
-        resized = [np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)) for image in images]
-        batch = torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
-        return (batch - mean) / std
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from dogcam.checkpoints import (
     save_checkpoint,
     weights_sha256,
 )
-from dogcam.classifier import Preprocessing, card_of, with_published_card
+from dogcam.classifier import card_of, with_published_card
 from dogcam.commands import names_in
 from dogcam.errors import ModelError
+from dogcam.preprocessing import Preprocessing
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

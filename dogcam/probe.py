@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from dogcam.activations import evaluation_mode
 from dogcam.architectures import find_head
 from dogcam.classification import predict
-from dogcam.classifier import Preprocessing
 from dogcam.fine_tuning import head_of
 from dogcam.heads import JointHead
+from dogcam.preprocessing import Preprocessing
 from dogcam.voc import VocImage
 
 ITERATIONS = 100

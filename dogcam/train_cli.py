@@ -14,12 +14,13 @@ from dogcam.augment import Augmentation, Spread
 from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
 from dogcam.choices import choices_of
-from dogcam.classifier import Preprocessing, choose_device
+from dogcam.classifier import choose_device
 from dogcam.commands import names_in
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
 from dogcam.files import require_writable, write_whole
 from dogcam.plots import Series, training_figure
+from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import BodyMode, Cosine, KnownAlone, Precision, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.starting import starting_network

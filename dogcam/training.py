@@ -19,7 +19,6 @@ from dogcam.averaging import WeightAverage
 from dogcam.batches import Batches, made_ahead
 from dogcam.checkpoints import weights_sha256
 from dogcam.classification import measure
-from dogcam.classifier import Preprocessing
 from dogcam.errors import ConfigError
 from dogcam.files import remove_parts, write_whole
 from dogcam.fine_tuning import (
@@ -30,6 +29,7 @@ from dogcam.fine_tuning import (
     parameter_groups,
     set_mode,
 )
+from dogcam.preprocessing import Preprocessing
 from dogcam.probe import fit_head, head_inputs
 from dogcam.recipe import TrainingConfig
 from dogcam.training_state import TrainingState, load_state, save_state

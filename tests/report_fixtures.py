@@ -12,8 +12,8 @@ from PIL import Image
 from torch import nn
 
 from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import Preprocessing
 from dogcam.networks import sample_net
+from dogcam.preprocessing import Preprocessing
 from dogcam.sample import CLASSES, write_sample
 from dogcam.voc import CLASSES as VOC_CLASSES
 from dogcam.voc import VocImage, read_split, to_inclusive

@@ -14,9 +14,10 @@ from dogcam.backends import Quantisation, load_backend, loading
 from dogcam.backends.maps_network import maps_network, require_same
 from dogcam.backends.quantisation import quantise
 from dogcam.cam import Cam, GradCam, explain
-from dogcam.classifier import Classifier, Preprocessing
+from dogcam.classifier import Classifier
 from dogcam.errors import ConfigError, ModelError
 from dogcam.heads import JointHead, LogOddsHead
+from dogcam.preprocessing import Preprocessing
 
 SIZES = {"wide": (20, 28), "square": (24, 24)}
 

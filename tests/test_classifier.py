@@ -10,18 +10,10 @@ from dogcam import classifier as module
 from dogcam.architectures import find_architecture
 from dogcam.cam import Cam, GradCam, cam, explain, grad_cam
 from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import (
-    HALF,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    PUBLISHED_CLASSES,
-    Classifier,
-    Preprocessing,
-    choose_device,
-    load_classifier,
-)
+from dogcam.classifier import PUBLISHED_CLASSES, Classifier, choose_device, load_classifier
 from dogcam.errors import ModelError
 from dogcam.networks import efficientnet_lite0_joint, sample_net
+from dogcam.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 VOC_CLASSES = {
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

@@ -11,13 +11,14 @@ from sklearn.metrics import average_precision_score
 from torch import nn
 from voc_folders import write_patches
 
-from dogcam.classifier import SAMPLE_WEIGHTS, Classifier, Preprocessing
+from dogcam.classifier import SAMPLE_WEIGHTS, Classifier
 from dogcam.cli import main
 from dogcam.comparison import Findings, compare_boxes, compare_rankings, look
 from dogcam.errors import DataError, ModelError
 from dogcam.localise import LocalisationRule
 from dogcam.metrics import Detections, image_draws
 from dogcam.networks import pooled_network
+from dogcam.preprocessing import Preprocessing
 from dogcam.voc import read_split
 
 RULE = LocalisationRule(0.5)

@@ -49,10 +49,12 @@ MAY_IMPORT = {
     "dogcam.networks": {"dogcam.checkpoints", "dogcam.errors", "dogcam.heads"},
     # A backend runs a whole classifier, and its maps are held against those of the engine.
     "dogcam.backends": {"dogcam.cam", "dogcam.classifier", "dogcam.errors", "dogcam.files", "dogcam.heads"},
-    "dogcam.architectures": {"dogcam.errors", "dogcam.networks"},
+    "dogcam.preprocessing": set(),
+    "dogcam.architectures": {"dogcam.errors", "dogcam.networks", "dogcam.preprocessing"},
     # A network that is not known beforehand is looked through for the layers to look at.
     "dogcam.classifier": {
         "dogcam.architectures", "dogcam.checkpoints", "dogcam.errors", "dogcam.layers", "dogcam.networks",
+        "dogcam.preprocessing",
     },
 }
 """What each room of the science may import of dogcam; rooms that are not here only put others together."""

@@ -16,10 +16,11 @@ from voc_folders import write_patches
 from dogcam.augment import Augmentation
 from dogcam.checkpoints import load_checkpoint
 from dogcam.classification import class_ap, predict
-from dogcam.classifier import Preprocessing, load_classifier
+from dogcam.classifier import load_classifier
 from dogcam.errors import ConfigError, DataError, OutputError
 from dogcam.networks import pooled_network
 from dogcam.photographs import Photographs, label_matrix
+from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import Cosine, Steps, TrainingConfig
 from dogcam.train_cli import command, make_config
 from dogcam.training import HISTORY, EpochRecord, Observer, train

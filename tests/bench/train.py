@@ -19,8 +19,8 @@ from rich.table import Table
 from dogcam.architectures import find_architecture
 from dogcam.augment import Augmentation
 from dogcam.batches import Batches
-from dogcam.classifier import Preprocessing
 from dogcam.photographs import decode
+from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import Cosine, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.training import EpochRecord, train
