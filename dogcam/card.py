@@ -44,7 +44,7 @@ def training_card(
     """
     last = history.last
     return {
-        **card_of(architecture.name, classes, preprocessing),
+        **card_of(architecture.name, classes, preprocessing, config.closer),
         "start": start,
         "data": {"train": _split(train_split), "eval": _split(eval_split)},
         "training": config.describe(),

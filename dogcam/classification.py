@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from dogcam.activations import evaluation_mode
+from dogcam.closer_look import CloserLook, join, look_closer, run_on
 from dogcam.metrics import Interval, image_draws, percentile_interval
 from dogcam.photographs import label_matrix
 from dogcam.preprocessing import Preprocessing
@@ -54,6 +55,7 @@ def predict(
     batch_size: int,
     *,
     flip: bool = False,
+    closer: CloserLook | None = None,
 ) -> Tensor:
     """Return the logits of photographs, read and prepared exactly as when the classifier is used.
 
@@ -63,20 +65,18 @@ def predict(
         preprocessing: makes the network's input of them.
         batch_size: how many at a time.
         flip: average the logits of each photograph and of its mirror image.
+        closer: how the network looks again at each photograph; None for not at all.
 
     Returns:
         (N, C) float32 tensor on the CPU.
     """
-    device = next(network.parameters()).device
-    logits = []
+    device, logits = next(network.parameters()).device, []
     with torch.no_grad(), evaluation_mode(network):
         for start in range(0, len(images), batch_size):
             photographs = [image.read() for image in images[start : start + batch_size]]
-            batch = preprocessing(photographs).to(device, memory_format=torch.channels_last)
-            found = network(batch).float()
-            if flip:
-                found = (found + network(batch.flip(-1)).float()) / 2
-            logits.append(found.cpu())
+            first = run_on(network, photographs, preprocessing, device, flip=flip)
+            second = look_closer(network, photographs, preprocessing, closer, flip=flip)
+            logits.append(join(first, second).cpu())
     return torch.cat(logits)
 
 
@@ -212,6 +212,7 @@ def measure(
     images: Sequence[VocImage],
     preprocessing: Preprocessing,
     batch_size: int,
+    closer: CloserLook | None = None,
 ) -> dict[str, float]:
     """Return the average precision of each class that occurs in some photographs, as `class_ap` does.
 
@@ -221,6 +222,7 @@ def measure(
         images: annotated photographs.
         preprocessing: makes the network's input of them.
         batch_size: how many at a time.
+        closer: as for `predict`.
     """
-    logits = predict(network, images, preprocessing, batch_size)
+    logits = predict(network, images, preprocessing, batch_size, closer=closer)
     return class_ap(label_matrix(images, classes), logits, classes)

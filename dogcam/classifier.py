@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dogcam.architectures import Architecture, find_architecture, find_head, require_input
 from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, weights_sha256
-from dogcam.errors import ModelError
+from dogcam.closer_look import CloserLook, look_closer, require_places
+from dogcam.errors import ConfigError, ModelError
 from dogcam.layers import choose_layers
 from dogcam.networks import efficientnet_lite0_dogs
 from dogcam.preprocessing import HALF, Preprocessing
@@ -37,6 +38,8 @@ class Classifier:
         earlier_layer: one of a higher resolution, to look at as well; None where there is none.
         head: dotted name of the head; None where it is not all that follows the target layer's average.
         source: where the weights come from, in words.
+        closer: how it looks again at a picture before it says how sure it is; None for not at all. Maps are
+            those of the first look.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Classifier:
     earlier_layer: str | None
     head: str | None
     source: str
+    closer: CloserLook | None = None
 
     def index_of(self, class_name: str) -> int:
         """Return the index of a class among the logits.
@@ -81,6 +85,10 @@ class Classifier:
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
         """Return N RGB pictures as the network's input, on its device."""
         return self.preprocessing(images).to(self.device, memory_format=torch.channels_last)
+
+    def look_closer(self, images: Sequence[Image.Image]) -> Tensor | None:
+        """Return what a closer look says of N RGB pictures: (N, C) tensor; None where it takes none."""
+        return look_closer(self.network, images, self.preprocessing, self.closer)
 
 
 def load_classifier(name: str | None, checkpoint: Path | None = None, device: str = "auto") -> Classifier:
@@ -152,13 +160,16 @@ def _from_checkpoint(name: str | None, path: Path) -> Classifier:
     architecture = find_architecture(_agreed_name(name, loaded, path))
     card = with_published_card(loaded, path).meta if architecture.name == "resnet50" else loaded.meta
     classes, preprocessing = _read_card(card, path, architecture)
+    closer = _closer_look(card, path)
     network = architecture.build(classes, False)
     _check_outputs(loaded, f"{find_head(network, len(classes))}.weight", classes, path)
     load_into(network, loaded, path)
+    if closer:
+        require_places(network)
     layers = _LAYERS.get(architecture.name) or _chosen(network.eval(), architecture.name, preprocessing.size)
     said = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
     source = f"checkpoint {path.name}{said}"
-    return Classifier(architecture.name, network, classes, preprocessing, *layers, source)
+    return Classifier(architecture.name, network, classes, preprocessing, *layers, source, closer)
 
 
 def _chosen(network: nn.Module, name: str, size: tuple[int, int]) -> tuple[str, str | None, str | None]:
@@ -198,7 +209,24 @@ def _read_card(card: dict, path: Path, architecture: Architecture) -> tuple[tupl
     )
 
 
-def card_of(name: str, classes: Sequence[str], preprocessing: Preprocessing) -> dict:
+def _closer_look(card: dict, path: Path) -> CloserLook | None:
+    match card.get("closer_look"):
+        case None:
+            return None
+        case {"size": [int(height), int(width)], "share": float() | int() as share}:
+            try:
+                return CloserLook((height, width), share)
+            except ConfigError as error:
+                raise ModelError(f"{path}: its card says that {error}") from error
+        case found:
+            raise ModelError(
+                f"{path}: its card has the closer_look {found}; expected a size [height, width] and a share"
+            )
+
+
+def card_of(
+    name: str, classes: Sequence[str], preprocessing: Preprocessing, closer: CloserLook | None = None
+) -> dict:
     """Return what a card has to say for a network to be built and used again: plain values for JSON."""
     return {
         "architecture": name,
@@ -206,6 +234,7 @@ def card_of(name: str, classes: Sequence[str], preprocessing: Preprocessing) -> 
         "input_size": list(preprocessing.size),
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
+        "closer_look": {"size": list(closer.size), "share": closer.share} if closer else None,
     }
 
 

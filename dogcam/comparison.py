@@ -10,6 +10,7 @@ from torch import Tensor
 from dogcam.cam import GradCam, explain
 from dogcam.classification import class_ap, mean_over_classes, resampled_by_class
 from dogcam.classifier import Classifier
+from dogcam.closer_look import join
 from dogcam.errors import DataError
 from dogcam.localise import LocalisationRule, heat_map, localise
 from dogcam.metrics import (
@@ -94,10 +95,11 @@ def look(
     index, found, logits = classifier.index_of(target), [], []
     for start in range(0, len(images), batch_size):
         chosen = images[start : start + batch_size]
-        batch = classifier.batch([image.read() for image in chosen])
+        pictures = [image.read() for image in chosen]
+        batch = classifier.batch(pictures)
         explanation = explain(classifier.network, batch, [index], [GradCam(classifier.target_layer)])
-        logits.append(explanation.logits.float().cpu())
-        scores = explanation.logits[:, index].double().sigmoid().cpu().numpy()
+        logits.append(join(explanation.logits, classifier.look_closer(pictures)).cpu())
+        scores = logits[-1][:, index].double().sigmoid().numpy()
         maps = explanation.maps[0][:, 0].cpu().numpy()
         for image, map_, score in zip(chosen, maps, scores, strict=True):
             found.append(localise(heat_map(map_, image.size), score, rule))

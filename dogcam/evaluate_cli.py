@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -29,6 +30,10 @@ LEVEL = 0.95
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the model.")
 @click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the card's]")
 @click.option("--flip/--no-flip", default=False, show_default=True, help="Look at mirror images as well.")
+@click.option(
+    "--closer-look/--no-closer-look", default=True, show_default=True,
+    help="Look again at each image, if the checkpoint's card says how.",
+)  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
@@ -43,6 +48,7 @@ def command(
     checkpoint: Path | None,
     input_size: int | None,
     flip: bool,
+    closer_look: bool,
     batch_size: int,
     device: str,
     resamples: int,
@@ -55,6 +61,8 @@ def command(
     classifier = load_classifier(model, checkpoint, device)
     if input_size:
         classifier = classifier.at_size((input_size, input_size))
+    if not closer_look:
+        classifier = replace(classifier, closer=None)
     if not set(classifier.classes) & set(photographs.class_names()):
         raise ConfigError(
             f"{data}, split {split!r}, shows {', '.join(photographs.class_names()) or 'nothing'}; "
@@ -63,8 +71,9 @@ def command(
     console = Console(stderr=True, highlight=False)
     with console.status(f"looking at {len(photographs)} photographs"):
         logits = predict(
-            classifier.network, photographs.images, classifier.preprocessing, batch_size, flip=flip
-        )
+            classifier.network, photographs.images, classifier.preprocessing, batch_size,
+            flip=flip, closer=classifier.closer,
+        )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
     scores = score_classes(
         labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed
@@ -87,6 +96,7 @@ def describe(classifier: Classifier, split: VocSplit, scores: ClassificationScor
         "model": classifier.name,
         "weights_sha256": classifier.weights_sha256(),
         "input_size": list(classifier.preprocessing.size),
+        "closer_look": asdict(classifier.closer) if classifier.closer else None,
         "data": {"split": split.name, "n_images": len(split), "manifest": split.manifest},
         "ap_variant": AP_VARIANT,
         "level": LEVEL,
@@ -112,9 +122,10 @@ def _rows(scores: ClassificationScores) -> list[EstimateRow]:
 
 
 def _table(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> Table:
-    height, width = classifier.preprocessing.size
+    sizes = [each.size for each in (classifier.preprocessing, classifier.closer) if each]
+    looks = " and ".join(f"{height} x {width}" for height, width in sizes)
     table = Table(
-        title=f"{classifier.name} at {height} x {width} pixels on {split.name}, {len(split)} images",
+        title=f"{classifier.name} at {looks} pixels on {split.name}, {len(split)} images",
         title_justify="left",
         caption=f"AP: {AP_VARIANT}; {LEVEL:.0%} bootstrap intervals over images",
         caption_justify="left",

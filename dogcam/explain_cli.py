@@ -9,6 +9,7 @@ from PIL import Image
 
 from dogcam.cam import METHODS, Request, Views, explain
 from dogcam.classifier import Classifier, load_classifier
+from dogcam.closer_look import join
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
 from dogcam.localise import LocalisationRule, heat_map, localise, reason_for_no_box
@@ -91,7 +92,8 @@ def _map(
     """Return the probability of the target and its map (h, w)."""
     index = classifier.index_of(target)
     explanation = explain(classifier.network, classifier.batch([photo]), [index], [request], views)
-    return explanation.logits[0, index].sigmoid().item(), explanation.maps[0][0, 0].cpu().numpy()
+    logits = join(explanation.logits, classifier.look_closer([photo]))
+    return logits[0, index].sigmoid().item(), explanation.maps[0][0, 0].cpu().numpy()
 
 
 def _refuse_same_names(images: tuple[Path, ...]) -> None:

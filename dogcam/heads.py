@@ -1,6 +1,6 @@
 """What follows the last activation maps: a linear head, one that pools many classes, or both together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,9 @@ class JointHead(nn.Module):
 
         y_k = w_k . a + b_k + s_k * log-odds_k(a),
 
-    where the log-odds are those of the group of output k; outputs without a group are linear.
+    where the log-odds are those of the group of output k; outputs without a group are linear. Single places
+    of a picture may be scored by more than the average is (`of_places`): what tells a dog from a cat is less
+    of the dog than what tells breeds apart, and would make its map smaller where the average heard it.
 
     Args:
         linear: (N, C) pooled activations -> (N, K) logits, the new part.
@@ -99,6 +101,7 @@ class JointHead(nn.Module):
             )
         self.linear, self.known = linear, known
         self.scale = nn.Parameter(torch.full((n_groups,), scale))
+        self.near = nn.Parameter(torch.zeros(n_groups, linear.in_features, dtype=linear.weight.dtype))
         places = nn.functional.one_hot(torch.tensor(outputs), linear.out_features).to(linear.weight.dtype)
         # Not part of the checkpoint, as the groups themselves: (G, K), 1 where a group counts.
         self.register_buffer("places", places, persistent=False)
@@ -106,6 +109,22 @@ class JointHead(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the logits: (N, C) pooled activations -> (N, K)."""
         return self.linear(pooled) + (self.scale * self.known(pooled)) @ self.places
+
+    @torch.no_grad()
+    def keep_near(self) -> None:
+        """Let single places hear, as `near`, the linear weights that outputs with a group have now."""
+        self.near.copy_(self.places @ self.linear.weight)
+
+    def of_places(self, activations: Tensor) -> Tensor:
+        """Return the logits of single places, which for outputs with a group hear the weights `near` as well.
+
+        Args:
+            activations: (P, C) float tensor, of P places.
+
+        Returns:
+            (P, K) float tensor.
+        """
+        return self(activations) + nn.functional.linear(activations, self.near) @ self.places
 
     def weights(self, pooled: Tensor) -> Tensor:
         """Return the derivative of each output with respect to the pooled activations.
@@ -118,6 +137,11 @@ class JointHead(nn.Module):
         """
         known = self.scale[:, None] * self.known.weights(pooled)
         return self.linear.weight + torch.einsum("ngc,gk->nkc", known, self.places)
+
+
+def head_of_places(head: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return what scores single places: (P, C) activations -> (P, K) logits; the head itself for most."""
+    return head.of_places if isinstance(head, JointHead) else head
 
 
 def _check_group(group: list[int], n_classes: int) -> None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from dogcam.augment import Augmentation
 from dogcam.choices import require_choice
+from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
@@ -82,6 +83,8 @@ class TrainingConfig:
         start_share: share of the starting weights (with the fitted head, if it was) in what comes out.
         distillation: weight of the loss that keeps an older head's answers what they were, beside the
             binary cross-entropy summed over the classes, which has weight 1.
+        closer: how the network looks again at a picture when it is used, and measured after each epoch; it
+            learns from one look. None for not at all.
         precision: number format of the training's forward pass; weights and evaluation stay float32.
         memory_limit: bytes of decoded training images that may be kept.
 
@@ -105,6 +108,7 @@ class TrainingConfig:
     averaging: float = 0.0
     start_share: float = 0.0
     distillation: float = 0.0
+    closer: CloserLook | None = None
     precision: Precision = "float32"
     memory_limit: int = 2 * 1024**3
 

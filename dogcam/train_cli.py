@@ -15,6 +15,7 @@ from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
 from dogcam.choices import choices_of
 from dogcam.classifier import choose_device
+from dogcam.closer_look import CloserLook
 from dogcam.commands import names_in
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
@@ -104,6 +105,14 @@ class ConsoleObserver(Observer):
     help="The starting weights.  [default: imagenet; none for sample_net]",
 )  # fmt: skip
 @click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the network's]")
+@click.option(
+    "--closer-size", type=click.IntRange(min=16), metavar="PIXELS",
+    help="In use, look again at a copy of this many pixels a side.  [default: do not]",
+)  # fmt: skip
+@click.option(
+    "--closer-share", default=CloserLook.share, show_default=True,
+    help="Share of the places of that copy that score it.",
+)
 @click.option("--training-size", type=click.IntRange(min=16), help="Pixels a side in training, if others.")
 @click.option(
     "--freeze", "frozen", default="", metavar="LAYER,...", help="Layers that keep their starting weights."
@@ -250,6 +259,8 @@ def make_config(
     colour: float,
     spread: Spread,
     frozen: str,
+    closer_size: int | None,
+    closer_share: float,
     memory: int,
     **settings: object,
 ) -> TrainingConfig:
@@ -262,6 +273,7 @@ def make_config(
     augmentation = Augmentation(min_area, flip, colour, spread)
     return TrainingConfig(
         schedule=chosen, augmentation=augmentation, frozen=names_in(frozen),
+        closer=CloserLook((closer_size,) * 2, closer_share) if closer_size else None,
         memory_limit=memory * MEGABYTE, **settings,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from dogcam.averaging import WeightAverage
 from dogcam.batches import Batches, made_ahead
 from dogcam.checkpoints import weights_sha256
 from dogcam.classification import measure
+from dogcam.closer_look import require_places
 from dogcam.errors import ConfigError
 from dogcam.files import remove_parts, write_whole
 from dogcam.fine_tuning import (
@@ -153,9 +154,12 @@ def train(
     Raises:
         ConfigError: where a class cannot be learned, the splits share images, the state in the folder is
             that of another training, or the loss is no longer a finite number.
+        ModelError: where a closer look is wanted of a network that cannot take one.
         DataError: where an image cannot be read.
     """
     _check(classes, train_split, eval_split)
+    if config.closer:
+        require_places(network)
     folder, observer = Path(folder), observer or Observer()
     remove_parts(folder)
     # With the channels stored last, convolutions are a third faster on the CPU.
@@ -177,7 +181,9 @@ def train(
             loss, waited = loop.run_epoch(epoch)
             seconds = time.perf_counter() - start
             with loop.result():
-                ap = measure(network, classes, eval_split.images, preprocessing, config.batch_size)
+                ap = measure(
+                    network, classes, eval_split.images, preprocessing, config.batch_size, config.closer
+                )
             absent = tuple(name for name in classes if name not in ap)
             records.append(
                 EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, waited, ap, absent)
@@ -220,9 +226,13 @@ class _Loop:
         """Make the network ready for the first epoch.
 
         The head is fitted, and that is the beginning of which what comes out has a share. Where only the body
-        is to learn from the older head alone, the head is then fitted once more, to that.
+        is to learn from the older head alone, the head is then fitted once more, to that. Where the average
+        is never to hear anything else, single places do in a closer look.
         """
         fit, average, when = self._fitting(), self.average, self.config.known_alone
+        if when == "always" and self.config.closer:
+            fit()
+            self.joint.keep_near()
         with self._alone() if when == "always" else nullcontext():
             fit()
         if average:

@@ -13,6 +13,7 @@ import torch
 import dogcam
 from dogcam.boxes import area
 from dogcam.classifier import Classifier
+from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError, RecordError
 from dogcam.files import write_whole
 from dogcam.voc import VocSplit
@@ -123,7 +124,8 @@ def run_experiment(
         "the images of the split": test.manifest,
         "the images of the tuning split": tuning.manifest if tuning else "none",
         "the weights": classifier.weights_sha256(),
-        "the classifier": f"{classifier.classes} {classifier.preprocessing} {classifier.target_layer}",
+        "the classifier": f"{classifier.classes} {classifier.preprocessing} {classifier.closer} "
+        f"{classifier.target_layer}",
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
@@ -262,6 +264,7 @@ def _model_info(context: Context) -> results.ModelInfo:
         earlier_layer=classifier.earlier_layer,
         input_height=classifier.preprocessing.size[0],
         input_width=classifier.preprocessing.size[1],
+        closer_look=_closer_look(classifier.closer),
         map_height=main.shape[1],
         map_width=main.shape[2],
         earlier_map_height=earlier.shape[1],
@@ -270,6 +273,13 @@ def _model_info(context: Context) -> results.ModelInfo:
         weights=classifier.weights_sha256(),
         backend=context.outputs[predict.NAME]["backend"],
     )
+
+
+def _closer_look(closer: CloserLook | None) -> results.CloserLookInfo | None:
+    if closer is None:
+        return None
+    height, width = closer.size
+    return results.CloserLookInfo(height=height, width=width, share=closer.share)
 
 
 def _write_tables(context: Context) -> None:

@@ -1,15 +1,21 @@
 """The backend that a run asks for: its maps, what it was calibrated on, and what it cost, as pages say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from report_fixtures import assert_one_line, invoke, options, reasons, record_of, statuses
 from test_stages import after, context_of
 
 import dogcam.backends.loading
 from dogcam.backends import Backend, load_backend
+from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError
+from dogcam.preprocessing import Preprocessing
 from report.cli import main
+from report.experiment import _model_info
 from report.stages import backend, methods, predict
 
 REFERENCE = methods.REFERENCE
@@ -40,6 +46,24 @@ def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predict
     assert np.array_equal(whole.probabilities(target, REFERENCE), engines.probabilities(target))
     np.testing.assert_allclose(whole.logits, engines.logits, atol=1e-4)
     assert engines.reference is None
+
+
+def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small_checkpoint, tmp_path):
+    context = context_of(small_data, small_checkpoint, tmp_path, backend="torch")
+    closer = CloserLook((120, 132), 0.2)
+    context = after(replace(context, classifier=replace(context.classifier, closer=closer)), "predict")
+    found, once = predict.load(context, "test"), predict.load(predicted["torch"], "test")
+    pictures = [image.read() for image in context.test.images]
+    larger = Preprocessing(closer.size)(pictures)
+    with torch.no_grad():
+        seen = closer.logits(context.classifier.network, larger).numpy()
+    np.testing.assert_allclose(found.logits, (once.logits + seen) / 2, atol=1e-4)
+    np.testing.assert_allclose(found.reference, (once.reference + seen) / 2, atol=1e-4)
+    for name, maps in once.maps.items():
+        np.testing.assert_allclose(found.maps[name], maps, atol=1e-4 * np.abs(maps).max())
+    noted = _model_info(context).closer_look
+    assert (noted.height, noted.width, noted.share) == (120, 132, 0.2)
+    assert _model_info(predicted["torch"]).closer_look is None
 
 
 def test_what_ran_is_said(predicted):

@@ -11,9 +11,12 @@ from torch import nn
 from dogcam.augment import Augmentation
 from dogcam.averaging import WeightAverage
 from dogcam.classification import measure, predict
+from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError, ModelError
 from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
 from dogcam.heads import JointHead, LogOddsHead
+from dogcam.photographs import label_matrix
+from dogcam.probe import fit_head, head_inputs
 from dogcam.recipe import Cosine, TrainingConfig
 from dogcam.spread import cutmix, hide_and_seek
 
@@ -45,7 +48,7 @@ def test_a_training_with_every_option_resumes_bit_for_bit(
 ):
     settings = config(
         augmentation=Augmentation(spread=spread), probe=1e-3, start_share=0.25, known_alone=known_alone,
-        frozen=("features.convolution", "head.known"),
+        frozen=("features.convolution", "head.known"), closer=CloserLook((24, 20), 0.3),
     )  # fmt: skip
     whole, expected = run(splits, tmp_path / "whole", settings, joint_network())
     with pytest.raises(KeyboardInterrupt):
@@ -164,6 +167,19 @@ def test_an_output_that_is_known_hears_the_older_head_alone(splits, tmp_path):
     network.zero_grad()
     network.head.linear.weight.sum().backward()
     assert network.head.linear.weight.grad.tolist() == [[1.0] * 6] * 2
+
+
+def test_single_places_hear_the_weights_that_were_fitted_before_the_average_lost_them(splits, tmp_path):
+    settings = config(probe=1e-3, closer=CloserLook((24, 20), 0.3), frozen=("head.known",))
+    network, history = run(splits, tmp_path, settings, joint_network())
+    fitted = joint_network()
+    with frozen_layers(fitted, settings.frozen):
+        pooled = head_inputs(fitted, splits[0].images, PREPROCESSING, 6)
+        fit_head(fitted, pooled, label_matrix(splits[0].images, CLASSES), 1e-3)
+    torch.testing.assert_close(network.head.near, fitted.head.linear.weight[:1])
+    assert network.head.linear.weight[0].tolist() == [0.0] * 6 and network.head.near.abs().min() > 0
+    found = measure(network, CLASSES, splits[1].images, PREPROCESSING, 6, settings.closer)
+    assert found == history.last.ap
 
 
 @pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": "never"}])

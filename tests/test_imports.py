@@ -50,11 +50,13 @@ MAY_IMPORT = {
     # A backend runs a whole classifier, and its maps are held against those of the engine.
     "dogcam.backends": {"dogcam.cam", "dogcam.classifier", "dogcam.errors", "dogcam.files", "dogcam.heads"},
     "dogcam.preprocessing": set(),
+    # A closer look takes the scores of single places from the head.
+    "dogcam.closer_look": {"dogcam.activations", "dogcam.errors", "dogcam.heads", "dogcam.preprocessing"},
     "dogcam.architectures": {"dogcam.errors", "dogcam.networks", "dogcam.preprocessing"},
     # A network that is not known beforehand is looked through for the layers to look at.
     "dogcam.classifier": {
-        "dogcam.architectures", "dogcam.checkpoints", "dogcam.errors", "dogcam.layers", "dogcam.networks",
-        "dogcam.preprocessing",
+        "dogcam.architectures", "dogcam.checkpoints", "dogcam.closer_look", "dogcam.errors", "dogcam.layers",
+        "dogcam.networks", "dogcam.preprocessing",
     },
 }
 """What each room of the science may import of dogcam; rooms that are not here only put others together."""

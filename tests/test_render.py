@@ -155,6 +155,17 @@ def test_only_the_sample_is_called_one(copied):
         assert text.index(banner) < text.index("average precision of")
 
 
+def test_a_closer_look_is_said_where_one_was_taken(copied, page):
+    words = "It also looks closer, at a copy of 64 × 96 pixels"
+    assert words not in page.text
+
+    def look_closer(record):
+        record["model"]["closer_look"] = {"height": 64, "width": 96, "share": 0.1}
+
+    change_record(copied, look_closer)
+    assert words in Page(rendered(copied)["report.html"]).text
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [

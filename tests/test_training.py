@@ -17,6 +17,7 @@ from dogcam.augment import Augmentation
 from dogcam.checkpoints import load_checkpoint
 from dogcam.classification import class_ap, predict
 from dogcam.classifier import load_classifier
+from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError, DataError, OutputError
 from dogcam.networks import pooled_network
 from dogcam.photographs import Photographs, label_matrix
@@ -320,10 +321,13 @@ def test_the_command_gives_the_same_file_again(splits, tmp_path):
 def test_options_become_settings():
     given = {"step_factor": 0.5, "warm_up": 1.0, "min_area": 0.5, "flip": False, "colour": 0.2, "memory": 3}
     given |= {"spread": "hide", "frozen": "features.stem, features.stage1"}
+    given |= {"closer_size": 48, "closer_share": 0.2}
     config = make_config(schedule="steps", steps="2, 4", epochs=6, **given)
     assert config.schedule == Steps((2, 4), 0.5)
     assert config.augmentation == Augmentation(0.5, False, 0.2, "hide")
     assert config.frozen == ("features.stem", "features.stage1")
+    assert config.closer == CloserLook((48, 48), 0.2)
+    assert make_config(schedule="cosine", steps="", **given | {"closer_size": None}).closer is None
     assert (config.epochs, config.memory_limit) == (6, 3 * 1024**2)
     assert make_config(schedule="cosine", steps="", **given).schedule == Cosine(1.0)
     with pytest.raises(ConfigError, match="--steps is 'often'"):

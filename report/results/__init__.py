@@ -3,7 +3,7 @@
 from report.results.base import Estimate, Fraction, Interval, Model
 from report.results.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.results.claims import Claim, ClaimChange, ClaimPart
-from report.results.data import BackendInfo, ClassCount, DataInfo, ModelInfo, SplitInfo
+from report.results.data import BackendInfo, ClassCount, CloserLookInfo, DataInfo, ModelInfo, SplitInfo
 from report.results.detection import (
     ClassAp,
     Classification,
@@ -39,6 +39,7 @@ __all__ = [
     "ClassAp",
     "ClassCount",
     "Classification",
+    "CloserLookInfo",
     "Comparison",
     "Curve",
     "DataInfo",

@@ -51,6 +51,14 @@ class BackendInfo(Model):
     versions: dict[str, str] = Field(default_factory=dict, description="of the libraries beside torch")
 
 
+class CloserLookInfo(Model):
+    """The second look at a picture, on which its probability rests together with the first."""
+
+    height: int
+    width: int
+    share: Fraction = Field(description="of the places of the last maps, the highest of which score a class")
+
+
 class ModelInfo(Model):
     """The classifier."""
 
@@ -61,6 +69,9 @@ class ModelInfo(Model):
     earlier_layer: str
     input_height: int
     input_width: int
+    closer_look: CloserLookInfo | None = Field(
+        description="how pictures are looked at again for the probability; null for not at all"
+    )
     map_height: int
     map_width: int
     earlier_map_height: int

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dogcam.backends import Backend
 from dogcam.cam import explain
+from dogcam.closer_look import join
 from dogcam.errors import RecordError
 from dogcam.files import write_whole
 from dogcam.voc import VocImage
@@ -80,17 +81,19 @@ def _predict(
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
     wanted = requests(classifier)
-    batch = classifier.batch([image.read() for image in images])
+    pictures = [image.read() for image in images]
+    batch = classifier.batch(pictures)
     explanation = explain(classifier.network, batch, [context.target], list(wanted.values()))
-    logits = explanation.logits
+    logits = {"logits": explanation.logits}
     maps = {name: found[:, 0] for name, found in zip(wanted, explanation.maps, strict=True)}
-    made = {"logits": logits}
     if context.config.backend != ENGINE:
-        made[_REFERENCE], maps[REFERENCE] = logits, maps[GRAD_CAM]
+        logits[_REFERENCE], maps[REFERENCE] = logits["logits"], maps[GRAD_CAM]
     if backend is not None:
-        made["logits"], of_backend = run_backend(backend, batch, context.target)
+        logits["logits"], of_backend = run_backend(backend, batch, context.target)
         maps |= of_backend
-    return {name: tensor.cpu().numpy() for name, tensor in (made | maps).items()}
+    closer = classifier.look_closer(pictures)
+    said = {name: join(each, closer) for name, each in logits.items()}
+    return {name: tensor.cpu().numpy() for name, tensor in (said | maps).items()}
 
 
 def _npz(arrays: dict[str, NDArray]) -> bytes:
