@@ -17,7 +17,7 @@ WITHOUT = {
         "Localisation.score_threshold", "Failures.size_edges", "GroupRow.low", "GroupRow.high",
         "MapComparison.tolerance", "Sanity.fractions", "SanityCheck.mark", "Segmentation.score_threshold",
         "Segmentation.cam_threshold", "Segmentation.background_threshold", "Segmentation.cut_threshold",
-        "SeedRow.cam_threshold", "SeedRow.background_threshold", "SeedRow.iou",
+        "SeedRow.cam_threshold", "SeedRow.background_threshold", "SeedRow.iou", "CloserLookInfo.share",
     },
     "facts about one image or one box": {
         "ScoredDetection.score", "GalleryItem.score", "GalleryItem.iou", "GalleryItem.image_probability",
