@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from dogcam.activations import evaluation_mode
 from dogcam.closer_look import CloserLook, join, look_closer, run_on
-from dogcam.metrics import Interval, image_draws, percentile_interval
+from dogcam.metrics import Interval, percentile_interval, resampled_ranking_ap
 from dogcam.photographs import label_matrix
 from dogcam.preprocessing import Preprocessing
 from dogcam.voc import VocImage
@@ -140,41 +140,10 @@ def score_classes(
     )
 
 
-def resampled_class_ap(
-    labels: ArrayLike, scores: ArrayLike, *, n_resamples: int = 2000, seed: int = 0
-) -> NDArray[np.float64]:
-    """Return the average precision of one class in every resample of the photographs.
-
-    Args:
-        labels: (N,) numbers, 1 where a photograph shows the class, else 0.
-        scores: (N,) numbers.
-        n_resamples: B.
-        seed: of the draws, the same photographs as in `dogcam.metrics.resampled_ap`.
-
-    Returns:
-        (B,) float array; nan for a resample that does not show the class.
-    """
-    scores = np.asarray(scores, dtype=np.float64)
-    order = np.argsort(-scores, kind="stable")
-    positive = np.asarray(labels, dtype=np.float64)[order, None]
-    ranked = scores[order]
-    # A step of the ranking ends behind the last of several equal scores.
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
-    samples = []
-    for counts in image_draws(len(scores), n_resamples, seed):
-        seen = np.cumsum(counts[order], axis=0)[ends]
-        found = np.cumsum(counts[order] * positive, axis=0)[ends]
-        precision = np.divide(found, seen, out=np.zeros(found.shape), where=seen > 0)
-        total = found[-1] if len(found) else np.zeros(counts.shape[1])
-        area = (np.diff(found, axis=0, prepend=0.0) * precision).sum(axis=0)
-        samples.append(np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0))
-    return np.concatenate(samples)
-
-
 def resampled_by_class(
     labels: Tensor, scores: Tensor, classes: Sequence[str], *, n_resamples: int = 2000, seed: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the average precision of each class in every resample, as `resampled_class_ap` does.
+    """Return the average precision of each class in every resample, as `resampled_ranking_ap` does.
 
     Args:
         labels, scores, classes: as for `class_ap`.
@@ -185,7 +154,7 @@ def resampled_by_class(
         (B,) float array by name, in the order of `classes`; classes without a positive image are left out.
     """
     return {
-        name: resampled_class_ap(labels[:, column], scores[:, column], n_resamples=n_resamples, seed=seed)
+        name: resampled_ranking_ap(labels[:, column], scores[:, column], n_resamples=n_resamples, seed=seed)
         for column, name in enumerate(classes)
         if labels[:, column].any()
     }

@@ -23,7 +23,6 @@ from report.run_files import RunTables, read_tables
 from report.store import read_results
 
 _VERDICTS = {"supported": "higher", "contradicted": "lower", "not distinguishable": "not distinguishable"}
-_UNIT_BOX = [[0.0, 0.0, 1.0, 1.0]]
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,9 @@ class _Run:
         }
 
     def _classification(self) -> Measures:
-        present = [_UNIT_BOX if boxes else [] for boxes in self.tables.truth]
-        scores = np.array(self.tables.probabilities)[:, None]
-        ranked = Detections.from_images([_UNIT_BOX] * len(scores), scores)
-        matches = metrics.match(GroundTruth.from_images(present), ranked, [0.5])
-        drawn = metrics.resampled_ap(matches, **self.sampling)[0] if self.paired else None
+        present = [bool(boxes) for boxes in self.tables.truth]
+        scores = self.tables.probabilities
+        drawn = metrics.resampled_ranking_ap(present, scores, **self.sampling) if self.paired else None
         value = self.record.classification.target.value
         return {("average precision of ranking the images", None): Measured(value, drawn)}
 

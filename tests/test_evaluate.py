@@ -12,9 +12,10 @@ from report_fixtures import assert_one_line
 from sklearn.metrics import average_precision_score
 
 from dogcam.checkpoints import load_checkpoint
-from dogcam.classification import class_ap, predict, resampled_class_ap, score_classes
+from dogcam.classification import class_ap, predict, score_classes
 from dogcam.classifier import SAMPLE_WEIGHTS, load_classifier
 from dogcam.cli import main
+from dogcam.metrics import resampled_ranking_ap
 from dogcam.photographs import label_matrix
 from dogcam.voc import read_split
 
@@ -32,7 +33,7 @@ def random_case(seed, n=40):
 @pytest.mark.parametrize("seed", range(5))
 def test_resampled_ap_is_scikit_learns_on_the_repeated_photographs(seed):
     labels, scores = random_case(seed)
-    values = resampled_class_ap(labels[:, 0].numpy(), scores[:, 0].numpy(), n_resamples=20, seed=3)
+    values = resampled_ranking_ap(labels[:, 0].numpy(), scores[:, 0].numpy(), n_resamples=20, seed=3)
     drawn = np.random.default_rng(3).integers(len(labels), size=(20, len(labels)))
     expected = [average_precision_score(labels[rows, 0], scores[rows, 0]) for rows in drawn]
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
@@ -40,7 +41,7 @@ def test_resampled_ap_is_scikit_learns_on_the_repeated_photographs(seed):
 
 def test_a_resample_without_the_class_is_not_defined():
     labels = np.array([1, 0, 0])
-    values = resampled_class_ap(labels, [3.0, 2.0, 1.0], n_resamples=200, seed=1)
+    values = resampled_ranking_ap(labels, [3.0, 2.0, 1.0], n_resamples=200, seed=1)
     assert set(values[~np.isnan(values)]) == {1.0}
     share = np.isnan(values).mean()
     # Three draws of three miss one photograph in (2/3)^3 of the cases.

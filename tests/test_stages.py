@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import report_fixtures as fixtures
 from PIL import Image
+from sklearn.metrics import average_precision_score
 
 from dogcam.boxes import as_boxes, iou
 from dogcam.classifier import load_classifier
@@ -305,3 +306,18 @@ def test_pictures_of_the_gallery_are_small_and_of_the_photograph_s_shape(finishe
             x0, y0, x1, y1 = box["xyxy"]
             assert 0 <= x0 < x1 <= item["width"]
             assert 0 <= y0 < y1 <= item["height"]
+
+
+def test_images_are_ranked_as_scikit_learn_has_it(localised):
+    found = after(localised, "evaluate").outputs["evaluate"]["classification"]
+    predictions, classes = predict.load(localised, "test"), localised.classifier.classes
+    assert len(found["classes"]) > 1
+    for each in found["classes"]:
+        present = [each["name"] in image.labels for image in localised.test.images]
+        scores = predictions.probabilities(classes.index(each["name"]))
+        assert each["ap"]["value"] == pytest.approx(average_precision_score(present, scores))
+        assert each["n_images"] == sum(present)
+        assert each["ap"]["interval"]["low"] <= each["ap"]["value"] <= each["ap"]["interval"]["high"]
+    mean = np.mean([each["ap"]["value"] for each in found["classes"]])
+    assert found["mean_ap"]["value"] == pytest.approx(mean)
+    assert found["target"] == next(each["ap"] for each in found["classes"] if each["name"] == "dog")

@@ -42,6 +42,7 @@ from dogcam.metrics.precision_recall import (
     precision_recall,
 )
 from dogcam.metrics.proportion import Proportion
+from dogcam.metrics.ranking import resampled_ranking_ap
 from dogcam.metrics.tied_scores import TieRange, ap_over_ties
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "precision_recall",
     "rank",
     "resampled_ap",
+    "resampled_ranking_ap",
     "resampled_ratio",
     "resampled_sums",
 ]

@@ -42,6 +42,7 @@ class Classification(Model):
     accuracy: Estimate = Field(description="share of images on the right side of probability one half")
     mean_ap: Estimate | None = Field(description="mean over the classes that occur")
     classes: list[ClassAp]
+    ap_variant: str = Field(description="which average precision these are")
 
 
 class DetectionRow(Model):

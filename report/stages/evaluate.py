@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dogcam import metrics
-from dogcam.classification import mean_over_classes
+from dogcam.classification import AP_VARIANT, class_ap, mean_over_classes, resampled_by_class
 from dogcam.errors import ConfigError
-from dogcam.metrics import Detections, GroundTruth, Matches
-from dogcam.voc import VocSplit
+from dogcam.metrics import Matches
+from dogcam.photographs import label_matrix
 from report import results
 from report.stages import localise, predict
 from report.stages.context import Context
@@ -27,7 +28,6 @@ TIES_MATTER = 0.01
 ROUND_SCORES = tuple(tenth / 10 for tenth in range(9, 0, -1))
 """The score thresholds of the table that stands beside the curve."""
 
-_UNIT_BOX = [[0.0, 0.0, 1.0, 1.0]]
 
 
 def run(context: Context) -> dict:
@@ -230,15 +230,20 @@ def _classification(context: Context, sampling: dict) -> results.Classification:
     predictions = predict.load(context, "test")
     annotated = set(context.test.class_names())
     known = [name for name in context.classifier.classes if name in annotated]
-    samples, classes = [], []
-    for name in known:
-        scores = predictions.probabilities(context.classifier.index_of(name))
-        matches = _image_matches(context.test, name, scores)
-        drawn = metrics.resampled_ap(matches, **sampling)[0]
-        ap = metrics.precision_recall(matches, 0.5).average_precision()
-        found = estimate(ap, metrics.percentile_interval(drawn))
-        classes.append(results.ClassAp(name=name, n_images=matches.n_ground_truth, ap=found))
-        samples.append(drawn)
+    labels = label_matrix(context.test.images, known)
+    scores = torch.tensor(
+        np.stack([predictions.probabilities(context.classifier.index_of(name)) for name in known], axis=1)
+    )
+    aps = class_ap(labels, scores, known)
+    drawn = resampled_by_class(labels, scores, known, **sampling)
+    classes = [
+        results.ClassAp(
+            name=name,
+            n_images=int(column.sum()),
+            ap=estimate(aps[name], metrics.percentile_interval(drawn[name])),
+        )
+        for name, column in zip(known, labels.T, strict=True)
+    ]
     present = np.array([context.has_target(image) for image in context.test.images])
     right = (predictions.probabilities(context.target) > 0.5) == present
     whole = np.ones(len(right))
@@ -246,19 +251,13 @@ def _classification(context: Context, sampling: dict) -> results.Classification:
         target=next(each.ap for each in classes if each.name == context.config.target),
         chance=float(present.mean()),
         accuracy=estimate(right.mean(), metrics.bootstrap_ratio(right, whole, **sampling)),
-        mean_ap=_mean_ap(classes, samples) if len(classes) > 1 else None,
+        mean_ap=_mean_ap(aps, drawn) if len(classes) > 1 else None,
         classes=classes,
+        ap_variant=AP_VARIANT,
     )
 
 
-def _image_matches(split: VocSplit, name: str, scores: NDArray[np.float64]) -> Matches:
-    """Match images as if each were one box: the AP of the ranking, by the same code as that of boxes."""
-    truth = GroundTruth.from_images([_UNIT_BOX if name in image.labels else [] for image in split.images])
-    boxes = Detections.from_images([_UNIT_BOX] * len(split), scores[:, None])
-    return metrics.match(truth, boxes, [0.5])
-
-
-def _mean_ap(classes: list[results.ClassAp], samples: list[NDArray[np.float64]]) -> results.Estimate:
-    mean = float(np.mean([each.ap.value for each in classes]))
+def _mean_ap(aps: dict[str, float], drawn: dict[str, NDArray[np.float64]]) -> results.Estimate:
     # The same images were drawn for every class, so that resamples can be averaged one by one.
-    return estimate(mean, metrics.percentile_interval(mean_over_classes(samples)))
+    mean = mean_over_classes(list(drawn.values()))
+    return estimate(np.mean(list(aps.values())), metrics.percentile_interval(mean))
