@@ -40,6 +40,7 @@ class Classifier:
         source: where the weights come from, in words.
         closer: how it looks again at a picture before it says how sure it is; None for not at all. Maps are
             those of the first look.
+        learned_from: manifest of the split that it was trained on, by its card; None where that is not said.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Classifier:
     head: str | None
     source: str
     closer: CloserLook | None = None
+    learned_from: str | None = None
 
     def index_of(self, class_name: str) -> int:
         """Return the index of a class among the logits.
@@ -169,7 +171,9 @@ def _from_checkpoint(name: str | None, path: Path) -> Classifier:
     layers = _LAYERS.get(architecture.name) or _chosen(network.eval(), architecture.name, preprocessing.size)
     said = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
     source = f"checkpoint {path.name}{said}"
-    return Classifier(architecture.name, network, classes, preprocessing, *layers, source, closer)
+    return Classifier(
+        architecture.name, network, classes, preprocessing, *layers, source, closer, _learned_from(card)
+    )
 
 
 def _chosen(network: nn.Module, name: str, size: tuple[int, int]) -> tuple[str, str | None, str | None]:
@@ -207,6 +211,13 @@ def _read_card(card: dict, path: Path, architecture: Architecture) -> tuple[tupl
         f"{path} has no card that names its classes, each once, and its input_size [height, width]; expected "
         "one within or beside it, as `dogcam train` writes it"
     )
+
+
+def _learned_from(card: dict) -> str | None:
+    match card:
+        case {"data": {"train": {"manifest": str(manifest)}}}:
+            return manifest
+    return None
 
 
 def _closer_look(card: dict, path: Path) -> CloserLook | None:

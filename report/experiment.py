@@ -221,13 +221,14 @@ def _data_info(context: Context) -> results.DataInfo:
         name=config.data_name,
         kind=config.kind,
         target=config.target,
-        test=_split_info(context.test, config.target),
-        tuning=_split_info(context.tuning, config.target) if context.tuning else None,
+        test=_split_info(context, context.test),
+        tuning=_split_info(context, context.tuning) if context.tuning else None,
         sample_seed=prepare.SAMPLE_SEED if config.kind == "sample" else None,
     )
 
 
-def _split_info(split: VocSplit, target: str) -> results.SplitInfo:
+def _split_info(context: Context, split: VocSplit) -> results.SplitInfo:
+    target = context.config.target
     n_images = Counter(name for image in split.images for name in image.labels)
     n_objects = Counter(thing.name for image in split.images for thing in image.objects)
     targets = [image.objects_of(target) for image in split.images]
@@ -249,6 +250,7 @@ def _split_info(split: VocSplit, target: str) -> results.SplitInfo:
             for name in sorted(n_objects)
         ],
         median_target_area=float(np.median(shares)) if shares else None,
+        learned_from=split.manifest == context.classifier.learned_from,
     )
 
 

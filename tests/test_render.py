@@ -167,6 +167,17 @@ def test_a_closer_look_is_said_where_one_was_taken(copied, page):
 
 
 @pytest.mark.parametrize(
+    ("split", "words"), [("test", "Seen before."), ("tuning", "Thresholds from images seen before.")]
+)
+def test_it_is_said_where_the_classifier_has_learned_from_the_images(copied, page, split, words):
+    assert words not in page.text
+    change_record(copied, lambda record: record["data"][split].update(learned_from=True))
+    text = Page(rendered(copied)["report.html"]).text
+    other = {"Seen before.", "Thresholds from images seen before."} - {words}
+    assert words in text and not any(each in text for each in other)
+
+
+@pytest.mark.parametrize(
     ("facts", "words"),
     [
         (("merged", "detection", 2), "in an image with 2; its IoU with the nearest is 0.25"),

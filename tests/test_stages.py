@@ -10,10 +10,12 @@ from PIL import Image
 from sklearn.metrics import average_precision_score
 
 from dogcam.boxes import as_boxes, iou
+from dogcam.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.classifier import load_classifier
 from dogcam.errors import RecordError
 from dogcam.voc import read_split
 from report.config import RunConfig
+from report.experiment import _split_info
 from report.stages import analyse, compare, draw, evaluate, localise, methods, predict, segment
 from report.stages.context import Context
 
@@ -306,6 +308,17 @@ def test_pictures_of_the_gallery_are_small_and_of_the_photograph_s_shape(finishe
             x0, y0, x1, y1 = box["xyxy"]
             assert 0 <= x0 < x1 <= item["width"]
             assert 0 <= y0 < y1 <= item["height"]
+
+
+def test_a_card_tells_which_images_the_classifier_has_learned_from(small_data, small_checkpoint, tmp_path):
+    tuning = read_split(small_data, "val")
+    checkpoint = load_checkpoint(small_checkpoint)
+    card = checkpoint.meta | {"data": {"train": {"manifest": tuning.manifest}}}
+    save_checkpoint(tmp_path / "learned.safetensors", checkpoint.state, card)
+    for path, expected in ((small_checkpoint, False), (tmp_path / "learned.safetensors", True)):
+        context = context_of(small_data, path, tmp_path)
+        assert _split_info(context, context.tuning).learned_from is expected
+        assert _split_info(context, context.test).learned_from is False
 
 
 def test_images_are_ranked_as_scikit_learn_has_it(localised):

@@ -28,6 +28,10 @@ class SplitInfo(Model):
     manifest: str
     classes: list[ClassCount]
     median_target_area: Fraction | None = Field(description="box area over image area, median over targets")
+    learned_from: bool = Field(
+        description="the classifier's card says that it was trained on these very images; false where it "
+        "says nothing, or names other images, which may share some with these"
+    )
 
 
 class DataInfo(Model):
