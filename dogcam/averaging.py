@@ -27,20 +27,16 @@ class WeightAverage:
         network: its present state is the average to begin with.
         decay: share of the average that an update leaves, in [0, 1); at 0 the average is the weights.
         start_share: share of the starting weights in what comes out, in [0, 1): those that the network has
-            now, unless others are named by `start_from`.
+            now, unless `begin` names others.
     """
 
     def __init__(self, network: nn.Module, decay: float, start_share: float = 0.0) -> None:
         self.decay, self.start_share = decay, start_share
         self.begin(network)
-        self.start_from(network)
 
     def begin(self, network: nn.Module) -> None:
-        """Forget the average; it begins again with the present state of the network."""
+        """Begin again with the present state of the network, which is the starting weights from now on."""
         self.state = _copied(network.state_dict())
-
-    def start_from(self, network: nn.Module) -> None:
-        """Take the present state of the network for the starting weights."""
         self.start = _copied(network.state_dict()) if self.start_share else {}
 
     @torch.no_grad()

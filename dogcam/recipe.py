@@ -12,7 +12,6 @@ from dogcam.errors import ConfigError
 
 Precision = Literal["float32", "bfloat16"]
 BodyMode = Literal["train", "evaluate"]
-KnownAlone = Literal["never", "learning", "always"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ class TrainingConfig:
         head_rate: the learning rate of the network's last part, its head, over that of the others.
         probe: penalty on the squared weights of a head that is fitted before anything else learns (see
             `dogcam.probe`); None to begin with the head as it is.
-        known_alone: when outputs that an older head knows have no linear weights of their own: "always", or
-            while the body is "learning", so that the fitted head that `start_share` mixes in has them.
+        known_alone: outputs that an older head knows have no linear weights of their own, but for what single
+            places hear in a closer look.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
             the average is what is measured and what comes out.
         start_share: share of the starting weights (with the fitted head, if it was) in what comes out.
@@ -104,7 +103,7 @@ class TrainingConfig:
     body_mode: BodyMode = "train"
     head_rate: float = 1.0
     probe: float | None = None
-    known_alone: KnownAlone = "never"
+    known_alone: bool = False
     averaging: float = 0.0
     start_share: float = 0.0
     distillation: float = 0.0
@@ -122,7 +121,6 @@ class TrainingConfig:
             raise ConfigError(f"probe is {self.probe:g}; expected a penalty of 0 or more")
         require_choice("precision", self.precision, Precision)
         require_choice("body_mode", self.body_mode, BodyMode)
-        require_choice("known_alone", self.known_alone, KnownAlone)
         if not 0 <= self.averaging < 1:
             raise ConfigError(f"averaging is {self.averaging:g}; expected a share from 0 to below 1")
         if not 0 <= self.start_share < 1:

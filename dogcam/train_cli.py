@@ -22,7 +22,7 @@ from dogcam.errors import ConfigError
 from dogcam.files import require_writable, write_whole
 from dogcam.plots import Series, training_figure
 from dogcam.preprocessing import Preprocessing
-from dogcam.recipe import BodyMode, Cosine, KnownAlone, Precision, Schedule, Steps, TrainingConfig
+from dogcam.recipe import BodyMode, Cosine, Precision, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.starting import starting_network
 from dogcam.svg import to_svg
@@ -127,9 +127,9 @@ class ConsoleObserver(Observer):
     help="Fit the head before the first epoch, with this penalty on its squared weights.",
 )  # fmt: skip
 @click.option(
-    "--known-alone", type=click.Choice(choices_of(KnownAlone)), default=DEFAULTS.known_alone,
-    show_default=True, help="When outputs that an older head knows hear it alone.",
-)  # fmt: skip
+    "--known-alone/--no-known-alone", default=DEFAULTS.known_alone, show_default=True,
+    help="Outputs that an older head knows hear it alone.",
+)
 @click.option(
     "--averaging", default=DEFAULTS.averaging, show_default=True, help="Memory of the weights' average."
 )

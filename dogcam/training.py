@@ -4,10 +4,9 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -210,7 +209,7 @@ class _Loop:
         kept = config.averaging or config.start_share
         self.average = WeightAverage(network, config.averaging, config.start_share) if kept else None
         self.teacher = Teacher(network) if config.distillation else None
-        self.joint = joint_head_of(network, "known_alone") if config.known_alone != "never" else None
+        self.joint = joint_head_of(network, "known_alone") if config.known_alone else None
         self.device = next(network.parameters()).device
 
     @property
@@ -225,33 +224,30 @@ class _Loop:
     def begin(self) -> None:
         """Make the network ready for the first epoch.
 
-        The head is fitted, and that is the beginning of which what comes out has a share. Where only the body
-        is to learn from the older head alone, the head is then fitted once more, to that. Where the average
-        is never to hear anything else, single places do in a closer look.
+        Where it is to be fitted, the head is; and that is the beginning of which what comes out has a share.
         """
-        fit, average, when = self._fitting(), self.average, self.config.known_alone
-        if when == "always" and self.config.closer:
-            fit()
-            self.joint.keep_near()
-        with self._alone() if when == "always" else nullcontext():
-            fit()
-        if average:
-            average.start_from(self.network)
-        if when == "learning":
-            with self._alone():
-                fit()
-        if average:
-            average.begin(self.network)
+        if self.config.probe is not None:
+            self._fit(self.config.probe)
+        # What the body will not hear is no part of the beginning either.
+        with self._alone():
+            if self.average:
+                self.average.begin(self.network)
 
-    def _fitting(self) -> Callable[[], object]:
-        """Return what fits the head to the training images, or does nothing where it begins as it is."""
-        config, batches = self.config, self.batches
-        if config.probe is None:
-            return lambda: None
+    def _fit(self, penalty: float) -> None:
+        """Fit the head to the training images.
+
+        Where the average of a picture is to hear an older head alone, single places keep what was fitted
+        beside that, for a closer look, and the head is fitted once more without it.
+        """
+        batches = self.batches
         images = batches.photographs.images
         self.observer.head_is_fitted(len(images))
-        pooled = head_inputs(self.network, images, batches.preprocessing, config.batch_size)
-        return partial(fit_head, self.network, pooled, batches.labels, config.probe)
+        pooled = head_inputs(self.network, images, batches.preprocessing, self.config.batch_size)
+        fit_head(self.network, pooled, batches.labels, penalty)
+        if self.joint:
+            self.joint.keep_near()
+            with self._alone():
+                fit_head(self.network, pooled, batches.labels, penalty)
 
     def _alone(self) -> AbstractContextManager[None]:
         return known_outputs_alone(self.joint) if self.joint else nullcontext()

@@ -26,7 +26,7 @@ EVERYTHING = TrainingConfig(
     epochs=3, batch_size=6, learning_rate=0.01, schedule=Cosine(0.5),
     augmentation=Augmentation(spread="cutmix"),
     training_size=12, body_mode="evaluate", head_rate=5.0, averaging=0.9, distillation=1.0,
-    known_alone="always",
+    known_alone=True,
 )  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def config(**changes) -> TrainingConfig:
 
 
 @pytest.mark.parametrize("stopped_in", [0, 2])
-@pytest.mark.parametrize(("spread", "known_alone"), [("cutmix", "learning"), ("hide", "always")])
+@pytest.mark.parametrize(("spread", "known_alone"), [("cutmix", False), ("hide", True)])
 def test_a_training_with_every_option_resumes_bit_for_bit(
     splits, tmp_path, stopped_in, spread, known_alone
 ):
@@ -182,7 +182,7 @@ def test_single_places_hear_the_weights_that_were_fitted_before_the_average_lost
     assert found == history.last.ap
 
 
-@pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": "never"}])
+@pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": False}])
 def test_what_needs_an_older_head_is_refused_without_one(splits, tmp_path, changes):
     needing = "known_alone" if "distillation" in changes else "distillation"
     with pytest.raises(ConfigError, match=f"{needing} needs .* older head .* ends in a Linear: leave"):
@@ -236,7 +236,6 @@ def test_hidden_cells_have_the_given_colour_and_the_expected_share():
         ({"head_rate": 0}, "head_rate is 0"),
         ({"training_size": 0}, "training_size is 0"),
         ({"body_mode": "asleep"}, "body_mode is 'asleep'"),
-        ({"known_alone": True}, "known_alone is True; expected never, learning or always"),
     ],
 )
 def test_settings_of_fine_tuning_out_of_range_are_refused(changes, fault):

@@ -45,7 +45,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
     config = TrainingConfig(
         epochs=rounds, batch_size=min(32, n // 2), learning_rate=3e-4, schedule=Cosine(0.5),
         augmentation=Augmentation(min_area=0.4, colour=0.2, spread="cutmix"), training_size=size,
-        frozen=FROZEN, body_mode="evaluate", head_rate=3.0, known_alone="always", averaging=0.98,
+        frozen=FROZEN, body_mode="evaluate", head_rate=3.0, known_alone=True, averaging=0.98,
         distillation=1.0,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
