@@ -74,9 +74,10 @@ class JointHead(nn.Module):
 
         y_k = w_k . a + b_k + s_k * log-odds_k(a),
 
-    where the log-odds are those of the group of output k; outputs without a group are linear. Single places
-    of a picture may be scored by more than the average is (`of_places`): what tells a dog from a cat is less
-    of the dog than what tells breeds apart, and would make its map smaller where the average heard it.
+    where the log-odds are those of the group of output k; outputs without a group are linear. The score of a
+    single place p, y_k(a(p)) + v_k . a(p), may hear more (`of_places`): what tells a dog from a cat is less
+    of the dog than what tells breeds apart, and would make its map smaller if the average heard it. The
+    weights v, `near`, are 0 until they are learned, or taken from w by `keep_near`.
 
     Args:
         linear: (N, C) pooled activations -> (N, K) logits, the new part.
