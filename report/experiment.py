@@ -14,9 +14,10 @@ import dogcam
 from dogcam.boxes import area
 from dogcam.classifier import Classifier
 from dogcam.closer_look import CloserLook
-from dogcam.errors import ConfigError, RecordError
+from dogcam.errors import ConfigError, DataError, RecordError
 from dogcam.files import write_whole
-from dogcam.voc import VocSplit
+from dogcam.slices import split_name
+from dogcam.voc import VocSplit, read_split
 from report import results
 from report.claims import with_claims
 from report.config import RunConfig
@@ -250,8 +251,19 @@ def _split_info(context: Context, split: VocSplit) -> results.SplitInfo:
             for name in sorted(n_objects)
         ],
         median_target_area=float(np.median(shares)) if shares else None,
-        learned_from=split.manifest == context.classifier.learned_from,
+        learned_from=_learned_from(context.classifier, split),
     )
+
+
+def _learned_from(classifier: Classifier, split: VocSplit) -> bool:
+    """Tell whether the classifier was, by its card, trained on these images or the whole of their split."""
+    if classifier.learned_from in (None, split.manifest):
+        return classifier.learned_from is not None
+    try:
+        return read_split(split.root, split_name(split.name)).manifest == classifier.learned_from
+    except DataError:
+        # What this run does not look at need not be in order; then it is not known.
+        return False
 
 
 def _model_info(context: Context) -> results.ModelInfo:

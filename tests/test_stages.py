@@ -319,6 +319,10 @@ def test_a_card_tells_which_images_the_classifier_has_learned_from(small_data, s
         context = context_of(small_data, path, tmp_path)
         assert _split_info(context, context.tuning).learned_from is expected
         assert _split_info(context, context.test).learned_from is False
+        # A run looks at the first images of a long split, and training at all of them.
+        for part in (read_split(small_data, "val", 5), read_split(small_data, "val[3:9]")):
+            assert part.manifest != tuning.manifest
+            assert _split_info(context, part).learned_from is expected
 
 
 def test_images_are_ranked_as_scikit_learn_has_it(localised):

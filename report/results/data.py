@@ -29,8 +29,8 @@ class SplitInfo(Model):
     classes: list[ClassCount]
     median_target_area: Fraction | None = Field(description="box area over image area, median over targets")
     learned_from: bool = Field(
-        description="the classifier's card says that it was trained on these very images; false where it "
-        "says nothing, or names other images, which may share some with these"
+        description="the classifier's card says that it was trained on these images, alone or with the rest "
+        "of their split; false where it says nothing, or names others, which may share some with these"
     )
 
 
