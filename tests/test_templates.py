@@ -166,17 +166,21 @@ def test_a_saved_template_is_rendered_and_a_fault_does_not_end_the_watch(copied,
     def shown(words: str) -> bool:
         return words in (copied / "report.md").read_text(encoding="utf-8")
 
+    def rendered(times: int, words: str) -> bool:
+        # The line comes after the files: one that is waited for cannot be cut off by Ctrl-C.
+        return log.read_text().count(" rendered ") == times and shown(words)
+
     with log.open("w") as file:
         # Where the tests run in the background, their children would begin with Ctrl-C ignored.
         listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         running = subprocess.Popen(command, cwd=REPOSITORY, stdout=file, stderr=file, preexec_fn=listen)
     try:
-        wait_for(lambda: shown("As it was first."))
+        wait_for(lambda: rendered(1, "As it was first."))
         section.write_text("## Mine\n\n{{ record.titel }}\n", encoding="utf-8")
         wait_for(lambda: "the record has no 'titel'" in log.read_text())
         assert shown("As it was first."), "the report stays until the fault is mended"
         section.write_text("## Mine\n\nAs it is now.\n", encoding="utf-8")
-        wait_for(lambda: shown("As it is now."))
+        wait_for(lambda: rendered(2, "As it is now."))
         running.send_signal(signal.SIGINT)
         assert running.wait(20) == 0
     finally:
