@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from dogcam import metrics
-from dogcam.classification import AP_VARIANT, class_ap, mean_over_classes, resampled_by_class
+from dogcam.classification import AP_VARIANT, score_classes
 from dogcam.errors import ConfigError
 from dogcam.metrics import Matches
 from dogcam.photographs import label_matrix
@@ -234,15 +234,10 @@ def _classification(context: Context, sampling: dict) -> results.Classification:
     scores = torch.tensor(
         np.stack([predictions.probabilities(context.classifier.index_of(name)) for name in known], axis=1)
     )
-    aps = class_ap(labels, scores, known)
-    drawn = resampled_by_class(labels, scores, known, **sampling)
+    ranked = score_classes(labels, scores, known, **sampling)
     classes = [
-        results.ClassAp(
-            name=name,
-            n_images=int(column.sum()),
-            ap=estimate(aps[name], metrics.percentile_interval(drawn[name])),
-        )
-        for name, column in zip(known, labels.T, strict=True)
+        results.ClassAp(name=each.name, n_images=each.n_positive, ap=estimate(each.ap, each.interval))
+        for each in ranked.classes
     ]
     present = np.array([context.has_target(image) for image in context.test.images])
     right = (predictions.probabilities(context.target) > 0.5) == present
@@ -251,13 +246,7 @@ def _classification(context: Context, sampling: dict) -> results.Classification:
         target=next(each.ap for each in classes if each.name == context.config.target),
         chance=float(present.mean()),
         accuracy=estimate(right.mean(), metrics.bootstrap_ratio(right, whole, **sampling)),
-        mean_ap=_mean_ap(aps, drawn) if len(classes) > 1 else None,
+        mean_ap=estimate(ranked.mean_ap, ranked.interval) if len(classes) > 1 else None,
         classes=classes,
         ap_variant=AP_VARIANT,
     )
-
-
-def _mean_ap(aps: dict[str, float], drawn: dict[str, NDArray[np.float64]]) -> results.Estimate:
-    # The same images were drawn for every class, so that resamples can be averaged one by one.
-    mean = mean_over_classes(list(drawn.values()))
-    return estimate(np.mean(list(aps.values())), metrics.percentile_interval(mean))
