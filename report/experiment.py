@@ -17,7 +17,7 @@ from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError, DataError, RecordError
 from dogcam.files import write_whole
 from dogcam.slices import split_name
-from dogcam.voc import VocSplit, read_split
+from dogcam.voc import VocSplit, read_list, read_split
 from report import results
 from report.claims import with_claims
 from report.config import RunConfig
@@ -259,8 +259,11 @@ def _learned_from(classifier: Classifier, split: VocSplit) -> bool:
     """Tell whether the classifier was, by its card, trained on these images or the whole of their split."""
     if classifier.learned_from in (None, split.manifest):
         return classifier.learned_from is not None
+    whole = split_name(split.name)
+    if len(read_list(split.root, whole)) == len(split):
+        return False
     try:
-        return read_split(split.root, split_name(split.name)).manifest == classifier.learned_from
+        return read_split(split.root, whole).manifest == classifier.learned_from
     except DataError:
         # What this run does not look at need not be in order; then it is not known.
         return False
