@@ -112,12 +112,12 @@ def require_input(network: nn.Module, name: str, size: tuple[int, int]) -> None:
     modes = [(module, module.training) for module in network.modules()]
     height, width = size
     try:
-        network.eval()(torch.zeros(1, 3, height, width))
+        network.eval()(torch.zeros(1, 3, height, width, device=next(network.parameters()).device))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{name} cannot be given images of {height} x {width} pixels ({reason}); choose another "
-            f"--input-size, such as {find_architecture(name).input_size}"
+            f"{name} cannot be given images of {height} x {width} pixels ({reason}); choose another size, "
+            f"such as {find_architecture(name).input_size}"
         ) from error
     finally:
         for module, mode in modes:
@@ -126,24 +126,34 @@ def require_input(network: nn.Module, name: str, size: tuple[int, int]) -> None:
 
 def _of_torchvision(name: str) -> Architecture:
     weights = torchvision.models.get_model_weights(name).DEFAULT
+    # What transformers can take is the size that they were trained at, which is built into them.
+    smallest = max(weights.meta["min_size"])
+    sized = {"image_size": smallest} if name.startswith("vit_") else {}
 
     def build(classes: Sequence[str], pretrained: bool) -> nn.Module:
         if pretrained:
             # Read once without running anything in it; the library then reads the same file again.
             _fetched(name, lambda: weights.get_state_dict(check_hash=True, weights_only=True))
-        network = torchvision.models.get_model(name, weights=weights if pretrained else None)
+        network = torchvision.models.get_model(name, weights=weights if pretrained else None, **sized)
         replace_head(network, IMAGENET_CLASSES, len(classes))
         return network
 
-    return Architecture(name, build, imagenet=f"torchvision's {weights}")
+    size = max(Architecture.input_size, smallest)
+    return Architecture(name, build, size, imagenet=f"torchvision's {weights}")
 
 
 def _of_timm(name: str) -> Architecture:
     timm = _import_timm()
     plain = name.removeprefix(TIMM)
+    base = plain.partition(".")[0]
     if not timm.is_model(plain):
-        near = difflib.get_close_matches(plain.partition(".")[0], timm.list_models(), n=4, cutoff=0.5)
+        near = difflib.get_close_matches(base, timm.list_models(), n=4, cutoff=0.5)
         raise ModelError(f"timm has no model {plain!r}; near it are {', '.join(near) or 'none'}")
+    try:
+        card = timm.get_pretrained_cfg(plain)
+    except RuntimeError as error:  # of a tag that it does not know
+        there = ", ".join(timm.list_pretrained(f"{base}.*")) or "none"
+        raise ModelError(f"timm has no weights {plain!r}; of {base} there are {there}") from error
 
     def build(classes: Sequence[str], pretrained: bool) -> nn.Module:
         def make() -> nn.Module:
@@ -153,7 +163,6 @@ def _of_timm(name: str) -> Architecture:
         find_head(network, len(classes))
         return network
 
-    card = timm.get_pretrained_cfg(plain)
     size, mean, std = card.input_size[-1], tuple(card.mean), tuple(card.std)
     weights = f"timm's {card.architecture}.{card.tag or 'default'}"
     return Architecture(name, build, size, mean, std, weights, ("timm",))

@@ -50,8 +50,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         path: the file; `.safetensors` is told by the name, everything else is taken for `torch.save`'s.
 
     Returns:
-        The state and the notes: all of them from safetensors, the plain values (such as `i_epoch`) from
-        `torch.save`; the optimizer's state is left out.
+        The state and the notes: all of them from safetensors, the plain values (such as `i_epoch`) and
+        `classes` from `torch.save`; the optimizer's state is left out.
 
     Raises:
         ModelError: where the file is missing, damaged, of another form, or needs more than tensors and plain
@@ -71,15 +71,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
 def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     """Copy a checkpoint's state into a model; the model is unchanged where they do not fit each other.
 
+    Batch normalisation's counts of batches, which older versions of torch did not store, may be missing.
+
     Args:
         model: takes the state.
         checkpoint: what `load_checkpoint` returned.
         path: where it came from, for the message.
 
     Raises:
-        ModelError: where a key is missing or too many, or a tensor has another shape; the message names them.
+        ModelError: where a key is missing or too many, a tensor has another shape, or a number is not finite;
+            the message names them.
     """
-    expected, state = model.state_dict(), checkpoint.state
+    expected = model.state_dict()
+    counts = {name: tensor for name, tensor in expected.items() if name.endswith(".num_batches_tracked")}
+    state = counts | checkpoint.state
     faults = [
         f"{name} is {tuple(state[name].shape)}, the model has {tuple(expected[name].shape)}"
         for name in expected.keys() & state.keys()
@@ -91,6 +96,12 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         ("", sorted(faults)),
     )
     reasons = [f"{what} {_some(names)}".strip() for what, names in lists if names]
+    broken = [name for name, tensor in sorted(state.items()) if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ModelError(
+            f"{path} holds numbers that are not finite, in {_some(broken)}: its training went wrong, or it "
+            "is damaged; choose another checkpoint"
+        )
     if reasons:
         raise ModelError(
             f"{path} does not fit this {type(model).__name__}: {'; '.join(reasons)}. Build the model that "
@@ -120,7 +131,7 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     weights = save(tensors, {_CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_whole(path, weights)
+    write_whole(path, weights, durable=True)
     write_whole(path.with_suffix(".json"), text)
 
 
@@ -128,8 +139,9 @@ def export_checkpoint(path: Path, state: State, meta: dict) -> None:
     """Write a state in the form of the published checkpoints, for programs that read `["model_sdict"]`.
 
     The file holds tensors and plain containers only, so that `torch.load(path, weights_only=True)` reads it:
-    `i_epoch`, `model_sdict`, an empty `optimizer_sdict`, `classes` in the order of the outputs where they are
-    known, and the notes as JSON text under `card`. It is there whole or not at all.
+    `i_epoch` (of the last epoch, from 0), `model_sdict`, an empty `optimizer_sdict`, `classes` in the order
+    of the outputs where they are known, and the notes as JSON text under `card`. It is there whole or not at
+    all.
 
     Args:
         path: the file to write; any ending but `.safetensors`.
@@ -143,7 +155,7 @@ def export_checkpoint(path: Path, state: State, meta: dict) -> None:
     if path.suffix == ".safetensors":
         raise ModelError(f"{path} ends in .safetensors; the published form's files end in .pt or .pth.tar")
     payload = {
-        "i_epoch": meta.get("i_epoch", 0),
+        "i_epoch": meta.get("i_epoch", _epochs(meta) - 1),
         "model_sdict": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
         "optimizer_sdict": {},
         "classes": list(meta.get("classes", ())),
@@ -152,6 +164,14 @@ def export_checkpoint(path: Path, state: State, meta: dict) -> None:
     buffer = io.BytesIO()
     torch.save(payload, buffer)
     write_whole(path, buffer.getvalue())
+
+
+def _epochs(meta: dict) -> int:
+    """How many epochs a card speaks of; 1 where it speaks of none."""
+    match meta.get("training"):
+        case {"epochs": int(epochs)}:
+            return epochs
+    return 1
 
 
 def weights_sha256(weights: nn.Module | State) -> str:
@@ -260,14 +280,32 @@ def _from_payload(payload: object, path: Path) -> Checkpoint:
         raise ModelError(f"{path} holds a {type(payload).__name__}; expected the dict of a model's state")
     if "model_sdict" not in payload:
         return Checkpoint(_checked_state(payload, path))
-    plain = (str, int, float, bool)
-    meta = {key: value for key, value in payload.items() if isinstance(value, plain)}
-    try:
+    return Checkpoint(_checked_state(payload["model_sdict"], path), _notes(payload, path))
+
+
+def _notes(payload: dict, path: Path) -> dict:
+    """Return what a file in the published form says beside its weights."""
+    if _CARD_KEY in payload:
         # Our own exports carry the whole card as text, which any reader of the form may pass over.
-        meta = json.loads(meta[_CARD_KEY]) if _CARD_KEY in meta else meta
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"the notes within {path} are not JSON: {error}; fetch or make it again") from error
-    return Checkpoint(_checked_state(payload["model_sdict"], path), meta)
+        try:
+            card = json.loads(payload[_CARD_KEY])
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"the notes within {path} are not JSON: {error}; fetch or make it again"
+            ) from error
+        if not isinstance(card, dict):
+            raise ModelError(f"the notes within {path} are no JSON object; fetch or make it again")
+        return card
+    plain = (str, int, float, bool)
+    notes = {key: value for key, value in payload.items() if isinstance(value, plain)}
+    match payload.get("classes"):
+        case None | [] | ():
+            return notes
+        case [*names]:
+            return notes | {"classes": names}
+        case found:
+            # Whoever says anything of the outputs does not leave them to the published order.
+            return notes | {"classes": found if isinstance(found, plain) else f"a {type(found).__name__}"}
 
 
 def _checked_state(state: object, path: Path) -> State:

@@ -1,26 +1,21 @@
 """A classifier: a network with what it needs to be used - classes, preprocessing, layers to look at."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.architectures import Architecture, find_architecture, find_head, require_input
-from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, weights_sha256
-from dogcam.closer_look import CloserLook, look_closer, require_places
-from dogcam.errors import ConfigError, ModelError
+from dogcam.architectures import find_architecture, require_input
+from dogcam.checkpoints import load_checkpoint, weights_sha256
+from dogcam.closer_look import CloserLook, look_closer
+from dogcam.errors import ModelError
 from dogcam.layers import choose_layers
+from dogcam.model_card import network_of, read_card
 from dogcam.networks import efficientnet_lite0_dogs
 from dogcam.preprocessing import HALF, Preprocessing
-
-PUBLISHED_CLASSES = (
-    "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
-    "motorbike", "train", "bottle", "chair", "diningtable", "pottedplant", "sofa", "tvmonitor",
-)  # fmt: skip
-"""The order of the published VOC2007 checkpoint's outputs, which is not the alphabetical one."""
 
 SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
 
@@ -76,6 +71,12 @@ class Classifier:
         return replace(self, preprocessing=replace(self.preprocessing, size=size))
 
     @property
+    def looks(self) -> str:
+        """The sizes in which it looks at a picture, in words: `288 x 288 and 576 x 576`."""
+        sizes = [each.size for each in (self.preprocessing, self.closer) if each]
+        return " and ".join(f"{height} x {width}" for height, width in sizes)
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers the network learned."""
         return sum(parameter.numel() for parameter in self.network.parameters())
@@ -91,6 +92,17 @@ class Classifier:
     def look_closer(self, images: Sequence[Image.Image]) -> Tensor | None:
         """Return what a closer look says of N RGB pictures: (N, C) tensor; None where it takes none."""
         return look_closer(self.network, images, self.preprocessing, self.closer)
+
+
+def describe_classifier(classifier: Classifier) -> dict:
+    """Return which classifier it is, and how it looks at pictures, as plain values for JSON."""
+    return {
+        "model": classifier.name,
+        "source": classifier.source,
+        "weights_sha256": classifier.weights_sha256(),
+        "input_size": list(classifier.preprocessing.size),
+        "closer_look": asdict(classifier.closer) if classifier.closer else None,
+    }
 
 
 def load_classifier(name: str | None, checkpoint: Path | None = None, device: str = "auto") -> Classifier:
@@ -159,20 +171,13 @@ def _bundled(name: str | None) -> Classifier:
 
 def _from_checkpoint(name: str | None, path: Path) -> Classifier:
     loaded = load_checkpoint(path)
-    architecture = find_architecture(_agreed_name(name, loaded, path))
-    card = with_published_card(loaded, path).meta if architecture.name == "resnet50" else loaded.meta
-    classes, preprocessing = _read_card(card, path, architecture)
-    closer = _closer_look(card, path)
-    network = architecture.build(classes, False)
-    _check_outputs(loaded, f"{find_head(network, len(classes))}.weight", classes, path)
-    load_into(network, loaded, path)
-    if closer:
-        require_places(network)
-    layers = _LAYERS.get(architecture.name) or _chosen(network.eval(), architecture.name, preprocessing.size)
+    card = read_card(name, loaded, path)
+    network, known_as = network_of(card, loaded, path), card.architecture.name
+    layers = _LAYERS.get(known_as) or _chosen(network.eval(), known_as, card.preprocessing.size)
     said = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
     source = f"checkpoint {path.name}{said}"
     return Classifier(
-        architecture.name, network, classes, preprocessing, *layers, source, closer, _learned_from(card)
+        known_as, network, card.classes, card.preprocessing, *layers, source, card.closer, card.learned_from
     )
 
 
@@ -180,105 +185,6 @@ def _chosen(network: nn.Module, name: str, size: tuple[int, int]) -> tuple[str, 
     require_input(network, name, size)
     layers = choose_layers(network, size)
     return layers.target, layers.earlier, layers.head
-
-
-def _agreed_name(name: str | None, loaded: Checkpoint, path: Path) -> str:
-    """Return the architecture that the caller and the card name; either may leave it to the other.
-
-    A file in the published form has no card; it is known by its keys (`i_epoch` beside the weights) to be the
-    ResNet-50 of the known experiment, which loading it verifies.
-    """
-    noted = loaded.meta.get("architecture")
-    if name is None and noted is None and "i_epoch" in loaded.meta:
-        return "resnet50"
-    if name is None and not isinstance(noted, str):
-        raise ModelError(f"{path} does not say which network it belongs to; name it: --model NAME")
-    if name is not None and isinstance(noted, str) and noted != name:
-        raise ModelError(
-            f"{path} is a {noted} by its card, not a {name}; leave --model out, or choose another checkpoint"
-        )
-    return name or noted
-
-
-def _read_card(card: dict, path: Path, architecture: Architecture) -> tuple[tuple[str, ...], Preprocessing]:
-    match card:
-        case {"classes": [str(), *_] as classes, "input_size": [int(height), int(width)]}:
-            named = all(isinstance(name, str) for name in classes) and len(set(classes)) == len(classes)
-            if named and height > 0 and width > 0:
-                mean, std = card.get("mean", architecture.mean), card.get("std", architecture.std)
-                return tuple(classes), Preprocessing((height, width), tuple(mean), tuple(std))
-    raise ModelError(
-        f"{path} has no card that names its classes, each once, and its input_size [height, width]; expected "
-        "one within or beside it, as `dogcam train` writes it"
-    )
-
-
-def _learned_from(card: dict) -> str | None:
-    match card:
-        case {"data": {"train": {"manifest": str(manifest)}}}:
-            return manifest
-    return None
-
-
-def _closer_look(card: dict, path: Path) -> CloserLook | None:
-    match card.get("closer_look"):
-        case None:
-            return None
-        case {"size": [int(height), int(width)], "share": float() | int() as share}:
-            try:
-                return CloserLook((height, width), share)
-            except ConfigError as error:
-                raise ModelError(f"{path}: its card says that {error}") from error
-        case found:
-            raise ModelError(
-                f"{path}: its card has the closer_look {found}; expected a size [height, width] and a share"
-            )
-
-
-def card_of(
-    name: str, classes: Sequence[str], preprocessing: Preprocessing, closer: CloserLook | None = None
-) -> dict:
-    """Return what a card has to say for a network to be built and used again: plain values for JSON."""
-    return {
-        "architecture": name,
-        "classes": list(classes),
-        "input_size": list(preprocessing.size),
-        "mean": list(preprocessing.mean),
-        "std": list(preprocessing.std),
-        "closer_look": {"size": list(closer.size), "share": closer.share} if closer else None,
-    }
-
-
-def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
-    """Return a checkpoint with the card that the published files lack; one that has a card as it is.
-
-    The published files do not say what their outputs are. Only a file in their form, and with as many outputs
-    as they have, is taken to be one of them.
-
-    Raises:
-        ModelError: where it has neither a card nor the published form, or another number of outputs.
-    """
-    if "classes" in loaded.meta:
-        return loaded
-    if "i_epoch" not in loaded.meta:
-        raise ModelError(
-            f"{path} does not name its classes, and is not in the published form (i_epoch, model_sdict): "
-            "their order cannot be guessed. Name them: dogcam convert --model NAME --classes NAME,..."
-        )
-    _check_outputs(loaded, "fc.weight", PUBLISHED_CLASSES, path)
-    card = card_of("resnet50", PUBLISHED_CLASSES, Preprocessing((224, 224)))
-    said = "the published description of the checkpoint; the file itself does not name them"
-    return replace(loaded, meta=loaded.meta | card | {"classes_from": said})
-
-
-def _check_outputs(loaded: Checkpoint, head: str, classes: Sequence[str], path: Path) -> None:
-    """Refuse a head that has another number of outputs than there are classes."""
-    found = loaded.state.get(head)
-    if found is not None and len(found) != len(classes):
-        raise ModelError(
-            f"{path}: its head {head} has {len(found)} outputs, its class list {len(classes)} "
-            f"({', '.join(classes)}); name the classes of this head in its card, in their order"
-        )
 
 
 def choose_device(device: str) -> torch.device:

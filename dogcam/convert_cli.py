@@ -10,13 +10,12 @@ from dogcam.checkpoints import (
     Checkpoint,
     export_checkpoint,
     load_checkpoint,
-    load_into,
     save_checkpoint,
     weights_sha256,
 )
-from dogcam.classifier import card_of, with_published_card
 from dogcam.commands import names_in
 from dogcam.errors import ModelError
+from dogcam.model_card import card_of, network_of, read_card, with_published_card
 from dogcam.preprocessing import Preprocessing
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -38,41 +37,43 @@ def command(
     A TARGET that ends in .safetensors gets the weights with their card, another (.pt, .pth.tar) the form of
     the published checkpoints, which `torch.load(TARGET)["model_sdict"]` reads. A published SOURCE is given
     the card that it lacks, with its classes in their order. A bare state, as torch.save writes it, says
-    nothing of its classes: name them with --model and --classes.
+    nothing of its classes: name them with --model and --classes. Nothing is written unless the network that
+    the card names takes the weights.
     """
     loaded = load_checkpoint(source)
     if model or classes or input_size:
         loaded = _with_card(loaded, source, model, classes, input_size)
     else:
         loaded = with_published_card(loaded, source)
+    card = read_card(None, loaded, source)
+    network_of(card, loaded, source)
     if target.suffix == ".safetensors":
         save_checkpoint(target, loaded.state, loaded.meta)
     else:
         export_checkpoint(target, loaded.state, loaded.meta)
     click.echo(
-        f"{target}: {len(loaded.state)} tensors, {len(loaded.meta['classes'])} classes "
-        f"({', '.join(loaded.meta['classes'])}), weights {weights_sha256(loaded.state)[:16]}"
+        f"{target}: {len(loaded.state)} tensors, {len(card.classes)} classes ({', '.join(card.classes)}), "
+        f"weights {weights_sha256(loaded.state)[:16]}"
     )
 
 
 def _with_card(
     loaded: Checkpoint, path: Path, model: str | None, classes: str | None, input_size: int | None
 ) -> Checkpoint:
-    """Return a bare state with the card that the options make, once the network has taken it."""
-    if "classes" in loaded.meta:
-        raise ModelError(
-            f"{path} names its classes ({', '.join(loaded.meta['classes'])}); leave --model, --classes and "
-            "--input-size out"
-        )
-    names = names_in(classes or "")
+    """Return a bare state with the card that the options make."""
+    own = loaded.meta.get("classes")
+    named = isinstance(own, list) and ", ".join(map(str, own))
+    if named and ("architecture" in loaded.meta or classes):
+        needless = "--model, --classes and --input-size" if "architecture" in loaded.meta else "--classes"
+        raise ModelError(f"{path} names its classes ({named}); leave {needless} out")
+    names = tuple(own) if named else names_in(classes or "")
     if not model or not names or len(set(names)) != len(names):
         raise ModelError(
-            f"{path} does not name its classes: give both --model NAME and --classes NAME,NAME,... with each "
-            "output once, in their order"
+            f"{path} does not name its network{'' if named else ' and classes'}: give --model NAME"
+            f"{'' if named else ' and --classes NAME,NAME,... with each output once, in their order'}"
         )
     architecture = find_architecture(model)
-    load_into(architecture.build(names, False), loaded, path)
     size = (input_size or architecture.input_size,) * 2
     card = card_of(architecture.name, names, Preprocessing(size, architecture.mean, architecture.std))
-    said = "whoever converted the file; the file itself did not name them"
-    return replace(loaded, meta=loaded.meta | card | {"classes_from": said})
+    said = {} if named else {"classes_from": "whoever converted the file; the file itself did not name them"}
+    return replace(loaded, meta=loaded.meta | card | said)

@@ -1,17 +1,26 @@
 """Write files whole or not at all, so that an interrupted program leaves the old one, or none."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # a system without such locks; there, folders are not held
+    fcntl = None
 
 from dogcam.errors import OutputError
 
 
-def write_whole(path: Path, content: str | bytes) -> Path:
+def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
     """Write a file under another name beside its place, then move it there.
 
     Args:
         path: where the file shall stand; missing folders are made.
         content: text (written as UTF-8) or bytes.
+        durable: wait until the content is on the disk before it takes the old one's place, so that it is
+            whole after a power cut too.
 
     Returns:
         The path.
@@ -23,7 +32,7 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     encoded = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_and_move(part, path, encoded)
+        _write_and_move(part, path, encoded, durable)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}); make room, or name another folder"
@@ -40,15 +49,55 @@ def require_writable(folder: Path) -> None:
     write_whole(folder / ".writable", b"").unlink(missing_ok=True)
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a folder from other processes that want to hold it; it is free when the process ends in any way.
+
+    Args:
+        folder: made where it is missing.
+
+    Raises:
+        OutputError: where another process holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made ({error.strerror}); name another folder") from error
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(
+            f"another program is writing to {folder}; wait until it has ended, or name another folder"
+        ) from error
+    except OSError:
+        # Some network drives have no locks: there, as on such systems, the folder is not held.
+        return
+
+
 def remove_parts(folder: Path) -> None:
     """Remove what processes that were killed while writing to a folder left of their files."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
 
-def _write_and_move(part: Path, path: Path, content: bytes) -> None:
+def _write_and_move(part: Path, path: Path, content: bytes, durable: bool) -> None:
     try:
         part.write_bytes(content)
+        if durable:
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

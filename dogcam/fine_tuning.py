@@ -74,6 +74,9 @@ def known_outputs_alone(head: JointHead) -> Iterator[None]:
     learned = 1 - head.places.sum(0)[:, None]
     with torch.no_grad():
         head.linear.weight.mul_(learned)
+    if not head.linear.weight.requires_grad:
+        yield
+        return
     handle = head.linear.weight.register_hook(lambda gradient: gradient * learned)
     try:
         yield
@@ -82,22 +85,34 @@ def known_outputs_alone(head: JointHead) -> Iterator[None]:
 
 
 def parameter_groups(network: nn.Module, config: TrainingConfig) -> list[dict]:
-    """Return what is learned for the optimizer: the body, and the head at `head_rate` times its rate."""
+    """Return what is learned for the optimizer: the body, and the head at `head_rate` times its rate.
+
+    Raises:
+        ConfigError: where every layer is frozen.
+    """
     own = {id(each) for each in head_of(network).parameters()}
     learned = [each for each in network.parameters() if each.requires_grad]
     body = [each for each in learned if id(each) not in own]
     head = [each for each in learned if id(each) in own]
+    if not learned:
+        frozen = ", ".join(config.frozen)
+        raise ConfigError(f"with {frozen} frozen nothing is left to learn; freeze fewer layers")
     groups = ({"params": body, "factor": 1.0}, {"params": head, "factor": config.head_rate})
     return [group for group in groups if group["params"]]
 
 
 def set_mode(network: nn.Module, config: TrainingConfig) -> None:
-    """Switch a network to training; with `body_mode` "evaluate" all but its head work as in use."""
+    """Switch a network to training; with `body_mode` "evaluate" all but its head work as in use.
+
+    Frozen layers always do: their batch statistics are part of what they were.
+    """
     network.train()
     if config.body_mode == "evaluate":
         head = head_of(network)
         for part in network.children():
             part.train(part is head)
+    for name in config.frozen:
+        find_layer(network, name).eval()
 
 
 class Teacher:

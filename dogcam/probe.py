@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dogcam.activations import evaluation_mode
 from dogcam.architectures import find_head
 from dogcam.classification import predict
+from dogcam.errors import ConfigError
 from dogcam.fine_tuning import head_of
 from dogcam.heads import JointHead
 from dogcam.preprocessing import Preprocessing
@@ -39,14 +40,16 @@ def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float)
 
     Raises:
         ModelError: where the head has no linear layer of K outputs.
+        ConfigError: where all of the head is frozen.
     """
     head = head_of(network)
     linear = network.get_submodule(find_head(network, labels.shape[1]))
     labels = labels.to(pooled.device)
     fitted = [*linear.parameters(), *([head.scale] if isinstance(head, JointHead) else [])]
-    optimizer = torch.optim.LBFGS(
-        [each for each in fitted if each.requires_grad], max_iter=ITERATIONS, line_search_fn="strong_wolfe"
-    )
+    learned = [each for each in fitted if each.requires_grad]
+    if not learned:
+        raise ConfigError("probe fits the head, which is frozen; leave probe out, or the head unfrozen")
+    optimizer = torch.optim.LBFGS(learned, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
         loss = F.binary_cross_entropy_with_logits(head(pooled), labels)

@@ -1,14 +1,16 @@
 """Starting weights: ImageNet's, none, or those of a file, whose head is replaced where its classes differ."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
 from dogcam.architectures import Architecture, find_head
 from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into
-from dogcam.classifier import with_published_card
 from dogcam.errors import ModelError
+from dogcam.model_card import require_classes, with_published_card
 
 IMAGENET, NONE = "imagenet", "none"
 
@@ -43,12 +45,13 @@ def starting_network(
         return network, f"ImageNet weights, {architecture.imagenet}; a new head"
     if chosen == NONE:
         return network, "random weights"
-    return network, _from_file(network, classes, Path(chosen))
+    return network, _from_file(network, architecture.name, classes, Path(chosen))
 
 
-def _from_file(network: nn.Module, classes: Sequence[str], path: Path) -> str:
-    checkpoint = load_checkpoint(path)
-    known = _known_classes(checkpoint, path)
+def _from_file(network: nn.Module, name: str, classes: Sequence[str], path: Path) -> str:
+    loaded = load_checkpoint(path)
+    checkpoint = replace(loaded, state={_as_now(key): tensor for key, tensor in loaded.state.items()})
+    known = _known_classes(checkpoint, name, path)
     if known == tuple(classes):
         load_into(network, checkpoint, path)
         return f"{path.name}, its head included"
@@ -59,11 +62,15 @@ def _from_file(network: nn.Module, classes: Sequence[str], path: Path) -> str:
     return f"{path.name}; its head {theirs}, and is replaced by a new one for {len(classes)}"
 
 
-def _known_classes(checkpoint: Checkpoint, path: Path) -> tuple[str, ...] | None:
+def _as_now(key: str) -> str:
+    """Return what torchvision calls a weight today: its files of DenseNets have `norm.1` for `norm1`."""
+    return re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1", key)
+
+
+def _known_classes(checkpoint: Checkpoint, name: str, path: Path) -> tuple[str, ...] | None:
     """Return the classes of a checkpoint's outputs; None where it does not say them, and none is guessed."""
-    if "classes" not in checkpoint.meta and "fc.weight" not in checkpoint.state:
-        return None
     try:
-        return tuple(with_published_card(checkpoint, path).meta["classes"])
+        named = with_published_card(checkpoint, path) if name == "resnet50" else checkpoint
+        return require_classes(named.meta.get("classes"), path)
     except ModelError:
         return None

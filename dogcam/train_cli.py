@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from dogcam.architectures import find_architecture, require_input
 from dogcam.augment import Augmentation, Spread
-from dogcam.card import training_card
 from dogcam.checkpoints import save_checkpoint
 from dogcam.choices import choices_of
 from dogcam.classifier import choose_device
@@ -20,13 +19,15 @@ from dogcam.commands import names_in
 from dogcam.download import default_cache
 from dogcam.errors import ConfigError
 from dogcam.files import require_writable, write_whole
+from dogcam.history import EpochRecord, History
 from dogcam.plots import Series, training_figure
 from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import BodyMode, Cosine, Precision, Schedule, Steps, TrainingConfig
 from dogcam.sample import write_sample
 from dogcam.starting import starting_network
 from dogcam.svg import to_svg
-from dogcam.training import EpochRecord, History, Observer, train
+from dogcam.training import Observer, require_learnable, train
+from dogcam.training_card import training_card
 from dogcam.voc import read_split
 
 DEFAULTS = TrainingConfig()
@@ -62,6 +63,10 @@ class ConsoleObserver(Observer):
         with self.bar:
             yield self
 
+    def _say(self, line: str) -> None:
+        # A line stays one in a log, however narrow it is thought to be.
+        self.console.print(line, soft_wrap=True)
+
     def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
         """Move the bar on."""
         speed = self.bar.tasks[0].speed or 0.0
@@ -71,18 +76,24 @@ class ConsoleObserver(Observer):
 
     def head_is_fitted(self, n_images: int) -> None:
         """Say why nothing moves yet."""
-        self.console.print(f"fitting the head to {n_images:,} images before the first epoch")
+        self._say(f"fitting the head to {n_images:,} images before the first epoch")
+
+    def went_on_elsewhere(self, before: str, now: str) -> None:
+        """Say that the weights will not be those of a training without an interruption, bit for bit."""
+        self._say(
+            f"the epochs so far ran on {before}; now on {now}: the last bits of the weights hang on that"
+        )
 
     def epoch_ended(self, record: EpochRecord) -> None:
         """Write the epoch's line."""
         self.bar.update(self.task, completed=record.epoch * record.n_images)
-        self.console.print(
+        self._say(
             f"epoch {record.epoch:>3}/{self.epochs}  loss {record.loss:.4f}  "
             f"rate {record.learning_rate:.2e}  mAP {record.mean_ap:.4f}  "
             f"{record.images_per_second:.1f} images/s, {record.waiting:.0%} of the time waiting for pictures"
         )
         aps = "  ".join(f"{name} {ap:.3f}" for name, ap in record.ap.items())
-        self.console.print(f"  AP on {self.eval_split}  {aps}")
+        self._say(f"  AP on {self.eval_split}  {aps}")
 
 
 @click.command("train")
@@ -110,12 +121,13 @@ class ConsoleObserver(Observer):
     help="In use, look again at a copy of this many pixels a side.  [default: do not]",
 )  # fmt: skip
 @click.option(
-    "--closer-share", default=CloserLook.share, show_default=True,
-    help="Share of the places of that copy that score it.",
+    "--closer-share", type=float,
+    help=f"Share of the places of that copy that score it.  [default: {CloserLook.share:g}]",
 )
 @click.option("--training-size", type=click.IntRange(min=16), help="Pixels a side in training, if others.")
 @click.option(
-    "--freeze", "frozen", default="", metavar="LAYER,...", help="Layers that keep their starting weights."
+    "--freeze", "frozen", default="", metavar="LAYER,...",
+    help="Layers that keep their starting weights and statistics.",
 )
 @click.option(
     "--body-mode", type=click.Choice(choices_of(BodyMode)), default=DEFAULTS.body_mode, show_default=True,
@@ -150,13 +162,14 @@ class ConsoleObserver(Observer):
 @click.option("--learning-rate", default=DEFAULTS.learning_rate, show_default=True)
 @click.option("--weight-decay", default=DEFAULTS.weight_decay, show_default=True)
 @click.option("--schedule", type=click.Choice(["steps", "cosine"]), default="steps", show_default=True)
+@click.option("--steps", metavar="EPOCH,...", help="Where the rate falls (steps).  [default: 5,15]")
 @click.option(
-    "--steps", default="5,15", show_default=True, metavar="EPOCH,...", help="Where the rate falls (steps)."
+    "--step-factor", type=float, help=f"By what it falls (steps).  [default: {Steps.factor:g}]"
 )
-@click.option("--step-factor", default=Steps.factor, show_default=True, help="By what it falls (steps).")
 @click.option(
-    "--warm-up", default=Cosine.warm_up, show_default=True, help="Epochs in which the rate rises (cosine)."
-)
+    "--warm-up", type=float,
+    help=f"Epochs in which the rate rises (cosine).  [default: {Cosine.warm_up:g}]",
+)  # fmt: skip
 @click.option(
     "--min-area", default=Augmentation.min_area, show_default=True, help="Smallest share that a crop keeps."
 )
@@ -213,17 +226,19 @@ def command(
     root = locate_data(data, cache or default_cache(), console)
     train_split, eval_images = (read_split(root, name, limit) for name in (split, eval_split))
     names = names_in(classes) if classes else train_split.class_names()
+    # Said now rather than after the weights were fetched, or after the first epoch.
+    require_learnable(names, train_split, eval_images)
     if not set(names) & set(eval_images.class_names()):
         raise ConfigError(
             f"no image of {eval_split!r} shows any of {', '.join(names)}; name another --eval-split"
         )
-    # Said now rather than after the first epoch.
     require_writable(out)
     torch.manual_seed(config.seed)
     network, begun = starting_network(architecture, names, start)
-    console.print(f"{architecture.name} starts with {begun}")
+    console.print(f"{architecture.name} starts with {begun}", soft_wrap=True)
     preprocessing = Preprocessing(size, architecture.mean, architecture.std)
-    require_input(network, architecture.name, size)
+    for pixels in {size[0], config.training_size or size[0]}:
+        require_input(network, architecture.name, (pixels, pixels))
     network.to(choose_device(device))
     with ConsoleObserver(console, len(train_split), config.epochs, eval_split).watching() as observer:
         history = train(
@@ -251,16 +266,16 @@ def locate_data(data: str, cache: Path, console: Console) -> Path:
 def make_config(
     *,
     schedule: str,
-    steps: str,
-    step_factor: float,
-    warm_up: float,
+    steps: str | None,
+    step_factor: float | None,
+    warm_up: float | None,
     min_area: float,
     flip: bool,
     colour: float,
     spread: Spread,
     frozen: str,
     closer_size: int | None,
-    closer_share: float,
+    closer_share: float | None,
     memory: int,
     **settings: object,
 ) -> TrainingConfig:
@@ -269,13 +284,34 @@ def make_config(
     Raises:
         ConfigError: where an option has a value that it cannot have.
     """
-    chosen: Schedule = Cosine(warm_up) if schedule == "cosine" else Steps(_epochs(steps), step_factor)
-    augmentation = Augmentation(min_area, flip, colour, spread)
     return TrainingConfig(
-        schedule=chosen, augmentation=augmentation, frozen=names_in(frozen),
-        closer=CloserLook((closer_size,) * 2, closer_share) if closer_size else None,
-        memory_limit=memory * MEGABYTE, **settings,
+        schedule=_schedule(schedule, steps, step_factor, warm_up),
+        augmentation=Augmentation(min_area, flip, colour, spread), frozen=names_in(frozen),
+        closer=_closer(closer_size, closer_share), memory_limit=memory * MEGABYTE, **settings,
     )  # fmt: skip
+
+
+def _schedule(kind: str, steps: str | None, step_factor: float | None, warm_up: float | None) -> Schedule:
+    if kind == "cosine":
+        _require_unset("--schedule cosine", {"--steps": steps, "--step-factor": step_factor})
+        return Cosine() if warm_up is None else Cosine(warm_up)
+    _require_unset("--schedule steps", {"--warm-up": warm_up})
+    given = {"boundaries": None if steps is None else _epochs(steps), "factor": step_factor}
+    return Steps(**{name: value for name, value in given.items() if value is not None})
+
+
+def _closer(size: int | None, share: float | None) -> CloserLook | None:
+    if size is None:
+        _require_unset("no --closer-size", {"--closer-share": share})
+        return None
+    return CloserLook((size, size)) if share is None else CloserLook((size, size), share)
+
+
+def _require_unset(where: str, options: dict[str, object]) -> None:
+    """Refuse options that would be ignored."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigError(f"{' and '.join(given)} would do nothing with {where}; leave out, or change that")
 
 
 def draw(history: History, split: str) -> str:

@@ -1,15 +1,15 @@
 """Train a multi-label classifier on image labels, measure it after each epoch, resume where it stopped."""
 
-import csv
-import io
+import copy
+import hashlib
 import math
+import re
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from dogcam.checkpoints import weights_sha256
 from dogcam.classification import measure
 from dogcam.closer_look import require_places
 from dogcam.errors import ConfigError
-from dogcam.files import remove_parts, write_whole
+from dogcam.files import held, remove_parts, write_whole
 from dogcam.fine_tuning import (
     Teacher,
     frozen_layers,
@@ -29,6 +29,7 @@ from dogcam.fine_tuning import (
     parameter_groups,
     set_mode,
 )
+from dogcam.history import EpochRecord, History, ran_on
 from dogcam.preprocessing import Preprocessing
 from dogcam.probe import fit_head, head_inputs
 from dogcam.recipe import TrainingConfig
@@ -37,78 +38,14 @@ from dogcam.voc import VocSplit
 
 HISTORY = "history.csv"
 
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch did.
-
-    Attributes:
-        epoch: number of epochs done, this one included.
-        loss: mean binary cross-entropy over the images and classes, measured while the weights changed.
-        learning_rate: that of the epoch's last update.
-        n_images: how many images were trained on.
-        seconds: time that the training took, the evaluation not counted.
-        waited: how many of them were spent waiting for pictures to be decoded and varied.
-        ap: average precision of each class that occurs in the evaluation split, in [0, 1].
-        absent: the classes that do not occur there, and have no average precision.
-    """
-
-    epoch: int
-    loss: float
-    learning_rate: float
-    n_images: int
-    seconds: float
-    waited: float
-    ap: dict[str, float]
-    absent: tuple[str, ...]
-
-    @property
-    def mean_ap(self) -> float:
-        """The mean over the classes that occur; nan where none does."""
-        return float(np.mean(list(self.ap.values()))) if self.ap else float("nan")
-
-    @property
-    def images_per_second(self) -> float:
-        """How fast the training was."""
-        return self.n_images / self.seconds
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time that was spent waiting for pictures."""
-        return self.waited / self.seconds
-
-
-@dataclass(frozen=True)
-class History:
-    """The epochs of a training, in order."""
-
-    records: tuple[EpochRecord, ...]
-
-    @property
-    def last(self) -> EpochRecord:
-        """The epoch whose weights are the result."""
-        return self.records[-1]
-
-    def to_csv(self) -> str:
-        """Return one line an epoch; the column of an absent class is empty."""
-        classes = sorted({*self.last.ap, *self.last.absent})
-        names = ("epoch", "loss", "learning_rate", "images_per_second", "waiting", "map")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*names, *(f"ap_{name}" for name in classes)])
-        for record in self.records:
-            speed = (record.images_per_second, record.waiting)
-            numbers = (record.loss, record.learning_rate, *speed, record.mean_ap)
-            aps = (f"{record.ap[name]:.6f}" if name in record.ap else "" for name in classes)
-            writer.writerow([record.epoch, *(f"{number:.6g}" for number in numbers), *aps])
-        return text.getvalue()
-
-
 class Observer:
     """Is told how far a training is; this one keeps it to itself."""
 
     def head_is_fitted(self, n_images: int) -> None:
         """Hear that the head is fitted, on so many images, before the first epoch."""
+
+    def went_on_elsewhere(self, before: str, now: str) -> None:
+        """Hear that the epochs so far ran on something else (`dogcam.history.ran_on`) than those to come."""
 
     def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
         """Hear of one update: epoch (from 0), images of the batch, their mean loss."""
@@ -156,25 +93,32 @@ def train(
         ModelError: where a closer look is wanted of a network that cannot take one.
         DataError: where an image cannot be read.
     """
-    _check(classes, train_split, eval_split)
+    require_learnable(classes, train_split, eval_split)
     if config.closer:
         require_places(network)
-    folder, observer = Path(folder), observer or Observer()
-    remove_parts(folder)
     # With the channels stored last, convolutions are a third faster on the CPU.
     network.to(memory_format=torch.channels_last)
-    identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
     batches = Batches(train_split.images, classes, preprocessing, config)
-    with frozen_layers(network, config.frozen):
+    _require_last_batch(network, batches, config)
+    identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
+    folder, observer = Path(folder), observer or Observer()
+    with held(folder), frozen_layers(network, config.frozen):
+        remove_parts(folder)
         # The teacher and the average begin as the starting weights, before a state is put back.
         loop = _Loop(network, batches, config, observer)
         kept = (network, loop.optimizer, loop.average)
         state = load_state(folder, identity, *kept) if resume else None
         records = [_record(fields) for fields in state.records] if state else []
+        here = ran_on(loop.device)
+        if state:
+            # The process may have died between the state and this.
+            _write_history(folder, records)
+            if records[-1].ran_on != here:
+                observer.went_on_elsewhere(records[-1].ran_on, here)
+        else:
+            loop.begin()
         for record in records:
             observer.epoch_ended(record)
-        if not state:
-            loop.begin()
         for epoch in range(len(records), config.epochs):
             start = time.perf_counter()
             loss, waited = loop.run_epoch(epoch)
@@ -185,10 +129,10 @@ def train(
                 )
             absent = tuple(name for name in classes if name not in ap)
             records.append(
-                EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, waited, ap, absent)
+                EpochRecord(epoch + 1, loss, loop.rate, len(train_split), seconds, waited, ap, absent, here)
             )
             save_state(folder, TrainingState(identity, [asdict(each) for each in records]), *kept)
-            write_whole(folder / HISTORY, History(tuple(records)).to_csv())
+            _write_history(folder, records)
             observer.epoch_ended(records[-1])
     if loop.average:
         network.load_state_dict(loop.average.result())
@@ -268,16 +212,20 @@ class _Loop:
                 self._set_rate(epoch + done / n)
                 loss = self._step(batch, labels)
                 if not math.isfinite(loss):
-                    raise ConfigError(
-                        f"the loss became {loss} in epoch {epoch + 1}; try a learning_rate lower than "
-                        f"{self.config.learning_rate:g}"
-                    )
+                    raise self._diverged(f"the loss became {loss}", epoch)
                 if self.average:
                     self.average.update(self.network, epoch * n_batches + number)
                 total += loss * len(batch)
                 done += len(batch)
                 self.observer.batch_ended(epoch, len(batch), loss)
+        # No loss tells of the last update.
+        if not all(torch.isfinite(each).all() for each in self.network.parameters()):
+            raise self._diverged("weights became infinite or nan", epoch)
         return total / n, waited
+
+    def _diverged(self, what: str, epoch: int) -> ConfigError:
+        tried = self.config.learning_rate
+        return ConfigError(f"{what} in epoch {epoch + 1}; try a learning_rate lower than {tried:g}")
 
     def _set_rate(self, epoch: float) -> None:
         for group in self.optimizer.param_groups:
@@ -304,14 +252,20 @@ class _Loop:
         return loss.item()
 
 
-def _check(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) -> None:
+def require_learnable(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) -> None:
+    """Refuse classes that cannot be learned from a split, and splits that share images.
+
+    Raises:
+        ConfigError: then.
+    """
     if not classes or len(set(classes)) != len(classes):
         raise ConfigError(f"the classes are {list(classes)}; expected one or more, each named once")
-    unseen = [name for name in classes if not any(name in image.labels for image in train_split.images)]
+    shown = train_split.class_names()
+    unseen = [name for name in classes if name not in shown]
     if unseen:
         raise ConfigError(
-            f"no image of {train_split.name!r} shows {', '.join(unseen)}; leave the class out, "
-            "or train on more images"
+            f"no image of {train_split.name!r} shows {', '.join(unseen)}; leave the class out, or train on "
+            f"more images. These show {', '.join(shown) or 'nothing'}"
         )
     shared = {image.path for image in train_split.images} & {image.path for image in eval_split.images}
     if shared:
@@ -319,6 +273,30 @@ def _check(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) 
             f"the splits {train_split.name!r} and {eval_split.name!r} share {len(shared)} images "
             f"({min(shared).stem}, ...); a classifier must not be measured on what it was trained on"
         )
+
+
+def _require_last_batch(network: nn.Module, batches: Batches, config: TrainingConfig) -> None:
+    """Refuse a last batch of one image where the network needs several: seen now, not after an epoch.
+
+    Batch normalisation has no variance where a channel is one number.
+    """
+    if len(batches.photographs) % config.batch_size != 1 and config.batch_size != 1:
+        return
+    tried = copy.deepcopy(network)
+    set_mode(tried, config)
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            tried(torch.zeros(1, 3, *batches.size, device=next(tried.parameters()).device))
+    except ValueError as error:
+        raise ConfigError(
+            f"the last batch of an epoch has one image, of which this {type(network).__name__} cannot learn "
+            f"({error}); choose another batch_size than {config.batch_size} for {len(batches.photographs)} "
+            "images, or larger images"
+        ) from error
+
+
+def _write_history(folder: Path, records: Sequence[EpochRecord]) -> None:
+    write_whole(folder / HISTORY, History(tuple(records)).to_csv())
 
 
 def _identity(
@@ -330,8 +308,11 @@ def _identity(
     config: TrainingConfig,
 ) -> dict:
     """Return everything that decides what comes out, to recognise the state of the same training."""
+    # Networks of one family may differ in what is no weight, such as how they pad.
+    layers = re.sub(r"\b0x[0-9a-f]+", "", str(network))
     return {
         **config.describe(),
+        "network": f"{type(network).__name__} {hashlib.sha256(layers.encode()).hexdigest()[:16]}",
         "classes": list(classes),
         "training images": train_split.manifest,
         "evaluation images": eval_split.manifest,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from dogcam.averaging import WeightAverage
 from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint
-from dogcam.errors import ConfigError
+from dogcam.errors import ConfigError, ModelError
 
 STATE = "training_state.safetensors"
 
@@ -79,7 +79,10 @@ def load_state(
     path = folder / STATE
     if not path.is_file():
         return None
-    checkpoint = load_checkpoint(path)
+    try:
+        checkpoint = load_checkpoint(path)
+    except ModelError as error:
+        raise ModelError(f"{error}. It is the state of a training: --no-resume begins that anew") from error
     _require_same(checkpoint.meta.get("identity", {}), identity, path)
     weights = _under(_NETWORK, checkpoint.state)
     load_into(network, Checkpoint(weights), path)

@@ -1,5 +1,7 @@
 """Networks by name: built with a head for the classes, begun as asked, and found again by their card."""
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -12,8 +14,9 @@ from dogcam.architectures import (
     require_input,
 )
 from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import PUBLISHED_CLASSES, load_classifier
+from dogcam.classifier import load_classifier
 from dogcam.errors import ModelError
+from dogcam.model_card import PUBLISHED_CLASSES
 from dogcam.starting import starting_network
 
 CLASSES = ("cat", "dog", "cow")
@@ -95,6 +98,15 @@ def test_images_that_a_network_cannot_take_are_refused_and_it_is_left_as_it_was(
     assert [each.training for each in network] == [True, True, False]
 
 
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("vit_b_32", 224), ("vit_h_14", 518)])
+def test_a_network_of_a_fixed_size_is_built_for_the_size_that_its_weights_have(name, size):
+    architecture = find_architecture(name)
+    assert architecture.input_size == size
+    with torch.device("meta"):
+        network = architecture.build(CLASSES, False)
+    assert getattr(network, "image_size", size) == size
+
+
 # Starting weights
 
 
@@ -161,6 +173,18 @@ def test_a_file_with_other_classes_gives_its_body(tmp_path, classes, card):
     assert torch.equal(network.features.stage3[1].first[0].weight, theirs.features.stage3[1].first[0].weight)
     assert network.head.weight.shape == (3, 128)
     assert not torch.equal(network.head.weight[: len(classes)], theirs.head.weight)
+
+
+def test_a_densenet_of_torchvision_has_the_names_of_old(tmp_path):
+    architecture, path = find_architecture("densenet121"), tmp_path / "densenet121.pth"
+    theirs = architecture.build(("thing",) * 5, False).state_dict()
+    old = {re.sub(r"(denselayer\d+\.)(norm|conv)([12])\.", r"\1\2.\3.", key): theirs[key] for key in theirs}
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    torch.save({key: tensor for key, tensor in old.items() if "num_batches" not in key}, path)
+    network, said = starting_network(architecture, CLASSES, str(path))
+    assert "does not say its classes" in said
+    mine = network.state_dict()
+    assert all(torch.equal(mine[key], theirs[key]) for key in theirs if "classifier" not in key)
 
 
 def test_starts_that_cannot_be_are_refused(tmp_path):

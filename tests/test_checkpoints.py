@@ -231,6 +231,28 @@ def test_load_into_names_what_does_not_fit_and_leaves_the_model_alone():
     assert same_state(model.state_dict(), before)
 
 
+def test_counts_of_batches_may_be_missing_as_in_files_of_old():
+    model, other = (nn.Sequential(nn.BatchNorm1d(2)) for _ in range(2))
+    other[0].running_mean += 1
+    state = {name: tensor for name, tensor in other.state_dict().items() if "num_batches" not in name}
+    load_into(model, Checkpoint(state), Path("old.pt"))
+    assert model[0].running_mean.tolist() == [1, 1]
+    with pytest.raises(ModelError, match=r"old\.pt does not fit .* the file lacks 0\.running_mean"):
+        rest = {name: tensor for name, tensor in state.items() if "mean" not in name}
+        load_into(model, Checkpoint(rest), Path("old.pt"))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_none_are_refused_by_the_name_of_their_tensor(number):
+    model, broken = make_model(), make_model(seed=1)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    name, tensor = next(iter(broken.state_dict().items()))
+    tensor.view(-1)[0] = number
+    with pytest.raises(ModelError, match=rf"w\.pt holds numbers that are not finite, in {name}: its"):
+        load_into(model, Checkpoint(broken.state_dict()), Path("w.pt"))
+    assert same_state(model.state_dict(), before)
+
+
 def test_saved_checkpoint_comes_back(tmp_path):
     model, path = make_model(), tmp_path / "sample.safetensors"
     meta = {"classes": ["dog", "cat"], "seed": 42, "map": 0.5}

@@ -1,5 +1,7 @@
 """Classifiers by name: their preprocessing, classes, layers and checkpoints, and what is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,10 @@ from torchvision import transforms
 from dogcam import classifier as module
 from dogcam.architectures import find_architecture
 from dogcam.cam import Cam, GradCam, cam, explain, grad_cam
-from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import PUBLISHED_CLASSES, Classifier, choose_device, load_classifier
+from dogcam.checkpoints import Checkpoint, save_checkpoint
+from dogcam.classifier import Classifier, choose_device, load_classifier
 from dogcam.errors import ModelError
+from dogcam.model_card import PUBLISHED_CLASSES, read_card
 from dogcam.networks import efficientnet_lite0_joint, sample_net
 from dogcam.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -117,25 +120,37 @@ def test_sample_net_comes_with_weights(checkpoint, monkeypatch):
     "card",
     [
         {},
-        {"classes": ["cat", "dog"]},
         {"input_size": [48, 64]},
         CARD | {"classes": "ox"},
         CARD | {"classes": [0, 1]},
         CARD | {"classes": ["dog", None]},
         CARD | {"classes": ["dog", "dog"]},
         CARD | {"classes": []},
-        CARD | {"input_size": 64},
-        CARD | {"input_size": "64"},
-        CARD | {"input_size": [64]},
-        CARD | {"input_size": [64, 0]},
-        CARD | {"input_size": [48.0, 64.0]},
-        CARD | {"input_size": [3, 48, 64]},
     ],
     ids=str,
 )
-def test_a_card_that_does_not_say_what_is_needed_is_refused(checkpoint, card):
+def test_a_card_that_does_not_name_the_classes_is_refused(checkpoint, card):
     with pytest.raises(ModelError, match=r"weights\.safetensors has no card that names its classes"):
         load_classifier("sample_net", checkpoint(card), "cpu")
+
+
+@pytest.mark.parametrize("size", [None, 64, "64", [64], [64, 0], [48.0, 64.0], [3, 48, 64]], ids=str)
+def test_a_card_that_does_not_say_the_size_is_refused(checkpoint, size):
+    with pytest.raises(ModelError, match=r"weights\.safetensors has no card that says its input_size"):
+        load_classifier("sample_net", checkpoint(CARD | {"input_size": size}), "cpu")
+
+
+@pytest.mark.parametrize("name", ["mean", "std"])
+@pytest.mark.parametrize("found", [None, 0.5, "grey", [0.5], [0.5] * 4, [0.5, 0.5, float("nan")]], ids=str)
+def test_a_card_that_normalises_by_no_three_numbers_is_refused(name, found):
+    card = CARD | {"architecture": "sample_net", name: found}
+    with pytest.raises(ModelError, match=rf"w\.pt: its card has the {name} .*; expected a number for"):
+        read_card(None, Checkpoint({}, card), Path("w.pt"))
+
+
+def test_a_card_that_divides_by_nothing_is_refused(checkpoint):
+    with pytest.raises(ModelError, match=r"has the std \[0\.5, 0\.5, 0\.0\]; expected numbers above 0"):
+        load_classifier("sample_net", checkpoint(CARD | {"std": [0.5, 0.5, 0.0]}), "cpu")
 
 
 def test_a_card_of_other_weights_is_refused(checkpoint):

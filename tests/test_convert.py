@@ -10,9 +10,11 @@ from click.testing import CliRunner
 from report_fixtures import assert_one_line
 
 from dogcam.architectures import find_architecture
-from dogcam.checkpoints import load_checkpoint, weights_sha256
-from dogcam.classifier import PUBLISHED_CLASSES, load_classifier
+from dogcam.checkpoints import load_checkpoint, save_checkpoint, weights_sha256
+from dogcam.classifier import load_classifier
 from dogcam.cli import main
+from dogcam.errors import ModelError
+from dogcam.model_card import PUBLISHED_CLASSES
 from dogcam.networks import sample_net
 from report.cli import main as report_main
 
@@ -91,11 +93,11 @@ def test_a_bare_state_says_nothing_of_its_classes(tmp_path):
     target = tmp_path / "out.safetensors"
     assert_one_line(invoke("convert", path, target), 1, "does not name its classes", "--classes NAME")
     for options in (["--model", "sample_net"], ["--classes", "a,b,c"], ["--input-size", "64"]):
-        assert_one_line(invoke("convert", path, target, *options), 1, "give both --model NAME and --classes")
+        assert_one_line(invoke("convert", path, target, *options), 1, "give --model NAME and --classes NAME,")
     twice = ("--model", "sample_net", "--classes", "a,b,b")
     assert_one_line(invoke("convert", path, target, *twice), 1, "each output once")
     too_few = ("--model", "sample_net", "--classes", "a,b")
-    assert_one_line(invoke("convert", path, target, *too_few), 1, "bare.pt does not fit")
+    assert_one_line(invoke("convert", path, target, *too_few), 1, "weight has 3 outputs, its class list 2")
     assert not target.exists()
 
 
@@ -113,6 +115,63 @@ def test_a_bare_state_is_given_the_card_that_the_options_name(tmp_path):
     assert_one_line(again, 1, "names its classes (dog, cat, fox); leave --model")
 
 
+VOC_ALPHABET = sorted(PUBLISHED_CLASSES)
+
+
+def test_a_file_in_the_published_form_that_names_its_classes_keeps_them(tmp_path):
+    path, target = tmp_path / "theirs.pt", tmp_path / "out.safetensors"
+    state = resnet50(VOC_ALPHABET)
+    torch.save({"i_epoch": 3, "model_sdict": state, "classes": tuple(VOC_ALPHABET)}, path)
+    found = load_classifier(None, path, "cpu")
+    assert list(found.classes) == VOC_ALPHABET and found.index_of("dog") == 11
+    assert "published order" not in found.source
+    assert invoke("convert", path, target).exit_code == 0
+    card = json.loads(target.with_suffix(".json").read_text())
+    assert card["classes"] == VOC_ALPHABET and card["i_epoch"] == 3 and "classes_from" not in card
+    assert_one_line(invoke("convert", path, target, "--classes", "a"), 1, "names its classes (aeroplane")
+    assert invoke("convert", path, target, "--model", "resnet50", "--input-size", 64).exit_code == 0
+    assert load_classifier(None, target, "cpu").preprocessing.size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    "classes", ["dog,cat", 20, {"dog": 0}, ["dog", 1], ["dog", "dog"], torch.zeros(2)], ids=repr
+)
+def test_classes_that_are_no_list_of_names_are_not_taken_for_the_published_ones(tmp_path, classes):
+    path, target = tmp_path / "theirs.pt", tmp_path / "out.safetensors"
+    torch.save({"i_epoch": 3, "model_sdict": resnet50(PUBLISHED_CLASSES), "classes": classes}, path)
+    with pytest.raises(ModelError, match=r"theirs\.pt has no card that names its classes, in a list"):
+        load_classifier(None, path, "cpu")
+    assert_one_line(invoke("convert", path, target), 1, "theirs.pt has no card that names its classes")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "n"), [("mobilenet_v3_small", 20), ("resnet18", 20)], ids=["no fc", "not as deep"]
+)
+def test_another_network_in_the_published_form_is_not_given_a_card(tmp_path, name, n):
+    path, target = tmp_path / "theirs.pt", tmp_path / "out.safetensors"
+    state = find_architecture(name).build(PUBLISHED_CLASSES[:n], False).state_dict()
+    torch.save({"i_epoch": 3, "model_sdict": state}, path)
+    assert_one_line(invoke("convert", path, target), 1, "theirs.pt does not fit this ResNet")
+    assert not target.exists()
+
+
+def test_a_card_that_does_not_fit_its_weights_is_not_converted(tmp_path):
+    path, target = tmp_path / "theirs.safetensors", tmp_path / "out.pt"
+    card = {"architecture": "sample_net", "classes": ["dog", "cat"], "input_size": [64, 64]}
+    save_checkpoint(path, sample_net(3).state_dict(), card)
+    assert_one_line(invoke("convert", path, target), 1, "head.weight has 3 outputs, its class list 2")
+    assert not target.exists()
+
+
+def test_the_published_form_counts_the_epochs_of_a_training_from_0(tmp_path):
+    path, target = tmp_path / "ours.safetensors", tmp_path / "out.pt"
+    card = {"architecture": "sample_net", "classes": ["dog"], "input_size": [64, 64]}
+    save_checkpoint(path, sample_net(1).state_dict(), card | {"training": {"epochs": 20}})
+    assert invoke("convert", path, target).exit_code == 0
+    assert torch.load(target, weights_only=True)["i_epoch"] == 19
+
+
 @pytest.mark.parametrize("place", ["model_sdict", "i_epoch", "card"])
 @pytest.mark.parametrize(
     "command",
@@ -121,8 +180,7 @@ def test_a_bare_state_is_given_the_card_that_the_options_name(tmp_path):
         lambda path, folder: ("evaluate", "--data", folder, "--checkpoint", path),
         lambda path, folder: ("evaluate", "--data", folder, "--model", "resnet50", "--checkpoint", path),
         lambda path, folder: (
-            "train", "--data", folder, "--split", "val", "--eval-split", "val", "--start", path,
-            "--out", folder / "out",
+            "train", "--data", folder, "--classes", "dog", "--start", path, "--out", folder / "out",
         ),
         lambda path, folder: ("compare-classifiers", "--data", folder, *_networks(path)),
         lambda path, folder: (
@@ -140,7 +198,9 @@ def test_a_checkpoint_that_would_run_code_does_not(tmp_path, small_data, command
     split = tmp_path / "ImageSets" / "Main"
     split.mkdir(parents=True)
     names = (small_data / "ImageSets" / "Main" / "test.txt").read_text()
-    (split / "val.txt").write_text(names)
+    ids = names.splitlines(keepends=True)
+    (split / "val.txt").write_text("".join(ids[::2]))
+    (split / "train.txt").write_text("".join(ids[1::2]))
     for folder in ("JPEGImages", "Annotations"):
         (tmp_path / folder).symlink_to(small_data / folder)
     (tmp_path / "photo.jpg").symlink_to(next((small_data / "JPEGImages").iterdir()))

@@ -111,6 +111,23 @@ def test_frozen_layers_do_not_move_and_can_move_afterwards(splits, tmp_path):
         pass
 
 
+def test_frozen_layers_keep_their_statistics_too(splits, tmp_path):
+    start = joint_network()
+    frozen = config(frozen=("features",), body_mode="train", averaging=0.0)
+    network, _ = run(splits, tmp_path, frozen, copy.deepcopy(start))
+    assert same_weights(network.features, start.features)
+    set_mode(network, frozen)
+    assert network.training and network.head.training
+    assert not any(module.training for module in network.features.modules())
+
+
+def test_a_frozen_head_may_hear_an_older_one_alone():
+    head = joint_network().head
+    head.linear.requires_grad_(False)
+    with known_outputs_alone(head):
+        assert not head.linear.weight[0].any() and head.linear.weight[1].any()
+
+
 def test_the_body_keeps_its_statistics_in_evaluation_mode(splits, tmp_path):
     start = joint_network()
     network, _ = run(splits, tmp_path, EVERYTHING, copy.deepcopy(start))

@@ -53,10 +53,15 @@ MAY_IMPORT = {
     # A closer look takes the scores of single places from the head.
     "dogcam.closer_look": {"dogcam.activations", "dogcam.errors", "dogcam.heads", "dogcam.preprocessing"},
     "dogcam.architectures": {"dogcam.errors", "dogcam.networks", "dogcam.preprocessing"},
+    # What a card says is enough to build its network.
+    "dogcam.model_card": {
+        "dogcam.architectures", "dogcam.checkpoints", "dogcam.closer_look", "dogcam.errors",
+        "dogcam.preprocessing",
+    },
     # A network that is not known beforehand is looked through for the layers to look at.
     "dogcam.classifier": {
         "dogcam.architectures", "dogcam.checkpoints", "dogcam.closer_look", "dogcam.errors", "dogcam.layers",
-        "dogcam.networks", "dogcam.preprocessing",
+        "dogcam.model_card", "dogcam.networks", "dogcam.preprocessing",
     },
 }
 """What each room of the science may import of dogcam; rooms that are not here only put others together."""

@@ -35,12 +35,19 @@ def test_every_epoch_says_what_each_class_came_to_and_the_curves_are_drawn(data,
     ("more", "said"),
     [
         (["--eval-split", "test"], "test.txt does not exist; the splits of this data set are: train, val"),
-        (["--classes", "green"], "no image of 'val' shows any of green"),
         (["--classes", "red,green"], "no image of 'train' shows green; leave the class out"),
+        (["--classes", "Red"], "no image of 'train' shows Red; leave the class out, or train on more images. "
+         "These show blue, red"),
+        (["--classes", ","], "the classes are []; expected one or more"),
+        (["--freeze", "features,pool,head"], "with features, pool, head frozen nothing is left to learn"),
+        (["--freeze", "head", "--probe", "1e-3"], "probe fits the head, which is frozen"),
+        (["--arch", "timm:vit_tiny_patch16_224", "--start", "none", "--input-size", "224",
+          "--training-size", "192"], "vit_tiny_patch16_224 cannot be given images of 192 x 192 pixels"),
+        (["--arch", "timm:resnet18.a1_in1K"], "timm has no weights 'resnet18.a1_in1K'; of resnet18 there"),
         (["--arch", "resnet5O"], "near it are resnet50"),
         (["--start", "imagenet"], "sample_net has no ImageNet weights"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_trained_is_said_in_one_line(data, tmp_path, more, said):
     result = train(data, tmp_path / "out", *more)
     assert result.exit_code == 1 and said in " ".join(result.stderr.split()), result.stderr

@@ -18,13 +18,15 @@ from dogcam.checkpoints import load_checkpoint
 from dogcam.classification import class_ap, predict
 from dogcam.classifier import load_classifier
 from dogcam.closer_look import CloserLook
-from dogcam.errors import ConfigError, DataError, OutputError
+from dogcam.errors import ConfigError, DataError, ModelError, OutputError
+from dogcam.files import held
+from dogcam.history import EpochRecord, ran_on
 from dogcam.networks import pooled_network
 from dogcam.photographs import Photographs, label_matrix
 from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import Cosine, Steps, TrainingConfig
 from dogcam.train_cli import command, make_config
-from dogcam.training import HISTORY, EpochRecord, Observer, train
+from dogcam.training import HISTORY, Observer, train
 from dogcam.training_state import STATE
 from dogcam.voc import VocImage, read_split
 
@@ -131,6 +133,48 @@ def test_a_finished_training_is_not_done_again(splits, tmp_path):
     assert same_weights(again, whole)
 
 
+class Elsewhere(Observer):
+    """Notes where the epochs of an interrupted training ran."""
+
+    def __init__(self) -> None:
+        self.heard = []
+
+    def went_on_elsewhere(self, before: str, now: str) -> None:
+        self.heard.append((before, now))
+
+
+def test_a_training_that_goes_on_elsewhere_says_so(splits, tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        run(splits, tmp_path, observer=StopsAt(2))
+    same, other = Elsewhere(), Elsewhere()
+    monkeypatch.setattr("dogcam.training.ran_on", lambda device: f"another torch on {device.type}")
+    _, history = run(splits, tmp_path, observer=other)
+    here = ran_on(torch.device("cpu"))
+    assert f"torch {torch.__version__}" in here and f"{torch.get_num_threads()} thread" in here
+    assert other.heard == [(here, "another torch on cpu")]
+    assert history.ran_on == (here, "another torch on cpu")
+    run(splits, tmp_path, observer=same)
+    assert same.heard == []
+
+
+def test_a_folder_is_not_trained_into_twice_at_once(splits, tmp_path):
+    part = tmp_path / ".history.csv.1.part"
+    part.write_text("half")
+    with held(tmp_path), pytest.raises(OutputError, match=r"another program is writing to .*; wait until"):
+        run(splits, tmp_path)
+    assert part.exists(), "it may be that other program's"
+    run(splits, tmp_path)
+    assert not part.exists()
+
+
+def test_a_damaged_state_says_how_to_begin_anew(splits, tmp_path):
+    run(splits, tmp_path)
+    (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"training_state.* --no-resume begins that anew"):
+        run(splits, tmp_path)
+    run(splits, tmp_path, resume=False)
+
+
 def test_the_state_of_another_training_is_refused_unless_it_may_be_replaced(splits, tmp_path):
     run(splits, tmp_path)
     other = TrainingConfig(epochs=1, batch_size=5)
@@ -138,6 +182,10 @@ def test_the_state_of_another_training_is_refused_unless_it_may_be_replaced(spli
         run(splits, tmp_path, other)
     with pytest.raises(ConfigError, match="starting weights"):
         run(splits, tmp_path, network=make_network(seed=1))
+    padded = make_network()
+    padded.features.convolution.padding = (1, 1)
+    with pytest.raises(ConfigError, match=r"its network is Sequential \w{16}, now it is Sequential"):
+        run(splits, tmp_path, network=padded)
     _, history = run(splits, tmp_path, other, resume=False)
     assert len(history.records) == 1
 
@@ -190,9 +238,9 @@ def test_a_class_that_the_evaluation_split_lacks_is_left_out_and_named(tmp_path)
 
 
 def test_a_mean_over_no_class_is_nan():
-    assert np.isnan(EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",)).mean_ap)
-    assert EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",)).images_per_second == 2
-    assert EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",)).waiting == 0.25
+    record = EpochRecord(1, 0.5, 0.1, 4, 2.0, 0.5, {}, ("red",), "here")
+    assert np.isnan(record.mean_ap)
+    assert (record.images_per_second, record.waiting) == (2, 0.25)
 
 
 def test_average_precision_of_a_hand_computed_ranking():
@@ -226,6 +274,32 @@ def test_a_loss_that_is_no_number_is_reported(splits, tmp_path):
     config = TrainingConfig(epochs=3, batch_size=6, learning_rate=1e30, schedule=Steps())
     with pytest.raises(ConfigError, match="try a learning_rate lower than"):
         run(splits, tmp_path, config)
+
+
+def test_weights_that_the_last_update_broke_are_reported(splits, tmp_path, monkeypatch):
+    config, step = TrainingConfig(epochs=1, batch_size=16), torch.optim.AdamW.step
+
+    def breaks(optimizer, *arguments):
+        step(optimizer, *arguments)
+        optimizer.param_groups[0]["params"][0].data[0] = float("inf")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", breaks)
+    with pytest.raises(ConfigError, match=r"infinite or nan in epoch 1; try a learning_rate lower than"):
+        run(splits, tmp_path, config)
+    assert not (tmp_path / STATE).exists()
+
+
+@pytest.mark.parametrize("given", [{"batch_size": 15}, {"batch_size": 1}])
+def test_a_last_batch_that_a_network_cannot_learn_of_is_refused_beforehand(splits, tmp_path, given):
+    torch.manual_seed(0)
+    pooled = OrderedDict(convolution=nn.Conv2d(3, 6, 16), norm=nn.BatchNorm2d(6))
+    network = pooled_network(nn.Sequential(pooled), nn.Linear(6, 2))
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(ConfigError, match=f"choose another batch_size than {given['batch_size']} for 16"):
+        run(splits, tmp_path, TrainingConfig(**{**vars(FAST), **given}), network)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    # One image is no harm where every channel has several places.
+    run(splits, tmp_path, TrainingConfig(**{**vars(FAST), "batch_size": 15, "epochs": 1}))
 
 
 def test_labels_stand_in_the_order_of_the_classes(splits):
@@ -318,17 +392,42 @@ def test_the_command_gives_the_same_file_again(splits, tmp_path):
     assert files[0] == files[1]
 
 
+UNSET = dict.fromkeys(("steps", "step_factor", "warm_up", "closer_size", "closer_share"))
+
+
+def settings(**given):
+    fixed = {"min_area": 0.5, "flip": False, "colour": 0.2, "memory": 3, "spread": "hide"}
+    fixed |= {"schedule": "steps", "frozen": "features.stem, features.stage1"}
+    return make_config(**UNSET | fixed | given)
+
+
 def test_options_become_settings():
-    given = {"step_factor": 0.5, "warm_up": 1.0, "min_area": 0.5, "flip": False, "colour": 0.2, "memory": 3}
-    given |= {"spread": "hide", "frozen": "features.stem, features.stage1"}
-    given |= {"closer_size": 48, "closer_share": 0.2}
-    config = make_config(schedule="steps", steps="2, 4", epochs=6, **given)
+    config = settings(steps="2, 4", step_factor=0.5, epochs=6, closer_size=48, closer_share=0.2)
     assert config.schedule == Steps((2, 4), 0.5)
     assert config.augmentation == Augmentation(0.5, False, 0.2, "hide")
     assert config.frozen == ("features.stem", "features.stage1")
     assert config.closer == CloserLook((48, 48), 0.2)
-    assert make_config(schedule="cosine", steps="", **given | {"closer_size": None}).closer is None
     assert (config.epochs, config.memory_limit) == (6, 3 * 1024**2)
-    assert make_config(schedule="cosine", steps="", **given).schedule == Cosine(1.0)
+    assert settings(schedule="cosine", warm_up=1.0).schedule == Cosine(1.0)
     with pytest.raises(ConfigError, match="--steps is 'often'"):
-        make_config(schedule="steps", steps="often", **given)
+        settings(steps="often")
+
+
+def test_options_that_are_not_given_are_the_experiments():
+    config = settings()
+    assert config.schedule == Steps() and config.closer is None
+    assert settings(schedule="cosine").schedule == Cosine()
+    assert settings(closer_size=48).closer == CloserLook((48, 48))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"closer_share": 0.2}, "--closer-share would do nothing with no --closer-size"),
+        ({"warm_up": 2.0}, "--warm-up would do nothing with --schedule steps"),
+        ({"schedule": "cosine", "steps": "2", "step_factor": 0.5}, "--steps and --step-factor would do"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(given, said):
+    with pytest.raises(ConfigError, match=said):
+        settings(**given)

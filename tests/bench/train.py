@@ -19,11 +19,12 @@ from rich.table import Table
 from dogcam.architectures import find_architecture
 from dogcam.augment import Augmentation
 from dogcam.batches import Batches
+from dogcam.history import EpochRecord
 from dogcam.photographs import decode
 from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import Cosine, TrainingConfig
 from dogcam.sample import write_sample
-from dogcam.training import EpochRecord, train
+from dogcam.training import train
 from dogcam.voc import VocImage, VocSplit, read_split
 
 from .measure import Spread, seconds_of, with_ends

@@ -8,10 +8,10 @@ import torch
 
 from dogcam.architectures import Architecture
 from dogcam.classification import AP_VARIANT
-from dogcam.classifier import card_of
+from dogcam.history import History
+from dogcam.model_card import card_of
 from dogcam.preprocessing import Preprocessing
 from dogcam.recipe import TrainingConfig
-from dogcam.training import History
 from dogcam.voc import VocSplit
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
@@ -48,7 +48,7 @@ def training_card(
         "start": start,
         "data": {"train": _split(train_split), "eval": _split(eval_split)},
         "training": config.describe(),
-        "weights_of": f"the last of {last.epoch} epochs; no epoch was chosen by its metrics",
+        "weights_of": _weights_of(config, last.epoch),
         "metrics": {
             eval_split.name: {
                 "map": last.mean_ap if last.ap else None,
@@ -62,11 +62,21 @@ def training_card(
         "machine": {
             "threads": torch.get_num_threads(),
             "processor": platform.machine(),
+            "epochs_ran_on": list(history.ran_on),
             "note": "The same seed gives the same bits on one kind of processor with the same number of "
             "threads and the same versions; elsewhere sums are rounded in another order, and the weights "
             "come out close in quality but not equal.",
         },
     }
+
+
+def _weights_of(config: TrainingConfig, n_epochs: int) -> str:
+    """Say what the weights are, in words."""
+    averaged = f"the moving average of the weights (memory {config.averaging:g}) after "
+    end = f"{averaged if config.averaging else ''}the last of {n_epochs} epochs"
+    share = config.start_share
+    mixed = f"{1 - share:.0%} of {end}, and {share:.0%} of those that the first epoch began with"
+    return f"{mixed if share else end}; no epoch was chosen by its metrics"
 
 
 def _split(split: VocSplit) -> dict:
