@@ -1,5 +1,6 @@
 """What all command lines share: an error that the user can act on is one line, not a traceback."""
 
+import math
 from typing import Any
 
 import click
@@ -16,6 +17,21 @@ class ErrorGroup(click.Group):
             return super().invoke(ctx)
         except DogcamError as error:
             raise click.ClickException(str(error)) from error
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds, as click has it, which is a number: nan is within all bounds otherwise."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number of an option, or refuse it."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
+
+FRACTION = FiniteRange(0, 1, min_open=True, max_open=True)
+"""A share of something that is neither nothing nor all of it."""
 
 
 def names_in(text: str) -> tuple[str, ...]:

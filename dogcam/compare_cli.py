@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.classifier import load_classifier
-from dogcam.comparison import ApDifference, compare_boxes, compare_rankings, look
-from dogcam.errors import ConfigError
+from dogcam.classifier import describe_classifier, load_classifier
+from dogcam.commands import FRACTION
+from dogcam.comparison import ApDifference, compare_boxes, compare_rankings, look, require_shown
 from dogcam.localise import LocalisationRule
 from dogcam.metrics import IOU_THRESHOLDS
 from dogcam.voc import read_split
@@ -22,13 +22,14 @@ from dogcam.voc import read_split
 @click.option("--split", default="val", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
 @click.option("--target", default="dog", show_default=True, help="The class that is boxed.")
-@click.option("--model", metavar="NAME", required=True, help="The first network.")
+@click.option("--model", metavar="NAME", help="The first network.  [default: its checkpoint's]")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="Its weights.")
-@click.option("--other-model", metavar="NAME", required=True, help="The second network.")
+@click.option("--other-model", metavar="NAME", help="The second network.  [default: its checkpoint's]")
 @click.option("--other-checkpoint", type=click.Path(path_type=Path), help="Its weights.")
 @click.option(
-    "--cam-threshold", default=0.3, show_default=True, help="Fraction of a map's peak where it is cut."
-)
+    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
+    help="Fraction of a map's peak where it is cut.",
+)  # fmt: skip
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
 @click.option("--device", default="auto", show_default=True)
@@ -38,9 +39,9 @@ def command(
     split: str,
     limit: int | None,
     target: str,
-    model: str,
+    model: str | None,
     checkpoint: Path | None,
-    other_model: str,
+    other_model: str | None,
     other_checkpoint: Path | None,
     cam_threshold: float,
     resamples: int,
@@ -54,20 +55,23 @@ def command(
     ranked by each class that both networks know. The intervals are of the difference of the average
     precisions, first minus second, over photographs drawn again in pairs.
     """
-    try:
-        rule = LocalisationRule(cam_threshold)
-    except ValueError as error:
-        raise ConfigError(f"--cam-threshold: {error}") from error
-    images = read_split(data, split, limit).images
-    pair = [
-        look(load_classifier(name, weights, device), images, target, rule)
-        for name, weights in ((model, checkpoint), (other_model, other_checkpoint))
-    ]
+    photographs = read_split(data, split, limit)
+    images = photographs.images
+    # All that can be refused is refused before the first photograph is looked at.
+    require_shown(images, target)
+    named = ((model, checkpoint), (other_model, other_checkpoint))
+    classifiers = [load_classifier(name, weights, device) for name, weights in named]
+    for each in classifiers:
+        each.index_of(target)
+    pair = [look(each, images, target, LocalisationRule(cam_threshold)) for each in classifiers]
     draws = {"n_resamples": resamples, "seed": seed}
     boxes = compare_boxes(images, target, *(each.detections for each in pair), IOU_THRESHOLDS, **draws)
     ranking = compare_rankings(images, *pair, **draws)
     if as_json:
         rows = {
+            "data": {"split": photographs.name, "n_images": len(images), "manifest": photographs.manifest},
+            "first": describe_classifier(classifiers[0]),
+            "second": describe_classifier(classifiers[1]),
             "boxes": [{"iou_threshold": iou, **_plain(each)} for iou, each in boxes.items()],
             "ranking": {
                 "mean": _plain(ranking.mean),
@@ -82,7 +86,9 @@ def command(
     console.print(_table(f"AP all_point of Grad-CAM boxes of {target}", by_iou))
     ranked = {target: ranking.classes[target], f"mean of {len(ranking.classes)} classes": ranking.mean}
     console.print(_table("AP of the ranking of images", ranked))
-    console.print(f"first: {model}, second: {other_model}")
+    for which, each in zip(("first", "second"), classifiers, strict=True):
+        weights = each.weights_sha256()[:8]
+        console.print(f"{which}: {each.name} at {each.looks} pixels, {each.source}, sha256 {weights}")
     console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
 
 

@@ -107,6 +107,16 @@ def look(
     return Findings(detections, tuple(classifier.classes), torch.cat(logits))
 
 
+def require_shown(images: Sequence[VocImage], target: str) -> None:
+    """Refuse photographs of which none shows a class.
+
+    Raises:
+        DataError: then.
+    """
+    if not any(len(image.boxes_of(target)) for image in images):
+        raise DataError(f"none of the {len(images)} images shows a {target}; name another split or class")
+
+
 def compare_boxes(
     images: Sequence[VocImage],
     target: str,
@@ -135,8 +145,7 @@ def compare_boxes(
         [image.boxes_of(target) for image in images],
         [[thing.difficult for thing in image.objects_of(target)] for image in images],
     )
-    if not any(len(image.boxes_of(target)) for image in images):
-        raise DataError(f"none of the {len(images)} images shows a {target}; name another split or class")
+    require_shown(images, target)
     both = [match(truth, each, iou_thresholds) for each in (detections, others)]
     intervals = bootstrap_ap_difference(*both, n_resamples=n_resamples, seed=seed)
     aps = [[precision_recall(each, iou).average_precision() for each in both] for iou in iou_thresholds]

@@ -2,15 +2,16 @@
 
 import json
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from dogcam.architectures import require_input
 from dogcam.classification import AP_VARIANT, ClassificationScores, predict, score_classes
-from dogcam.classifier import Classifier, load_classifier
+from dogcam.classifier import Classifier, describe_classifier, load_classifier
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
 from dogcam.metrics import Interval
@@ -61,6 +62,7 @@ def command(
     classifier = load_classifier(model, checkpoint, device)
     if input_size:
         classifier = classifier.at_size((input_size, input_size))
+        require_input(classifier.network, classifier.name, classifier.preprocessing.size)
     if not closer_look:
         classifier = replace(classifier, closer=None)
     if not set(classifier.classes) & set(photographs.class_names()):
@@ -78,6 +80,8 @@ def command(
     scores = score_classes(
         labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed
     )
+    # Shown first: that a file cannot be written must not cost what was measured.
+    Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
     if json_path:
         settings = {"flip": flip, "n_resamples": resamples, "seed": seed}
         document = describe(classifier, photographs, scores) | settings
@@ -87,16 +91,12 @@ def command(
         alt = "; ".join(f"{row.label} {row.value:.3f}" for row in rows if row.value is not None)
         alt = f"Average precision: {alt}"
         write_whole(figure, to_svg(class_figure(rows), name="classes", alt=alt, theme="standalone"))
-    Console(highlight=False).print(_table(classifier, photographs, scores))
 
 
 def describe(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> dict:
     """Return what was measured as plain values for JSON; numbers that are not defined are null."""
     return {
-        "model": classifier.name,
-        "weights_sha256": classifier.weights_sha256(),
-        "input_size": list(classifier.preprocessing.size),
-        "closer_look": asdict(classifier.closer) if classifier.closer else None,
+        **describe_classifier(classifier),
         "data": {"split": split.name, "n_images": len(split), "manifest": split.manifest},
         "ap_variant": AP_VARIANT,
         "level": LEVEL,
@@ -122,10 +122,8 @@ def _rows(scores: ClassificationScores) -> list[EstimateRow]:
 
 
 def _table(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> Table:
-    sizes = [each.size for each in (classifier.preprocessing, classifier.closer) if each]
-    looks = " and ".join(f"{height} x {width}" for height, width in sizes)
     table = Table(
-        title=f"{classifier.name} at {looks} pixels on {split.name}, {len(split)} images",
+        title=f"{classifier.name} at {classifier.looks} pixels on {split.name}, {len(split)} images",
         title_justify="left",
         caption=f"AP: {AP_VARIANT}; {LEVEL:.0%} bootstrap intervals over images",
         caption_justify="left",

@@ -7,9 +7,11 @@ import click
 import numpy as np
 from PIL import Image
 
+from dogcam.architectures import require_input
 from dogcam.cam import METHODS, Request, Views, explain
 from dogcam.classifier import Classifier, load_classifier
 from dogcam.closer_look import join
+from dogcam.commands import FRACTION, FiniteRange
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
 from dogcam.localise import LocalisationRule, heat_map, localise, reason_for_no_box
@@ -30,16 +32,16 @@ from dogcam.voc import read_image
 )
 @click.option("--layer", help="The target layer.  [default: the last one before pooling]")
 @click.option(
-    "--scale", "scales", type=click.FloatRange(0, min_open=True), multiple=True, default=(1.0,),
+    "--scale", "scales", type=FiniteRange(0, min_open=True), multiple=True, default=(1.0,),
     show_default=True, help="Average the map over sizes of the picture; give it once for each.",
 )  # fmt: skip
 @click.option("--flip", is_flag=True, help="Average the map with the mirrored picture's.")
 @click.option(
-    "--cam-threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.3,
-    show_default=True, help="Fraction of the map's peak from which on a pixel is in the box.",
+    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
+    help="Fraction of the map's peak from which on a pixel is in the box.",
 )  # fmt: skip
 @click.option(
-    "--score-threshold", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+    "--score-threshold", type=FiniteRange(0, 1), default=0.0, show_default=True,
     help="Boxes that score less are not drawn.",
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
@@ -71,6 +73,8 @@ def command(
     classifier = load_classifier(model or (None if checkpoint else "efficientnet_lite0"), checkpoint, device)
     rule = LocalisationRule(cam_threshold)
     request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
+    for size in set(views.sizes(classifier.preprocessing.size)) - {classifier.preprocessing.size}:
+        require_input(classifier.network, classifier.name, size)
     for path in images:
         photo = read_image(path, upright=True)
         probability, map_ = _map(classifier, photo, target, request, views)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from report_fixtures import assert_one_line
 from sklearn.metrics import average_precision_score
 from torch import nn
 from voc_folders import write_patches
@@ -143,10 +144,30 @@ def test_a_network_does_not_differ_from_itself(split):
         assert row["difference"] == row["interval"]["low"] == row["interval"]["high"] == 0
     table = CliRunner().invoke(main, options(split, "--resamples", 100)).stdout
     assert "+0.0000 to +0.0000" in table and "12 images, 6 with the class dog" in table
-    assert "first: sample_net, second: sample_net" in table
+    described = "sample_net at 160 x 160 pixels, "
+    assert f"first: {described}trained by dogcam on the rendered sample, sha256 " in table
+    assert f"second: {described}checkpoint sample_net.safetensors, sha256 " in table
+    assert found["first"]["weights_sha256"] == found["second"]["weights_sha256"]
+    assert (found["first"]["input_size"], found["first"]["closer_look"]) == ([160, 160], None)
+    manifest = read_split(split.root, "val").manifest
+    assert found["data"] == {"split": "val", "n_images": 12, "manifest": manifest}
 
 
-def test_a_cut_that_cannot_be_is_refused_in_one_line(split):
-    result = CliRunner().invoke(main, options(split, "--cam-threshold", 1.5))
-    assert result.exit_code == 1
-    assert result.stderr.count("\n") == 1 and "--cam-threshold" in result.stderr
+@pytest.mark.parametrize("cut", [0, 1, 1.5, "nan"])
+def test_a_cut_that_cannot_be_is_refused(split, cut):
+    result = CliRunner().invoke(main, options(split, "--cam-threshold", cut))
+    assert result.exit_code == 2 and "--cam-threshold" in result.stderr
+
+
+def test_a_checkpoint_that_names_its_network_needs_no_model(split):
+    only = ("compare-classifiers", "--data", split.root, "--target", "blue", "--checkpoint", SAMPLE_WEIGHTS)
+    result = CliRunner().invoke(main, [*map(str, only), "--other-checkpoint", str(SAMPLE_WEIGHTS)])
+    assert_one_line(result, 1, "sample_net has no class 'blue'")
+    assert_one_line(CliRunner().invoke(main, [*map(str, only)]), 1, "neither a model nor a checkpoint")
+
+
+def test_what_cannot_be_compared_is_refused_before_a_photograph_is_looked_at(split, monkeypatch):
+    monkeypatch.setattr("dogcam.compare_cli.look", lambda *_: pytest.fail("it was looked at"))
+    assert_one_line(CliRunner().invoke(main, options(split, "--target", "horse")), 1, "shows a horse")
+    missing = options(split, "--target", "blue", "--checkpoint", SAMPLE_WEIGHTS.with_name("none.safetensors"))
+    assert_one_line(CliRunner().invoke(main, missing), 1, "none.safetensors cannot be read")

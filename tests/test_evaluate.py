@@ -11,12 +11,15 @@ from click.testing import CliRunner
 from report_fixtures import assert_one_line
 from sklearn.metrics import average_precision_score
 
-from dogcam.checkpoints import load_checkpoint
+from dogcam.architectures import find_architecture
+from dogcam.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.classification import class_ap, predict, score_classes
 from dogcam.classifier import SAMPLE_WEIGHTS, load_classifier
 from dogcam.cli import main
 from dogcam.metrics import resampled_ranking_ap
+from dogcam.model_card import card_of
 from dogcam.photographs import label_matrix
+from dogcam.preprocessing import Preprocessing
 from dogcam.voc import read_split
 
 CLASSES = ("cat", "dog", "cow")
@@ -123,6 +126,27 @@ def test_the_model_is_the_one_that_the_card_names(small_data):
     named = invoke("--data", small_data, "--split", "test", "--limit", 4, "--checkpoint", SAMPLE_WEIGHTS)
     assert named.exit_code == 0
     assert "sample_net at" in named.output
+
+
+def test_what_was_measured_is_shown_though_a_file_cannot_be_written(tmp_path, small_data):
+    (tmp_path / "file").write_text("")
+    options = ("--data", small_data, "--split", "test", "--limit", 4, "--checkpoint", SAMPLE_WEIGHTS)
+    result = invoke(*options, "--json", tmp_path / "file" / "numbers.json")
+    assert result.exit_code == 1 and "numbers.json cannot be written" in result.stderr
+    assert "sample_net at" in result.stdout
+
+
+def test_a_size_that_the_network_cannot_be_given_is_refused(tmp_path, small_data):
+    pytest.importorskip("timm", reason="needs the extra timm")
+    path, name = tmp_path / "vit.safetensors", "timm:vit_tiny_patch16_224"
+    network = find_architecture(name).build(("dog",), False)
+    save_checkpoint(path, network.state_dict(), card_of(name, ("dog",), Preprocessing((224, 224))))
+    result = invoke("--data", small_data, "--split", "test", "--checkpoint", path, "--input-size", 64)
+    assert_one_line(result, 1, f"{name} cannot be given images of 64 x 64 pixels", "such as 224")
+    photo = next((small_data / "JPEGImages").iterdir())
+    options = ("--checkpoint", path, "--scale", 1, "--scale", 1.5, "--out", tmp_path)
+    result = CliRunner().invoke(main, ["explain", *map(str, (photo, *options))])
+    assert_one_line(result, 1, f"{name} cannot be given images of 336 x 336 pixels")
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path, small_data, small_checkpoint):

@@ -178,8 +178,11 @@ def test_photographs_before_a_bad_one_are_explained(explain, photo, tmp_path):
         (["--layer", "features.stage9"], 1, "features.stage9"),
         (["--method", "guided_backpropagation"], 2, "--method"),
         (["--scale", "0"], 2, "--scale"),
+        (["--scale", "inf"], 2, "--scale"),
         (["--cam-threshold", "0"], 2, "--cam-threshold"),
+        (["--cam-threshold", "nan"], 2, "--cam-threshold"),
         (["--score-threshold", "2"], 2, "--score-threshold"),
+        (["--score-threshold", "nan"], 2, "--score-threshold"),
         (["--model", "resnet999"], 1, "no model is called 'resnet999'"),
     ],
 )

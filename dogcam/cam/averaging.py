@@ -33,10 +33,14 @@ class Views:
         if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
             raise ValueError(f"the scales are {self.scales}; expected one factor or more, each above 0")
 
+    def sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return the (height, width) in pixels, at least 1 each, in which a picture of that size is seen."""
+        height, width = size
+        return [(max(1, round(scale * height)), max(1, round(scale * width))) for scale in self.scales]
+
     def of(self, images: Tensor) -> Iterator[tuple[Tensor, bool]]:
         """Return each view of a batch (N, C, H, W), and whether it is mirrored."""
-        for scale in self.scales:
-            size = tuple(max(1, round(scale * side)) for side in images.shape[2:])
+        for scale, size in zip(self.scales, self.sizes(images.shape[2:]), strict=True):
             view = images if scale == 1 else _resized(images, size)
             yield view, False
             if self.flip:
