@@ -216,8 +216,10 @@ def _settings(before: Results, after: Results) -> list[SettingChange]:
 def _given(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield what a run was given or chose, by its place in the record."""
     yield from ((f"config.{name}", value) for name, value in record["config"].items())
-    for name in ("name", "source", "target_layer", "weights"):
+    looks = ("input_height", "input_width", "closer_look", "target_layer", "earlier_layer")
+    for name in ("name", "source", "weights", *looks):
         yield f"model.{name}", record["model"][name]
+    yield "model.backend.used", record["model"]["backend"]["used"]
     for name in ("dogcam_version", "commit", "device"):
         yield f"run.{name}", record["run"][name]
     yield from ((f"run.versions.{name}", value) for name, value in record["run"]["versions"].items())

@@ -23,6 +23,7 @@ from report.claims import with_claims
 from report.config import RunConfig
 from report.fingerprint import versions
 from report.progress import ConsoleProgress
+from report.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.published import PUBLISHED
 from report.run_files import (
     DETECTIONS_HEAD,
@@ -170,7 +171,8 @@ def _earlier_claims(folder: Path) -> list[results.Claim] | None:
 
 
 def _is_published_experiment(config: RunConfig) -> bool:
-    return config.kind == "voc2007" and config.target == "dog" and config.limit == 500
+    asked = (config.kind, config.split, config.target, config.limit, config.iou_thresholds)
+    return asked == ("voc2007", "test", "dog", 500, PUBLISHED_AT)
 
 
 def _run_info(command: str, classifier: Classifier, runs: list[results.StageRun]) -> results.RunInfo:

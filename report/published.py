@@ -6,6 +6,9 @@ tests, digit by digit.
 
 from report.results import PublishedRow
 
+IOU_THRESHOLDS = (0.3, 0.4, 0.5)
+"""Where they were measured, in the order of each row."""
+
 PUBLISHED = [
     PublishedRow(
         method="centerbox",

@@ -184,6 +184,15 @@ def test_changed_claims_and_settings_are_listed(two):
     assert (setting.name, setting.before, setting.after) == ("config.batch_size", "8", "3")
 
 
+def test_another_look_at_the_same_weights_is_a_setting_too(two):
+    before, after = two
+    closer = {"height": 64, "width": 96, "share": 0.1}
+    change_record(after, lambda record: record["model"].update(closer_look=closer, input_height=33))
+    change_record(after, lambda record: record["model"]["backend"].update(used="onnx"))
+    names = [each.name for each in compare_runs(before, after).settings]
+    assert names == ["model.input_height", "model.closer_look", "model.backend.used"]
+
+
 def different(two) -> tuple[Path, Path]:
     before, after = two
     change_record(after, lambda record: record["operating_point"]["precision"].update(value=0.125))

@@ -155,6 +155,48 @@ def test_only_the_sample_is_called_one(copied):
         assert text.index(banner) < text.index("average precision of")
 
 
+def test_whose_labels_the_network_learned_from_is_said_of_the_samples_own_alone(copied):
+    words = "the small network that looks at them was trained on the labels of such pictures alone"
+    sample = {"kind": "sample", "name": "sample", "sample_seed": 2007}
+    change_record(copied, lambda record: record["data"].update(sample))
+    assert words not in rendered(copied)["report.md"], "it has a checkpoint of its own"
+    change_record(copied, lambda record: record["config"].update(checkpoint=None))
+    assert words in rendered(copied)["report.md"]
+    change_record(copied, lambda record: record["model"].update(name="efficientnet_lite0"))
+    assert words not in rendered(copied)["report.md"]
+
+
+CUTS = {
+    "chosen": (
+        "The cut of the maps and the score threshold were chosen on other images",
+        "the map being cut where other images said",
+        "so that nothing here was tuned to please",
+    ),
+    "given": (
+        "The cut of the maps was given, and the score threshold chosen on other images",
+        "the map being cut where the run was told to",
+        "The cut was given to the run, whatever it was chosen on",
+    ),
+    "default": ("the map being cut where it is customary",),
+}
+
+
+@pytest.mark.parametrize("how", CUTS)
+def test_who_chose_the_cut_is_said_as_it_was(copied, how):
+    def change(record):
+        if how == "given":
+            record["config"]["cam_threshold"] = 0.45
+        if how == "default":
+            record["data"]["tuning"] = record["sanity"]["permuted"] = None
+        for each in record["tuning"]:
+            each["chosen"] = how == "chosen"
+
+    change_record(copied, change)
+    text = Page(rendered(copied)["report.html"]).text
+    for name, sentences in CUTS.items():
+        assert [each in text for each in sentences] == [name == how] * len(sentences)
+
+
 def test_a_closer_look_is_said_where_one_was_taken(copied, page):
     words = "It also looks closer, at a copy of 64 × 96 pixels"
     assert words not in page.text

@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from http_server import send, serving
 from torch import nn
 
-from dogcam import classifier, sample
+from dogcam import model_card, sample
 from dogcam.architectures import Architecture
 from dogcam.transfer import Patience
 from report.cli import main
+from report.config import RunConfig
+from report.experiment import _is_published_experiment
 from report.stages import prepare
 
 QUICK = Patience(attempts=1, timeout=20.0, pause=0.0)
@@ -57,7 +59,7 @@ def published_checkpoint() -> bytes:
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     small = Architecture("resnet50", lambda classes, _pretrained: small_resnet(len(classes)))
-    monkeypatch.setattr(classifier, "find_architecture", lambda _name: small)
+    monkeypatch.setattr(model_card, "find_architecture", lambda _name: small)
     with serving() as server:
         for name in ("fetch_voc2007_test", "fetch_published_checkpoint"):
             options = {"urls": (server.url(name),), "patience": QUICK}
@@ -82,9 +84,18 @@ def test_downloads_detects_and_shows_the_published_figures(server, voc_tar, tmp_
     assert not any(each["chosen"] for each in record["tuning"])
     assert [row["title"] for row in record["published"]][-1] == "a simple Grad-CAM solution"
     page = (tmp_path / "run" / "report.md").read_text()
-    assert "Beside the published figures" in page
+    assert "Beside the published figures" in page and "lists: the known experiment." in page
     assert "4.206890" in page
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "changes", [{"target": "cat"}, {"limit": 400}, {"split": "val"}, {"iou_thresholds": (0.5, 0.75)}], ids=str
+)
+def test_the_published_figures_stand_beside_the_same_experiment_only(changes):
+    known = {"data": "voc2007", "split": "test", "target": "dog", "limit": 500, "model": "resnet50"}
+    assert _is_published_experiment(RunConfig(**known))
+    assert not _is_published_experiment(RunConfig(**known | changes))
 
 
 def test_a_second_run_downloads_nothing(server, voc_tar, tmp_path):
