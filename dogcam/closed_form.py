@@ -11,14 +11,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dogcam.heads import JointHead, LogOddsHead
+from dogcam.errors import ModelError
+from dogcam.heads import has_known_slopes
 from dogcam.places import Layout
 
-ROUNDING = 32
-"""How many times the precision of the number format a sum may be off, in proportion to its terms."""
+ROUNDING_OF_SLOPES = 2
+"""How many times the precision of the number format a slope may be off, in proportion: it is one division, or
+a few. Rounding each of the usual ways of averaging errs by less than 1."""
 
-ROUNDING_OF_MEANS = 1e-3
-"""The same for averages, which are summed in any order and may cancel: a share of the terms' size."""
+ROUNDING_OF_MEANS = 4
+"""The same for averages, in proportion to the size of their terms: the usual ways of summing in half
+precision err by about 1, since they keep their sums in single."""
+
+LEAST_OF_MEANS = 1e-3
+"""What averages may be off in any format: in single precision a long sum may err by many times the precision,
+and still by far less than this."""
 
 
 @dataclass
@@ -45,15 +52,23 @@ def watch_heads(network: nn.Module) -> Iterator[LastHead]:
 
     with ExitStack() as hooks:
         for name, module in network.named_modules():
-            if isinstance(module, LogOddsHead | JointHead) or _is_linear(module):
+            if has_known_slopes(module):
                 hooks.callback(module.register_forward_hook(noting(name)).remove)
         yield last
 
 
-def _is_linear(module: nn.Module) -> bool:
-    """Tell a linear layer from a subclass that computes something else: its weights are not its slopes."""
-    # A traced network has no `forward` to look at.
-    return getattr(type(module), "forward", None) is nn.Linear.forward
+def require_logits(output: object) -> Tensor:
+    """Return what a network put out, if it is a tensor.
+
+    Raises:
+        ModelError: where it is a tuple, a dictionary, or a record of several things.
+    """
+    if isinstance(output, Tensor):
+        return output
+    raise ModelError(
+        f"the network puts out a {type(output).__name__}; expected logits of shape (N, C): wrap it in a "
+        "module whose forward returns the logits alone"
+    )
 
 
 def averages_into(last: LastHead, output: Tensor, layout: Layout, logits: Tensor) -> bool:
@@ -86,7 +101,7 @@ def averages_into(last: LastHead, output: Tensor, layout: Layout, logits: Tensor
 def _same_values(last: LastHead, maps: Tensor, logits: Tensor) -> bool:
     maps, pooled = maps.float() if maps.dtype.itemsize < 4 else maps, last.given
     size = maps.abs().mean(dim=(2, 3))
-    tolerance = max(ROUNDING_OF_MEANS, ROUNDING * torch.finfo(pooled.dtype).eps)
+    tolerance = max(LEAST_OF_MEANS, ROUNDING_OF_MEANS * torch.finfo(pooled.dtype).eps)
     if not ((pooled - maps.mean(dim=(2, 3))).abs() <= tolerance * size).all():
         return False
     # `forward` itself: somebody's hook on the head may have changed what it put out.
@@ -104,6 +119,10 @@ def _same_slopes(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
     )
     if slopes is None:
         return False
-    expected = (direction / layout.n_places)[:, None, None]
-    tolerance = ROUNDING * torch.finfo(pooled.dtype).eps
-    return bool(((layout.maps(slopes) - expected).abs() <= tolerance * expected).all())
+    slopes = layout.maps(slopes)
+    # The average may be in a wider format than the layer, as under autocast; slopes are in the layer's.
+    tolerance = ROUNDING_OF_SLOPES * max(torch.finfo(each.dtype).eps for each in (pooled, slopes))
+    # What is expected must not be rounded as well.
+    wide = torch.promote_types(slopes.dtype, torch.float32)
+    expected = (direction.to(wide) / layout.n_places)[:, None, None]
+    return bool(((slopes.to(wide) - expected).abs() <= tolerance * expected).all())

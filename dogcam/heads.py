@@ -154,11 +154,29 @@ def _check_group(group: list[int], n_classes: int) -> None:
         )
 
 
+def is_linear(module: nn.Module) -> bool:
+    """Tell a linear layer from others, subclasses that compute something else among them.
+
+    The weights of a linear layer are its slopes; those of a subclass that normalises its input first, say, or
+    takes a sine of what comes out, are not.
+    """
+    # A traced network has no `forward` to look at; and somebody may have given one layer another.
+    return getattr(type(module), "forward", None) is nn.Linear.forward and "forward" not in vars(module)
+
+
+def has_known_slopes(head: nn.Module) -> bool:
+    """Tell whether `head_weights` knows the slopes of a head."""
+    if isinstance(head, JointHead):
+        return is_linear(head.linear) and has_known_slopes(head.known)
+    return is_linear(head.linear if isinstance(head, LogOddsHead) else head)
+
+
 def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
     """Return the weights that the head gives to each pooled activation, for each of its outputs.
 
     Args:
-        head: an `nn.Linear`, a `LogOddsHead` or a `JointHead`.
+        head: an `nn.Linear`, a `LogOddsHead` or a `JointHead`, whose linear layers compute what `nn.Linear`
+            does.
         pooled: (N, C) float tensor, the activation maps averaged over the picture.
 
     Returns:
@@ -168,17 +186,25 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
         ModelError: for any other head: it has no such weights, and so no CAM; and for one that takes another
             number of pooled activations.
     """
+    if not has_known_slopes(head):
+        raise ModelError(
+            "CAM needs a head that is one linear layer on pooled activations; this network's is a "
+            f"{type(head).__name__}{_what_is_changed(head)}: use Grad-CAM, which asks nothing of the head"
+        )
     linear = head.linear if isinstance(head, LogOddsHead | JointHead) else head
-    if isinstance(linear, nn.Linear) and linear.in_features != pooled.shape[1]:
+    if linear.in_features != pooled.shape[1]:
         raise ModelError(
             f"the head takes {linear.in_features} pooled activations, the layer has {pooled.shape[1]} maps; "
             "name the layer that is averaged over the picture and fed to the head"
         )
-    if isinstance(head, nn.Linear):
+    if linear is head:
         return head.weight.expand(len(pooled), -1, -1)
+    return head.weights(pooled)
+
+
+def _what_is_changed(head: nn.Module) -> str:
+    if isinstance(head, nn.Linear):
+        return ", a linear layer with a forward of its own, whose slopes are not its weights"
     if isinstance(head, LogOddsHead | JointHead):
-        return head.weights(pooled)
-    raise ModelError(
-        f"CAM needs a head that is one linear layer on pooled activations; this network's is a "
-        f"{type(head).__name__}: use Grad-CAM, which asks nothing of the head"
-    )
+        return " on a linear layer with a forward of its own, whose slopes are not its weights"
+    return ""

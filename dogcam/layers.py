@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dogcam.activations import capture, eager, evaluation_mode, frozen_parameters, underlying
-from dogcam.closed_form import LastHead, averages_into, watch_heads
+from dogcam.closed_form import LastHead, averages_into, require_logits, watch_heads
 from dogcam.errors import ModelError
 from dogcam.places import Layout, layout_of
 
@@ -59,13 +59,14 @@ def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLaye
         input_size: (height, width) of the images that the network will be given, in pixels.
 
     Raises:
-        ModelError: where no layer qualifies.
+        ModelError: where no layer qualifies, or the network puts out something else than logits.
     """
     network = underlying(network)
-    probe = _probe(network, input_size)
     with eager(network), evaluation_mode(network), frozen_parameters(network), torch.inference_mode(False):
+        # In here: a tensor made under inference_mode may never enter a graph.
+        probe = _probe(network, input_size)
         with torch.enable_grad(), _traced(network, input_size) as calls, watch_heads(network) as last:
-            logits = network(probe.requires_grad_())
+            logits = require_logits(network(probe.requires_grad_()))
         target = _target(calls, last, logits)
         head = _head(network, probe.detach(), target)
     if target is None:

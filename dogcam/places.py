@@ -58,7 +58,10 @@ def layout_of(shape: Sequence[int], image_size: tuple[int, int]) -> Layout | Non
     """Tell from the shape of a layer's output where its places are.
 
     Four axes are (N, C, h, w), unless only the second and the third have the aspect of the picture: then they
-    are (N, h, w, C). Three axes are tokens (N, T, C), if there is a whole number s that cuts the picture of
+    are (N, h, w, C). Where both pairs have it, since there are about as many channels as places along a side,
+    the pair goes that a whole number s makes of the picture, H/s x W/s, each rounded up or down; where both
+    or neither are so made, the pair whose aspect is nearer to the picture's; of equals the last two axes.
+    Three axes are tokens (N, T, C), if there is a whole number s that cuts the picture of
     H x W pixels into H/s x W/s patches, both rounded up or both down, and T is their number and at most
     `MOST_EXTRA_TOKENS` more. Of several such numbers one that divides both sides goes first, then the one
     that leaves the fewest tokens over.
@@ -71,7 +74,7 @@ def layout_of(shape: Sequence[int], image_size: tuple[int, int]) -> Layout | Non
         None where the output has no places.
     """
     if len(shape) == 4:
-        if not _has_aspect(shape[2], shape[3], image_size) and _has_aspect(shape[1], shape[2], image_size):
+        if _channels_are_last(shape, image_size):
             return Layout("channels last", shape[1], shape[2])
         return Layout("channels first", shape[2], shape[3])
     if len(shape) == 3:
@@ -96,11 +99,35 @@ def layout_or_refuse(layer: str, shape: Sequence[int], image_size: tuple[int, in
     return layout
 
 
+def _channels_are_last(shape: Sequence[int], image_size: tuple[int, int]) -> bool:
+    last_two, middle = (shape[2], shape[3]), (shape[1], shape[2])
+    if not _has_aspect(*middle, image_size):
+        return False
+    if not _has_aspect(*last_two, image_size):
+        return True
+    made = _is_cut_from(*middle, image_size)
+    if made != _is_cut_from(*last_two, image_size):
+        return made
+    return _deviation(*middle, image_size) < _deviation(*last_two, image_size)
+
+
 def _has_aspect(height: int, width: int, image_size: tuple[int, int]) -> bool:
     if min(height, width, *image_size) < 1:
         return False
-    difference = math.log(height / width) - math.log(image_size[0] / image_size[1])
-    return abs(difference) <= SAME_ASPECT + 1 / height + 1 / width
+    return _deviation(height, width, image_size) <= SAME_ASPECT + 1 / height + 1 / width
+
+
+def _deviation(height: int, width: int, image_size: tuple[int, int]) -> float:
+    return abs(math.log(height / width) - math.log(image_size[0] / image_size[1]))
+
+
+def _is_cut_from(height: int, width: int, image_size: tuple[int, int]) -> bool:
+    """Tell whether one stride for both sides makes that many places of the picture."""
+    return any(
+        height in (image_size[0] // stride, -(-image_size[0] // stride))
+        and width in (image_size[1] // stride, -(-image_size[1] // stride))
+        for stride in range(1, max(image_size) + 1)
+    )
 
 
 def _tokens(n_tokens: int, image_size: tuple[int, int]) -> Layout | None:

@@ -181,6 +181,45 @@ def test_an_export_with_other_maps_is_refused_and_not_kept(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_an_export_whose_check_does_not_end_is_not_kept(tmp_path, monkeypatch, ending):
+    cache, real = tmp_path / "cache", loading.require_same
+
+    def interrupted(*_):
+        raise ending
+
+    monkeypatch.setattr(loading, "require_same", interrupted)
+    with pytest.raises(ending):
+        load_backend("onnx", tiny(), cache)
+    assert not cache.exists()
+    # The next run exports and checks again, and keeps what passed.
+    checked = []
+    monkeypatch.setattr(loading, "require_same", lambda *given: (checked.append(given[2]), real(*given)))
+    load_backend("onnx", tiny(), cache)
+    assert checked == ["the logits of the exported network", "the maps of the exported network"]
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_while_an_export_is_checked_nothing_stands_in_the_cache(tmp_path, monkeypatch):
+    """A process that is killed cleans up nothing."""
+    seen, real = [], loading.require_same
+
+    def looking(*given):
+        seen.append(list(tmp_path.rglob("*.onnx")))
+        real(*given)
+
+    monkeypatch.setattr(loading, "require_same", looking)
+    load_backend("onnx", tiny(), tmp_path)
+    assert seen == [[], []]
+
+
+def test_an_export_that_the_runtime_cannot_open_is_refused_and_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "export", lambda *_: b"no graph")
+    with pytest.raises(ModelError, match=r"cannot open the network that torch exported .*backend torch"):
+        load_backend("onnx", tiny(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["onnx", "int8"])
 def test_torch_takes_the_place_of_what_is_not_installed(name, cache, monkeypatch):
     monkeypatch.setattr(loading, "find_spec", lambda package: None if package == "onnxruntime" else package)

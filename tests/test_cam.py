@@ -1,6 +1,7 @@
 """CAM and Grad-CAM against their papers' sums, against finite differences and against each other."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tiny_networks import (
     CLASSES,
     Doubled,
     First,
+    Packed,
     Pair,
     deep_headed,
     images,
@@ -20,7 +22,7 @@ from tiny_networks import (
 )
 from torch import nn
 
-from dogcam.cam import Cam, GradCam, cam, explain, grad_cam
+from dogcam.cam import Cam, EigenCam, GradCam, cam, explain, grad_cam
 from dogcam.errors import ModelError
 from dogcam.heads import LogOddsHead
 from dogcam.networks import pooled_network
@@ -209,6 +211,29 @@ def test_cam_is_not_refused_for_rounding_where_large_terms_cancel():
     assert cam(network, batch, TARGETS, LATE, "head").abs().max() > 100
 
 
+class Sine(nn.Linear):
+    """Its name says linear, its forward does not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sin()
+
+
+@pytest.mark.parametrize("head", [Sine(7, CLASSES), LogOddsHead(Sine(7, 9), [[0], [1], [2], [3, 4]])])
+def test_a_named_head_that_is_linear_by_name_only_is_refused_and_grad_cam_is_the_papers(head):
+    network, batch = pooled(head), images()
+    with pytest.raises(ModelError, match="a forward of its own, whose slopes are not its weights"):
+        cam(network, batch, TARGETS, LATE, "head")
+    expected = grad_cam_loop(network, batch, TARGETS, "late")
+    torch.testing.assert_close(grad_cam(network, batch, TARGETS, LATE), expected, rtol=1e-10, atol=1e-14)
+
+
+def test_a_named_head_whose_outputs_a_hook_changes_is_refused():
+    network = pooled()
+    network.head.register_forward_hook(lambda _module, _inputs, output: 2 * output)
+    with pytest.raises(ModelError, match="misses the network's logits"):
+        cam(network, images(), TARGETS, LATE, "head")
+
+
 def test_logits_that_are_no_number_verify_nothing():
     network = pooled()
     with torch.no_grad():
@@ -337,6 +362,30 @@ def test_a_layer_that_puts_out_a_tuple_is_refused():
     assert grad_cam(network, images(), [0], "features.2").any()
 
 
+class WithoutGradients(nn.Module):
+    """Layer `aside` runs without gradients, by the network's own will; `first` and `last` run with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.aside, self.last = nn.Conv2d(3, 5, 3), nn.Conv2d(3, 5, 3), nn.Conv2d(5, CLASSES, 3)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            gate = self.aside(batch).sigmoid()
+        return self.last(self.first(batch) * gate).amax(dim=(2, 3))
+
+
+def test_a_layer_that_the_network_runs_without_gradients_is_refused_beside_another():
+    network = WithoutGradients().double()
+    assert grad_cam(network, images(), [0], "first").any()
+    before = snapshot(network)
+    for requests in ([GradCam("first"), GradCam("aside")], [GradCam("aside")]):
+        for batch in (images(), images().requires_grad_()):
+            with pytest.raises(ModelError, match="no gradient leads from the logits to the layer 'aside'"):
+                explain(network, batch, [0], requests)
+    assert snapshot(network) == before
+
+
 @pytest.mark.parametrize("targets", [[], [-1], [0, CLASSES], [0.5], ["dog"]])
 def test_targets_that_are_no_class_are_refused(targets):
     with pytest.raises(ModelError, match="expected indices from 0 to 3"):
@@ -355,6 +404,31 @@ def test_a_network_without_logits_is_refused():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).double()
     with pytest.raises(ModelError, match=r"puts out \(3, 4, 18, 26\); expected logits \(N, C\)"):
         grad_cam(network, images(), [0], "0")
+
+
+@dataclass
+class Record:
+    logits: torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "found"),
+    [
+        (lambda logits: (logits, logits), "tuple"),
+        (lambda logits: {"logits": logits}, "dict"),
+        (Record, "Record"),
+    ],
+)
+def test_a_network_that_puts_out_more_than_logits_is_refused_and_left_as_it_was(wrapped, found):
+    network = _as_left_by_training()
+    network.append(Packed(wrapped))
+    before = snapshot(network)
+    reason = rf"the network puts out a {found}; expected logits of shape \(N, C\): wrap it"
+    with pytest.raises(ModelError, match=reason):
+        explain(network, images(), TARGETS, REQUESTS)
+    with pytest.raises(ModelError, match=reason):
+        explain(network, images(), TARGETS, [EigenCam(LATE)])
+    assert snapshot(network) == before
 
 
 def test_no_images_have_no_maps():

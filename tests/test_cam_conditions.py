@@ -336,6 +336,16 @@ def enlarged(map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return share if map_.shape == size else resize(share, size)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.1), (torch.float16, 0.02)])
+def test_views_of_several_sizes_are_made_in_half_precision_too(dtype, tolerance):
+    network, batch = deep_headed(torch.float32), images(2, torch.float32)
+    views = Views(scales=(0.5, 1.0), flip=True)
+    expected = explain(network, batch, TARGETS, [GradCam(LATE)], views)
+    found = explain(network.to(dtype), batch.to(dtype), TARGETS, [GradCam(LATE)], views)
+    assert found.logits.dtype == dtype and found.maps[0].dtype == torch.float32
+    assert (found.maps[0] - expected.maps[0]).abs().max() <= tolerance
+
+
 def test_a_map_that_is_zero_stays_zero_in_every_view():
     network = deep_headed()
     with torch.no_grad():

@@ -13,7 +13,7 @@ from references_cam import (
     score_cam_loop,
     xgrad_cam_of_one,
 )
-from tiny_networks import CLASSES, deep_headed, images, max_pooled, pooled, snapshot
+from tiny_networks import CLASSES, OnDeviceWithoutDouble, deep_headed, images, max_pooled, pooled, snapshot
 from torch import nn
 
 from dogcam.cam import (
@@ -27,6 +27,7 @@ from dogcam.cam import (
     LayerCam,
     ScoreCam,
     XGradCam,
+    eigen,
     explain,
 )
 from dogcam.errors import ModelError
@@ -128,6 +129,19 @@ def test_eigen_cam_is_the_first_singular_vector_s_share(layer):
     assert found.shape[1] == 3 and (found > 0).any()
     for k in range(3):
         torch.testing.assert_close(found[:, k], expected, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_channels", [3, 20])
+def test_eigen_cam_is_computed_on_the_cpu_where_the_device_has_no_double_precision(monkeypatch, n_channels):
+    maps = torch.randn(2, n_channels, 2, 3, generator=torch.Generator().manual_seed(2))
+    expected = eigen.principal_maps(maps)
+    elsewhere = maps.as_subclass(OnDeviceWithoutDouble)
+    with pytest.raises(TypeError, match="to float64"):
+        eigen.principal_maps(elsewhere)
+    monkeypatch.setattr(eigen, "WITHOUT_DOUBLE", ("cpu",))
+    found = eigen.principal_maps(elsewhere)
+    assert (found.device, found.dtype) == (maps.device, maps.dtype)
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -49,19 +49,66 @@ def test_it_is_recognised_in_every_precision(dtype):
     assert verdict(network, batch=images(dtype=dtype))
 
 
+class Average(nn.Module):
+    """A way of averaging."""
+
+    def __init__(self, average) -> None:
+        super().__init__()
+        self.average = average
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        return self.average(maps).view(*maps.shape[:2], 1, 1)
+
+
+AVERAGES = {
+    "mean of means": lambda maps: maps.mean(3).mean(2),
+    "one pooling": lambda maps: nn.functional.avg_pool2d(maps, maps.shape[2:]).flatten(1),
+    "sum by number": lambda maps: maps.sum(dim=(2, 3)) / maps[0, 0].numel(),
+    "sum by share": lambda maps: maps.sum(dim=(2, 3)) * maps.new_tensor(1 / maps[0, 0].numel()),
+    "row by row": lambda maps: sum(maps.unbind(2)).mean(2) / maps.shape[2],
+    "product": lambda maps: maps.flatten(2) @ torch.full_like(maps[0, 0].view(-1, 1), 1 / maps[0, 0].numel()),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("average", AVERAGES.values(), ids=AVERAGES)
+@pytest.mark.parametrize("size", [(20, 28), (76, 92)])
+def test_every_way_of_averaging_is_recognised_in_every_precision(average, dtype, size):
+    network = pooled(dtype=torch.float32).to(dtype)
+    network.pool = Average(average)
+    assert verdict(network, batch=images(dtype=dtype, size=size))
+
+
+def test_it_is_recognised_under_autocast():
+    with torch.autocast("cpu", torch.bfloat16):
+        assert verdict(pooled(dtype=torch.float32), batch=images(dtype=torch.float32))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_an_average_in_a_wider_format_than_its_layer_is_recognised(dtype):
+    network = pooled_behind(torch.Tensor.float)
+    network.features.to(dtype)
+    network.head.float()
+    assert verdict(network, batch=images(dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize(
-    "network",
+    "build",
     [
-        max_pooled(),
-        deep_headed(),
-        pooled_behind(torch.relu),
-        pooled_behind(lambda maps: maps + 1e-1),
-        pooled_behind(lambda maps: maps * 1.01),
+        max_pooled,
+        deep_headed,
+        lambda: pooled_behind(torch.relu),
+        lambda: pooled_behind(lambda maps: maps + 1e-1),
+        # 1.01 is next to 1 in bfloat16, and as near to it as averages are.
+        lambda: pooled_behind(lambda maps: maps * (1.03 if maps.dtype == torch.bfloat16 else 1.01)),
+        lambda: pooled_behind(lambda maps: maps * torch.linspace(0.85, 1.15, 7).to(maps)[:, None, None]),
+        lambda: pooled_behind(lambda maps: maps * torch.linspace(1, 1.03, 7).to(maps)[:, None, None]),
     ],
-    ids=["max-pooled", "hidden layer", "ReLU", "shifted", "scaled"],
+    ids=["max-pooled", "hidden layer", "ReLU", "shifted", "scaled", "scaled a map", "one map scaled little"],
 )
-def test_anything_else_is_not(network):
-    assert not verdict(network)
+def test_anything_else_is_not(build, dtype):
+    assert not verdict(build().to(dtype), batch=images(dtype=dtype))
 
 
 def test_another_layer_is_not():
@@ -99,6 +146,7 @@ class Sine(nn.Linear):
 
 def test_a_subclass_with_a_forward_of_its_own_is_not_a_head():
     assert not verdict(pooled(Sine(7, 4)))
+    assert not verdict(pooled(LogOddsHead(Sine(7, 9), [[1, 4, 5], [0]])))
 
 
 def test_a_sum_that_goes_round_the_average_is_seen():

@@ -86,6 +86,50 @@ def test_a_head_of_another_width_is_refused(head):
         head_weights(head, pooled())
 
 
+class Sine(nn.Linear):
+    """A linear layer by name only: what comes out is no longer linear."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).sin()
+
+
+class OfUnitLength(nn.Linear):
+    """A linear layer by name only: what goes in is normalised."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.normalize(x))
+
+
+def replaced(layer: nn.Linear) -> nn.Linear:
+    """Give one layer, not its class, another forward."""
+    layer.forward = lambda x: nn.functional.linear(x, layer.weight, layer.bias).sin()
+    return layer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        Sine(5, 9),
+        OfUnitLength(5, 9),
+        replaced(nn.Linear(5, 9)),
+        LogOddsHead(Sine(5, 9), GROUPS),
+        JointHead(OfUnitLength(5, 4), LogOddsHead(nn.Linear(5, 9), GROUPS[:2]), [3, 1]),
+        JointHead(nn.Linear(5, 4), LogOddsHead(Sine(5, 9), GROUPS[:2]), [3, 1]),
+    ],
+    ids=["sine", "normalised", "replaced", "log-odds of a sine", "joint, new part", "joint, known part"],
+)
+def test_a_layer_with_a_forward_of_its_own_has_other_slopes_than_its_weights(head):
+    with pytest.raises(ModelError, match="forward of its own, whose slopes are not its weights: use"):
+        head_weights(head, pooled(torch.float32))
+
+
+def test_a_subclass_that_computes_what_a_linear_layer_does_has_its_weights():
+    head = nn.modules.linear.NonDynamicallyQuantizableLinear(5, 9)
+    assert torch.equal(head_weights(head, pooled(torch.float32))[2], head.weight)
+    named = nn.utils.parametrizations.weight_norm(nn.Linear(5, 9))
+    assert torch.equal(head_weights(named, pooled(torch.float32))[2], named.weight)
+
+
 def joint() -> JointHead:
     torch.manual_seed(2)
     head = JointHead(nn.Linear(5, 4, dtype=torch.float64), LogOddsHead(linear(), GROUPS[:2]), [3, 1]).double()

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from tiny_networks import CLASSES, SIZE, Doubled, deep_headed, max_pooled, pooled, snapshot
+from tiny_networks import CLASSES, SIZE, Doubled, Packed, deep_headed, max_pooled, pooled, snapshot
 from torch import nn
 
 from dogcam.errors import ModelError
@@ -122,6 +122,26 @@ def test_a_training_network_and_the_random_numbers_are_left_alone():
         choose_layers(network, SIZE)
     assert snapshot(network) == before
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_layers_are_chosen_under_inference_mode_too():
+    network = pooled()
+    before, expected = snapshot(network), choose_layers(pooled(), SIZE)
+    with torch.inference_mode():
+        assert choose_layers(network, SIZE) == expected
+    assert snapshot(network) == before
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "found"), [(lambda logits: (logits,), "tuple"), (lambda logits: {"logits": logits}, "dict")]
+)
+def test_a_network_that_puts_out_more_than_logits_is_refused_and_left_as_it_was(wrapped, found):
+    network = pooled().train()
+    network.append(Packed(wrapped))
+    before = snapshot(network)
+    with pytest.raises(ModelError, match=rf"puts out a {found}; expected logits of shape \(N, C\): wrap it"):
+        choose_layers(network, SIZE)
+    assert snapshot(network) == before
 
 
 def test_a_network_without_places_is_refused_and_left_as_it_was():

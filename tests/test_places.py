@@ -19,6 +19,20 @@ from dogcam.places import Layout, layout_of, layout_or_refuse
         ((2, 512, 7, 7), (64, 128), Layout("channels first", 7, 7)),
         ((2, 2048, 1, 1), (224, 224), Layout("channels first", 1, 1)),
         ((0, 7, 5, 7), (20, 28), Layout("channels first", 5, 7)),
+        # About as many channels as places along a side: a stride of 4 makes 64 x 64, none makes 64 x 96.
+        ((2, 64, 64, 96), (256, 256), Layout("channels last", 64, 64)),
+        ((2, 72, 72, 96), (288, 288), Layout("channels last", 72, 72)),
+        ((2, 56, 84, 96), (224, 336), Layout("channels last", 56, 84)),
+        ((2, 96, 64, 64), (256, 256), Layout("channels first", 64, 64)),
+        ((2, 48, 64, 64), (256, 256), Layout("channels first", 64, 64)),
+        ((2, 80, 73, 73), (299, 299), Layout("channels first", 73, 73)),
+        ((2, 16, 16, 24), (64, 96), Layout("channels first", 16, 24)),
+        # Both are made by a stride: the nearer aspect, and of equals the usual order.
+        ((2, 8, 8, 9), (70, 72), Layout("channels last", 8, 8)),
+        ((2, 64, 64, 64), (256, 256), Layout("channels first", 64, 64)),
+        # Neither is: a patch of 5 pixels at a stride of 4 leaves 23, one less than 24.
+        ((2, 23, 23, 25), (99, 99), Layout("channels last", 23, 23)),
+        ((2, 25, 23, 23), (99, 99), Layout("channels first", 23, 23)),
         ((2, 197, 768), (224, 224), Layout("tokens", 14, 14, 1)),
         ((2, 196, 768), (224, 224), Layout("tokens", 14, 14)),
         ((2, 198, 768), (224, 224), Layout("tokens", 14, 14, 2)),

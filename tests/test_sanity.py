@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from tiny_networks import OnDeviceWithoutDouble
 from torch import nn
+from torchvision import models
 
 from dogcam import sanity
 from dogcam.networks import sample_net
@@ -83,6 +85,72 @@ def test_layers_come_in_the_order_in_which_they_run_and_no_hook_is_left():
     assert not any(module._forward_pre_hooks for module in network.modules())
 
 
+class Functional(nn.Module):
+    """Multiplies by the weights of a layer without running it, as torchvision's Swin does."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(4, 4)
+        self.listed = nn.ParameterList([nn.Parameter(torch.rand(4))])
+
+    def forward(self, tokens):
+        return nn.functional.linear(tokens, self.inner.weight, self.inner.bias) * self.listed[0]
+
+
+class Attending(nn.Module):
+    """Attention, whose last projection never runs by itself, weights used in passing, and others unused."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Sequential(nn.Linear(4, 5))
+        self.head = nn.Linear(4, 2)
+        self.mixed = nn.Sequential(nn.Sequential(Functional()), nn.LayerNorm(4))
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.patches = nn.Conv2d(3, 4, 4, 4)
+
+    def forward(self, images):
+        tokens = self.patches(images).flatten(2).transpose(1, 2)
+        tokens, _ = self.attention(tokens, tokens, tokens)
+        return self.head(self.mixed(tokens).mean(dim=1))
+
+
+def randomised_share(network, layers):
+    """Return which part of the parameters has lost its order when all layers are done."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(torch.rand(weight.shape))  # of different values, so that each shuffle is seen
+    cascade = sanity.Cascade(network, layers, seed=3)
+    cascade.randomise(len(layers))
+    pairs = list(zip(network.parameters(), cascade.network.parameters(), strict=True))
+    return sum(a.numel() for a, b in pairs if not torch.equal(a, b)) / sum(a.numel() for a, _ in pairs)
+
+
+def test_weights_of_layers_that_never_run_stand_beside_what_uses_them():
+    layers = sanity.layers_as_they_run(Attending(), images())
+    assert layers == [
+        "unused.0", "patches", "attention", "attention.out_proj", "mixed.0.0.inner", "mixed.0.0.listed",
+        "mixed.1", "head",
+    ]  # fmt: skip
+
+
+def tiny_swin():
+    torch.manual_seed(0)
+    return models.SwinTransformer([4, 4], 8, [1, 1], [2, 2], [2, 2], num_classes=2)
+
+
+def tiny_vit():
+    torch.manual_seed(0)
+    return models.VisionTransformer(16, 8, 1, 2, 8, 8, num_classes=2)
+
+
+@pytest.mark.parametrize("build", [Attending, Backwards, tiny_swin, tiny_vit])
+def test_at_the_last_depth_every_parameter_is_randomised(build):
+    network = build()
+    layers = sanity.layers_as_they_run(network, images(1, 16))
+    assert len(layers) == len(set(layers))
+    assert randomised_share(network, layers) == 1
+
+
 def test_the_cascade_deals_out_the_values_of_the_last_layers():
     torch.manual_seed(0)
     network = Backwards()
@@ -143,6 +211,19 @@ def test_pixels_of_one_value_come_in_random_order():
     )
     assert not np.array_equal(first, second)
     assert abs(first[:32].mean() - 31.5) < 12
+
+
+def test_erasing_works_on_a_device_without_double_precision():
+    class Elsewhere(nn.Module):
+        def forward(self, images):
+            return images.mean(dim=(1, 2, 3))[:, None].as_subclass(OnDeviceWithoutDouble)
+
+    picture, order = images(1, 4)[0], np.arange(16)
+    found = sanity.probabilities_while(
+        True, Elsewhere(), picture, torch.zeros_like(picture), order, 0, [0.0, 1.0]
+    )
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, [float(picture.mean().sigmoid()), 0.5], rtol=1e-6)
 
 
 class Corner(nn.Module):

@@ -1,6 +1,7 @@
 """Tiny random networks of every build that class activation maps meet, and what must not change in them."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,27 @@ class First(nn.Module):
 
     def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
         return pair[0]
+
+
+class Packed(nn.Module):
+    """What is put out beside other things: in a tuple, a dictionary or a record, as some libraries do."""
+
+    def __init__(self, pack: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.pack = pack
+
+    def forward(self, logits: Tensor) -> object:
+        return self.pack(logits)
+
+
+class OnDeviceWithoutDouble(Tensor):
+    """A tensor as on a device that has no double precision: it must come to the CPU first."""
+
+    def double(self) -> Tensor:
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    def cpu(self) -> Tensor:
+        return self.as_subclass(Tensor)
 
 
 def images(n: int = 3, dtype: torch.dtype = torch.float64, size: tuple[int, int] = SIZE) -> Tensor:

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from dogcam.backends.quantisation import Quantisation, quantise, settings_of
 from dogcam.backends.torch_backend import compiled_backend, explaining_backend, torch_backend
 from dogcam.classifier import Classifier
 from dogcam.errors import ConfigError, ModelError
+from dogcam.files import write_whole
 
 BACKENDS: tuple[BackendName, ...] = BackendName.__args__
 
@@ -76,27 +78,32 @@ def load_backend(
 
 
 def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path:
-    """Return the file of the exported network; what was made now, its maps must equal torch's."""
-    made = []
+    """Return the file of the exported network, of which the maps were found to equal torch's."""
 
     def make() -> bytes:
-        made.append(export(classifier, network))
-        return made[0]
+        content = export(classifier, network)
+        # Elsewhere than in the cache, so that whatever ends the check, a file in there is one that passed it.
+        with TemporaryDirectory() as folder:
+            path = write_whole(Path(folder) / "exported.onnx", content)
+            _require_same_maps(_opened(path), network, probe_images(classifier))
+        return content
 
-    path = kept(cache, classifier, {}, make)
-    if made:
-        try:
-            _require_same_maps(path, network, probe_images(classifier))
-        except ModelError:
-            path.unlink()
-            raise
-    return path
+    return kept(cache, classifier, {}, make)
+
+
+def _opened(path: Path) -> Backend:
+    """Open what has just been exported: if that fails, the file is not damaged, but beyond ONNX Runtime."""
+    try:
+        return onnx_backend(path, "onnx")
+    except ModelError as error:
+        raise ModelError(
+            f"ONNX Runtime cannot open the network that torch exported ({error.__cause__}); use the backend "
+            "torch, or other versions of onnxruntime and onnxscript"
+        ) from error
 
 
 @torch.inference_mode()
-def _require_same_maps(path: Path, network: MapsNetwork, images: Tensor) -> None:
+def _require_same_maps(backend: Backend, network: MapsNetwork, images: Tensor) -> None:
     expected = network(images.cpu())[:2]
-    for found, wanted, what in zip(
-        onnx_backend(path, "onnx").maps(images), expected, ("logits", "maps"), strict=True
-    ):
+    for found, wanted, what in zip(backend.maps(images), expected, ("logits", "maps"), strict=True):
         require_same(found, wanted, f"the {what} of the exported network")

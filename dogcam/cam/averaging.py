@@ -110,4 +110,7 @@ def _of_peak(maps: Tensor) -> Tensor:
 def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
     if tuple(pictures.shape[2:]) == size:
         return pictures
-    return F.interpolate(pictures, size, mode="bilinear", align_corners=False, antialias=True)
+    # In half precision torch resizes on some devices only.
+    wide = pictures.float() if pictures.dtype.itemsize < 4 else pictures
+    resized = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=True)
+    return resized.to(pictures.dtype)

@@ -44,7 +44,8 @@ class Cam:
         head = find_layer(forward.network, name)
         pooled = found.maps.mean(dim=(2, 3)).to(found.output.dtype)
         weights = head_weights(head, pooled).to(found.maps.dtype)
-        outputs = head(pooled)
+        # `forward` itself: the head's weights know nothing of what somebody's hook makes of its outputs.
+        outputs = head.forward(pooled)
         if outputs.shape != logits.shape:
             raise ModelError(
                 f"{name!r} has {outputs.shape[1]} outputs, the network {logits.shape[1]} logits: it is "

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from dogcam.cam.forward import ForwardPass
 
+WITHOUT_DOUBLE = ("mps",)
+"""The kinds of device that have no double precision."""
+
 
 @dataclass(frozen=True)
 class EigenCam:
@@ -33,7 +36,7 @@ class EigenCam:
 
 def principal_maps(maps: Tensor) -> Tensor:
     """Project each image's activations on their first right singular vector: (N, C, h, w) -> (N, h, w)."""
-    rows = maps.flatten(2).double()
+    rows = _in_double(maps.flatten(2))
     n_channels, n_places = rows.shape[1:]
     # The eigenvectors of the smaller of both products; a decomposition of the whole is many times slower.
     if n_places <= n_channels:
@@ -43,4 +46,9 @@ def principal_maps(maps: Tensor) -> Tensor:
         _, vectors = torch.linalg.eigh(rows @ rows.transpose(1, 2))
         projected = torch.einsum("ncp,nc->np", rows, vectors[..., -1])
     sign = torch.where(projected.sum(dim=1, keepdim=True) < 0, -1, 1)
-    return (sign * projected).to(maps.dtype).unflatten(1, maps.shape[2:])
+    return (sign * projected).to(maps.device, maps.dtype).unflatten(1, maps.shape[2:])
+
+
+def _in_double(tensor: Tensor) -> Tensor:
+    """Return a tensor in double precision: on the CPU where its device has none, else where it is."""
+    return (tensor.cpu() if tensor.device.type in WITHOUT_DOUBLE else tensor).double()

@@ -96,14 +96,17 @@ def _gradients(
     scale = SCALE_OF_HALVES if logits.dtype == torch.float16 else 1.0
     # The sigmoid is taken in single precision at least; in half it is 1 from a logit of 9 on.
     scores = logits if score == "logit" else logits.to(layers[0].maps.dtype).sigmoid()
-    found = [None] * len(layers)
-    if logits.requires_grad:
+    found: dict[str, Tensor | None] = {}
+    # A layer that the network itself runs without gradients is in no graph, and is refused below.
+    outputs = {layer.name: layer.output for layer in layers if layer.output.requires_grad}
+    if outputs and logits.requires_grad:
         # An image's score depends on its own maps alone, so that one backward pass of the sum serves all.
-        outputs = [layer.output for layer in layers]
         ones = torch.full_like(scores, scale)
-        found = torch.autograd.grad(scores, outputs, ones, retain_graph=True, allow_unused=True)
-    named = zip(layers, found, strict=True)
-    return {layer.name: _checked(layer, gradient, scale) for layer, gradient in named}
+        gradients = torch.autograd.grad(
+            scores, list(outputs.values()), ones, retain_graph=True, allow_unused=True
+        )
+        found = dict(zip(outputs, gradients, strict=True))
+    return {layer.name: _checked(layer, found.get(layer.name), scale) for layer in layers}
 
 
 def _checked(layer: Captured, gradient: Tensor | None, scale: float) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from dogcam.activations import capture, eager, evaluation_mode, frozen_parameters
 from dogcam.cam.targets import Targets, class_indices
-from dogcam.closed_form import LastHead, averages_into, watch_heads
+from dogcam.closed_form import LastHead, averages_into, require_logits, watch_heads
 from dogcam.errors import ModelError
 from dogcam.heads import head_weights
 from dogcam.places import Layout, layout_or_refuse
@@ -92,7 +92,8 @@ def forward_pass(
         graph: record the graph of the logits from the first of the layers on; nothing below it.
 
     Raises:
-        ModelError: where the network cannot take the images, or a layer or a class does not exist.
+        ModelError: where the network cannot take the images, puts out something else than logits, or a layer
+            or a class does not exist.
     """
     _check_images(network, images)
     with (
@@ -105,7 +106,7 @@ def forward_pass(
         # A tensor made under inference_mode may never enter a graph; its copy may.
         images = images.clone() if images.is_inference() else images
         with capture(network, layers) as activations, watch_heads(network) as last_head:
-            logits = network(images)
+            logits = require_logits(network(images))
         indices = class_indices(logits, targets)
         size = tuple(images.shape[2:])
         captured = {name: _captured(name, activations[name], size) for name in layers}

@@ -94,7 +94,8 @@ def probabilities_while(
     stages = torch.where(first, blank, image) if erased else torch.where(first, image, blank)
     with evaluation_mode(network):
         logits = network(stages.contiguous(memory_format=torch.channels_last))
-    return logits[:, target].double().sigmoid().cpu().numpy()
+    # On the CPU first: some devices (Apple's) have no double precision.
+    return logits[:, target].cpu().double().sigmoid().numpy()
 
 
 def auc(values: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:

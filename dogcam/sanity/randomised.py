@@ -1,6 +1,6 @@
 """Cascading randomisation (Adebayo et al. 2018): weights lose their meaning, from the head down."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 
@@ -14,19 +14,47 @@ from dogcam.activations import evaluation_mode
 def layers_as_they_run(network: nn.Module, images: Tensor) -> list[str]:
     """Return the names of the modules that have weights of their own, in the order in which they first run.
 
+    A module may never run and its weights be used all the same: attention takes those of its projections and
+    multiplies by itself. Such a module stands behind the nearest one of those it is part of that runs; one
+    that is not used at all does so too, so that all weights of the network are in the list.
+
     Args:
         network: any network; left as it was found.
         images: (N, 3, H, W) float tensor, one image is enough.
     """
-    order: list[str] = []
+    places = _places_as_they_run(network, images)
+    own = [name for name, module in network.named_modules() if _has_weights(module)]
+    # Of one place, the module that holds the others is named first.
+    return sorted(own, key=lambda name: places[_nearest(name, places)])
+
+
+def _places_as_they_run(network: nn.Module, images: Tensor) -> dict[str, int]:
+    """Return, for every module that runs, which it is of them, from 0; the network itself is the first."""
+    places = {"": 0}
+
+    def noting(name: str):
+        def hook(*_: object) -> None:
+            places.setdefault(name, len(places))
+
+        return hook
+
     with ExitStack() as hooks, evaluation_mode(network):
         for name, module in network.named_modules():
-            if any(True for _ in module.parameters(recurse=False)):
-                # Before it runs: a module that holds others, such as a token's, comes before what it holds.
-                handle = module.register_forward_pre_hook(lambda *_, name=name: order.append(name))
-                hooks.callback(handle.remove)
+            # Before it runs: a module that holds others, such as a token's, comes before what it holds.
+            hooks.callback(module.register_forward_pre_hook(noting(name)).remove)
         network(images)
-    return list(dict.fromkeys(order))
+    return places
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters(recurse=False))
+
+
+def _nearest(name: str, ran: Container[str]) -> str:
+    """Return the module itself if it ran, else the nearest one that it is part of that did."""
+    while name not in ran:
+        name = name.rpartition(".")[0]
+    return name
 
 
 class Cascade:
