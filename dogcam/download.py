@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as RichProgress
 
 from dogcam.errors import DogcamError, DownloadError
+from dogcam.files import in_turn
 from dogcam.transfer import PATIENCE, Patience, Progress, fetch
 
 VOC2007_TEST_URLS = (
@@ -29,6 +30,9 @@ PUBLISHED_CHECKPOINT_URLS = (
     "https://efeo-misc.s3.eu-west-1.amazonaws.com/hiring_test_2023/model_at_epoch_019_compatible.pt",
 )
 """The fine-tuned ResNet50, then the same weights in another form; no checksum is published for either."""
+
+_TAR_END = bytes(2 * tarfile.BLOCKSIZE)
+"""What stands behind the last member of a tar archive, at least."""
 
 _log = logging.getLogger(__name__)
 
@@ -105,25 +109,28 @@ def fetch_published_checkpoint(
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive into a new folder, which appears when all of it is there.
 
-    Members that would leave the folder are refused, and so are devices and the like.
+    Members that would leave the folder are refused, and so are devices and the like. Where another process
+    unpacks it, it is waited for.
 
     Args:
         archive: a tar file, not compressed.
-        folder: the folder to make; must not exist.
+        folder: the folder to make; where it holds all files of the archive, there is nothing to do.
 
     Raises:
-        DownloadError: where the archive is damaged or unsafe, or the folder cannot be written.
+        DownloadError: where the archive is damaged or unsafe, or the folder holds something else or cannot be
+            written.
     """
     if not hasattr(tarfile, "data_filter"):
         raise DownloadError(
             f"this Python cannot unpack archives safely; use Python 3.11.4 or newer, or unpack {archive} "
             f"into {folder} by hand"
         )
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        with tarfile.open(archive, "r:") as file:
-            file.extractall(unfinished, filter="data")
-        unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with in_turn(folder), tarfile.open(archive, "r:") as file:
+            _require_end(file)
+            if not _holds_all(folder, file):
+                _extract(file, folder)
     except (tarfile.TarError, EOFError) as error:
         raise DownloadError(
             f"{archive} cannot be unpacked ({error}); delete it, and it will be downloaded again"
@@ -131,6 +138,36 @@ def unpack(archive: Path, folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise DownloadError(f"{archive} cannot be unpacked into {folder}: {reason}") from error
+
+
+def _require_end(file: tarfile.TarFile) -> None:
+    """Refuse an archive whose list of members stops before the zeros that end it.
+
+    Raises:
+        tarfile.ReadError: where it does; `tarfile` itself takes any damaged header but the first for the end.
+    """
+    file.getmembers()  # up to the end, or what is taken for it
+    file.fileobj.seek(file.offset)
+    if file.fileobj.read(len(_TAR_END)) != _TAR_END:
+        n_members = len(file.getmembers())
+        raise tarfile.ReadError(f"after {n_members} of its members comes neither another one nor the end")
+
+
+def _holds_all(folder: Path, file: tarfile.TarFile) -> bool:
+    """Tell whether every file of an archive is in a folder, with its length."""
+    paths = {folder / member.name: member.size for member in file.getmembers() if member.isfile()}
+    return folder.is_dir() and all(path.is_file() and path.stat().st_size == paths[path] for path in paths)
+
+
+def _extract(file: tarfile.TarFile, folder: Path) -> None:
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        file.extractall(unfinished, filter="data")
+        unfinished.rename(folder)
+    except OSError:
+        # Another process may have been faster where the drive has no locks to wait for.
+        if not _holds_all(folder, file):
+            raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

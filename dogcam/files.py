@@ -1,8 +1,9 @@
 """Write files whole or not at all, so that an interrupted program leaves the old one, or none."""
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -11,6 +12,8 @@ except ImportError:  # a system without such locks; there, folders are not held
     fcntl = None
 
 from dogcam.errors import OutputError
+
+_log = logging.getLogger(__name__)
 
 
 def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
@@ -72,6 +75,59 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Wait until no other process or thread makes a file or folder, and make them wait in the same way.
+
+    What was missing before the wait may be there after it, so it is to be looked for again. The lock is a
+    file beside `path`, `.NAME.lock`, which is removed; one that a killed process left keeps nobody waiting.
+
+    Args:
+        path: what is to be made, in a folder that is there; it may exist, and is not touched.
+
+    Raises:
+        OSError: where nothing can be written beside `path`.
+    """
+    if fcntl is None:
+        yield
+        return
+    lock = path.with_name(f".{path.name}.lock")
+    descriptor = _take_turn(lock)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()  # while it is held: who waits for it notices, and makes another
+        os.close(descriptor)
+
+
+def _take_turn(lock: Path) -> int:
+    """Return a descriptor of the lock's file that holds it until it is closed."""
+    while True:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o666)
+        try:
+            _wait(descriptor, lock)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # removed by the one before: it no longer keeps anybody away
+
+
+def _wait(descriptor: int, lock: Path) -> None:
+    # Some network drives have no locks: there, as on such systems, nobody waits.
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _log.warning("another program holds %s; waiting until it has ended", lock)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:
+        return
 
 
 def _lock(descriptor: int, folder: Path) -> None:

@@ -15,6 +15,7 @@ from requests.exceptions import ChunkedEncodingError
 from rich.filesize import decimal
 
 from dogcam.errors import DownloadError
+from dogcam.files import in_turn
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that there will be (None where nobody knows)."""
@@ -72,6 +73,7 @@ def fetch(
 
     The bytes gather in `path` + `.part`, which is kept when the transfer is interrupted and continued by the
     next call if the server can and the remote file is still the same one. `path` appears when all are there.
+    Where another process or thread is downloading the same file, it is waited for.
 
     Args:
         url: an http or https address.
@@ -89,19 +91,28 @@ def fetch(
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = _part_of(path)
-            _persist(url, path, progress, patience)
-            _verify(part, checksum, url)
-            part.replace(path)
-            _sidecar_of(part).unlink(missing_ok=True)
-        else:
-            _verify(path, checksum)
+            with in_turn(path):
+                if not path.is_file():  # another may have fetched it in the meantime
+                    _complete(url, path, checksum, progress, patience)
+                    return path
+        _verify(path, checksum)
     except OSError as error:
         raise DownloadError(
             f"{error.filename or path} cannot be written: {error.strerror or error}; make room for it or "
             "choose another folder"
         ) from error
     return path
+
+
+def _complete(
+    url: str, path: Path, checksum: str | None, progress: Progress | None, patience: Patience
+) -> None:
+    """Download what is missing of a file, and put it into its place."""
+    part = _part_of(path)
+    _persist(url, path, progress, patience)
+    _verify(part, checksum, url)
+    part.replace(path)
+    _sidecar_of(part).unlink(missing_ok=True)
 
 
 def _part_of(path: Path) -> Path:
@@ -237,8 +248,17 @@ def _receive(
             done += len(chunk)
             if progress:
                 progress(done, total)
+    _need_own(part, done)
     if total is not None and done != total:
         raise _DroppedError(f"only {done} of {total} bytes arrived")
+
+
+def _need_own(part: Path, expected: int) -> None:
+    """Look at the file itself: where the drive has no locks, another process may have written to it, too."""
+    size = part.stat().st_size
+    if size != expected:
+        part.unlink()
+        raise _DroppedError(f"{part} has {size} bytes, expected {expected}: it was removed")
 
 
 def _verify(path: Path, checksum: str | None, url: str | None = None) -> None:

@@ -1,6 +1,7 @@
 """The PASCAL VOC layout: splits, annotations, photographs and masks, and VOC's pixel convention."""
 
 import hashlib
+import struct
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from dogcam.boxes import Boxes, as_boxes
 from dogcam.errors import DataError
@@ -24,8 +25,25 @@ CLASSES = (
 VOID = 255
 """The value of mask pixels that belong to no class: the borders between objects."""
 
-_UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+_UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, struct.error, Image.DecompressionBombError)
 """What Pillow raises for damaged files, depending on which byte is wrong."""
+
+_ORIENTATION = 0x0112
+"""The EXIF tag that tells how the camera was held."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a photograph upright, by its orientation; 1 needs nothing, and odd values count as 1."""
+
+_16_BITS_IN_INTEGERS = ("PNG", "PPM")
+"""Formats whose 16-bit greyscale comes in 32-bit integers, 65535 being white; PNG before Pillow 11."""
 
 
 def to_half_open(boxes: ArrayLike) -> Boxes:
@@ -148,6 +166,15 @@ class VocSplit:
                 digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
 
+    @cached_property
+    def masks_sha256(self) -> str:
+        """SHA-256 over the segmentation masks, in order, and over which images have none."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            found = _read_bytes(image.mask_path) if image.mask_path.is_file() else b"none"
+            digest.update(hashlib.sha256(found).digest())
+        return digest.hexdigest()
+
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes that occur, sorted."""
         return tuple(sorted(set().union(*(image.labels for image in self.images))))
@@ -201,14 +228,13 @@ def read_list(root: Path, split: str) -> list[str]:
     """Read the ids of a split in the order of its list, or those of a part in the order of parts.
 
     Raises:
-        DataError: where the list is missing or empty, or names an image twice, or has no such part.
+        DataError: where the list is missing, empty or no text, or names an image twice, or has no such part.
     """
     path = root / "ImageSets" / "Main" / f"{split_name(split)}.txt"
     if not path.is_file():
         there = ", ".join(split_names(root)) or "none"
         raise DataError(f"{path} does not exist; the splits of this data set are: {there}")
-    lines = _read_bytes(path).decode("utf-8", "replace").splitlines()
-    ids = [line.split()[0] for line in lines if line.strip()]
+    ids = [line.split()[0] for line in _read_text(path).splitlines() if line.strip()]
     if not ids:
         raise DataError(f"{path} is empty; expected one image id a line")
     if len(set(ids)) != len(ids):
@@ -226,9 +252,9 @@ def read_annotation(root: Path, image_id: str) -> VocImage:
     path = root / "Annotations" / f"{image_id}.xml"
     try:
         tree = ET.fromstring(_read_bytes(path))
-        width, height = int(tree.findtext("size/width", "")), int(tree.findtext("size/height", ""))
+        width, height = _parse_side(tree, "size/width"), _parse_side(tree, "size/height")
         objects = tuple(_parse_object(element) for element in tree.iter("object"))
-    except (ET.ParseError, ValueError) as error:
+    except (ET.ParseError, ValueError, LookupError) as error:  # the last for an encoding that Python lacks
         raise DataError(f"{path} is not a VOC annotation: {error}") from error
     for thing in objects:
         x0, y0, x1, y1 = thing.box
@@ -245,17 +271,56 @@ def read_image(path: Path, upright: bool = False) -> Image.Image:
     """Read a photograph as RGB.
 
     Args:
-        path: any picture that Pillow reads.
+        path: any picture that Pillow reads; 16-bit greyscale is scaled to 8 bits.
         upright: turn it as its EXIF orientation asks; VOC's boxes count the pixels as they are stored.
 
     Raises:
-        DataError: where the file is missing, damaged or no picture.
+        DataError: where the file is missing, damaged, no picture, or of values that have no known white.
     """
     try:
         with Image.open(path) as file:
-            return (ImageOps.exif_transpose(file) if upright else file).convert("RGB")
+            image = _to_rgb(file, path)
+            # Only now: where a PNG has its EXIF behind the pixels, it is known after they were read.
+            turn = _turn_of(file) if upright else None
     except _UNREADABLE as error:
         raise DataError(f"{path} cannot be read as a photograph ({error}); replace the file") from error
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    """Convert to 8-bit RGB; Pillow alone cuts larger values off, so that nearly all of them become white."""
+    in_integers = image.mode == "I" and image.format in _16_BITS_IN_INTEGERS
+    if image.mode.startswith("I;16") or in_integers:
+        shades = np.rint(np.asarray(image) / 257).astype(np.uint8)
+        return Image.fromarray(shades).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise DataError(
+            f"{path} has the mode {image.mode}, in which white may be any value; expected 8 or 16 bits a "
+            "channel: scale its values, and save it as an 8-bit picture"
+        )
+    return image.convert("RGB")
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return what turns an image upright; None where nothing does, or its EXIF cannot be read."""
+    # ImageOps.exif_transpose writes the EXIF anew, which fails on odd tags that harm nobody.
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    except _UNREADABLE:
+        return None
+
+
+def _parse_side(tree: ET.Element, key: str) -> int:
+    """Return a side of the image in pixels; some programs write whole numbers as floats ("500.0")."""
+    text = tree.findtext(key)
+    try:
+        side = float(text or "")
+    except ValueError:
+        side = float("nan")
+    if not side.is_integer():
+        found = "missing" if text is None else repr(text)
+        raise ValueError(f"{key} is {found}; expected a whole number of pixels")
+    return int(side)
 
 
 def _parse_object(element: ET.Element) -> VocObject:
@@ -268,6 +333,14 @@ def _parse_object(element: ET.Element) -> VocObject:
     box = to_half_open([[float(corner) for corner in corners]])[0]
     flags = {key: element.findtext(key, "0").strip() == "1" for key in ("difficult", "truncated")}
     return VocObject(name, tuple(box.tolist()), **flags)
+
+
+def _read_text(path: Path) -> str:
+    """Read UTF-8, without the mark that some editors put in front and that would become part of an id."""
+    try:
+        return _read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error}); save it so, with one image id a line") from error
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,70 @@ def test_a_broken_archive_leaves_no_folder(server, tmp_path, content):
     assert [path.name for path in tmp_path.iterdir()] == ["VOCtest_06-Nov-2007.tar"]
 
 
+def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
+    damaged = bytearray(VOC_TAR)
+    damaged[VOC_TAR.index(b"VOCdevkit/VOC2007/Annotations")] ^= 1
+    (tmp_path / "voc.tar").write_bytes(damaged)
+    with tarfile.open(tmp_path / "voc.tar") as file:
+        assert file.getnames() == ["VOCdevkit/VOC2007/ImageSets/Main/test.txt"], "one is missing, no error"
+    with pytest.raises(DownloadError, match=r"cannot be unpacked \(after 1 of its members .*\); delete it"):
+        unpack(tmp_path / "voc.tar", tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["voc.tar"]
+
+
+@pytest.mark.parametrize("length", [512, 1024, len(VOC_TAR.rstrip(b"\0"))])
+def test_an_archive_without_its_end_is_not_whole(tmp_path, length):
+    (tmp_path / "voc.tar").write_bytes(VOC_TAR[:length])
+    with pytest.raises(DownloadError, match=r"voc\.tar cannot be unpacked .*; delete it"):
+        unpack(tmp_path / "voc.tar", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+
+
+def test_a_folder_that_another_process_unpacked_is_taken(tmp_path):
+    (tmp_path / "voc.tar").write_bytes(VOC_TAR)
+    unpack(tmp_path / "voc.tar", tmp_path / "folder")
+    (tmp_path / "folder" / "in use").touch()
+    unpack(tmp_path / "voc.tar", tmp_path / "folder")
+    assert (tmp_path / "folder" / "in use").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "voc.tar"]
+
+
+def test_a_folder_that_another_process_unpacked_at_the_same_time_is_taken(tmp_path, monkeypatch):
+    """As on a drive without locks: the other one is faster between the look and the move."""
+    (tmp_path / "voc.tar").write_bytes(VOC_TAR)
+    extract = tarfile.TarFile.extractall
+
+    def be_faster(file, path, **options):
+        extract(file, tmp_path / "folder", **options)
+        extract(file, path, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", be_faster)
+    unpack(tmp_path / "voc.tar", tmp_path / "folder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "voc.tar"]
+
+
+def test_a_folder_of_something_else_is_no_unpacked_archive(tmp_path):
+    (tmp_path / "voc.tar").write_bytes(VOC_TAR)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine.txt").write_text("precious")
+    with pytest.raises(DownloadError, match=r"cannot be unpacked into .*folder: Directory not empty"):
+        unpack(tmp_path / "voc.tar", tmp_path / "folder")
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mine.txt"]
+
+
+def test_two_that_fetch_voc_at_once_download_and_unpack_it_once(server, tmp_path, monkeypatch):
+    unpacked, extract = [], tarfile.TarFile.extractall
+    watched = lambda file, path, **options: (unpacked.append(path), extract(file, path, **options))  # noqa: E731
+    monkeypatch.setattr(tarfile.TarFile, "extractall", watched)
+    server.plan = [send(VOC_TAR)]
+    options = {"urls": [server.url("test.tar")], "checksum": VOC_SUM, "patience": QUICK}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fetch_voc2007_test(tmp_path, **options), range(4)))
+    assert found == [tmp_path / "voc2007-test"] * 4
+    assert len(server.requests) == len(unpacked) == 1
+    assert len(read_split(found[0], "test")) == 1
+
+
 @pytest.mark.parametrize(
     "content",
     [make_tar({"../out": "x"}), make_tar({}, {"link": "/etc/passwd"}), make_tar({}, {"link": "../../x"})],
@@ -153,7 +218,7 @@ def test_members_that_leave_the_folder_are_refused(tmp_path, content):
 def test_unpacking_where_nothing_can_be_written(tmp_path):
     (tmp_path / "voc.tar").write_bytes(VOC_TAR)
     (tmp_path / "file").touch()
-    with pytest.raises(DownloadError, match=r"voc\.tar cannot be unpacked into .*folder: Not a directory"):
+    with pytest.raises(DownloadError, match=r"voc\.tar cannot be unpacked into .*: (Not a dir|File exists)"):
         unpack(tmp_path / "voc.tar", tmp_path / "file" / "folder")
 
 

@@ -18,6 +18,7 @@ from dogcam.metrics import (
     Proportion,
     average_precision,
     best_f1_point,
+    best_precision,
     corloc,
     match,
     merge_curves,
@@ -183,6 +184,7 @@ def test_operating_points_equal_trying_every_threshold(case, precision):
     precise = [point for point in points if point.precision >= precision]
     expected = max([points[0], *precise], key=lambda point: np.nan_to_num(point.recall))
     assert precision_at_least(curve, precision) == expected
+    assert best_precision(curve) == max(np.nan_to_num([point.precision for point in points]))
 
 
 def test_operating_point_by_hand():
@@ -194,6 +196,18 @@ def test_operating_point_by_hand():
     none = operating_point(curve, math.inf)
     assert math.isnan(none.precision)
     assert (none.recall, none.f1) == (0, 0)
+
+
+def test_a_threshold_cannot_cut_between_equal_scores():
+    # The right one of two tied boxes stands first, so that the first step of the curve is all right.
+    truth = GroundTruth.from_images([[[0, 0, 10, 10], [30, 0, 40, 10]]])
+    boxes = [[0, 0, 10, 10], [50, 0, 60, 10], [70, 0, 80, 10]]
+    curve = precision_recall(match(truth, Detections([0, 0, 0], boxes, [0.9, 0.9, 0.2]), [0.5]), 0.5)
+    assert curve.precision[0] == 1
+    assert best_precision(curve) == 0.5
+    assert precision_at_least(curve, 0.5).precision == 0.5
+    nothing = Detections([], np.zeros((0, 4)), [])
+    assert best_precision(precision_recall(match(truth, nothing, [0.5]), 0.5)) == 0
 
 
 @generated

@@ -134,6 +134,48 @@ class TestWholeOrNotAtAll:
             write_sample(tmp_path, **TINY)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
+    def test_what_another_process_finished_in_the_meantime_is_left_alone(self, tmp_path):
+        root, photograph = tmp_path / "sample", tmp_path / "sample" / "JPEGImages" / "train00000.jpg"
+
+        def be_faster(done: int, total: int) -> None:
+            write_sample(root, **TINY)
+            photograph.write_bytes(b"in use")
+
+        write_sample(root, progress=be_faster, **TINY)
+        assert photograph.read_bytes() == b"in use"
+        assert list(tmp_path.iterdir()) == [root]
+
+    def test_what_came_into_the_place_in_the_meantime_is_left_alone(self, tmp_path):
+        root = tmp_path / "sample"
+
+        def come(done: int, total: int) -> None:
+            root.mkdir()
+            (root / "mine.txt").write_text("precious")
+
+        with pytest.raises(DataError, match="not empty and holds no sample"):
+            write_sample(root, progress=come, **TINY)
+        assert [path.name for path in tmp_path.rglob("*")] == ["sample", "mine.txt"]
+
+    def test_a_file_in_its_place_is_left_alone(self, tmp_path):
+        (tmp_path / "sample").write_text("precious")
+        with pytest.raises(DataError, match="cannot be written"):
+            write_sample(tmp_path / "sample", **TINY)
+        assert (tmp_path / "sample").read_text() == "precious"
+
+    def test_an_earlier_sample_stands_until_the_fresh_one_takes_its_place(self, tmp_path, monkeypatch):
+        root = write_sample(tmp_path / "sample", **TINY)
+        before, steps, rename = file_digests(root), [], Path.rename
+
+        def watch(path: Path, target: Path) -> Path:
+            steps.append((path == root, target == root, file_digests(root) == before))
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", watch)
+        write_sample(root, **{**TINY, "seed": 1})
+        assert steps == [(True, False, True), (False, True, False)]
+        assert file_digests(root) != before
+        assert list(tmp_path.iterdir()) == [root]
+
     def test_a_place_that_cannot_be_written_is_named(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(DataError, match="cannot be written"):

@@ -4,6 +4,10 @@ import hashlib
 import json
 import shutil
 import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from http_server import fail, send, serving
@@ -107,6 +111,75 @@ def test_a_part_that_is_whole_needs_no_request(server, path):
     fetch(server.url("dogs"), path, checksum=SHA256, patience=ONCE)
     assert path.read_bytes() == CONTENT
     assert server.requests == []
+
+
+def fetching(url: str, path: Path) -> subprocess.Popen:
+    """Start a process that fetches `url` and says how large the file is that it has in the end."""
+    code = (
+        "import sys; from pathlib import Path; from dogcam.transfer import fetch; "
+        "print(fetch(sys.argv[1], Path(sys.argv[2])).stat().st_size)"
+    )
+    command = [sys.executable, "-c", code, url, str(path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_another_process_waits_and_finds_the_file(server, path):
+    others = []
+
+    def start_another(done, total):
+        # In the middle of the transfer; it goes on when the other one is known to wait.
+        if not others:
+            others.append(fetching(server.url("dogs"), path))
+            assert "another program holds" in others[0].stderr.readline()
+
+    server.plan = [send(CONTENT)]
+    fetch(server.url("dogs"), path, checksum=SHA256, progress=start_another, patience=ONCE)
+    said, _ = others[0].communicate(timeout=30)
+    assert (others[0].returncode, said.strip()) == (0, "300000")
+    assert len(server.requests) == 1
+    assert path.read_bytes() == CONTENT
+    assert names(path) == ["dogs.tar"]
+
+
+def test_many_at_once_fetch_a_file_once(server, path):
+    server.plan = [send(CONTENT)]
+    with ThreadPoolExecutor(8) as pool:
+        fetches = [pool.submit(fetch, server.url("dogs"), path, checksum=SHA256) for _ in range(8)]
+        assert {each.result() for each in fetches} == {path}
+    assert len(server.requests) == 1
+    assert path.read_bytes() == CONTENT
+    assert names(path) == ["dogs.tar"]
+
+
+def test_the_next_in_turn_takes_over_where_the_first_fails(server, path):
+    server.plan = [send(CONTENT, stop_after=100_000), send(CONTENT)]
+    with ThreadPoolExecutor(2) as pool:
+        fetches = [pool.submit(fetch, server.url("dogs"), path, patience=ONCE) for _ in range(2)]
+    assert sorted(each.exception() is None for each in fetches) == [False, True]
+    assert path.read_bytes() == CONTENT
+    assert server.asked_ranges()[1] is not None, "what the first one left is continued"
+
+
+def test_a_lock_that_a_killed_process_left_keeps_nobody_waiting(server, path):
+    path.parent.mkdir()
+    (path.parent / ".dogs.tar.lock").touch()
+    server.plan = [send(CONTENT)]
+    fetch(server.url("dogs"), path, patience=ONCE)
+    assert names(path) == ["dogs.tar"]
+
+
+def test_a_part_that_somebody_else_wrote_to_is_thrown_away(server, path):
+    """As on a drive without locks."""
+
+    def write_too(done, total):
+        if len(server.requests) == 1:
+            with (path.parent / "dogs.tar.part").open("ab") as file:
+                file.write(b"x")
+
+    server.plan = [send(CONTENT)]
+    fetch(server.url("dogs"), path, progress=write_too, patience=QUICK)
+    assert path.read_bytes() == CONTENT
+    assert server.asked_ranges() == [None, None]
 
 
 def test_a_server_without_ranges_starts_again(server, path):

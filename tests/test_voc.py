@@ -1,10 +1,11 @@
 """Reading of the VOC layout: what comes out of sound files, and what is said of each kind of broken one."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dogcam.errors import DataError
 from dogcam.voc import (
@@ -143,6 +144,74 @@ def test_orientation_is_heeded_only_where_asked(tmp_path):
     assert read_image(tmp_path / "turned.jpg", upright=True).size == (20, 30)
 
 
+def chequered(size: tuple[int, int] = (24, 16)) -> Image.Image:
+    """A picture that looks another way whichever way it is turned or mirrored."""
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("form", ["png", "jpg", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_upright(tmp_path, orientation, form):
+    exif, path = Image.Exif(), tmp_path / f"turned.{form}"
+    exif[0x0112] = orientation
+    chequered().save(path, exif=exif)
+    with Image.open(path) as file:
+        expected = ImageOps.exif_transpose(file)
+    assert expected.size == ((24, 16) if orientation < 5 else (16, 24))
+    assert np.array_equal(read_image(path, upright=True), expected)
+
+
+@pytest.mark.parametrize("odd", [0, 9, 65535])
+def test_an_odd_orientation_counts_as_none(tmp_path, odd):
+    exif = Image.Exif()
+    exif[0x0112] = odd
+    chequered().save(tmp_path / "odd.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "odd.png", upright=True), chequered())
+
+
+def exif_with(tag: int) -> bytes:
+    """EXIF as some phones write it: orientation 6, and a tag that is the signed fraction -2/0."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHII", tag, 10, 1, 38)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<Iii", 0, -2, 0)
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+@pytest.mark.parametrize("tag", [0x9204, 0x011A, 0x010F], ids=["exposure bias", "resolution", "maker"])
+def test_a_tag_that_cannot_be_written_again_does_no_harm(tmp_path, tag, form):
+    path = tmp_path / f"phone.{form}"
+    chequered().save(path, exif=exif_with(tag))
+    with Image.open(path) as file:
+        odd = file.getexif()[tag]
+        expected = file.convert("RGB").transpose(Image.Transpose.ROTATE_270)
+    assert (odd.numerator, odd.denominator) == (-2, 0)
+    assert np.array_equal(read_image(path, upright=True), expected)
+
+
+def test_exif_that_cannot_be_read_leaves_the_photograph_as_it_is(tmp_path):
+    chequered().save(tmp_path / "damaged.png", exif=b"Exif\0\0MMMMMMMM")
+    assert np.array_equal(read_image(tmp_path / "damaged.png", upright=True), chequered())
+
+
+@pytest.mark.parametrize(("name", "order"), [("grey.png", "<"), ("grey.tif", "<"), ("grey.tif", ">")])
+def test_16_bits_are_scaled_to_8(tmp_path, name, order):
+    shades = np.array([[0, 128, 129, 257], [1000, 32896, 65406, 65535]], f"{order}u2")
+    Image.fromarray(shades).save(tmp_path / name)
+    found = np.asarray(read_image(tmp_path / name))
+    assert found.tolist() == [[[shade] * 3 for shade in row] for row in ([0, 0, 1, 1], [4, 128, 254, 255])]
+
+
+def test_16_bits_that_pillow_reads_as_integers_are_scaled_too(tmp_path):
+    (tmp_path / "grey.pgm").write_bytes(b"P5 2 1 65535 " + struct.pack(">2H", 32896, 65535))
+    assert np.asarray(read_image(tmp_path / "grey.pgm"))[0].tolist() == [[128] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("F", np.float32), ("I", np.int32)])
+def test_values_without_a_known_white_are_refused(tmp_path, mode, kind):
+    Image.fromarray(np.array([[0, 1], [2, 3]], kind)).save(tmp_path / "depth.tif")
+    with pytest.raises(DataError, match=rf"depth\.tif has the mode {mode}, .*; expected 8 or 16 bits"):
+        read_image(tmp_path / "depth.tif")
+
+
 @pytest.mark.parametrize("nesting", ["", "VOC2007", "VOCdevkit/VOC2007"])
 def test_the_root_is_found_inside_an_unpacked_release(tmp_path, nesting):
     root = make_root(tmp_path / "release" / nesting)
@@ -213,6 +282,17 @@ def test_an_image_that_is_listed_twice(root):
         read_split(root, "val")
 
 
+def test_a_byte_order_mark_is_no_part_of_an_id(root):
+    list_path(root).write_text("000007\n000003\n", encoding="utf-8-sig")
+    assert [image.id for image in read_split(root, "val").images] == ["000007", "000003"]
+
+
+def test_a_list_that_is_no_text(root):
+    list_path(root).write_bytes("000007\n".encode("utf-16"))
+    with pytest.raises(DataError, match=r"val\.txt is not UTF-8 \(.*byte 0xff.*\); save it so"):
+        read_split(root, "val")
+
+
 def test_a_missing_annotation(root):
     xml_path(root).unlink()
     with pytest.raises(DataError, match=r"000003\.xml cannot be read: No such file"):
@@ -225,8 +305,12 @@ def test_a_missing_annotation(root):
         ("", "no element found"),
         ("<annotation><size>", "no element found"),
         ("\0\1", "not well-formed"),
-        ("<annotation/>", "invalid literal"),
-        (make_xml([], size=("tall", 40)), "tall"),
+        ('<?xml version="1.0" encoding="klingon"?><annotation/>', "unknown encoding: klingon"),
+        ("<annotation/>", "size/width is missing; expected a whole number of pixels"),
+        (make_xml([], size=("tall", 40)), "size/height is 'tall'; expected a whole number of pixels"),
+        (make_xml([], size=(30, 40.5)), "size/width is '40.5'; expected a whole number of pixels"),
+        (make_xml([], size=(30, "inf")), "size/width is 'inf'; expected a whole"),
+        (make_xml([], size=("", 40)), "size/height is ''; expected a whole"),
         (make_xml([("", (1, 1, 2, 2), 0, 0)]), "an object has no name"),
         (make_xml([DOG]).replace("ymax", "zmax"), r"an object \(dog\) has no complete bndbox"),
         (make_xml([("dog", (1, 1, "far", 2), 0, 0)]), "far"),
@@ -236,6 +320,14 @@ def test_a_malformed_annotation(root, text, fault):
     xml_path(root).write_text(text)
     with pytest.raises(DataError, match=rf"000003\.xml is not a VOC annotation: .*{fault}"):
         read_split(root, "val")
+
+
+def test_whole_numbers_may_be_written_as_floats(root):
+    xml_path(root).write_text(make_xml([("dog", ("1.0", 2, 10, "20.0"), 0, 0)], size=("30.0", " 40.0 ")))
+    image = read_split(root, "val").images[1]
+    assert image.size == (30, 40)
+    assert [type(side) for side in image.size] == [int, int]
+    assert image.boxes_of("dog").tolist() == [[0, 1, 10, 20]]
 
 
 @pytest.mark.parametrize(

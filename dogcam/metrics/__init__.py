@@ -29,6 +29,7 @@ from dogcam.metrics.matching import (
 from dogcam.metrics.operating_point import (
     OperatingPoint,
     best_f1_point,
+    best_precision,
     operating_point,
     precision_at_least,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "ap_over_ties",
     "average_precision",
     "best_f1_point",
+    "best_precision",
     "bootstrap_ap",
     "bootstrap_ap_difference",
     "bootstrap_corloc",

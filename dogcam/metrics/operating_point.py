@@ -71,6 +71,11 @@ def precision_at_least(curve: PrecisionRecall, precision: float) -> OperatingPoi
     return _at(curve, ends[np.argmax(found)])
 
 
+def best_precision(curve: PrecisionRecall) -> float:
+    """Return the best precision in [0, 1] that any threshold reaches; 0 where nothing is detected."""
+    return float(curve.precision[_ends_of_ties(curve)].max(initial=0.0))
+
+
 def _ends_of_ties(curve: PrecisionRecall) -> NDArray[np.int64]:
     """Return where a threshold can cut: behind the last of several equal scores, never between them."""
     return np.flatnonzero(np.append(curve.scores[1:] != curve.scores[:-1], True)[: len(curve)])

@@ -2,11 +2,11 @@
 
 import json
 import os
-import shutil
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -157,12 +157,18 @@ def _refuse_foreign(root: Path) -> None:
 
 
 def _take_place(fresh: Path, root: Path, marker: dict) -> None:
+    """Put a fresh sample where none, an earlier or a damaged one stands."""
+    # While this one was rendered, another process may have written the same, which may be in use by now.
+    if is_complete(root, marker):
+        return
+    _refuse_foreign(root)
     if root.is_dir():
-        shutil.rmtree(root)
+        with suppress(FileNotFoundError):  # where another process does the same
+            root.rename(fresh.with_name(f"{root.name}.old"))  # removed with the temporary folder
     try:
         fresh.rename(root)
     except OSError:
-        # Another process may have been faster with the same sample; then there is nothing left to do.
+        # Another process may have been faster even now; then there is nothing left to do.
         if not is_complete(root, marker):
             raise
 
