@@ -18,6 +18,11 @@ TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_AN = re.compile(
+    r"(?!eu|ew|on(?:e|ce)\b|u(?:k|ni|r[aeio]|s[aeu]|t[aeio]))[aeiou]|hour|heir|honest|honou?r", re.IGNORECASE
+)
+"""Words that are spoken with a vowel first, as nearly as their letters tell: an hour, but a unicorn."""
+
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~]")
 
 
@@ -35,9 +40,9 @@ class Formatter:
 
     def filters(self) -> dict[str, Any]:
         """Return the formatters by the names that templates use."""
-        numbers = "percent", "points", "count", "identifier", "decimal", "power", "seconds"
+        numbers = "percent", "points", "count", "counted", "identifier", "decimal", "power", "seconds"
         pairs = "span", "estimate", "gap"
-        words = "text", "words", "code", "address", "faint"
+        words = "text", "words", "article", "code", "address", "faint"
         return {name: getattr(self, name) for name in (*numbers, *pairs, *words)}
 
     def percent(self, ref: Ref, digits: int = 1) -> Markup:
@@ -51,6 +56,10 @@ class Formatter:
     def count(self, ref: Ref) -> Markup:
         """Show a whole number: 12345 -> 12 345."""
         return self._number(ref, lambda value: f"{value:,}".replace(",", THIN_SPACE))
+
+    def counted(self, ref: Ref, one: str, many: str) -> Markup:
+        """Show a whole number with the words for what is counted: 1 box is, 2 boxes are."""
+        return self.count(ref) + " " + self.text(one if raw(ref) == 1 else many)
 
     def identifier(self, ref: Ref) -> Markup:
         """Show a whole number that is a name, such as a seed: 2007 -> 2007."""
@@ -76,15 +85,16 @@ class Formatter:
         return low + TO + self.percent(interval.high, digits)
 
     def estimate(self, ref: Ref, digits: int = 1) -> Markup:
-        """Show an estimate in percent with its interval: 48.8 % (40.1 to 57.0 %)."""
-        if raw(ref).interval is None:
+        """Show an estimate in percent with its interval: 48.8 % (40.1 to 57.0 %); n/a where there is none."""
+        if raw(ref).value is None or raw(ref).interval is None:
             return self.percent(ref.value, digits)
         return self.percent(ref.value, digits) + " (" + self.span(ref.interval, digits) + ")"
 
     def gap(self, ref: Ref, digits: int = 1) -> Markup:
-        """Show an estimated difference in percentage points: +3.2 points (+1.0 to +5.4)."""
+        """Show an estimated difference in percentage points: +3.2 points (+1.0 to +5.4), or (n/a)."""
         low, high = (self.points(end, digits) for end in (ref.interval.low, ref.interval.high))
-        return self.points(ref.value, digits) + " points (" + low + TO + high + ")"
+        ends = low if raw(ref).interval.low is None else low + TO + high
+        return self.points(ref.value, digits) + " points (" + ends + ")"
 
     def text(self, value: Ref | str) -> Markup:
         """Show words of the record or of a user, with every sign that could be markup escaped."""
@@ -100,6 +110,10 @@ class Formatter:
         """Show a name of the record as words: look_alike -> look alike."""
         name = str(raw(value)).replace("_", " ")
         return self.text(Ref(name, path_of(value)) if isinstance(value, Ref) else name)
+
+    def article(self, value: Ref | str) -> Markup:
+        """Show words with the article that they take: dog -> a dog, aeroplane -> an aeroplane."""
+        return Markup("an " if _AN.match(str(raw(value))) else "a ") + self.text(value)
 
     def faint(self, shown: Markup | Ref | str, few: Ref) -> Markup:
         """Show what rests on few cases less loudly: grey on the page, in italics in its twin."""

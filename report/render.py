@@ -1,11 +1,13 @@
 """Turn a record into its report: prose templates, rendered once for HTML and once for Markdown."""
 
 import difflib
+import html
 import itertools
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
 import jinja2
 from markdown_it import MarkdownIt
@@ -25,6 +27,17 @@ HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
 
 _BLOCK = re.compile(r'<div data-block="(\d+)"></div>')
 _HEADING = re.compile(r"<h3>(.*?)</h3>")
+_ID = re.compile(r'\sid="([^"]+)"')
+_LINK = re.compile(
+    r'<(script|style)\b.*?</\1>|<a\b[^>]*\shref="#(?P<anchor>[^"]*)"[^>]*>(?P<words>.*?)</a>', re.DOTALL
+)
+_MARKDOWN_HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+_MARKDOWN_LINK = re.compile(
+    # Code is passed over.
+    r"^```.*?^```|(?<!\\)`[^`\n]+`"
+    r"|(?<![\\!])\[(?P<words>(?:\\.|[^\]\\])*)\]\(#(?P<anchor>[^)\s]*)\)",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,8 @@ class _Flavour:
             raise ConfigError(f"there is no template {error.name!r} in {folders}") from error
         except jinja2.TemplateSyntaxError as error:
             raise ConfigError(f"{error.filename}:{error.lineno}: {error.message}") from error
-        except (jinja2.UndefinedError, RecordError) as error:
+        except (jinja2.TemplateError, RecordError, ArithmeticError, TypeError, ValueError) as error:
+            # A template may be the user's, and can go wrong in any way that an expression can.
             raise ConfigError(f"{self.templates.path(name)}: {error}") from error
 
     def block(self, name: str, /, **values: object) -> Markup:
@@ -222,12 +236,25 @@ def _page(flavour: _Flavour) -> str:
         "explorer": Markup(flavour.templates.text("explorer.js")),
         "embedded": Markup(_json_for_script(flavour.record)),
     }
-    return flavour.render("html/page.j2", **page)
+    text = flavour.render("html/page.j2", **page)
+    return _without_dead_links(text, _LINK, set(_ID.findall(text)))
 
 
 def _twin(flavour: _Flavour) -> str:
     text = flavour.render("markdown/page.j2", sections=_sections(flavour))
-    return _tidy(text)
+    anchors = {_anchor(heading) for heading in _MARKDOWN_HEADING.findall(text)}
+    return _tidy(_without_dead_links(text, _MARKDOWN_LINK, anchors))
+
+
+def _without_dead_links(text: str, link: re.Pattern[str], anchors: set[str]) -> str:
+    """Leave of a link within the text only its words where a section that it leads to was left out."""
+
+    def keep(match: re.Match) -> str:
+        # Behind the place the page keeps what its reader chose: `#failure-gallery&kind=missed`.
+        anchor = unquote(html.unescape(match["anchor"] or "")).split("&")[0]
+        return match[0] if not anchor or "=" in anchor or anchor in anchors else match["words"]
+
+    return link.sub(keep, text)
 
 
 def _tidy(markdown: str) -> str:

@@ -263,10 +263,12 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     const text = document.getElementById("record")?.textContent;
-    if (!text || !document.querySelector(".explorer")) return;
+    const curves = document.querySelector(".explorer");
+    if (!text || !(curves || document.querySelector(".filters"))) return;
     const record = JSON.parse(text);
     const choice = new Choice({ score: record.operating_point.score_threshold, kind: "", size: "" });
-    explorer(record, choice);
+    /* Either may be left out by templates of a reader's own. */
+    if (curves) explorer(record, choice);
     filters(record, choice);
     choice.tell();
     /* An address with a choice in it names its section in a way that a browser does not follow by itself. */

@@ -71,18 +71,17 @@
     addEventListener("resize", fit);
   }
 
-  /* Tables with a column of numbers can be sorted: down, up, and as they were. */
+  /* Tables with a column of numbers can be sorted: numbers down, words from A to Z; the other way; as they were. */
   function sortableTables() {
     for (const table of all("main table")) {
       const body = table.tBodies[0];
       const headings = all("thead th", table);
       const original = body ? [...body.rows] : [];
       /* A sum stands below what it sums, whatever the order. */
-      const last = original.at(-1);
-      const sum = last && last.cells[0].querySelector("strong:only-child") ? [last] : [];
+      const sum = original.filter((row) => row.querySelector(".sum"));
       const rows = original.filter((row) => !sum.includes(row));
-      const numeric = headings.some((_, column) => rows.every((row) => row.cells[column]?.querySelector("data")));
-      if (rows.length < 3 || !numeric) continue;
+      const hasNumber = (column) => (row) => row.cells[column]?.querySelector("data");
+      if (rows.length < 3 || !headings.some((_, column) => rows.every(hasNumber(column)))) continue;
       headings.forEach((heading, column) => {
         const button = document.createElement("button");
         button.type = "button";
@@ -90,8 +89,9 @@
         button.append(...heading.childNodes);
         heading.append(button);
         button.addEventListener("click", () => {
-          const order = { descending: "ascending", ascending: null }[heading.ariaSort] ?? null;
-          const next = heading.ariaSort ? order : "descending";
+          const orders = ["ascending", "descending"];
+          if (rows.some(hasNumber(column))) orders.reverse();
+          const next = orders[orders.indexOf(heading.ariaSort) + 1];
           for (const other of headings) other.removeAttribute("aria-sort");
           if (next) heading.setAttribute("aria-sort", next);
           const sorted = next ? [...rows].sort(byColumn(column, next)) : rows;
@@ -113,19 +113,21 @@
       if (typeof a === "number" && typeof b === "number") return sign * (a - b);
       /* What has no number comes after what has one. */
       if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-      return -sign * a.localeCompare(b, "en");
+      return sign * a.localeCompare(b, "en");
     };
   }
 
   function galleryLayers() {
     const template = document.getElementById("layers");
-    const first = document.querySelector(".gallery");
+    const first = document.querySelector(".gallery .card")?.closest(".gallery");
     if (!template || !first) return;
     const bar = template.content.cloneNode(true);
     for (const box of all("[data-layer]", bar)) {
       box.addEventListener("change", () => root.classList.toggle(`without-${box.dataset.layer}`, !box.checked));
     }
-    const heading = first.previousElementSibling;
+    /* Above its heading: what stands between the two belongs to the gallery, and is hidden with it. */
+    let heading = first.previousElementSibling;
+    while (heading && !heading.matches("h2, h3, .gallery, .filters, .figure")) heading = heading.previousElementSibling;
     (heading?.matches("h3") ? heading : first).before(bar);
   }
 
@@ -168,11 +170,36 @@
     dialog.addEventListener("close", () => cards[current].querySelector(".enlarge").focus());
   }
 
+  /* Where in the record a number stands: for a pointer, for a finger, and for a keyboard that asks for it,
+     since there are too many numbers for each to be a stop of the Tab key unasked. */
   function placesOfNumbers() {
+    const numbers = all("data[data-ref]").filter((number) => !number.closest("[aria-hidden=true]"));
+    const said = document.querySelector(".place-of");
+    const words = (number) => `${number.dataset.ref} = ${number.value}`;
+    const numberOf = (event) => event.target.closest?.("data[data-ref]");
     document.addEventListener("mouseover", (event) => {
-      const number = event.target.closest?.("data[data-ref]");
-      if (number && !number.title) number.title = `${number.dataset.ref} = ${number.value}`;
+      const number = numberOf(event);
+      if (number && !number.title) number.title = words(number);
     });
+    const hint = document.querySelector(".places");
+    if (!said || !hint) return;
+    const say = (number) => {
+      said.textContent = number ? words(number) : "";
+      /* An open dialog covers all that is outside of it. */
+      if (number) (number.closest("dialog") ?? document.body).append(said);
+    };
+    document.addEventListener("click", (event) => say(event.target.closest?.("button, a, label") ? null : numberOf(event)));
+    document.addEventListener("focusin", (event) => say(numberOf(event)));
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") say(null); });
+    hint.querySelector("button").addEventListener("click", ({ currentTarget: button }) => {
+      const stops = button.getAttribute("aria-pressed") !== "true";
+      button.setAttribute("aria-pressed", stops);
+      for (const number of numbers) {
+        if (stops) number.tabIndex = 0;
+        else number.removeAttribute("tabindex");
+      }
+    });
+    hint.hidden = false;
   }
 
   function saveRecord() {

@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from report_fixtures import record_of
+from report_fixtures import change_record, record_of
 
+from report.render import write_report
 from report.stages.draw import PICTURE_BUDGET
+from report.store import read_results
+from report.templates import open_templates
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = [
@@ -73,6 +76,15 @@ def reading(browser, run: Path, **how):
     outside = [url for url in reader.requests if not url.startswith(("file:", "data:", "blob:", "about:"))]
     assert outside == []
     assert reader.complaints == []
+
+
+@contextmanager
+def reading_anew(browser, run: Path, change=lambda record: None, templates: Path | None = None):
+    """Change the record of a copied run, render it again and open it."""
+    change_record(run, change)
+    write_report(read_results(run), run, templates and open_templates(templates))
+    with reading(browser, run) as reader:
+        yield reader.page
 
 
 @pytest.fixture(scope="module")
@@ -216,8 +228,14 @@ def test_the_gallery_is_filtered_by_kind_size_and_score(desk, record):
     kind, size = items[0]["kind"], items[-1]["size"]
     page.locator("select[name=kind]").select_option(kind)
     assert len(shown_cards(page)) == sum(item["kind"] == kind for item in items)
-    headings = page.locator("#failure-gallery h3:visible").all_inner_texts()
-    assert len(headings) == 1
+    headings = page.locator("#failure-gallery h3").all_inner_texts()
+    kinds = list(dict.fromkeys(item["kind"] for item in items))
+    assert len(headings) == len(kinds) > 2
+    for kind, heading in zip(kinds, headings, strict=True):
+        page.locator("select[name=kind]").select_option(kind)
+        assert {card["kind"] for card in shown_cards(page)} == {kind}
+        assert page.locator("#failure-gallery h3:visible").all_inner_texts() == [heading]
+        assert page.locator("#failure-gallery h3:visible + p:visible + .gallery:visible").count() == 1
     page.locator("select[name=kind]").select_option("")
     page.locator("select[name=size]").select_option(size)
     wanted = [item for item in items if item["size"] == size]
@@ -295,6 +313,103 @@ def test_tables_are_sorted_down_up_and_back(desk):
     assert table.locator("tbody tr").evaluate_all(column) == before
 
 
+def test_words_are_sorted_as_is_said(desk):
+    table = desk.page.locator("#results table").first
+    heading = table.locator("thead th").first
+    arrow = "heading => getComputedStyle(heading.querySelector('button'), '::after').content.trim()"
+    before = table.locator("tbody td:first-child").all_inner_texts()
+    up = desk.page.evaluate("words => [...words].sort((a, b) => a.localeCompare(b, 'en'))", before)
+    for order, sign, words in (("ascending", "\u2191", up), ("descending", "\u2193", up[::-1])):
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == order
+        assert sign in heading.evaluate(arrow)
+        assert table.locator("tbody td:first-child").all_inner_texts() == words
+    heading.locator("button").click()
+    assert heading.get_attribute("aria-sort") is None
+    assert table.locator("tbody td:first-child").all_inner_texts() == before
+
+
+def test_only_a_sum_stays_at_the_bottom(browser, copied):
+    def end_with_the_operating_point(record):
+        score = record["operating_point"]["score_threshold"]
+        record["detection"]["thresholds"].sort(key=lambda row: row["score_threshold"] == score)
+
+    with reading_anew(browser, copied, end_with_the_operating_point) as page:
+        table = page.locator("#precision-and-recall table").last
+        first = "rows => rows.map((row) => Number(row.cells[0].querySelector('data').value))"
+        table.locator("thead button").first.click()
+        scores = table.locator("tbody tr").evaluate_all(first)
+        assert scores == sorted(scores, reverse=True)
+        kinds = page.locator("#failure-gallery table").first
+        for _ in range(2):
+            kinds.locator("thead button").nth(1).click()
+            assert kinds.locator("tbody td:first-child").last.inner_text() == "together"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "stays"), [("40-precision-recall", ".filters"), ("50-failures", ".explorer")]
+)
+def test_curves_and_filters_live_without_each_other(browser, copied, tmp_path, left_out, stays):
+    (tmp_path / "own" / "sections").mkdir(parents=True)
+    (tmp_path / "own" / "sections" / f"{left_out}.md.j2").touch()
+    with reading_anew(browser, copied, templates=tmp_path / "own") as page:
+        assert page.locator(stays).is_visible()
+        if stays == ".explorer":
+            page.locator("#score-threshold").press("Home")
+            assert counts_of(page)["threshold"] == 0.0
+        else:
+            kind = shown_cards(page)[-1]["kind"]
+            page.locator("select[name=kind]").select_option(kind)
+            assert {card["kind"] for card in shown_cards(page)} == {kind}
+
+
+def test_without_pictures_there_are_no_layers(browser, copied):
+    def take_pictures_away(record):
+        for each in record["failures"]["kinds"]:
+            each["items"] = []
+        record["failures"]["successes"] = []
+
+    with reading_anew(browser, copied, take_pictures_away) as page:
+        assert page.locator(".layers, .filters:visible").count() == 0
+        assert "boxes that are right" not in page.locator("#failure-gallery").inner_text()
+
+
+def test_a_control_is_called_what_is_written_beside_it(desk):
+    slider = desk.page.get_by_role("slider", name="score at least", exact=True)
+    assert slider.count() == 1
+    assert "score at least" in desk.page.locator(".filters label.wide").inner_text()
+
+
+def test_the_place_of_a_number_is_told_to_finger_and_keyboard(desk):
+    page, said = desk.page, desk.page.locator(".place-of")
+    number = page.locator("#summary data").first
+    place = number.evaluate("number => `${number.dataset.ref} = ${number.value}`")
+    assert not said.is_visible()
+    number.click()
+    assert said.inner_text() == place
+    page.keyboard.press("Escape")
+    assert not said.is_visible()
+    assert page.locator("data[tabindex]").count() == 0
+    toggle = page.get_by_role("button", name="Let the Tab key stop at numbers")
+    toggle.focus()
+    page.keyboard.press("Enter")
+    assert toggle.get_attribute("aria-pressed") == "true"
+    page.evaluate("document.getElementById('content').focus()")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "DATA":
+            break
+    assert said.inner_text() == page.evaluate(
+        "`${document.activeElement.dataset.ref} = ${document.activeElement.value}`"
+    )
+    assert accessibility_faults(page) == []
+    toggle.click()
+    assert page.locator("data[tabindex]").count() == 0
+    page.locator(".enlarge").first.click()
+    page.locator("dialog figcaption data").first.click()
+    assert page.locator("dialog .place-of").is_visible()
+
+
 def test_the_record_is_saved_as_it_is(desk, record, tmp_path):
     with desk.page.expect_download() as download:
         desk.page.locator(".download a").click()
@@ -364,7 +479,7 @@ def test_paper_has_everything_and_no_controls(desk):
     page.emulate_media(media="print")
     assert page.locator(".gallery .card:visible").count() == page.locator(".gallery .card").count()
     assert page.locator("#failure-gallery h3:visible").count() == page.locator("#failure-gallery h3").count()
-    for control in (".explorer", ".filters", ".layers", ".theme", ".contents", ".enlarge"):
+    for control in (".explorer", ".filters", ".layers", ".theme", ".contents", ".enlarge", ".places"):
         assert page.locator(f"{control}:visible").count() == 0, control
     pdf = page.pdf(format="A4", prefer_css_page_size=True)
     assert pdf.startswith(b"%PDF")
@@ -376,6 +491,7 @@ def test_without_a_script_nothing_is_lost_and_nothing_is_dead(browser, finished,
         page = reader.page
         assert page.locator(".gallery .card:visible").count() == len(items_of(record))
         assert page.locator("#figure-precision-recall svg").is_visible()
+        assert not page.locator(".places").is_visible()
         table = page.locator("#precision-and-recall table").last
         assert table.locator("tbody tr").count() == len(record["detection"]["thresholds"])
         for control in ("button", "input", "select", "dialog"):

@@ -84,7 +84,33 @@ def test_intervals_and_estimates():
 def test_an_interval_that_is_not_defined(interval):
     ref = Ref(Estimate(value=None, interval=interval), "e")
     assert PLAIN.span(ref.interval) == "n/a"
-    assert PLAIN.estimate(ref) == ("n/a" if interval is None else "n/a (n/a)")
+    assert PLAIN.estimate(ref) == "n/a"
+
+
+def test_a_number_whose_interval_is_not_defined():
+    ref = Ref(Estimate(value=1.0, interval=Interval(low=None, high=None, level=0.95)), "e")
+    assert PLAIN.estimate(ref) == f"100.0{THIN_SPACE}% (n/a)"
+    assert PLAIN.gap(ref) == "+100.0 points (n/a)"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, "0 boxes are"), (1, "1 box is"), (2, "2 boxes are"), (None, "n/a boxes are")]
+)
+def test_what_is_counted_is_one_or_many(value, shown):
+    assert PLAIN.counted(Ref(value, "x.y"), "box is", "boxes are") == shown
+    assert shown_text(PAGE.counted(Ref(value, "x.y"), "box is", "boxes are")) == shown
+
+
+@pytest.mark.parametrize(
+    ("article", "words"),
+    [("a", "dog horse unicorn user ewe one tvmonitor"), ("an", "aeroplane hourglass umbrella onion")],
+)
+def test_a_word_has_its_article(article, words):
+    for word in words.split():
+        for flavour in (PLAIN, PAGE):
+            assert flavour.article(Ref(word)) == f"{article} {word}"
+            assert flavour.article(Ref(word.title())) == f"{article} {word.title()}"
+    assert "<script>" not in PAGE.article(HOSTILE)
 
 
 def shown_text(page: str) -> str:

@@ -14,7 +14,8 @@ from report_fixtures import HOSTILE, change_record, invoke, record_of
 
 from dogcam.errors import ConfigError
 from report import templates
-from report.render import render
+from report.diff import compare_runs
+from report.render import render, render_diff
 from report.store import read_results
 from report.templates import templates_folder
 
@@ -224,9 +225,9 @@ def test_it_is_said_where_the_classifier_has_learned_from_the_images(copied, pag
     [
         (("merged", "detection", 2), "in an image with 2; its IoU with the nearest is 0.25"),
         (("merged", "ground_truth", 2), "in an image with 2; its IoU with the one that is missed is 0.25"),
-        (("background", "detection", 0), "annotated; there is no {target} in the image"),
-        (("background", "detection", 1), "annotated; the {target} is elsewhere in the image"),
-        (("background", "detection", 2), "annotated; each {target} of the 2 is elsewhere in the image"),
+        (("background", "detection", 0), "to be about it; there is no {target} in the image"),
+        (("background", "detection", 1), "to be about it; annotated in the image as {target}: 1 object."),
+        (("background", "detection", 2), "to be about it; annotated in the image as {target}: 2 objects."),
     ],
 )
 def test_a_caption_says_what_its_box_is_about(copied, facts, words):
@@ -238,6 +239,123 @@ def test_a_caption_says_what_its_box_is_about(copied, facts, words):
 
     target = change_record(copied, become_the_case)["data"]["target"]
     assert words.format(target=target) in Page(rendered(copied)["report.html"]).text
+
+
+def nothing_scores_that_high(record: dict) -> None:
+    """Raise the operating point above all boxes."""
+    point = record["operating_point"]
+    point.update(score_threshold=0.999, true_positives=0, false_positives=0, false_negatives=10)
+    point["precision"]["value"] = None
+    point["recall"]["value"] = point["f1"]["value"] = 0.0
+
+
+def test_where_no_box_scores_that_high_no_precision_is_stated(copied):
+    change_record(copied, nothing_scores_that_high)
+    texts = rendered(copied)
+    for text in (Page(texts["report.html"]).text, texts["report.md"]):
+        assert "n/a (" not in text and "n/a of the boxes" not in text
+        assert "no box scores that high and 0.0" in text
+        assert "On the test images no box scores that high, so that there is no precision to state" in text
+
+
+def become_aeroplanes(record: dict) -> None:
+    record["data"]["target"] = "aeroplane"
+
+
+def test_a_class_has_its_article(copied):
+    change_record(copied, become_aeroplanes)
+    texts = rendered(copied)
+    page = Page(texts["report.html"])
+    aloud = [value or "" for _, each in page.elements for value in each.values()]
+    for text in (page.text, texts["report.md"], *aloud):
+        assert not re.search(r"\ba aeroplane", text)
+    assert "there is an aeroplane somewhere" in page.text
+    change_record(copied, lambda record: record["data"].update(target="dog"))
+    assert not re.search(r"\ban dog", Page(rendered(copied)["report.html"]).text)
+
+
+def become_ones(part) -> None:
+    """Let all that was counted be one."""
+    counts = re.compile("n_(?!resamples|bins).*|.*_(positives|negatives)")
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict | list):
+            become_ones(value)
+        elif isinstance(value, int) and counts.fullmatch(str(name)):
+            part[name] = 1
+
+
+MANY = "images|boxes|objects|maps|ones|threads|draws|parameters|permutations|places|are|have|do"
+
+
+def test_one_is_not_many(copied):
+    change_record(copied, become_ones)
+    texts = rendered(copied)
+    for text in (Page(texts["report.html"]).text, texts["report.md"]):
+        assert re.findall(rf"(?<![\w.,])1 (?:(?:right|wrong|missed) )?(?:{MANY})\b", text) == []
+        for words in ("1 box is wrong and 1 object is missed", "1 wrong box, 1 missed object", "1 thread"):
+            assert words in text
+    assert "1 image has an empty Grad-CAM map" in texts["report.md"]
+
+
+def test_one_image_that_fails_is_not_many(finished):
+    same = compare_runs(finished, finished)
+    said = {(1, 2): "1 image failed; after, 2 do.", (2, 1): "2 images failed; after, 1 does."}
+    for (before, after), words in said.items():
+        diff = same.model_copy(update={"n_failing_before": before, "n_failing_after": after})
+        assert words in render_diff(diff)["markdown"]
+
+
+def test_empty_maps_are_spoken_of_where_there_are_some(copied):
+    change_record(copied, lambda record: set_of(record, "cam", n_empty_a=0))
+    assert "an empty Grad-CAM map" not in rendered(copied)["report.md"]
+    change_record(copied, lambda record: set_of(record, "cam", n_empty_a=2))
+    assert "2 images have an empty Grad-CAM map" in rendered(copied)["report.md"]
+
+
+def set_of(record: dict, b: str, **values: object) -> None:
+    """Change the comparison of a method's maps with another's."""
+    next(each for each in record["map_comparisons"] if each["b"] == b).update(values)
+
+
+def test_how_many_are_shown_is_said_as_it_is(copied):
+    shown = "Shown are the first, the middle one and the last of the ranking"
+    assert f"{shown}. " in rendered(copied)["report.md"]
+    examples = next(each for each in record_of(copied)["map_comparisons"] if each["b"] == "cam")["examples"]
+    change_record(copied, lambda record: set_of(record, "cam", examples=examples[:1]))
+    assert f"{shown}, as far as it has so many. " in rendered(copied)["report.md"]
+    for name in ("cam", "grad_cam_earlier", "layer_cam_earlier"):
+        change_record(copied, lambda record, name=name: set_of(record, name, examples=[]))
+    assert shown not in rendered(copied)["report.md"]
+
+
+def test_a_difference_over_no_images_is_not_spoken_of(copied):
+    words = "here the largest difference between them, over 24 images, is "
+    assert words in rendered(copied)["report.md"]
+    change_record(copied, lambda record: set_of(record, "cam", n_images=0))
+    text = rendered(copied)["report.md"]
+    assert "here the largest difference" not in text
+    assert "so that both give one map. What remains" in text
+
+
+def test_one_threshold_is_not_held_against_itself(copied):
+    assert "the same boxes have an average precision of" in rendered(copied)["report.md"]
+
+    def keep_one(record):
+        detection = record["detection"]
+        detection["iou_thresholds"] = detection["iou_thresholds"][-1:]
+        for method in detection["methods"]:
+            method["rows"], method["curves"] = method["rows"][-1:], method["curves"][-1:]
+
+    change_record(copied, keep_one)
+    text = rendered(copied)["report.md"]
+    assert "the same boxes have an average precision of" not in text
+    assert "Both numbers hang on what *right* means.\n" in text
+
+
+def test_kinds_are_worded_as_the_rules_have_them(page):
+    assert "Missed: no box explains why the object was not found" in page.text
+    assert "Background: a box that meets no annotated object, or too little to be about it" in page.text
+    assert "says anything" not in page.text and "on nothing that is annotated" not in page.text
 
 
 def hostile(record: dict) -> None:
@@ -336,6 +454,9 @@ PLANTED = {
     "a figure that is not there": ("{{ block('figure', name='x', caption='y') }}", "no item with"),
     "words as a number": ("{{ record.title | percent }}", "expected a number"),
     "a number as words": ("{{ record.run.n_threads | text }}", "only words can be shown"),
+    "too much for a filter": ("{{ record.title | words(1) }}", "positional argument"),
+    "an argument of the wrong kind": ("{{ record.run.n_threads | decimal('x') }}", "ormat spec"),
+    "nothing to divide by": ("{{ raw(record.run.n_threads) / 0 }}", "division by zero"),
 }
 
 

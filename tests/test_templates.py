@@ -64,6 +64,39 @@ def test_an_empty_section_is_left_out(finished, tmp_path):
     assert "Failure gallery" not in headings(text)
 
 
+LEFT_OUT = ["20-data", "30-results", "40-precision-recall", "50-failures", "60-cam-and-grad-cam"]
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_link_to_a_section_that_is_left_out_is_its_words(finished, tmp_path, name):
+    own = write(tmp_path / "own", {f"sections/{name}.md.j2": ""})
+    texts = render(read_results(finished), finished, open_templates(own))
+    page, twin = texts["report.html"], texts["report.md"]
+    links = {anchor for anchor in re.findall(r'<a [^>]*href="#([^"]*)"', page) if anchor}
+    assert len(links) > 5
+    assert links <= set(re.findall(r'\sid="([^"]+)"', page))
+    anchors = {re.sub(r"[^\w\s-]", "", each.lower()).replace(" ", "-") for each in headings(twin)}
+    links = set(re.findall(r"\]\(#([^)]*)\)", twin))
+    assert len(links) > 5 and links <= anchors
+    if name == "50-failures":
+        assert "; the failure gallery sorts them by kind" in page
+        assert "; the failure gallery sorts them by kind" in twin
+
+
+def test_a_link_that_arrives_stays_and_code_is_no_link(finished, tmp_path):
+    prose = (
+        "[A *part*](#mine), [the start](#), [chosen](#mine&kind=missed), [gone \\[x\\]](#gone), "
+        "`[code](#gone)`\n\n```\n[more code](#gone)\n```\n"
+    )
+    own = write(tmp_path / "own", {"sections/45-mine.md.j2": f"## Mine\n\n{prose}"})
+    texts = render(read_results(finished), finished, open_templates(own))
+    assert prose.replace("[gone \\[x\\]](#gone)", "gone \\[x\\]") in texts["report.md"]
+    assert (
+        '<a href="#mine">A <em>part</em></a>, <a href="#">the start</a>, '
+        '<a href="#mine&amp;kind=missed">chosen</a>, gone [x], <code>[code](#gone)</code>'
+    ) in texts["report.html"]
+
+
 REFUSED = {
     "a misspelt partial": ({"html/keyfact.j2": ""}, "near it are html/keyfacts.j2"),
     "a partial in the wrong folder": ({"keyfacts.j2": ""}, "html/keyfacts.j2"),

@@ -16,14 +16,15 @@ A false positive is, by the first of these that holds,
    object, or has found it;
 4. `look_alike`, if it says nothing of any object but lies on one of another class: at least half of it does,
    or it holds that object with an IoU of at least `NOTICEABLE`;
-5. `background`: it lies on nothing that is annotated.
+5. `background`: none of these. It meets nothing that is annotated, or too little of it: it says nothing of
+   any object by rule 3, and lies on none of another class by rule 4.
 
 So a box on a dog's nose, whose IoU may be next to nothing, is a part and not background.
 
 A missed object has the kind of the false positive of highest IoU that was judged by it, or merges it with
 others. A detection that found another object, or repeats it, explains the miss as `merged` if at least half
 of this object is in it too, or its IoU with it is above `iou_threshold`: one box for two. An object that
-nothing explains is `missed`: the classifier passed over it.
+nothing explains is `missed`: no box says anything of it, or one that does is judged by another object.
 """
 
 from collections import Counter

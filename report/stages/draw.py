@@ -163,8 +163,8 @@ def _agreements(context: Context) -> Iterator[tuple[str, Figure, str]]:
         higher = int((np.array(best[MAIN]) > np.array(best[other]) + 0.01).sum())
         lower = int((np.array(best[other]) > np.array(best[MAIN]) + 0.01).sum())
         alt = (
-            f"IoU of the best-scored box of {len(best[MAIN])} images: {a} against {b}. {a} is higher in "
-            f"{higher} images by more than 0.01, {b} in {lower}."
+            f"IoU of the best-scored box, image by image (images: {len(best[MAIN])}): {a} against {b}. "
+            f"{a} is higher by more than 0.01 in {higher} of them, {b} in {lower}."
         )
         yield f"agreement_{other}", figure, alt
 
@@ -175,11 +175,12 @@ def _scores(context: Context) -> tuple[str, Figure, str]:
     target = context.config.target
     figure = plots.score_figure(probabilities[present], probabilities[~present], None, target=target)
     alt = (
-        f"Probability of a {target}: median {np.median(probabilities[present]):.2f} in the "
-        f"{present.sum()} images with one."
+        f"Probability of the class {target}: median {np.median(probabilities[present]):.2f} where it "
+        f"is shown (images: {present.sum()})"
     )
     if not present.all():
-        alt += f" Median {np.median(probabilities[~present]):.2f} in the {(~present).sum()} others."
+        alt += f", {np.median(probabilities[~present]):.2f} where it is not (images: {(~present).sum()})"
+    alt += "."
     return "scores", figure, alt
 
 
