@@ -189,6 +189,18 @@ def weights_sha256(weights: nn.Module | State) -> str:
     return digest.hexdigest()
 
 
+def layers_sha256(network: nn.Module) -> str:
+    """Return the SHA-256 of what a network is beside its weights: its layers, as torch prints them.
+
+    Networks of one family may have equal weights and differ in how they pad, say, or in tensors that are
+    built with them and not stored.
+    """
+    stored = network.state_dict().keys()
+    others = {name: tensor for name, tensor in network.named_buffers() if name not in stored}
+    layers = re.sub(r"\b0x[0-9a-f]+", "", str(network))
+    return hashlib.sha256(f"{layers} {weights_sha256(others)}".encode()).hexdigest()
+
+
 def _load_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

@@ -71,6 +71,11 @@ class Classifier:
         return replace(self, preprocessing=replace(self.preprocessing, size=size))
 
     @property
+    def packages(self) -> tuple[str, ...]:
+        """The packages that its network is built by, beside torch and torchvision."""
+        return find_architecture(self.name).packages
+
+    @property
     def looks(self) -> str:
         """The sizes in which it looks at a picture, in words: `288 x 288 and 576 x 576`."""
         sizes = [each.size for each in (self.preprocessing, self.closer) if each]

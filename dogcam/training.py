@@ -1,9 +1,7 @@
 """Train a multi-label classifier on image labels, measure it after each epoch, resume where it stopped."""
 
 import copy
-import hashlib
 import math
-import re
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 
 from dogcam.averaging import WeightAverage
 from dogcam.batches import Batches, made_ahead
-from dogcam.checkpoints import weights_sha256
+from dogcam.checkpoints import layers_sha256, weights_sha256
 from dogcam.classification import measure
 from dogcam.closer_look import require_places
 from dogcam.errors import ConfigError
@@ -308,11 +306,9 @@ def _identity(
     config: TrainingConfig,
 ) -> dict:
     """Return everything that decides what comes out, to recognise the state of the same training."""
-    # Networks of one family may differ in what is no weight, such as how they pad.
-    layers = re.sub(r"\b0x[0-9a-f]+", "", str(network))
     return {
         **config.describe(),
-        "network": f"{type(network).__name__} {hashlib.sha256(layers.encode()).hexdigest()[:16]}",
+        "network": f"{type(network).__name__} {layers_sha256(network)[:16]}",
         "classes": list(classes),
         "training images": train_split.manifest,
         "evaluation images": eval_split.manifest,

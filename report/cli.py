@@ -9,7 +9,7 @@ import click
 import dogcam
 from dogcam.commands import ErrorGroup
 from dogcam.errors import RecordError
-from dogcam.files import write_whole
+from dogcam.files import held, require_writable, write_whole
 from report.check import check_report
 from report.config import ENGINE, BackendName, make_config
 from report.progress import ConsoleProgress
@@ -41,7 +41,7 @@ def main() -> None:
 @main.command()
 @click.option("--data", default="sample", show_default=True, help="sample, voc2007, or a VOC-layout folder.")
 @click.option("--split", help="What is reported on.  [default: test; val for a folder]")
-@click.option("--tuning-split", help="What thresholds are chosen on.  [default: val, or train]")
+@click.option("--tuning-split", help="What thresholds are chosen on, or none.  [default: val, or train]")
 @click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
 @click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
 @click.option("--target", default="dog", show_default=True, help="The class to detect.")
@@ -77,11 +77,14 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     folder = out or Path("build") / (config.data_name if config.kind != "sample" else "sample")
     command = shlex.join(["dogcam-report", *sys.argv[1:]])
     progress = ConsoleProgress()
-    record = run_experiment(config, folder, cache or default_cache(), command, progress)
-    for change in record.claim_changes:
-        before, now = (status or "not made" for status in (change.before, change.now))
-        click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
-    page = write_report(record, folder, templates)
+    # Said now rather than after data and weights were read.
+    require_writable(folder)
+    with held(folder):
+        record = run_experiment(config, folder, cache or default_cache(), command, progress)
+        for change in record.claim_changes:
+            before, now = (status or "not made" for status in (change.before, change.now))
+            click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
+        page = write_report(record, folder, templates)
     click.echo(f"The report is at {page}")
     if watch:
         _watch(folder, own)
@@ -161,6 +164,8 @@ def _watch(run: Path, own: Path | None) -> None:
 def _settings(options: dict[str, object]) -> dict[str, object]:
     """Fill in the defaults that depend on the data, and leave out what was not given."""
     settings = {name: value for name, value in options.items() if value is not None}
+    if settings.get("tuning_split") == "none":
+        settings["tuning_split"] = None
     kind = settings["data"] if settings["data"] in ("sample", "voc2007") else "folder"
     settings.setdefault("split", "val" if kind == "folder" else "test")
     if "checkpoint" in settings:

@@ -54,7 +54,7 @@ class RunConfig(BaseModel):
     batch_size: Count = 16
     device: str = "auto"
     n_resamples: Annotated[int, Field(ge=100)] = 2000
-    seed: int = 2007
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2007
     per_kind: Count = 4
 
     @field_validator("iou_thresholds")

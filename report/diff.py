@@ -219,11 +219,15 @@ def _given(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     looks = ("input_height", "input_width", "closer_look", "target_layer", "earlier_layer")
     for name in ("name", "source", "weights", *looks):
         yield f"model.{name}", record["model"][name]
-    yield "model.backend.used", record["model"]["backend"]["used"]
-    for name in ("dogcam_version", "commit", "device"):
+    backend = record["model"]["backend"]
+    yield "model.backend.used", backend["used"]
+    yield from ((f"model.backend.versions.{name}", value) for name, value in backend["versions"].items())
+    for name in ("dogcam_version", "commit", "modified", "device", "n_threads", "platform"):
         yield f"run.{name}", record["run"][name]
     yield from ((f"run.versions.{name}", value) for name, value in record["run"]["versions"].items())
     yield "data.test.manifest", record["data"]["test"]["manifest"]
+    if record["data"]["tuning"]:
+        yield "data.tuning.manifest", record["data"]["tuning"]["manifest"]
     for rule in record["tuning"]:
         yield f"tuning.{rule['method']}.cam_threshold", rule["cam_threshold"]
         yield f"tuning.{rule['method']}.components", rule["components"]

@@ -1,5 +1,6 @@
 """One whole run: find data and classifier, run the stages, gather the record, write it and its tables."""
 
+import importlib.metadata
 import os
 import platform
 import subprocess
@@ -12,10 +13,11 @@ import torch
 
 import dogcam
 from dogcam.boxes import area
+from dogcam.checkpoints import layers_sha256
 from dogcam.classifier import Classifier
 from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError, DataError, RecordError
-from dogcam.files import write_whole
+from dogcam.files import remove_parts, write_whole
 from dogcam.slices import split_name
 from dogcam.voc import VocSplit, read_list, read_split
 from report import results
@@ -52,6 +54,9 @@ from report.stages import (
 from report.stages.context import Context
 from report.store import read_results, write_results
 
+MASKS = "the masks"
+"""The data that only some stages look at: nothing else is to run again when masks come, or are mended."""
+
 STAGES = (
     Stage(
         predict.NAME, "run the network over every image", predict.run,
@@ -68,7 +73,7 @@ STAGES = (
     ),
     Stage(
         measure_maps.NAME, "measure the maps with the class given", measure_maps.run,
-        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
+        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"), inputs=(MASKS,),
     ),
     Stage(
         compare.NAME, "hold the kinds of map against each other", compare.run,
@@ -89,7 +94,7 @@ STAGES = (
     ),
     Stage(
         segment.NAME, "grow masks from the maps", segment.run,
-        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
+        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"), inputs=(MASKS,),
     ),
     Stage(
         draw.NAME, "draw figures and gallery", draw.run,
@@ -114,20 +119,20 @@ def run_experiment(
     Raises:
         DogcamError: where data, weights or settings are not in order; what was computed stays.
     """
+    for each in (folder, folder / "figures", folder / "gallery", *(folder / "stages").rglob("*/")):
+        remove_parts(each)
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
-    if "tuning_split" not in config.model_fields_set:
-        chosen = prepare.choose_tuning_split(data, config.split)
-        config = config.model_copy(update={"tuning_split": chosen})
-    test, tuning = prepare.read_data(config, data)
+    test, tuning = prepare.read_data(config, data, progress.say)
+    config = config.model_copy(update={"tuning_split": split_name(tuning.name) if tuning else None})
     classifier = prepare.find_classifier(config, cache)
     context = Context(config, folder, test, tuning, classifier, progress, cache=cache)
     inputs = {
         "the images of the split": test.manifest,
         "the images of the tuning split": tuning.manifest if tuning else "none",
         "the weights": classifier.weights_sha256(),
-        "the classifier": f"{classifier.classes} {classifier.preprocessing} {classifier.closer} "
-        f"{classifier.target_layer}",
+        "the classifier": _described(classifier),
+        MASKS: f"{config.kind} {' '.join(each.masks_sha256 for each in (test, tuning) if each)}",
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
@@ -136,6 +141,14 @@ def run_experiment(
     _write_tables(context)
     write_results(record, folder)
     return record
+
+
+def _described(classifier: Classifier) -> str:
+    """Name all that decides what a classifier says, but for its weights."""
+    packages = [f"{name} {importlib.metadata.version(name)}" for name in classifier.packages]
+    named = (classifier.name, classifier.classes, classifier.target_layer, classifier.earlier_layer)
+    looks = (classifier.head, classifier.preprocessing, classifier.closer)
+    return f"{named} {looks} {packages} {layers_sha256(classifier.network)}"
 
 
 def _gather(context: Context, run: results.RunInfo) -> results.Results:

@@ -1,5 +1,6 @@
 """Run the stages in order; keep what each returns, and use it again while nothing it depends on changed."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dogcam.errors import OutputError
 from dogcam.files import write_whole
 from report.fingerprint import code_fingerprint, digest, versions
 from report.results import StageRun
@@ -24,6 +26,7 @@ class Stage:
             run's folder, without which the output is of no use.
         needs: the earlier stages whose outputs it reads.
         settings: the fields of the config that it reads.
+        inputs: what it depends on from outside the run, beside what every stage does.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Stage:
     run: Callable[[Context], Any]
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class _Plan:
         return self.folder / f"{self.key}.json"
 
     @property
+    def sums(self) -> Path:
+        """Where the SHA-256 of each file is kept that the output names."""
+        return self.folder / f"{self.key}.files.json"
+
+    @property
     def workspace(self) -> Path:
         return self.folder / self.key
 
@@ -63,13 +72,14 @@ def run_stages(
 
     An output is stored under a hash of everything that it depends on: the stage's code and the versions of
     the libraries, the settings that it reads, the outputs that it needs, the data and the weights. It is
-    written whole, so that an interrupted run goes on with the first stage that did not end.
+    written whole, so that an interrupted run goes on with the first stage that did not end. It holds while
+    its files do, byte for byte: runs with other settings write theirs under the same names.
 
     Args:
         stages: in an order in which each comes after those it needs.
         context: for the first stage.
-        inputs: hashes of what comes from outside the run, such as data and weights; every stage depends on
-            them.
+        inputs: hashes of what comes from outside the run, such as data and weights. Every stage depends on
+            those that no stage claims for itself.
         report: is told of each stage as it ends.
 
     Returns:
@@ -77,14 +87,14 @@ def run_stages(
     """
     runs: list[StageRun] = []
     keys: dict[str, str] = {}
+    claimed = {name for stage in stages for name in stage.inputs}
     for stage in stages:
-        plan = _plan(stage, context, inputs, keys)
+        own = {name: value for name, value in inputs.items() if name not in claimed or name in stage.inputs}
+        plan = _plan(stage, context, own, keys)
         started = time.perf_counter()
         reason = _why_not_reuse(plan, context.folder)
         if reason:
-            plan.workspace.mkdir(parents=True, exist_ok=True)
-            output = stage.run(replace(context, workspace=plan.workspace))
-            write_whole(plan.output, json.dumps(output))
+            _make(stage, plan, context)
         write_whole(plan.folder / "last.json", json.dumps(dict(plan.ingredients), indent=1))
         # Read back even when it was just made, so that a first run and a resumed one see the same numbers.
         stored = json.loads(plan.output.read_text(encoding="utf-8"))
@@ -96,6 +106,29 @@ def run_stages(
         runs.append(StageRun(**facts, seconds=time.perf_counter() - started))
         report(runs[-1])
     return context, runs
+
+
+def _make(stage: Stage, plan: _Plan, context: Context) -> None:
+    """Run a stage; keep its output, and what its files hold."""
+    plan.output.unlink(missing_ok=True)
+    try:
+        plan.workspace.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{plan.workspace} cannot be made ({error.strerror}); name another --out"
+        ) from error
+    output = stage.run(replace(context, workspace=plan.workspace))
+    sums = {name: _sum(context.folder / name) for name in _files(output)}
+    write_whole(plan.sums, json.dumps(sums))
+    write_whole(plan.output, json.dumps(output))
+
+
+def _files(output: Any) -> list[str]:
+    return output.get("files", []) if isinstance(output, dict) else []
+
+
+def _sum(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _plan(
@@ -115,11 +148,17 @@ def _why_not_reuse(plan: _Plan, folder: Path) -> str | None:
     if plan.output.exists():
         try:
             output = json.loads(plan.output.read_bytes())
-        except ValueError:
+            sums = json.loads(plan.sums.read_bytes())
+        except (OSError, ValueError):
             return "the earlier output is damaged"
-        files = output.get("files", []) if isinstance(output, dict) else []
-        missing = [name for name in files if not (folder / name).is_file()]
-        return f"{missing[0]} is gone" if missing else None
+        found = {name: _sum(folder / name) for name in _files(output)}
+        faults = [name for name, has in found.items() if has is None or has != sums.get(name)]
+        for name in faults:
+            # A stage that goes on with files that it finds must not go on with these.
+            (folder / name).unlink(missing_ok=True)
+        if not faults:
+            return None
+        return f"{faults[0]} is {'gone' if found[faults[0]] is None else 'not what this stage wrote'}"
     if plan.workspace.exists():
         return "the earlier run did not end"
     try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from report_fixtures import assert_one_line, invoke, options, reasons, record_of, statuses
+from report_fixtures import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
 from test_stages import after, context_of
 
 import dogcam.backends.loading
@@ -148,6 +148,16 @@ def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatc
     chosen = backend.choose(context)
     assert chosen.backend is None
     assert (chosen.info.asked, chosen.info.used) == ("torch", "engine")
+
+
+def test_a_backend_that_did_not_run_is_not_said_to_have_run(small_data, small_checkpoint, tmp_path):
+    result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "torch"))
+    assert result.exit_code == 0, result.output
+    change_record(tmp_path, lambda record: record["model"]["backend"].update(used="engine"))
+    assert invoke(["render", str(tmp_path)]).exit_code == 0
+    page = (tmp_path / "report.md").read_text()
+    assert "Asked for was the backend `torch`. All logits and maps come from the engine" in page
+    assert "it is the backend's doing" not in page and "minus the engine's" not in page
 
 
 def test_the_libraries_of_an_exported_network_are_what_it_depends_on():

@@ -98,13 +98,14 @@ def test_a_limit_that_leaves_no_target_is_refused(tmp_path):
     write_split(tmp_path, "test", ["a"], "cat")
     write_split(tmp_path, "test", ["a", "b"])
     write_split(tmp_path, "other", ["a"], "cat")
-    with pytest.raises(ConfigError, match="raise the limit"):
+    with pytest.raises(ConfigError, match="raise --limit"):
         prepare.read_data(make_config(split="test", limit=1), tmp_path)
 
 
 def test_without_a_tuning_split_none_is_read(tmp_path):
     write_split(tmp_path, "test", ["a"])
-    assert prepare.read_data(make_config(split="test"), tmp_path)[1] is None
+    write_split(tmp_path, "val", ["b"])
+    assert prepare.read_data(make_config(split="test", tuning_split=None), tmp_path)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,27 @@ def test_without_a_tuning_split_none_is_read(tmp_path):
 def test_thresholds_are_chosen_on_another_split(tmp_path, there, split, chosen):
     for number, name in enumerate(there):
         write_split(tmp_path, name, [str(number)])
-    assert prepare.choose_tuning_split(tmp_path, split) == chosen
+    tuning = prepare.read_data(make_config(split=split), tmp_path)[1]
+    assert (tuning and tuning.name) == chosen
+
+
+def test_a_split_without_the_target_is_not_chosen_to_tune_on(tmp_path):
+    write_split(tmp_path, "test", ["a"])
+    write_split(tmp_path, "val", ["b"], "cat")
+    write_split(tmp_path, "train", ["c"])
+    said = []
+    assert prepare.read_data(make_config(split="test"), tmp_path, said.append)[1].name == "train"
+    assert said == ["no dog in the 1 images of val: no threshold is chosen there"]
+    write_split(tmp_path, "train", ["c"], "cat")
+    assert prepare.read_data(make_config(split="test"), tmp_path, said.append)[1] is None
+    with pytest.raises(ConfigError, match=r"no 'dog' .* of the split 'val'.* raise --tuning-limit"):
+        prepare.read_data(make_config(split="test", tuning_split="val"), tmp_path)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_that_no_generator_takes_is_refused(seed):
+    with pytest.raises(ConfigError, match="seed: Input should be"):
+        make_config(seed=seed)
 
 
 def test_a_missing_split_names_those_that_are_there(tmp_path):

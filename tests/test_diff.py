@@ -193,6 +193,27 @@ def test_another_look_at_the_same_weights_is_a_setting_too(two):
     assert names == ["model.input_height", "model.closer_look", "model.backend.used"]
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (("model", "backend", "versions"), "model.backend.versions.onnxruntime"),
+        (("run",), "run.n_threads"),
+        (("run",), "run.modified"),
+        (("data", "tuning"), "data.tuning.manifest"),
+    ],
+)
+def test_what_the_numbers_hang_on_is_a_setting(two, place, name):
+    def change(record):
+        for part in place:
+            record = record[part]
+        field = name.rsplit(".", 1)[1]
+        before = record.get(field)
+        record[field] = not before if isinstance(before, bool) else 99 if field == "n_threads" else "another"
+
+    change_record(two[1], change)
+    assert name in [each.name for each in compare_runs(*two).settings]
+
+
 def different(two) -> tuple[Path, Path]:
     before, after = two
     change_record(after, lambda record: record["operating_point"]["precision"].update(value=0.125))

@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "dogcam.heads": {"dogcam.errors"},
     "dogcam.places": {"dogcam.errors"},
     # Whether a head is all that follows a layer is asked by the maps and by the choice of the layer alike.
-    "dogcam.closed_form": {"dogcam.heads", "dogcam.places"},
+    "dogcam.closed_form": {"dogcam.errors", "dogcam.heads", "dogcam.places"},
     "dogcam.layers": {"dogcam.activations", "dogcam.closed_form", "dogcam.errors", "dogcam.places"},
     "dogcam.cam": {
         "dogcam.activations", "dogcam.closed_form", "dogcam.heads", "dogcam.errors", "dogcam.places"
@@ -48,7 +48,10 @@ MAY_IMPORT = {
     "dogcam.checkpoints": {"dogcam.errors", "dogcam.files"},
     "dogcam.networks": {"dogcam.checkpoints", "dogcam.errors", "dogcam.heads"},
     # A backend runs a whole classifier, and its maps are held against those of the engine.
-    "dogcam.backends": {"dogcam.cam", "dogcam.classifier", "dogcam.errors", "dogcam.files", "dogcam.heads"},
+    "dogcam.backends": {
+        "dogcam.cam", "dogcam.checkpoints", "dogcam.classifier", "dogcam.errors", "dogcam.files",
+        "dogcam.heads",
+    },
     "dogcam.preprocessing": set(),
     # A closer look takes the scores of single places from the head.
     "dogcam.closer_look": {"dogcam.activations", "dogcam.errors", "dogcam.heads", "dogcam.preprocessing"},

@@ -8,6 +8,7 @@ import pytest
 import report_fixtures as fixtures
 from report_fixtures import BATCH, STAGE_NAMES, assert_one_line, invoke, options, reasons, record_of, statuses
 
+from dogcam.files import held
 from report.stages import draw, predict
 
 
@@ -308,6 +309,7 @@ def test_a_checkpoint_that_is_none_is_named(small_data, tmp_path, name, content)
         (["--limit", "0"], 1, "limit: "),
         (["--batch-size", "-1"], 1, "batch_size: "),
         (["--cam-threshold", "1.5"], 1, "cam_threshold: "),
+        (["--seed", "-1"], 1, "seed: "),
         (["--device", "abacus"], 1, "'abacus'"),
     ],
 )
@@ -320,6 +322,52 @@ def test_a_file_in_the_place_of_the_run_s_folder_is_a_usage_error(small_data, sm
     (tmp_path / "run").write_text("a file")
     assert_one_line(invoke(options(small_data, small_checkpoint, tmp_path / "run")), 2, "--out")
     assert (tmp_path / "run").read_text() == "a file"
+
+
+def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(small_checkpoint, tmp_path):
+    (tmp_path / "file").write_text("a file")
+    result = invoke(options(tmp_path / "nowhere", small_checkpoint, tmp_path / "file" / "run"))
+    assert_one_line(result, 1, "file/run", "cannot be written")
+
+
+def test_a_folder_that_another_run_holds_is_left_alone(small_data, small_checkpoint, copied):
+    before = (copied / "results.json").read_bytes()
+    with held(copied):
+        result = invoke(options(small_data, small_checkpoint, copied, "--seed", "1"))
+    assert_one_line(result, 1, "another program is writing to")
+    assert (copied / "results.json").read_bytes() == before
+
+
+def test_what_a_killed_run_was_writing_is_cleared_away(copied, again):
+    parts = [copied / "figures" / ".scores.svg.1.part", copied / "stages" / "draw" / ".x.json.1.part"]
+    for part in parts:
+        part.write_text("half")
+    again()
+    assert not any(part.exists() for part in parts)
+
+
+def test_settings_that_come_back_bring_their_pictures_back(copied, again):
+    before = {path.name: path.read_bytes() for path in (copied / "gallery").iterdir()}
+    again("--seed", "1", "--cam-threshold", "0.6")
+    assert any((copied / "gallery" / name).read_bytes() != found for name, found in before.items())
+    again()
+    assert statuses(copied)["draw"] == "ran" and "is not what this stage wrote" in reasons(copied)["draw"]
+    assert all((copied / "gallery" / name).read_bytes() == found for name, found in before.items())
+
+
+def test_masks_that_are_mended_run_again_what_looks_at_them(small_data, small_checkpoint, copied, tmp_path):
+    data = shutil.copytree(small_data, tmp_path / small_data.name)
+    for mask in (data / "SegmentationClass").iterdir():
+        mask.unlink()
+    assert invoke(options(data, small_checkpoint, copied)).exit_code == 0
+    ran = {name: reasons(copied)[name] for name, status in statuses(copied).items() if status == "ran"}
+    assert ran == dict.fromkeys(("measure", "segment"), "changed: the masks")
+    assert record_of(copied)["segmentation"] is None
+
+
+def test_without_a_tuning_split_nothing_is_chosen(copied, again):
+    record = again("--tuning-split", "none")
+    assert record["data"]["tuning"] is None and not any(each["chosen"] for each in record["tuning"])
 
 
 @pytest.mark.parametrize("command", ["render", "check"])

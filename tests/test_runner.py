@@ -121,6 +121,47 @@ def test_an_interrupted_stage_finds_what_it_left(tmp_path, calls):
     assert context.outputs["second"]["left"]
 
 
+def test_going_back_makes_files_again_that_other_settings_wrote_over(tmp_path, calls):
+    def draw(context):
+        (context.folder / "figure.txt").write_text(f"drawn with {context.config.seed}")
+        return {"files": ["figure.txt"]}
+
+    stage = Stage("draw", "Draw", draw, settings=("seed",))
+    for seed in (1, 2, 1):
+        _, runs = run_stages([stage], context_in(tmp_path, seed=seed), INPUTS)
+    assert told(runs)["draw"] == ("ran", "figure.txt is not what this stage wrote")
+    assert (tmp_path / "figure.txt").read_text() == "drawn with 1"
+    _, runs = run_stages([stage], context_in(tmp_path, seed=1), INPUTS)
+    assert told(runs)["draw"][0] == "reused"
+
+
+def test_every_file_that_does_not_hold_is_taken_away_before_a_stage_goes_on(tmp_path, calls):
+    def keep(context):
+        for name in ("a", "b", "c"):
+            path = context.folder / name
+            if not path.exists():
+                path.write_text(name)
+        return {"files": ["a", "b", "c"]}
+
+    stage = Stage("keep", "Keep", keep)
+    run_stages([stage], context_in(tmp_path), INPUTS)
+    (tmp_path / "a").write_text("other")
+    (tmp_path / "c").write_text("other")
+    _, runs = run_stages([stage], context_in(tmp_path), INPUTS)
+    assert told(runs)["keep"] == ("ran", "a is not what this stage wrote")
+    assert [(tmp_path / name).read_text() for name in ("a", "b", "c")] == ["a", "b", "c"]
+
+
+def test_an_input_that_a_stage_claims_makes_only_that_run_again(tmp_path, calls):
+    stages = [replace(stages_of(calls)[0], inputs=("the masks",)), *stages_of(calls)[1:]]
+    run_stages(stages, context_in(tmp_path), INPUTS | {"the masks": "1"})
+    _, runs = run_stages(stages, context_in(tmp_path), INPUTS | {"the masks": "2"})
+    done = told(runs)
+    assert done["first"] == ("ran", "changed: the masks")
+    assert done["second"] == ("ran", "changed: the stage first")
+    assert done["alone"][0] == "reused"
+
+
 def test_a_file_that_is_gone_is_made_again(tmp_path, calls):
     run_stages(stages_of(calls), context_in(tmp_path), INPUTS)
     (tmp_path / "figure.txt").unlink()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import report_fixtures as fixtures
 from test_stages import after, context_of
@@ -64,6 +65,15 @@ def test_a_mark_is_met_by_the_whole_interval_only(low, high, must_be, passed):
     ends = results.Interval(low=low, high=high, level=0.95)
     value = results.Estimate(value=(low + high) / 2, interval=ends)
     assert sanity._check("centre_box", value, must_be).passed is passed
+
+
+def test_no_check_can_pass_on_one_image(localised):
+    values = np.array([0.1, np.nan, np.nan])
+    alone = sanity._mean(localised, values)
+    assert (alone.value, alone.interval.low, alone.interval.high) == (0.1, None, None)
+    assert sanity._check("centre_box", alone, "below").passed is None
+    two = sanity._mean(localised, np.array([0.1, 0.1, np.nan]))
+    assert sanity._check("centre_box", two, "below").passed is True
 
 
 def test_without_tuning_images_no_labels_are_permuted(localised):

@@ -9,10 +9,11 @@ import report_fixtures as fixtures
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
+from dogcam import metrics
 from dogcam.boxes import as_boxes, iou
 from dogcam.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.classifier import load_classifier
-from dogcam.errors import RecordError
+from dogcam.errors import ConfigError, RecordError
 from dogcam.voc import read_split
 from report.config import RunConfig
 from report.experiment import _split_info
@@ -69,12 +70,35 @@ def test_the_batch_size_leaves_the_predictions_alone(localised, small_data, smal
         np.testing.assert_allclose(ours.maps["grad_cam"], theirs.maps["grad_cam"], atol=1e-4)
 
 
-def test_a_damaged_batch_is_named(localised, small_data, small_checkpoint, tmp_path):
+@pytest.mark.parametrize("kept", [0, 200])
+def test_a_damaged_batch_is_named_and_made_again(small_data, small_checkpoint, tmp_path, kept):
     context = after(context_of(small_data, small_checkpoint, tmp_path, tuned=False), "predict")
-    path = tmp_path / context.outputs["predict"]["by_split"]["test"][1]
-    path.write_bytes(path.read_bytes()[:200])
+    before = predict.load(context, "test").logits
+    first, path, *_ = (tmp_path / name for name in context.outputs["predict"]["by_split"]["test"])
+    written = first.stat().st_mtime_ns
+    path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(RecordError, match=rf"{path.name} is damaged .*delete it"):
         predict.load(context, "test")
+    again = after(context, "predict")
+    assert np.array_equal(predict.load(again, "test").logits, before)
+    assert first.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(("n_images", "told"), [(1, False), (2, True)])
+def test_nothing_follows_from_the_spread_of_a_single_image(n_images, told):
+    truth = metrics.GroundTruth.from_images([[[0, 0, 9, 9]]] * n_images)
+    right, wrong = ([[box]] * n_images for box in ([0, 0, 9, 9], [20, 20, 29, 29]))
+    scores = [[0.5]] * n_images
+    matches = {
+        name: metrics.match(truth, metrics.Detections.from_images(boxes, scores), (0.5,))
+        for name, boxes in (("a", right), ("b", wrong))
+    }
+    drawn = {name: metrics.resampled_ap(each, n_resamples=100) for name, each in matches.items()}
+    found = evaluate._comparison(matches, drawn, ("a", "b"), 0, 0.5)
+    assert found.difference.value == 1.0
+    assert (found.verdict, found.difference.interval.low) == (
+        ("better", 1.0) if told else ("not distinguishable", None)
+    )
 
 
 def test_the_cut_is_the_best_of_the_sweep_on_the_tuning_split(localised):
@@ -106,6 +130,17 @@ def test_the_test_split_never_chooses(small_data, small_checkpoint, tmp_path):
     masks = context.outputs["segment"]
     assert (masks["chosen_on"], masks["sweep"], masks["n_tuning_images"]) == (None, [], 0)
     assert (masks["cam_threshold"], masks["background_threshold"]) == segment.DEFAULT_SEEDS
+
+
+def test_the_best_precision_that_is_named_can_be_asked_for(localised, monkeypatch):
+    found = metrics.Detections([0, 0], [[0, 0, 10, 10], [50, 0, 60, 10]], [0.9, 0.9])
+    truth = metrics.GroundTruth.from_images([[[0, 0, 10, 10]]])
+    monkeypatch.setattr(localise, "ground_truth", lambda *given: truth)
+    monkeypatch.setattr(localise, "detections", lambda *given: found)
+    asking = [replace(localised, config=RunConfig(**SETTINGS, precision=asked)) for asked in (0.6, 0.5)]
+    with pytest.raises(ConfigError, match=r"reaches the precision 0\.6 .*the best there is 0\.500: ask for"):
+        evaluate._chosen_threshold(asking[0], 0.5)
+    assert evaluate._chosen_threshold(asking[1], 0.5) == 0.9
 
 
 def test_baselines_are_one_box_an_image(localised):
@@ -206,6 +241,18 @@ def test_every_picked_pair_of_maps_is_drawn_within_its_budget(finished):
     page = (finished / "report.html").read_text(encoding="utf-8")
     shown = sorted(name.replace("_", "-") for name in wanted)
     assert shown == sorted(re.findall(r'id="figure-(maps-[a-z-]+)"', page))
+
+
+def test_words_in_place_of_the_scores_need_neither_article_nor_plural(finished):
+    record = fixtures.record_of(finished)
+    n_shown, n_images = record["data"]["test"]["n_target_images"], record["data"]["test"]["n_images"]
+    alt = {figure["name"]: figure["alt"] for figure in record["figures"]}
+    assert re.fullmatch(
+        rf"Probability of the class dog: median 0\.\d\d where it is shown \(images: {n_shown}\), "
+        rf"0\.\d\d where it is not \(images: {n_images - n_shown}\)\.",
+        alt["scores"],
+    )
+    assert all(not re.search(r"\ban? dog\b|\b\d+ images\b", each) for each in alt.values())
 
 
 def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised):

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from dogcam.backends.maps_network import MapsNetwork, probe_images
+from dogcam.checkpoints import layers_sha256
 from dogcam.classifier import Classifier
 from dogcam.files import write_whole
 
@@ -36,7 +37,7 @@ def kept(cache: Path, classifier: Classifier, settings: dict[str, object], make:
     depends_on = {
         "format": FORMAT,
         "weights": classifier.weights_sha256(),
-        "network": [classifier.name, repr(classifier.network)],
+        "network": [classifier.name, layers_sha256(classifier.network)],
         "layers": [classifier.target_layer, classifier.head],
         "size": classifier.preprocessing.size,
         "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},

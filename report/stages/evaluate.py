@@ -160,13 +160,21 @@ def _comparison(
     difference = np.subtract(
         *(metrics.precision_recall(matches[name], iou).average_precision() for name in pair)
     )
-    found = metrics.percentile_interval(np.subtract(*(resampled[name][index] for name in pair)))
+    samples = np.subtract(*(resampled[name][index] for name in pair))
+    if _n_images_with_objects(matches[pair[0]]) < 2:
+        # Whatever is drawn again is the same image: that is no spread, and nothing can be told from it.
+        samples = np.full_like(samples, np.nan)
+    found = metrics.percentile_interval(samples)
     verdict = "not distinguishable"
     if found.excludes_zero:
         verdict = "better" if difference > 0 else "worse"
     return results.Comparison(
         a=pair[0], b=pair[1], iou=iou, difference=estimate(difference, found), verdict=verdict
     )
+
+
+def _n_images_with_objects(matches: Matches) -> int:
+    return len(np.unique(matches.ground_truth.image))
 
 
 def _operating_point(context: Context, matches: Matches, sampling: dict) -> results.OperatingPoint:
@@ -218,7 +226,8 @@ def _chosen_threshold(context: Context, iou: float) -> float:
         return threshold if math.isfinite(threshold) else 1.0
     point = metrics.precision_at_least(curve, asked)
     if not math.isfinite(point.score_threshold):
-        best = curve.precision.max(initial=0.0)
+        # Rounded down: what is said to be had must be.
+        best = math.floor(1000 * metrics.best_precision(curve)) / 1000
         raise ConfigError(
             f"no score threshold reaches the precision {asked:g} at IoU {iou:g} on {context.tuning.name}; "
             f"the best there is {best:.3f}: ask for no more than that"

@@ -47,7 +47,7 @@ class Predictions:
 
 
 def run(context: Context) -> dict:
-    """Predict every image of every split; batches that an interrupted run left behind are not made again.
+    """Predict every image of every split; whole batches that an interrupted run left are not made again.
 
     Returns:
         The files of each split in the order of its images, all of them together, and what ran.
@@ -70,7 +70,7 @@ def _predict_split(context: Context, role: str, backend: Backend | None) -> list
     batches, size = context.in_batches(images), context.config.batch_size
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
-        if not path.exists():
+        if not _is_whole(path):
             write_whole(path, _npz(_predict(context, batch, backend)))
         names.append(path.relative_to(context.folder).as_posix())
     return names
@@ -102,9 +102,18 @@ def _npz(arrays: dict[str, NDArray]) -> bytes:
     return buffer.getvalue()
 
 
+def _is_whole(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        return bool(_read(path))
+    except RecordError:
+        return False
+
+
 def _read(path: Path) -> dict[str, NDArray]:
     try:
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, BadZipFile) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it, and run again") from error

@@ -31,32 +31,31 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
     return Path(config.data)
 
 
-def choose_tuning_split(folder: Path, split: str) -> str | None:
-    """Return the split to choose thresholds on: `val`, or `train` where `val` is reported on.
+def read_data(
+    config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None
+) -> tuple[VocSplit, VocSplit | None]:
+    """Read the split that is reported on and the tuning split; None where there is none.
 
-    A network is too sure of images that it was trained on, so that `val` comes first. None where neither is
-    there without images of the split that is reported on (`trainval` holds both): nothing is chosen on those.
-    """
-    root = find_root(folder)
-    reported = set(read_list(root, split))
-    for name in ("val", "train"):
-        if name in split_names(root) and reported.isdisjoint(read_list(root, name)):
-            return name
-    return None
+    Where the settings say nothing of a tuning split, it is `val`, or `train` where `val` is reported on, has
+    images of the split that is reported on, or does not show the target. A network is too sure of images that
+    it was trained on, so that `val` comes first.
 
-
-def read_data(config: RunConfig, folder: Path) -> tuple[VocSplit, VocSplit | None]:
-    """Read the split that is reported on and the tuning split.
+    Args:
+        config: the settings of the run.
+        folder: the data set's.
+        say: is told where a split cannot be tuned on.
 
     Raises:
         ConfigError: where the target does not occur, so that there would be nothing to measure.
     """
     test = read_split(folder, config.split, config.limit)
-    _require_target(test, config.target)
+    _require_target(test, config.target, "--limit")
+    if "tuning_split" not in config.model_fields_set:
+        return test, _choose_tuning(config, folder, test, say)
     if config.tuning_split is None:
         return test, None
     tuning = read_split(folder, config.tuning_split, config.tuning_limit)
-    _require_target(tuning, config.target)
+    _require_target(tuning, config.target, "--tuning-limit")
     shared = {image.id for image in test.images} & {image.id for image in tuning.images}
     if shared:
         raise ConfigError(
@@ -64,6 +63,22 @@ def read_data(config: RunConfig, folder: Path) -> tuple[VocSplit, VocSplit | Non
             "thresholds must not be chosen on images that are reported on: name another tuning split"
         )
     return test, tuning
+
+
+def _choose_tuning(
+    config: RunConfig, folder: Path, test: VocSplit, say: Callable[[str], None]
+) -> VocSplit | None:
+    root = find_root(folder)
+    reported = set(read_list(root, config.split))
+    for name in ("val", "train"):
+        # A split such as `trainval` holds images of both others.
+        if name not in split_names(root) or not reported.isdisjoint(read_list(root, name)):
+            continue
+        found = read_split(folder, name, config.tuning_limit)
+        if _shows(found, config.target):
+            return found
+        say(f"no {config.target} in the {len(found)} images of {name}: no threshold is chosen there")
+    return None
 
 
 def find_classifier(config: RunConfig, cache: Path) -> Classifier:
@@ -87,10 +102,15 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
     return classifier
 
 
-def _require_target(split: VocSplit, target: str) -> None:
-    if not any(target in image.labels for image in split.images):
+def _shows(split: VocSplit, target: str) -> bool:
+    """Tell whether the target class is annotated in any image."""
+    return any(target in image.labels for image in split.images)
+
+
+def _require_target(split: VocSplit, target: str, limit: str) -> None:
+    if not _shows(split, target):
         there = ", ".join(split.class_names()) or "nothing"
         raise ConfigError(
             f"no {target!r} is annotated in the {len(split)} images of the split {split.name!r}; "
-            f"annotated there: {there}. Name another --target, or raise the limit"
+            f"annotated there: {there}. Name another --target, or raise {limit}"
         )
