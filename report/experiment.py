@@ -124,7 +124,7 @@ def run_experiment(
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
     test, tuning = prepare.read_data(config, data, progress.say)
-    config = config.model_copy(update={"tuning_split": split_name(tuning.name) if tuning else None})
+    config = config.model_copy(update={"tuning_split": tuning.name if tuning else None})
     classifier = prepare.find_classifier(config, cache)
     context = Context(config, folder, test, tuning, classifier, progress, cache=cache)
     inputs = {

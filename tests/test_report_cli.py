@@ -370,6 +370,12 @@ def test_without_a_tuning_split_nothing_is_chosen(copied, again):
     assert record["data"]["tuning"] is None and not any(each["chosen"] for each in record["tuning"])
 
 
+def test_a_part_that_is_tuned_on_is_kept_by_its_name(again):
+    record = again("--tuning-split", "val[:4]")
+    assert record["config"]["tuning_split"] == record["data"]["tuning"]["name"] == "val[:4]"
+    assert record["data"]["tuning"]["n_images"] == 4
+
+
 @pytest.mark.parametrize("command", ["render", "check"])
 def test_a_folder_without_a_record_is_named(command, tmp_path):
     assert_one_line(invoke([command, str(tmp_path)]), 1, str(tmp_path / "results.json"), "cannot be read")
