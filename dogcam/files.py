@@ -71,7 +71,10 @@ def held(folder: Path) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        _lock(descriptor, folder)
+        if not _is_locked_now(descriptor):
+            raise OutputError(
+                f"another program is writing to {folder}; wait until it has ended, or name another folder"
+            )
         yield
     finally:
         os.close(descriptor)
@@ -108,7 +111,10 @@ def _take_turn(lock: Path) -> int:
     while True:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
-            _wait(descriptor, lock)
+            if not _is_locked_now(descriptor):
+                _log.warning("another program holds %s; waiting until it has ended", lock)
+                with suppress(OSError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), lock.stat()):
                     return descriptor
@@ -118,28 +124,16 @@ def _take_turn(lock: Path) -> int:
         os.close(descriptor)  # removed by the one before: it no longer keeps anybody away
 
 
-def _wait(descriptor: int, lock: Path) -> None:
-    # Some network drives have no locks: there, as on such systems, nobody waits.
+def _is_locked_now(descriptor: int) -> bool:
+    """Lock what a descriptor is of; tell whether that went, which it does not while another holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        _log.warning("another program holds %s; waiting until it has ended", lock)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return False
     except OSError:
-        return
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(
-            f"another program is writing to {folder}; wait until it has ended, or name another folder"
-        ) from error
-    except OSError:
-        # Some network drives have no locks: there, as on such systems, the folder is not held.
-        return
+        # Some network drives have no locks: there, as on such systems, nobody is kept away.
+        return True
+    return True
 
 
 def remove_parts(folder: Path) -> None:
