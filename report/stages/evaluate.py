@@ -79,6 +79,14 @@ def estimate(value: float, found: metrics.Interval) -> results.Estimate:
     return results.Estimate(value=defined(value), interval=interval(found))
 
 
+def over_images(n_images: int, found: metrics.Interval) -> metrics.Interval:
+    """Return an interval over images; an undefined one where only one image bears on it.
+
+    Whatever is drawn again is the same image then: that is no spread, and nothing can be told from it.
+    """
+    return found if n_images > 1 else metrics.Interval(math.nan, math.nan, found.level)
+
+
 def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling: dict) -> results.Method:
     text = METHODS[name]
     older = metrics.match(
@@ -160,21 +168,15 @@ def _comparison(
     difference = np.subtract(
         *(metrics.precision_recall(matches[name], iou).average_precision() for name in pair)
     )
+    n_images = np.count_nonzero(metrics.ground_truth_per_image(matches[pair[0]]))
     samples = np.subtract(*(resampled[name][index] for name in pair))
-    if _n_images_with_objects(matches[pair[0]]) < 2:
-        # Whatever is drawn again is the same image: that is no spread, and nothing can be told from it.
-        samples = np.full_like(samples, np.nan)
-    found = metrics.percentile_interval(samples)
+    found = over_images(n_images, metrics.percentile_interval(samples))
     verdict = "not distinguishable"
     if found.excludes_zero:
         verdict = "better" if difference > 0 else "worse"
     return results.Comparison(
         a=pair[0], b=pair[1], iou=iou, difference=estimate(difference, found), verdict=verdict
     )
-
-
-def _n_images_with_objects(matches: Matches) -> int:
-    return len(np.unique(matches.ground_truth.image))
 
 
 def _operating_point(context: Context, matches: Matches, sampling: dict) -> results.OperatingPoint:

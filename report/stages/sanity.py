@@ -9,7 +9,7 @@ from dogcam.cam import explain
 from report import results
 from report.stages import compare, predict
 from report.stages.context import Context
-from report.stages.evaluate import estimate
+from report.stages.evaluate import estimate, over_images
 from report.stages.methods import MAIN, requests
 
 NAME = "sanity"
@@ -186,10 +186,7 @@ def _mean(context: Context, values: NDArray[np.float64]) -> results.Estimate:
     mean = part.sum() / whole.sum() if whole.any() else float("nan")
     sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
     found = metrics.bootstrap_ratio(part, whole, **sampling)
-    if np.count_nonzero(whole) < 2:
-        # Whatever is drawn again is the same image: that is no spread, and no check can pass on it.
-        found = metrics.Interval(float("nan"), float("nan"), found.level)
-    return estimate(mean, found)
+    return estimate(mean, over_images(np.count_nonzero(whole), found))
 
 
 def _check(name: str, value: results.Estimate, must_be: str) -> results.SanityCheck:
