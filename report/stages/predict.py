@@ -103,8 +103,6 @@ def _npz(arrays: dict[str, NDArray]) -> bytes:
 
 
 def _is_whole(path: Path) -> bool:
-    if not path.exists():
-        return False
     try:
         return bool(_read(path))
     except RecordError:

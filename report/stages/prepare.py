@@ -75,7 +75,7 @@ def _choose_tuning(
         if name not in split_names(root) or not reported.isdisjoint(read_list(root, name)):
             continue
         found = read_split(folder, name, config.tuning_limit)
-        if _shows(found, config.target):
+        if config.target in found.class_names():
             return found
         say(f"no {config.target} in the {len(found)} images of {name}: no threshold is chosen there")
     return None
@@ -102,15 +102,10 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
     return classifier
 
 
-def _shows(split: VocSplit, target: str) -> bool:
-    """Tell whether the target class is annotated in any image."""
-    return any(target in image.labels for image in split.images)
-
-
 def _require_target(split: VocSplit, target: str, limit: str) -> None:
-    if not _shows(split, target):
-        there = ", ".join(split.class_names()) or "nothing"
+    shown = split.class_names()
+    if target not in shown:
         raise ConfigError(
             f"no {target!r} is annotated in the {len(split)} images of the split {split.name!r}; "
-            f"annotated there: {there}. Name another --target, or raise {limit}"
+            f"annotated there: {', '.join(shown) or 'nothing'}. Name another --target, or raise {limit}"
         )
