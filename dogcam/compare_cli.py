@@ -69,7 +69,7 @@ def command(
     ranking = compare_rankings(images, *pair, **draws)
     if as_json:
         rows = {
-            "data": {"split": photographs.name, "n_images": len(images), "manifest": photographs.manifest},
+            "data": photographs.describe(),
             "first": describe_classifier(classifiers[0]),
             "second": describe_classifier(classifiers[1]),
             "boxes": [{"iou_threshold": iou, **_plain(each)} for iou, each in boxes.items()],

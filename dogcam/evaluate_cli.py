@@ -97,7 +97,7 @@ def describe(classifier: Classifier, split: VocSplit, scores: ClassificationScor
     """Return what was measured as plain values for JSON; numbers that are not defined are null."""
     return {
         **describe_classifier(classifier),
-        "data": {"split": split.name, "n_images": len(split), "manifest": split.manifest},
+        "data": split.describe(),
         "ap_variant": AP_VARIANT,
         "level": LEVEL,
         "map": _estimate(scores.mean_ap, scores.interval),

@@ -294,22 +294,26 @@ def make_config(
 def _schedule(kind: str, steps: str | None, step_factor: float | None, warm_up: float | None) -> Schedule:
     if kind == "cosine":
         _require_unset("--schedule cosine", {"--steps": steps, "--step-factor": step_factor})
-        return Cosine() if warm_up is None else Cosine(warm_up)
+        return Cosine(**_given(warm_up=warm_up))
     _require_unset("--schedule steps", {"--warm-up": warm_up})
-    given = {"boundaries": None if steps is None else _epochs(steps), "factor": step_factor}
-    return Steps(**{name: value for name, value in given.items() if value is not None})
+    return Steps(**_given(boundaries=None if steps is None else _epochs(steps), factor=step_factor))
 
 
 def _closer(size: int | None, share: float | None) -> CloserLook | None:
     if size is None:
         _require_unset("no --closer-size", {"--closer-share": share})
         return None
-    return CloserLook((size, size)) if share is None else CloserLook((size, size), share)
+    return CloserLook((size, size), **_given(share=share))
+
+
+def _given(**options: object) -> dict[str, object]:
+    """Return the options that were given; the others keep the defaults of what they are options of."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _require_unset(where: str, options: dict[str, object]) -> None:
     """Refuse options that would be ignored."""
-    given = [name for name, value in options.items() if value is not None]
+    given = _given(**options)
     if given:
         raise ConfigError(f"{' and '.join(given)} would do nothing with {where}; leave out, or change that")
 

@@ -80,6 +80,4 @@ def _weights_of(config: TrainingConfig, n_epochs: int) -> str:
 
 
 def _split(split: VocSplit) -> dict:
-    """Describe a split so that the same images can be told from others."""
-    folder = split.root.resolve().name
-    return {"folder": folder, "split": split.name, "n_images": len(split), "manifest": split.manifest}
+    return {"folder": split.root.resolve().name, **split.describe()}

@@ -175,6 +175,10 @@ class VocSplit:
             digest.update(hashlib.sha256(found).digest())
         return digest.hexdigest()
 
+    def describe(self) -> dict:
+        """Return which images these are, so that they can be told from others: plain values for JSON."""
+        return {"split": self.name, "n_images": len(self), "manifest": self.manifest}
+
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes that occur, sorted."""
         return tuple(sorted(set().union(*(image.labels for image in self.images))))
