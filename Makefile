@@ -31,17 +31,17 @@ lint: $(STAMP)-test ## check style and unused code
 	$(BIN)/ruff check .
 
 oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 generated cases a comparison (half an hour)
-	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/test_metrics.py tests/test_metrics_coco.py \
-	  tests/test_metrics_ties.py -k "loop or cocos or every_order or introsort or shards" --durations=0
+	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/evaluate/metrics/test_metrics.py tests/evaluate/metrics/test_coco.py \
+	  tests/evaluate/metrics/test_ties.py -k "loop or cocos or every_order or introsort or shards" --durations=0
 
 bench: $(STAMP)-bench ## measure evaluation and maps, beside other libraries; writes build/bench/
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m benchmarks
 
 sample-weights: $(STAMP)-core ## train the sample's network again, from nothing (20 minutes)
 	$(BIN)/dogcam train --data sample --cache build/cache --input-size 160 --epochs 60 --batch-size 16 \
 	  --schedule cosine --warm-up 3 --learning-rate 2e-3 --weight-decay 0.05 --min-area 0.4 --colour 0.2 \
 	  --seed 2007 --device cpu --threads 1 --out build/sample_net
-	cp build/sample_net/sample_net.safetensors build/sample_net/sample_net.json dogcam/weights/
+	cp build/sample_net/sample_net.safetensors build/sample_net/sample_net.json dogcam/models/weights/
 
 # The recipe, and how it was chosen, are in docs/training.md.
 FROZEN := features.network._conv_stem,features.network._bn0,$(shell printf \

@@ -1,1 +1,1 @@
-"""Measurements of what the project claims of its speed and memory: `make bench`, `python -m tests.bench`."""
+"""Measurements of what the project claims of its speed and memory: `make bench`, `python -m benchmarks`."""

@@ -21,15 +21,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.table import Table
 
-from dogcam.boxes import area
-from dogcam.metrics import (
-    IOU_THRESHOLDS,
-    Detections,
-    GroundTruth,
-    match,
-    precision_recall,
-    resampled_ap,
-)
+from dogcam.evaluate.metrics import IOU_THRESHOLDS, match, precision_recall, resampled_ap
+from dogcam.structures.boxes import area
+from dogcam.structures.detections import Detections, GroundTruth
 
 from .measure import Cost, Spread, cost_of, in_fresh_process
 
@@ -155,9 +149,7 @@ def coco_evaluation(truth: GroundTruth, found: Detections, dataset: type, evalua
     }
     coco.createIndex()
     scores = found.scores.tolist()
-    results = [
-        entry | {"score": score} for entry, score in zip(_coco_entries(found), scores, strict=True)
-    ]
+    results = [entry | {"score": score} for entry, score in zip(_coco_entries(found), scores, strict=True)]
     evaluation = evaluator(coco, coco.loadRes(results), "bbox")
     evaluation.params.iouThrs = np.array(IOU_THRESHOLDS)
     evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e9]], ["all"]

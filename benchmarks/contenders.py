@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from dogcam.backends import load_backend
 from dogcam.cam import grad_cam
-from dogcam.classifier import Classifier
-from dogcam.preprocessing import Preprocessing
+from dogcam.models.classifier import Classifier
+from dogcam.models.preprocessing import Preprocessing
 
 LAYER, HEAD = "layer4", "fc"
 

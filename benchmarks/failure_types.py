@@ -1,8 +1,8 @@
-"""The rules of the taxonomy against the eye: `python -m tests.taxonomy_check DATA --write docs/taxonomy.md`.
+"""Failure types by rule against failure types by eye: `python -m benchmarks.failure_types DATA`.
 
-`tests/data/taxonomy_judgements.csv` holds what somebody who looked at a failure, without knowing the rules'
-kind, called it; `tests/data/taxonomy_detections.csv` every detection of these images at the operating point.
-With the annotations of the data set that is all that the rules need.
+`judgements/judgements.csv` holds the type that an annotator gave to each failure without knowing the type by
+rule. `judgements/detections.csv` holds every detection of these images at the operating point. The rules need
+nothing more than these files and the annotations of the data set. `--write` updates docs/taxonomy.md.
 """
 
 import csv
@@ -14,12 +14,13 @@ from pathlib import Path
 
 import click
 
+from dogcam.data.voc import VocImage, read_split
+from dogcam.evaluate.errors import FAILURE_KINDS, OtherObjects, classify_failures
+from dogcam.evaluate.metrics import Proportion, match
 from dogcam.files import write_whole
-from dogcam.metrics import Detections, GroundTruth, Proportion, match
-from dogcam.taxonomy import FAILURE_KINDS, OtherObjects, classify_failures
-from dogcam.voc import VocImage, read_split
+from dogcam.structures.detections import Detections, GroundTruth
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "judgements"
 HALVES = ("tuning", "held out")
 SUBJECTS = {"detection": "wrong boxes", "ground_truth": "missed dogs"}
 TARGET, IOU = "dog", 0.5
@@ -40,9 +41,10 @@ class Case:
 
 
 def read_cases() -> list[Case]:
+    """Read the judgements."""
     return [
         Case(row["half"], row["split"], row["image"], row["subject"], _box(row), row["judged"])
-        for row in _rows("taxonomy_judgements.csv")
+        for row in _rows("judgements.csv")
     ]
 
 
@@ -50,7 +52,7 @@ def kinds_by_rule(cases: Sequence[Case], data: Path) -> list[str]:
     """Return what the rules call each case."""
     images = _images(cases, data)
     found = defaultdict(list)
-    for row in _rows("taxonomy_detections.csv"):
+    for row in _rows("detections.csv"):
         found[row["image"]].append((_box(row), float(row["score"])))
     others = [[thing for thing in image.objects if thing.name != TARGET] for image in images]
     matches = match(

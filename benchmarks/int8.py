@@ -17,10 +17,11 @@ from rich.table import Table
 from torch import Tensor
 
 from dogcam.backends import Backend, Quantisation, load_backend
-from dogcam.classifier import Classifier, load_classifier
-from dogcam.localise import LocalisationRule, heat_map, localise
-from dogcam.metrics import Detections, GroundTruth, Matches, bootstrap_ap_difference, match, precision_recall
-from dogcam.voc import VocImage, VocSplit, read_split
+from dogcam.data.voc import VocImage, VocSplit, read_split
+from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise
+from dogcam.evaluate.metrics import Matches, bootstrap_ap_difference, match, precision_recall
+from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.structures.detections import Detections, GroundTruth
 
 from .photographs import voc2007
 

@@ -36,6 +36,7 @@ class Spread:
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> "Spread":
+        """Summarise samples."""
         return cls(statistics.median(samples), min(samples), max(samples))
 
     def fields(self, name: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from report.store import read_results
+from report.record.io import read_results
 
 from .measure import Spread, seconds_of, with_ends
 
@@ -19,7 +19,7 @@ PACKAGES = ("jinja2", "markdown-it-py", "pydantic")
 RUNS = (Path("build/voc2007-val"), Path("build/sample"))
 """Finished runs, as `make report` and the gate leave them; those that are there are measured."""
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 
 WITHOUT_TORCH = """
 import sys

@@ -1,7 +1,7 @@
 """Training: is it the pictures or the arithmetic that takes the time?
 
 Decoding is timed by one and by two workers, threads as the program uses them and processes beside them; the
-making of batches from decoded pictures; and whole epochs of `dogcam.training.train`, the first of which
+making of batches from decoded pictures; and whole epochs of `dogcam.train.loop.train`, the first of which
 decodes, with the share of the time in which the network waited for pictures. The network, what is frozen of
 it and its losses are those of the recipe for VOC2007 (docs/training.md); the pictures have 256 pixels a side.
 """
@@ -16,16 +16,16 @@ from pathlib import Path
 
 from rich.table import Table
 
-from dogcam.architectures import find_architecture
-from dogcam.augment import Augmentation
-from dogcam.batches import Batches
-from dogcam.history import EpochRecord
-from dogcam.photographs import decode
-from dogcam.preprocessing import Preprocessing
-from dogcam.recipe import Cosine, TrainingConfig
-from dogcam.sample import write_sample
-from dogcam.training import train
-from dogcam.voc import VocImage, VocSplit, read_split
+from dogcam.data.image_cache import decode
+from dogcam.data.sample import write_sample
+from dogcam.data.voc import VocImage, VocSplit, read_split
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import find_architecture
+from dogcam.train.augment import Augmentation
+from dogcam.train.batches import Batches
+from dogcam.train.config import Cosine, TrainingConfig
+from dogcam.train.history import EpochRecord
+from dogcam.train.loop import train
 
 from .measure import Spread, seconds_of, with_ends
 from .photographs import voc2007

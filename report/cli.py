@@ -7,17 +7,17 @@ from pathlib import Path
 import click
 
 import dogcam
-from dogcam.commands import ErrorGroup
+from dogcam.cli.common import ErrorGroup
 from dogcam.errors import RecordError
 from dogcam.files import held, require_writable, write_whole
-from report.check import check_report
 from report.config import ENGINE, BackendName, make_config
-from report.progress import ConsoleProgress
-from report.render import render_diff, write_report
-from report.require import hold_against, parse_requirement
-from report.store import json_schema, read_results
-from report.templates import open_templates, templates_folder
-from report.watch import watch as watch_folders
+from report.pipeline.progress import ConsoleProgress
+from report.record.io import json_schema, read_results
+from report.record.requirements import hold_against, parse_requirement
+from report.render.check import check_report
+from report.render.loader import open_templates, templates_folder
+from report.render.render import render_diff, write_report
+from report.render.watch import watch as watch_folders
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _TEMPLATES = click.option(
@@ -69,8 +69,8 @@ def main() -> None:
 def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object) -> None:
     """Run the whole experiment and render its report."""
     # Only this command computes: the others do without torch, and start faster for it.
-    from dogcam.download import default_cache
-    from report.experiment import run_experiment
+    from dogcam.data.download import default_cache
+    from report.pipeline.experiment import run_experiment
 
     templates = open_templates(own)
     config = make_config(**_settings(options))

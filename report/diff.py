@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam import metrics
-from dogcam.metrics import Detections, GroundTruth, Matches
-from report.claims import changed_claims, status_of
-from report.results import Estimate, Interval, Results
-from report.results.diff import ImageChange, MetricChange, RunDiff, SettingChange, Side
-from report.run_files import RunTables, read_tables
-from report.store import read_results
+from dogcam.evaluate import metrics
+from dogcam.evaluate.metrics import Matches
+from dogcam.structures.detections import Detections, GroundTruth
+from report.record import Estimate, Interval, Results
+from report.record.claim_rules import changed_claims, status_of
+from report.record.diff import ImageChange, MetricChange, RunDiff, SettingChange, Side
+from report.record.io import read_results
+from report.record.tables import RunTables, read_tables
 
 _VERDICTS = {"supported": "higher", "contradicted": "lower", "not distinguishable": "not distinguishable"}
 

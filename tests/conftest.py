@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import report_fixtures
 import torch
+
+from tests.support import runs as report_fixtures
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

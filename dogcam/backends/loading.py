@@ -15,9 +15,9 @@ from dogcam.backends.onnx_backend import onnx_backend
 from dogcam.backends.onnx_file import export, kept
 from dogcam.backends.quantisation import Quantisation, quantise, settings_of
 from dogcam.backends.torch_backend import compiled_backend, explaining_backend, torch_backend
-from dogcam.classifier import Classifier
 from dogcam.errors import ConfigError, ModelError
 from dogcam.files import write_whole
+from dogcam.models.classifier import Classifier
 
 BACKENDS: tuple[BackendName, ...] = BackendName.__args__
 

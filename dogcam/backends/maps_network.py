@@ -8,9 +8,9 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dogcam.cam import Cam, explain
-from dogcam.classifier import Classifier
 from dogcam.errors import ModelError
-from dogcam.heads import JointHead, LogOddsHead
+from dogcam.models.classifier import Classifier
+from dogcam.network.heads import JointHead, LogOddsHead
 
 TOLERANCE = 1e-4
 """How far maps and logits may be off, as a share of the largest: rounding in single precision is below it."""
@@ -89,9 +89,7 @@ def require_same(found: Tensor, expected: Tensor, what: str) -> None:
         raise ModelError(f"{what} have shape {tuple(found.shape)}; expected {tuple(expected.shape)}")
     difference = (found - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
     if not difference <= TOLERANCE:
-        raise ModelError(
-            f"{what} are off by {difference:.2g} of the largest; expected at most {TOLERANCE}"
-        )
+        raise ModelError(f"{what} are off by {difference:.2g} of the largest; expected at most {TOLERANCE}")
 
 
 def _features(network: nn.Module, layer: str) -> fx.GraphModule:

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 from dogcam.backends.maps_network import MapsNetwork, probe_images
-from dogcam.checkpoints import layers_sha256
-from dogcam.classifier import Classifier
 from dogcam.files import write_whole
+from dogcam.models.checkpoints import layers_sha256
+from dogcam.models.classifier import Classifier
 
 FORMAT = 1
 """Counts the changes to what is written, so that older files are not used again."""

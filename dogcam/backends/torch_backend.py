@@ -8,8 +8,8 @@ from torch import Tensor
 from dogcam.backends.backend import Backend
 from dogcam.backends.maps_network import MapsNetwork
 from dogcam.cam import GradCam, explain
-from dogcam.classifier import Classifier
 from dogcam.errors import ModelError
+from dogcam.models.classifier import Classifier
 
 
 def torch_backend(network: MapsNetwork) -> Backend:

@@ -10,13 +10,13 @@ pass of every ReLU, and what they show is much the same picture when the weights
 Plain gradients and Grad-CAM pass that check.
 """
 
-from dogcam.cam.averaging import Views, explain
 from dogcam.cam.class_map import Cam
 from dogcam.cam.eigen import EigenCam
 from dogcam.cam.engine import Explanation, Request
 from dogcam.cam.gradients import GradCam, GradCamPlusPlus, HiResCam, LayerCam, Score, XGradCam
 from dogcam.cam.perturbation import AblationCam, ScoreCam
 from dogcam.cam.shortcuts import cam, grad_cam
+from dogcam.cam.views import Views, explain
 
 METHODS: dict[str, type[Request]] = {
     "grad_cam": GradCam,

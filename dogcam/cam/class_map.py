@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dogcam.activations import find_layer
 from dogcam.cam.forward import Captured, ForwardPass
 from dogcam.errors import ModelError
-from dogcam.heads import head_weights
+from dogcam.network.heads import head_weights
+from dogcam.network.hooks import find_layer
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dogcam.activations import underlying
 from dogcam.cam.class_map import Cam
 from dogcam.cam.eigen import EigenCam
 from dogcam.cam.forward import Captured, ForwardPass, forward_pass
@@ -14,6 +13,7 @@ from dogcam.cam.gradients import GradCam, GradCamPlusPlus, HiResCam, LayerCam, S
 from dogcam.cam.perturbation import AblationCam, ScoreCam
 from dogcam.cam.targets import Targets
 from dogcam.errors import ModelError
+from dogcam.network.hooks import underlying
 
 Gradients = GradCam | GradCamPlusPlus | HiResCam | LayerCam | XGradCam
 Request = Gradients | Cam | ScoreCam | AblationCam | EigenCam
@@ -88,9 +88,7 @@ def _differentiate(
     return {request: torch.stack(maps, dim=1) for request, maps in made.items()}
 
 
-def _gradients(
-    forward: ForwardPass, score: Score, k: int, layers: Sequence[Captured]
-) -> dict[str, Tensor]:
+def _gradients(forward: ForwardPass, score: Score, k: int, layers: Sequence[Captured]) -> dict[str, Tensor]:
     """Return the gradient of each image's k-th target, by the names of the layers: (N, C, h, w) each."""
     logits = forward.logits.gather(1, forward.targets[:, k : k + 1])
     scale = SCALE_OF_HALVES if logits.dtype == torch.float16 else 1.0

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from dogcam.activations import capture, eager, evaluation_mode, frozen_parameters
 from dogcam.cam.targets import Targets, class_indices
-from dogcam.closed_form import LastHead, averages_into, require_logits, watch_heads
 from dogcam.errors import ModelError
-from dogcam.heads import head_weights
-from dogcam.places import Layout, layout_or_refuse
+from dogcam.network.gap_head import LastHead, averages_into, require_logits, watch_heads
+from dogcam.network.heads import head_weights
+from dogcam.network.hooks import capture, eager, evaluation_mode, frozen_parameters
+from dogcam.network.spatial import Layout, layout_or_refuse
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.activations import output_changed
 from dogcam.cam.forward import Captured, ForwardPass
+from dogcam.network.hooks import output_changed
 
 
 @dataclass(frozen=True)

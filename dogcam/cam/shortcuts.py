@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from dogcam.cam.averaging import explain
 from dogcam.cam.class_map import Cam
 from dogcam.cam.gradients import GradCam, Score
 from dogcam.cam.targets import Targets
+from dogcam.cam.views import explain
 
 
 def grad_cam(

@@ -9,12 +9,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.classifier import describe_classifier, load_classifier
-from dogcam.commands import FRACTION
-from dogcam.comparison import ApDifference, compare_boxes, compare_rankings, look, require_shown
-from dogcam.localise import LocalisationRule
-from dogcam.metrics import IOU_THRESHOLDS
-from dogcam.voc import read_split
+from dogcam.cli.common import FRACTION
+from dogcam.data.voc import read_split
+from dogcam.detect.boxes_from_maps import LocalisationRule
+from dogcam.evaluate.compare import ApDifference, compare_boxes, compare_rankings, look, require_shown
+from dogcam.evaluate.metrics import IOU_THRESHOLDS
+from dogcam.models.classifier import describe_classifier, load_classifier
 
 
 @click.command("compare-classifiers")

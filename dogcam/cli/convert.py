@@ -5,18 +5,18 @@ from pathlib import Path
 
 import click
 
-from dogcam.architectures import find_architecture
-from dogcam.checkpoints import (
+from dogcam.cli.common import names_in
+from dogcam.errors import ModelError
+from dogcam.models.card import card_of, network_of, read_card, with_published_card
+from dogcam.models.checkpoints import (
     Checkpoint,
     export_checkpoint,
     load_checkpoint,
     save_checkpoint,
     weights_sha256,
 )
-from dogcam.commands import names_in
-from dogcam.errors import ModelError
-from dogcam.model_card import card_of, network_of, read_card, with_published_card
-from dogcam.preprocessing import Preprocessing
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import find_architecture
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

@@ -9,16 +9,16 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.architectures import require_input
-from dogcam.classification import AP_VARIANT, ClassificationScores, predict, score_classes
-from dogcam.classifier import Classifier, describe_classifier, load_classifier
+from dogcam.data.image_cache import label_matrix
+from dogcam.data.voc import VocSplit, read_split
+from dogcam.draw.plots import EstimateRow, class_figure
+from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
+from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
+from dogcam.evaluate.metrics import Interval
 from dogcam.files import write_whole
-from dogcam.metrics import Interval
-from dogcam.photographs import label_matrix
-from dogcam.plots import EstimateRow, class_figure
-from dogcam.svg import to_svg
-from dogcam.voc import VocSplit, read_split
+from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
+from dogcam.models.registry import require_input
 
 LEVEL = 0.95
 
@@ -77,9 +77,7 @@ def command(
             flip=flip, closer=classifier.closer,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
-    scores = score_classes(
-        labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed
-    )
+    scores = score_classes(labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed)
     # Shown first: that a file cannot be written must not cost what was measured.
     Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
     if json_path:

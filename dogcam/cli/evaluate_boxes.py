@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.box_files import read_detections, read_ground_truth
-from dogcam.metrics import (
+from dogcam.data.boxes_json import read_detections, read_ground_truth
+from dogcam.evaluate.metrics import (
     IOU_THRESHOLDS,
     TIES,
     VARIANTS,

@@ -7,16 +7,16 @@ import click
 import numpy as np
 from PIL import Image
 
-from dogcam.architectures import require_input
 from dogcam.cam import METHODS, Request, Views, explain
-from dogcam.classifier import Classifier, load_classifier
-from dogcam.closer_look import join
-from dogcam.commands import FRACTION, FiniteRange
+from dogcam.cli.common import FRACTION, FiniteRange
+from dogcam.data.voc import read_image
+from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise, reason_for_no_box
+from dogcam.draw.overlays import DrawnBox, composite, encode_png
 from dogcam.errors import ConfigError
 from dogcam.files import write_whole
-from dogcam.localise import LocalisationRule, heat_map, localise, reason_for_no_box
-from dogcam.pictures import DrawnBox, composite, encode_png
-from dogcam.voc import read_image
+from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.models.registry import require_input
+from dogcam.models.two_scale import join
 
 
 @click.command("explain")

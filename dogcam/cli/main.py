@@ -5,15 +5,15 @@ from importlib import import_module
 import click
 
 from dogcam import __version__
-from dogcam.commands import ErrorGroup
+from dogcam.cli.common import ErrorGroup
 
 COMMANDS = {
-    "train": ("dogcam.train_cli", "Train a classifier on image labels alone."),
-    "evaluate": ("dogcam.evaluate_cli", "Measure how well a classifier says what photographs show."),
-    "convert": ("dogcam.convert_cli", "Write a checkpoint in another form."),
-    "explain": ("dogcam.explain_cli", "Show where a classifier sees a class in a photograph."),
-    "compare-classifiers": ("dogcam.compare_cli", "Tell who boxes and who ranks better, of two classifiers."),
-    "evaluate-boxes": ("dogcam.evaluate_boxes_cli", "Measure anybody's boxes against a ground truth."),
+    "train": ("dogcam.cli.train", "Train a classifier on image labels alone."),
+    "evaluate": ("dogcam.cli.evaluate", "Measure how well a classifier says what photographs show."),
+    "convert": ("dogcam.cli.convert", "Write a checkpoint in another form."),
+    "explain": ("dogcam.cli.explain", "Show where a classifier sees a class in a photograph."),
+    "compare-classifiers": ("dogcam.cli.compare", "Tell who boxes and who ranks better, of two classifiers."),
+    "evaluate-boxes": ("dogcam.cli.evaluate_boxes", "Measure anybody's boxes against a ground truth."),
 }
 """Each command's module, which offers it as `command`, and the line that stands for it in the help."""
 

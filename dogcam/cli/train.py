@@ -9,26 +9,26 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dogcam.architectures import find_architecture, require_input
-from dogcam.augment import Augmentation, Spread
-from dogcam.checkpoints import save_checkpoint
-from dogcam.choices import choices_of
-from dogcam.classifier import choose_device
-from dogcam.closer_look import CloserLook
-from dogcam.commands import names_in
-from dogcam.download import default_cache
+from dogcam.cli.common import names_in
+from dogcam.data.download import default_cache
+from dogcam.data.sample import write_sample
+from dogcam.data.voc import read_split
+from dogcam.draw.plots import Series, training_figure
+from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
 from dogcam.files import require_writable, write_whole
-from dogcam.history import EpochRecord, History
-from dogcam.plots import Series, training_figure
-from dogcam.preprocessing import Preprocessing
-from dogcam.recipe import BodyMode, Cosine, Precision, Schedule, Steps, TrainingConfig
-from dogcam.sample import write_sample
-from dogcam.starting import starting_network
-from dogcam.svg import to_svg
-from dogcam.training import Observer, require_learnable, train
-from dogcam.training_card import training_card
-from dogcam.voc import read_split
+from dogcam.models.checkpoints import save_checkpoint
+from dogcam.models.classifier import choose_device
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import find_architecture, require_input
+from dogcam.models.two_scale import CloserLook
+from dogcam.train.augment import Augmentation, Spread
+from dogcam.train.card import training_card
+from dogcam.train.choices import choices_of
+from dogcam.train.config import BodyMode, Cosine, Precision, Schedule, Steps, TrainingConfig
+from dogcam.train.history import EpochRecord, History
+from dogcam.train.initial_weights import starting_network
+from dogcam.train.loop import Observer, require_learnable, train
 
 DEFAULTS = TrainingConfig()
 MEGABYTE = 1024**2
@@ -121,16 +121,23 @@ class ConsoleObserver(Observer):
     help="In use, look again at a copy of this many pixels a side.  [default: do not]",
 )  # fmt: skip
 @click.option(
-    "--closer-share", type=float,
+    "--closer-share",
+    type=float,
     help=f"Share of the places of that copy that score it.  [default: {CloserLook.share:g}]",
 )
 @click.option("--training-size", type=click.IntRange(min=16), help="Pixels a side in training, if others.")
 @click.option(
-    "--freeze", "frozen", default="", metavar="LAYER,...",
+    "--freeze",
+    "frozen",
+    default="",
+    metavar="LAYER,...",
     help="Layers that keep their starting weights and statistics.",
 )
 @click.option(
-    "--body-mode", type=click.Choice(choices_of(BodyMode)), default=DEFAULTS.body_mode, show_default=True,
+    "--body-mode",
+    type=click.Choice(choices_of(BodyMode)),
+    default=DEFAULTS.body_mode,
+    show_default=True,
     help="`evaluate` keeps batch statistics, and drops no layer.",
 )
 @click.option("--head-rate", default=DEFAULTS.head_rate, show_default=True, help="The head's rate, relative.")
@@ -139,7 +146,9 @@ class ConsoleObserver(Observer):
     help="Fit the head before the first epoch, with this penalty on its squared weights.",
 )  # fmt: skip
 @click.option(
-    "--known-alone/--no-known-alone", default=DEFAULTS.known_alone, show_default=True,
+    "--known-alone/--no-known-alone",
+    default=DEFAULTS.known_alone,
+    show_default=True,
     help="Outputs that an older head knows hear it alone.",
 )
 @click.option(
@@ -150,11 +159,16 @@ class ConsoleObserver(Observer):
     help="Share of the starting weights in what comes out.",
 )  # fmt: skip
 @click.option(
-    "--distillation", default=DEFAULTS.distillation, show_default=True,
+    "--distillation",
+    default=DEFAULTS.distillation,
+    show_default=True,
     help="Weight of keeping the older head's answers.",
 )
 @click.option(
-    "--spread", type=click.Choice(choices_of(Spread)), default=Augmentation.spread, show_default=True,
+    "--spread",
+    type=click.Choice(choices_of(Spread)),
+    default=Augmentation.spread,
+    show_default=True,
     help="Take parts of pictures away.",
 )
 @click.option("--epochs", default=DEFAULTS.epochs, show_default=True)
@@ -163,9 +177,7 @@ class ConsoleObserver(Observer):
 @click.option("--weight-decay", default=DEFAULTS.weight_decay, show_default=True)
 @click.option("--schedule", type=click.Choice(["steps", "cosine"]), default="steps", show_default=True)
 @click.option("--steps", metavar="EPOCH,...", help="Where the rate falls (steps).  [default: 5,15]")
-@click.option(
-    "--step-factor", type=float, help=f"By what it falls (steps).  [default: {Steps.factor:g}]"
-)
+@click.option("--step-factor", type=float, help=f"By what it falls (steps).  [default: {Steps.factor:g}]")
 @click.option(
     "--warm-up", type=float,
     help=f"Epochs in which the rate rises (cosine).  [default: {Cosine.warm_up:g}]",
@@ -246,9 +258,7 @@ def command(
             resume=resume, observer=observer,
         )  # fmt: skip
     path = out / f"{file_name(architecture.name)}.safetensors"
-    card = training_card(
-        architecture, begun, names, preprocessing, config, train_split, eval_images, history
-    )
+    card = training_card(architecture, begun, names, preprocessing, config, train_split, eval_images, history)
     save_checkpoint(path, network.state_dict(), card)
     write_whole(out / CURVES, draw(history, eval_split))
     console.print(f"mAP on {eval_split}: {history.last.mean_ap:.4f}")

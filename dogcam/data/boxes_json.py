@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dogcam.data.voc import to_half_open
 from dogcam.errors import DataError
-from dogcam.metrics import Detections, GroundTruth
-from dogcam.voc import to_half_open
+from dogcam.structures.detections import Detections, GroundTruth
 
 GROUND_TRUTH_FORM = '{"images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax], ...]}, ...]}'
 DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as RichProgress
 
+from dogcam.data.transfer import PATIENCE, Patience, Progress, fetch
 from dogcam.errors import DogcamError, DownloadError
 from dogcam.files import in_turn
-from dogcam.transfer import PATIENCE, Patience, Progress, fetch
 
 VOC2007_TEST_URLS = (
     "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
@@ -55,11 +55,11 @@ def fetch_voc2007_test(
     Args:
         cache: the folder to keep the archive and the unpacked data set in.
         urls: places of the same archive, the best first.
-        checksum, progress, patience: as in `dogcam.transfer.fetch`.
+        checksum, progress, patience: as in `dogcam.data.transfer.fetch`.
 
     Returns:
-        The folder that holds `VOCdevkit/VOC2007`, as `dogcam.voc.read_split` takes it. The archive beside it
-        is of no further use.
+        The folder that holds `VOCdevkit/VOC2007`, as `dogcam.data.voc.read_split` takes it. The archive
+        is no longer needed.
 
     Raises:
         DownloadError: where no place has the archive, or it cannot be unpacked.
@@ -85,9 +85,9 @@ def fetch_published_checkpoint(
 
     Args:
         cache: the folder to keep it in.
-        loads: raises a DogcamError where a file does not load: `dogcam.checkpoints.load_checkpoint`.
+        loads: raises a DogcamError where a file does not load: `dogcam.models.checkpoints.load_checkpoint`.
         urls: the forms, the best first; each is kept under the last part of its address.
-        progress, patience: as in `dogcam.transfer.fetch`.
+        progress, patience: as in `dogcam.data.transfer.fetch`.
 
     Returns:
         The file. Its SHA-256 is logged, since none is published to compare with.
@@ -181,7 +181,7 @@ def progress_bar(label: str, console: Console | None = None) -> Iterator[Progres
         console: where to draw; standard error by default.
 
     Yields:
-        The `progress` of `dogcam.transfer.fetch`; None, and nothing is drawn, where nobody watches.
+        The `progress` of `dogcam.data.transfer.fetch`; None, and nothing is drawn, where nobody watches.
     """
     console = console or Console(stderr=True)
     if not console.is_interactive:

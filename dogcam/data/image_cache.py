@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dogcam.voc import VocImage
+from dogcam.data.voc import VocImage
 
 
 class Photographs:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from dogcam.boxes import Boxes, as_boxes
+from dogcam.data.splits import split_name, take_part
 from dogcam.errors import DataError
-from dogcam.slices import split_name, take_part
+from dogcam.structures.boxes import Boxes, as_boxes
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -217,7 +217,7 @@ def read_split(folder: Path, split: str, limit: int | None = None) -> VocSplit:
     Args:
         folder: a data set in VOC layout, or a folder that a VOC release was unpacked in.
         split: name of a list in `ImageSets/Main`, such as `val`, or a part of one, such as `train[2000:]`
-            (see `dogcam.slices`).
+            (see `dogcam.data.splits`).
         limit: how many images to take from the start of the list; all of them by default.
 
     Raises:

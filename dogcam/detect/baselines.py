@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogcam.boxes import Boxes
-from dogcam.metrics import Detections
+from dogcam.structures.boxes import Boxes
+from dogcam.structures.detections import Detections
 
 
 def centre_boxes(sizes: ArrayLike, area_fraction: float = 0.5) -> Boxes:

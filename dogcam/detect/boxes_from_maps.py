@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from dogcam.boxes import Boxes, as_boxes
+from dogcam.structures.boxes import Boxes, as_boxes
 
 Components = Literal["all", "largest"]
 

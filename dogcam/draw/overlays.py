@@ -10,7 +10,7 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dogcam.boxes import as_boxes, clip
+from dogcam.structures.boxes import as_boxes, clip
 
 Role = Literal["truth", "detection", "other"]
 Colour = tuple[int, int, int]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.boxes import area, iou
-from dogcam.metrics import TRUE_POSITIVE, GroundTruth, Interval, Matches, bootstrap_ratio
+from dogcam.evaluate.metrics import TRUE_POSITIVE, Interval, Matches, bootstrap_ratio
+from dogcam.structures.boxes import area, iou
+from dogcam.structures.detections import GroundTruth
 
 SIZES = {"small": 0.0, "medium": 0.1, "large": 0.3}
 """The share of its image that an object's box takes, from which on it has each name."""

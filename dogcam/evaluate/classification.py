@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
-from dogcam.activations import evaluation_mode
-from dogcam.closer_look import CloserLook, join, look_closer, run_on
-from dogcam.metrics import Interval, percentile_interval, resampled_ranking_ap
-from dogcam.photographs import label_matrix
-from dogcam.preprocessing import Preprocessing
-from dogcam.voc import VocImage
+from dogcam.data.image_cache import label_matrix
+from dogcam.data.voc import VocImage
+from dogcam.evaluate.metrics import Interval, percentile_interval, resampled_ranking_ap
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import CloserLook, join, look_closer, run_on
+from dogcam.network.hooks import evaluation_mode
 
 AP_VARIANT = "scikit-learn average_precision_score, not interpolated"
 

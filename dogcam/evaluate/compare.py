@@ -8,22 +8,21 @@ import torch
 from torch import Tensor
 
 from dogcam.cam import GradCam, explain
-from dogcam.classification import class_ap, mean_over_classes, resampled_by_class
-from dogcam.classifier import Classifier
-from dogcam.closer_look import join
+from dogcam.data.image_cache import label_matrix
+from dogcam.data.voc import VocImage
+from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.errors import DataError
-from dogcam.localise import LocalisationRule, heat_map, localise
-from dogcam.metrics import (
-    Detections,
-    GroundTruth,
+from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
+from dogcam.evaluate.metrics import (
     Interval,
     bootstrap_ap_difference,
     match,
     percentile_interval,
     precision_recall,
 )
-from dogcam.photographs import label_matrix
-from dogcam.voc import VocImage
+from dogcam.models.classifier import Classifier
+from dogcam.models.two_scale import join
+from dogcam.structures.detections import Detections, GroundTruth
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.boxes import Boxes, iou
-from dogcam.localise import Map, component_boxes
-from dogcam.metrics import Interval, bootstrap_ratio, percentile_interval, resampled_sums
+from dogcam.detect.boxes_from_maps import Map, component_boxes
+from dogcam.evaluate.metrics import Interval, bootstrap_ratio, percentile_interval, resampled_sums
+from dogcam.structures.boxes import Boxes, iou
 
 CAM_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 """Where a map is cut in turn: every twentieth of its peak."""
@@ -65,7 +65,7 @@ def score_map(
     """Hold a heat map against the objects of its image.
 
     Args:
-        heat: (height, width) float array in [0, 1], from `dogcam.localise.heat_map`.
+        heat: (height, width) float array in [0, 1], from `dogcam.detect.boxes_from_maps.heat_map`.
         boxes: (M, 4) float array, xyxy in pixels, M >= 1, the objects of the class.
         cam_threshold: a cut that was chosen on other images, in (0, 1).
         mask: (height, width) array, 1 on the objects, 0 beside them, anything else undecided; or None.
@@ -135,7 +135,7 @@ def pointing_game(scores: Sequence[MapScores | None], **sampling: int) -> Measur
     Args:
         scores: for each image of the data set what was seen of its map; None for an image that does not
             show the class and does not count, but is drawn again like every other.
-        sampling: `n_resamples` and `seed`, as in `dogcam.metrics.resampled_ap`.
+        sampling: `n_resamples` and `seed`, as in `dogcam.evaluate.metrics.resampled_ap`.
     """
     return _mean([each and float(each.points) for each in scores], sampling)
 

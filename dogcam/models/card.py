@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
-from dogcam.architectures import Architecture, find_architecture, find_head
-from dogcam.checkpoints import Checkpoint, load_into
-from dogcam.closer_look import CloserLook, require_places
 from dogcam.errors import ConfigError, ModelError
-from dogcam.preprocessing import Preprocessing
+from dogcam.models.checkpoints import Checkpoint, load_into
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import Architecture, find_architecture, find_head
+from dogcam.models.two_scale import CloserLook, require_places
 
 PUBLISHED_CLASSES = (
     "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",

@@ -8,14 +8,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.architectures import find_architecture, require_input
-from dogcam.checkpoints import load_checkpoint, weights_sha256
-from dogcam.closer_look import CloserLook, look_closer
 from dogcam.errors import ModelError
-from dogcam.layers import choose_layers
-from dogcam.model_card import network_of, read_card
-from dogcam.networks import efficientnet_lite0_dogs
-from dogcam.preprocessing import HALF, Preprocessing
+from dogcam.models.card import network_of, read_card
+from dogcam.models.checkpoints import load_checkpoint, weights_sha256
+from dogcam.models.networks import efficientnet_lite0_dogs
+from dogcam.models.preprocessing import HALF, Preprocessing
+from dogcam.models.registry import find_architecture, require_input
+from dogcam.models.two_scale import CloserLook, look_closer
+from dogcam.network.target_layer import choose_layers
 
 SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
 
@@ -56,9 +56,7 @@ class Classifier:
             ModelError: where the classifier does not know the class.
         """
         if class_name not in self.classes:
-            raise ModelError(
-                f"{self.name} has no class {class_name!r}; it knows {', '.join(self.classes)}"
-            )
+            raise ModelError(f"{self.name} has no class {class_name!r}; it knows {', '.join(self.classes)}")
         return self.classes.index(class_name)
 
     @property
@@ -114,7 +112,7 @@ def load_classifier(name: str | None, checkpoint: Path | None = None, device: st
     """Build a classifier with its weights, in evaluation mode.
 
     Args:
-        name: of the architecture (`dogcam.architectures`); None for the one that the checkpoint's card names.
+        name: of the architecture (`dogcam.models.registry`); None for the one that the card names.
         checkpoint: the file of its weights; None for those that come with the networks of `BUNDLED`.
         device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest there is.
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dogcam.checkpoints import load_checkpoint, load_into
 from dogcam.errors import ModelError
-from dogcam.heads import JointHead, LogOddsHead
+from dogcam.models.checkpoints import load_checkpoint, load_into
+from dogcam.network.heads import JointHead, LogOddsHead
 
 IMAGENET_DOGS = range(151, 269)
 """The 118 of ImageNet's 1,000 classes that are breeds of dog."""

@@ -10,8 +10,8 @@ import torchvision
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.networks import efficientnet_lite0, efficientnet_lite0_joint, sample_net
-from dogcam.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD
+from dogcam.models.networks import efficientnet_lite0, efficientnet_lite0_joint, sample_net
+from dogcam.models.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD
 
 Result = TypeVar("Result")
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.activations import evaluation_mode
 from dogcam.errors import ConfigError, ModelError
-from dogcam.heads import head_of_places
-from dogcam.preprocessing import Preprocessing
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.network.heads import head_of_places
+from dogcam.network.hooks import evaluation_mode
 
 LAYERS = ("features", "pool", "flatten", "head")
 """The layers of a `pooled_network`: places are what the first puts out, and the last can score them."""

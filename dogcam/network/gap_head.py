@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from dogcam.errors import ModelError
-from dogcam.heads import has_known_slopes
-from dogcam.places import Layout
+from dogcam.network.heads import has_known_slopes
+from dogcam.network.spatial import Layout
 
 ROUNDING_OF_SLOPES = 2
 """How many times the precision of the number format a slope may be off, in proportion: it is one division, or

@@ -26,7 +26,7 @@ class Activations:
         self._outputs[layer].append(output)
 
     def __getitem__(self, layer: str) -> Tensor:
-        """Return the layer's only output, of three or four axes: `dogcam.places` tells where its places are.
+        """Return the layer's only output, of three or four axes: see `dogcam.network.spatial`.
 
         Raises:
             ModelError: where the layer ran not once, or puts out something else than maps or tokens.
@@ -100,9 +100,7 @@ def _keep_output(activations: Activations, layer: str):
 
 
 @contextmanager
-def output_changed(
-    network: nn.Module, layer: str, change: Callable[[Tensor], Tensor]
-) -> Iterator[None]:
+def output_changed(network: nn.Module, layer: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """Put a changed output in place of a layer's while the block runs; no hook is left behind."""
     handle = find_layer(network, layer).register_forward_hook(lambda _module, _inputs, output: change(output))
     try:
@@ -130,8 +128,7 @@ def underlying(network: nn.Module) -> nn.Module:
 def eager(network: nn.Module) -> Iterator[None]:
     """Run a network without compiled code during the block, where parts of it were compiled in place."""
     compiled = any(
-        module._compiled_call_impl is not None or hasattr(module, "_orig_mod")
-        for module in network.modules()
+        module._compiled_call_impl is not None or hasattr(module, "_orig_mod") for module in network.modules()
     )
     if not compiled:
         yield

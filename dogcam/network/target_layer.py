@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dogcam.activations import capture, eager, evaluation_mode, frozen_parameters, underlying
-from dogcam.closed_form import LastHead, averages_into, require_logits, watch_heads
 from dogcam.errors import ModelError
-from dogcam.places import Layout, layout_of
+from dogcam.network.gap_head import LastHead, averages_into, require_logits, watch_heads
+from dogcam.network.hooks import capture, eager, evaluation_mode, frozen_parameters, underlying
+from dogcam.network.spatial import Layout, layout_of
 
 _Pooling = (
     nn.modules.pooling._AdaptiveAvgPoolNd,
@@ -43,7 +43,7 @@ class TargetLayers:
 def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLayers:
     """Choose the layers to look at by running a probe image through the network.
 
-    The **target layer** is the last one to finish of those that run once, put out places (`dogcam.places`)
+    The **target layer** is the last one to finish of those that run once, put out places (`network.spatial`)
     on which the logits depend, and do not merely pool or pass on what they are given. Depending is tested by
     gradients: behind the last attention of a network that reads a class token, the other tokens no longer
     count. Three kinds of inner layer are no candidates: those with more places than a layer before them (the

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogcam.boxes import Boxes, as_boxes
+from dogcam.structures.boxes import Boxes, as_boxes
 
 
 @dataclass(frozen=True, eq=False)

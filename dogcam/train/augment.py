@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dogcam.choices import require_choice
 from dogcam.errors import ConfigError
+from dogcam.train.choices import require_choice
 
 Spread = Literal["none", "cutmix", "hide"]
 
@@ -28,7 +28,7 @@ class Augmentation:
         colour: brightness, contrast and saturation are each multiplied by a factor that is uniform within
             1 - colour and 1 + colour; 0 leaves them alone.
         spread: take parts of the pictures away, so that all parts of an object are learned: `cutmix` or
-            `hide` (see `dogcam.spread`).
+            `hide` (see `dogcam.train.mixing`).
 
     Raises:
         ConfigError: where a value is out of its range.

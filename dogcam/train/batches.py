@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import normalize
 
-from dogcam.augment import augment
-from dogcam.photographs import Photographs, label_matrix
-from dogcam.preprocessing import Preprocessing
-from dogcam.recipe import TrainingConfig
-from dogcam.spread import cutmix, hide_and_seek
-from dogcam.voc import VocImage
+from dogcam.data.image_cache import Photographs, label_matrix
+from dogcam.data.voc import VocImage
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.train.augment import augment
+from dogcam.train.config import TrainingConfig
+from dogcam.train.mixing import cutmix, hide_and_seek
 
 Made = TypeVar("Made")
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
-from dogcam.architectures import Architecture
-from dogcam.classification import AP_VARIANT
-from dogcam.history import History
-from dogcam.model_card import card_of
-from dogcam.preprocessing import Preprocessing
-from dogcam.recipe import TrainingConfig
-from dogcam.voc import VocSplit
+from dogcam.data.voc import VocSplit
+from dogcam.evaluate.classification import AP_VARIANT
+from dogcam.models.card import card_of
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import Architecture
+from dogcam.train.config import TrainingConfig
+from dogcam.train.history import History
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 

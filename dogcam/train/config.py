@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from dogcam.augment import Augmentation
-from dogcam.choices import require_choice
-from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError
+from dogcam.models.two_scale import CloserLook
+from dogcam.train.augment import Augmentation
+from dogcam.train.choices import require_choice
 
 Precision = Literal["float32", "bfloat16"]
 BodyMode = Literal["train", "evaluate"]
@@ -74,7 +74,7 @@ class TrainingConfig:
             is random in it, such as dropped layers.
         head_rate: the learning rate of the network's last part, its head, over that of the others.
         probe: penalty on the squared weights of a head that is fitted before anything else learns (see
-            `dogcam.probe`); None to begin with the head as it is.
+            `dogcam.train.linear_probe`); None to begin with the head as it is.
         known_alone: outputs that an older head knows have no linear weights of their own, but for what single
             places hear in a closer look.
         averaging: share that an update leaves of the moving average of the weights; where it is more than 0,

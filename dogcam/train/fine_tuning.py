@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.activations import find_layer
 from dogcam.errors import ConfigError
-from dogcam.heads import JointHead
-from dogcam.recipe import TrainingConfig
+from dogcam.network.heads import JointHead
+from dogcam.network.hooks import find_layer
+from dogcam.train.config import TrainingConfig
 
 
 def head_of(network: nn.Module) -> nn.Module:

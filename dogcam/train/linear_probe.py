@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.activations import evaluation_mode
-from dogcam.architectures import find_head
-from dogcam.classification import predict
+from dogcam.data.voc import VocImage
 from dogcam.errors import ConfigError
-from dogcam.fine_tuning import head_of
-from dogcam.heads import JointHead
-from dogcam.preprocessing import Preprocessing
-from dogcam.voc import VocImage
+from dogcam.evaluate.classification import predict
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import find_head
+from dogcam.network.heads import JointHead
+from dogcam.network.hooks import evaluation_mode
+from dogcam.train.fine_tuning import head_of
 
 ITERATIONS = 100
 """Of L-BFGS, at most; the fit is a convex problem, and near its end long before."""

@@ -12,14 +12,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.averaging import WeightAverage
-from dogcam.batches import Batches, made_ahead
-from dogcam.checkpoints import layers_sha256, weights_sha256
-from dogcam.classification import measure
-from dogcam.closer_look import require_places
+from dogcam.data.voc import VocSplit
 from dogcam.errors import ConfigError
+from dogcam.evaluate.classification import measure
 from dogcam.files import held, remove_parts, write_whole
-from dogcam.fine_tuning import (
+from dogcam.models.checkpoints import layers_sha256, weights_sha256
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import require_places
+from dogcam.train.batches import Batches, made_ahead
+from dogcam.train.config import TrainingConfig
+from dogcam.train.ema import WeightAverage
+from dogcam.train.fine_tuning import (
     Teacher,
     frozen_layers,
     joint_head_of,
@@ -27,14 +30,12 @@ from dogcam.fine_tuning import (
     parameter_groups,
     set_mode,
 )
-from dogcam.history import EpochRecord, History, ran_on
-from dogcam.preprocessing import Preprocessing
-from dogcam.probe import fit_head, head_inputs
-from dogcam.recipe import TrainingConfig
-from dogcam.training_state import TrainingState, load_state, save_state
-from dogcam.voc import VocSplit
+from dogcam.train.history import EpochRecord, History, ran_on
+from dogcam.train.linear_probe import fit_head, head_inputs
+from dogcam.train.state import TrainingState, load_state, save_state
 
 HISTORY = "history.csv"
+
 
 class Observer:
     """Is told how far a training is; this one keeps it to itself."""
@@ -43,7 +44,7 @@ class Observer:
         """Hear that the head is fitted, on so many images, before the first epoch."""
 
     def went_on_elsewhere(self, before: str, now: str) -> None:
-        """Hear that the epochs so far ran on something else (`dogcam.history.ran_on`) than those to come."""
+        """Hear that the epochs so far ran on something else (`train.history.ran_on`) than those to come."""
 
     def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
         """Hear of one update: epoch (from 0), images of the batch, their mean loss."""

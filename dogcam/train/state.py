@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dogcam.averaging import WeightAverage
-from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint
 from dogcam.errors import ConfigError, ModelError
+from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint
+from dogcam.train.ema import WeightAverage
 
 STATE = "training_state.safetensors"
 

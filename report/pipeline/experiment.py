@@ -12,32 +12,22 @@ import numpy as np
 import torch
 
 import dogcam
-from dogcam.boxes import area
-from dogcam.checkpoints import layers_sha256
-from dogcam.classifier import Classifier
-from dogcam.closer_look import CloserLook
+from dogcam.data.splits import split_name
+from dogcam.data.voc import VocSplit, read_list, read_split
 from dogcam.errors import ConfigError, DataError, RecordError
 from dogcam.files import remove_parts, write_whole
-from dogcam.slices import split_name
-from dogcam.voc import VocSplit, read_list, read_split
-from report import results
-from report.claims import with_claims
+from dogcam.models.checkpoints import layers_sha256
+from dogcam.models.classifier import Classifier
+from dogcam.models.two_scale import CloserLook
+from dogcam.structures.boxes import area
+from report import record as results
 from report.config import RunConfig
-from report.fingerprint import versions
-from report.progress import ConsoleProgress
-from report.published import IOU_THRESHOLDS as PUBLISHED_AT
-from report.published import PUBLISHED
-from report.run_files import (
-    DETECTIONS_HEAD,
-    DETECTIONS_NAME,
-    IMAGES_HEAD,
-    IMAGES_NAME,
-    TRUTH_HEAD,
-    TRUTH_NAME,
-    table,
-)
-from report.runner import Stage, run_stages
-from report.stages import (
+from report.pipeline.fingerprint import versions
+from report.pipeline.progress import ConsoleProgress
+from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
+from report.pipeline.published import PUBLISHED
+from report.pipeline.runner import Stage, run_stages
+from report.pipeline.stages import (
     analyse,
     backend,
     break_down,
@@ -51,8 +41,18 @@ from report.stages import (
     sanity,
     segment,
 )
-from report.stages.context import Context
-from report.store import read_results, write_results
+from report.pipeline.stages.context import Context
+from report.record.claim_rules import with_claims
+from report.record.io import read_results, write_results
+from report.record.tables import (
+    DETECTIONS_HEAD,
+    DETECTIONS_NAME,
+    IMAGES_HEAD,
+    IMAGES_NAME,
+    TRUTH_HEAD,
+    TRUTH_NAME,
+    table,
+)
 
 MASKS = "the masks"
 """The data that only some stages look at: nothing else is to run again when masks come, or are mended."""

@@ -49,7 +49,7 @@ def _imports(module: str) -> frozenset[str]:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            # `from dogcam import boxes` imports a module, `from dogcam.boxes import iou` a name of one.
+            # `from dogcam import boxes` imports a module, `from dogcam.structures.boxes import iou` a name.
             names.update([node.module], (f"{node.module}.{alias.name}" for alias in node.names))
     return frozenset(name for name in names if name.split(".")[0] in PACKAGES and _is_module(name))
 

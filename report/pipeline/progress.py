@@ -7,7 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from report.results import StageRun
+from report.record import StageRun
 
 Item = TypeVar("Item")
 
@@ -54,6 +54,4 @@ class ConsoleProgress:
     def _bar(self) -> Progress:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         # A finished bar goes away: the line about its stage says it all. A log file gets no bars.
-        return Progress(
-            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
-        )
+        return Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)

@@ -4,7 +4,7 @@ They are facts about other people's programs, in fractions; the two centre boxes
 tests, digit by digit.
 """
 
-from report.results import PublishedRow
+from report.record import PublishedRow
 
 IOU_THRESHOLDS = (0.3, 0.4, 0.5)
 """Where they were measured, in the order of each row."""

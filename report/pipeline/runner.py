@@ -10,9 +10,9 @@ from typing import Any
 
 from dogcam.errors import OutputError
 from dogcam.files import write_whole
-from report.fingerprint import code_fingerprint, digest, versions
-from report.results import StageRun
-from report.stages.context import Context
+from report.pipeline.fingerprint import code_fingerprint, digest, versions
+from report.pipeline.stages.context import Context
+from report.record import StageRun
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,7 @@ def _sum(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
-def _plan(
-    stage: Stage, context: Context, inputs: Mapping[str, str], keys: Mapping[str, str]
-) -> _Plan:
+def _plan(stage: Stage, context: Context, inputs: Mapping[str, str], keys: Mapping[str, str]) -> _Plan:
     settings = {f"the setting {name}": json.dumps(getattr(context.config, name)) for name in stage.settings}
     needs = {f"the stage {name}": keys[name] for name in stage.needs}
     own = {

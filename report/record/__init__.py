@@ -1,10 +1,10 @@
 """The record: everything that a report says, typed and versioned, a module for each part of it."""
 
-from report.results.base import Estimate, Fraction, Interval, Model
-from report.results.breakdowns import Breakdown, Breakdowns, GroupRow
-from report.results.claims import Claim, ClaimChange, ClaimPart
-from report.results.data import BackendInfo, ClassCount, CloserLookInfo, DataInfo, ModelInfo, SplitInfo
-from report.results.detection import (
+from report.record.base import Estimate, Fraction, Interval, Model
+from report.record.breakdowns import Breakdown, Breakdowns, GroupRow
+from report.record.claims import Claim, ClaimChange, ClaimPart
+from report.record.data import BackendInfo, ClassCount, CloserLookInfo, DataInfo, ModelInfo, SplitInfo
+from report.record.detection import (
     ClassAp,
     Classification,
     Comparison,
@@ -19,14 +19,14 @@ from report.results.detection import (
     ThresholdRow,
     Tuning,
 )
-from report.results.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
-from report.results.figures import Figure
-from report.results.localisation import LabelAndPlace, Localisation, MapMeasures
-from report.results.maps import MapComparison, MapExample
-from report.results.record import SCHEMA_VERSION, Results
-from report.results.run import RunInfo, StageRun
-from report.results.sanity import ErasingCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
-from report.results.segmentation import MaskRow, SeedRow, Segmentation
+from report.record.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
+from report.record.figures import Figure
+from report.record.localisation import LabelAndPlace, Localisation, MapMeasures
+from report.record.maps import MapComparison, MapExample
+from report.record.record import SCHEMA_VERSION, Results
+from report.record.run import RunInfo, StageRun
+from report.record.sanity import ErasingCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
+from report.record.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
     "SCHEMA_VERSION",

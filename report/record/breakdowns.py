@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from report.results.base import Estimate, Model
+from report.record.base import Estimate, Model
 
 
 class GroupRow(Model):

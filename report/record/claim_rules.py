@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dogcam.errors import RecordError
-from report.refs import Ref, find, path_of, raw
-from report.results import Claim, ClaimChange, ClaimPart, Estimate, Results
-from report.results.claims import Status
+from report.record import Claim, ClaimChange, ClaimPart, Estimate, Results
+from report.record.claims import Status
+from report.record.refs import Ref, find, path_of, raw
 
 PAIRED = "the interval of the paired difference lies above zero, holds it, or lies below"
 TOLERANCE = "the largest difference lies within the tolerance that was set in advance"

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from report.config import BackendName
-from report.results.base import Fraction, Model
+from report.record.base import Fraction, Model
 
 
 class ClassCount(Model):

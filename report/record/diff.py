@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from report.results.base import Estimate, Fraction, Model
-from report.results.claims import ClaimChange
+from report.record.base import Estimate, Fraction, Model
+from report.record.claims import ClaimChange
 
 
 class Side(Model):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from report.results.base import Estimate, Fraction, Model
+from report.record.base import Estimate, Fraction, Model
 
 FailureKind = Literal[
     "missed", "background", "look_alike", "part", "context", "merged", "split", "duplicate", "poor_overlap"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from report.results.base import Model
+from report.record.base import Model
 
 
 class Figure(Model):

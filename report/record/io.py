@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dogcam.errors import RecordError
 from dogcam.files import write_whole
-from report.results import SCHEMA_VERSION, Results
+from report.record import SCHEMA_VERSION, Results
 
 RESULTS_NAME = "results.json"
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from report.results.base import Estimate, Fraction, Model
+from report.record.base import Estimate, Fraction, Model
 
 
 class MapMeasures(Model):

@@ -6,18 +6,18 @@ from typing import Literal
 from pydantic import Field
 
 from report.config import RunConfig
-from report.results.base import Model
-from report.results.breakdowns import Breakdowns
-from report.results.claims import Claim, ClaimChange
-from report.results.data import DataInfo, ModelInfo
-from report.results.detection import Classification, Detection, OperatingPoint, PublishedRow, Tuning
-from report.results.failures import Failures
-from report.results.figures import Figure
-from report.results.localisation import Localisation
-from report.results.maps import MapComparison
-from report.results.run import RunInfo
-from report.results.sanity import Sanity
-from report.results.segmentation import Segmentation
+from report.record.base import Model
+from report.record.breakdowns import Breakdowns
+from report.record.claims import Claim, ClaimChange
+from report.record.data import DataInfo, ModelInfo
+from report.record.detection import Classification, Detection, OperatingPoint, PublishedRow, Tuning
+from report.record.failures import Failures
+from report.record.figures import Figure
+from report.record.localisation import Localisation
+from report.record.maps import MapComparison
+from report.record.run import RunInfo
+from report.record.sanity import Sanity
+from report.record.segmentation import Segmentation
 
 SCHEMA_VERSION = 1
 

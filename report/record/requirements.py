@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from dogcam.errors import ConfigError, RecordError
-from report.results import Results
-from report.results.claims import Status
+from report.record import Results
+from report.record.claims import Status
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from report.results.base import Model
+from report.record.base import Model
 
 
 class StageRun(Model):

@@ -4,12 +4,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from dogcam.errors import RecordError
-from report.claims import require_true_claims
-from report.lint import require_clean
-from report.refs import resolve
-from report.render import HTML_NAME, render
-from report.store import read_results
-from report.templates import Templates, open_templates
+from report.record.claim_rules import require_true_claims
+from report.record.io import read_results
+from report.record.refs import resolve
+from report.render.lint import require_clean
+from report.render.loader import Templates, open_templates
+from report.render.render import HTML_NAME, render
 
 
 class _Numbers(HTMLParser):

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from dogcam.errors import RecordError
-from report.refs import Ref, path_of, raw
-from report.trace import Shown, Trace, clean
+from report.record.refs import Ref, path_of, raw
+from report.render.trace import Shown, Trace, clean
 
 UNDEFINED = "n/a"
 MINUS = "\N{MINUS SIGN}"

@@ -17,9 +17,9 @@ import jinja2
 from jinja2 import nodes
 
 from dogcam.errors import ConfigError
-from report.formats import Formatter
-from report.templates import Allowed, Templates
-from report.trace import READ_OUT, first_number
+from report.render.formats import Formatter
+from report.render.loader import Allowed, Templates
+from report.render.trace import READ_OUT, first_number
 
 _OUTPUT, _COORDINATE = "\N{OBJECT REPLACEMENT CHARACTER}", "\N{INTERLINEAR ANNOTATION ANCHOR}"
 

@@ -18,9 +18,9 @@ _TOO_NEAR = 0.8
 
 def templates_folder() -> Path:
     """Return where the program's templates are: inside an installed package, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    installed = here / "templates"
-    return installed if installed.is_dir() else here.parent / "templates"
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "templates"
+    return installed if installed.is_dir() else package.parent / "templates"
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from markupsafe import Markup
 
 from dogcam.errors import ConfigError, RecordError
 from dogcam.files import write_whole
-from report.assets import data_uri, inline_svg
-from report.formats import Formatter
-from report.refs import Ref, entries, find, follow, path_of, raw
-from report.results import ClaimPart, Results
-from report.results.diff import RunDiff
-from report.templates import Templates, open_templates
-from report.trace import Shown, Trace, audit, without_marks
+from report.record import ClaimPart, Results
+from report.record.diff import RunDiff
+from report.record.refs import Ref, entries, find, follow, path_of, raw
+from report.render.assets import data_uri, inline_svg
+from report.render.formats import Formatter
+from report.render.loader import Templates, open_templates
+from report.render.trace import Shown, Trace, audit, without_marks
 
 HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
 

@@ -24,7 +24,7 @@ _MARKS = re.compile(r"[\uFDD0-\uFDEF]")
 _MARKED = re.compile(f"{_OPEN}([\ufde0-\ufde9]+){_SHOWN}([^{_OPEN}{_SHOWN}{_CLOSE}]*){_CLOSE}")
 _STRIPPED = re.compile(f"{_OPEN}[\ufde0-\ufde9]+{_SHOWN}|{_CLOSE}")
 _PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
-_RUN = re.compile("[^\\s|<>\uFFF9\uFFFC]+")
+_RUN = re.compile("[^\\s|<>\ufff9\ufffc]+")
 
 _UNREAD = re.compile(r"""="data:[^"]*"|<(script|style|svg)\b.*?</\1>""", re.DOTALL)
 _TARGET = re.compile(r"\]\([^)\s]*\)")

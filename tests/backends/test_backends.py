@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
-import tiny_networks
 import torch
-from tiny_networks import CLASSES, images, snapshot
 from torch import Tensor, nn
 
 from dogcam.backends import Quantisation, load_backend, loading
 from dogcam.backends.maps_network import maps_network, require_same
 from dogcam.backends.quantisation import quantise
 from dogcam.cam import Cam, GradCam, explain
-from dogcam.classifier import Classifier
 from dogcam.errors import ConfigError, ModelError
-from dogcam.heads import JointHead, LogOddsHead
-from dogcam.preprocessing import Preprocessing
+from dogcam.models.classifier import Classifier
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.network.heads import JointHead, LogOddsHead
+from tests.support import tiny_networks
+from tests.support.tiny_networks import CLASSES, images, snapshot
 
 SIZES = {"wide": (20, 28), "square": (24, 24)}
 

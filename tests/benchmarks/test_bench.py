@@ -11,13 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from bench import ap, cam, int8, yardstick
-from bench.machine import describe_run
-from bench.measure import Cost, Spread, cost_of, in_fresh_process
 
-from dogcam.metrics import Detections, GroundTruth, match
+from benchmarks import ap, cam, int8, yardstick
+from benchmarks.machine import describe_run
+from benchmarks.measure import Cost, Spread, cost_of, in_fresh_process
+from dogcam.evaluate.metrics import match
+from dogcam.structures.detections import Detections, GroundTruth
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 RUN = {"date", "quick", "system", "processor", "cores", "load_1min_at_start", "versions"}
 
@@ -28,7 +29,7 @@ linux = pytest.mark.skipif(platform.system() != "Linux", reason="only Linux tell
 def written(tmp_path_factory):
     """What the command writes, by the name of the bench."""
     folder = tmp_path_factory.mktemp("bench")
-    command = [sys.executable, "-m", "tests.bench", "--quick", "--out", str(folder)]
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(folder)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for kind in ("svg", "png"):
@@ -115,7 +116,7 @@ def test_rows_hold_the_memory_that_was_measured(written):
 
 
 def test_the_cost_of_8_bits_is_not_measured_without_photographs(tmp_path):
-    command = [sys.executable, "-m", "tests.bench", "int8", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "benchmarks", "int8", "--out", str(tmp_path / "out")]
     environment = os.environ | {"DOGCAM_DATA": str(tmp_path)}
     done = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, env=environment
@@ -141,7 +142,7 @@ def test_the_cost_of_8_bits_is_the_difference_in_ap():
 
 
 def test_an_unknown_bench_is_refused():
-    command = [sys.executable, "-m", "tests.bench", "speed"]
+    command = [sys.executable, "-m", "benchmarks", "speed"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "'speed' is not one of 'ap', 'cam', 'train', 'int8', 'render'" in done.stderr

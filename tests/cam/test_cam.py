@@ -6,8 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from references_cam import cam_loop, finite_difference_alphas, grad_cam_loop
-from tiny_networks import (
+from torch import nn
+
+from dogcam.cam import Cam, EigenCam, GradCam, cam, explain, grad_cam
+from dogcam.errors import ModelError
+from dogcam.models.networks import pooled_network
+from dogcam.network.heads import LogOddsHead
+from tests.support.references_cam import cam_loop, finite_difference_alphas, grad_cam_loop
+from tests.support.tiny_networks import (
     CLASSES,
     Doubled,
     First,
@@ -20,12 +26,6 @@ from tiny_networks import (
     pooled,
     snapshot,
 )
-from torch import nn
-
-from dogcam.cam import Cam, EigenCam, GradCam, cam, explain, grad_cam
-from dogcam.errors import ModelError
-from dogcam.heads import LogOddsHead
-from dogcam.networks import pooled_network
 
 TARGETS = [2, 0, 3]
 LATE, EARLY = "features.late", "features.early"

@@ -5,12 +5,12 @@ import pytest
 import timm
 import torch
 import torchvision
-from tiny_networks import CLASSES, deep_headed, images, n_hooks, pooled, snapshot
 from torch import nn
 
 from dogcam.cam import Cam, EigenCam, GradCam, LayerCam, ScoreCam, Views, explain, grad_cam
+from dogcam.detect.boxes_from_maps import heat_map, normalise, resize
 from dogcam.errors import ModelError
-from dogcam.localise import heat_map, normalise, resize
+from tests.support.tiny_networks import CLASSES, deep_headed, images, n_hooks, pooled, snapshot
 
 TARGETS = [2, 0]
 LATE, EARLY = "features.late", "features.early"
@@ -178,9 +178,7 @@ def test_a_compiled_network_is_looked_into_also_after_it_ran(compiled):
     # A part that is compiled has another module inside.
     prefix = "features._orig_mod." if compiled is _a_part else "features."
     requests = [GradCam(f"{prefix}late"), LayerCam(f"{prefix}early"), Cam(f"{prefix}late")]
-    assert_same_maps(
-        explain(network, batch, TARGETS, requests), explain(pooled(), batch, TARGETS, REQUESTS)
-    )
+    assert_same_maps(explain(network, batch, TARGETS, requests), explain(pooled(), batch, TARGETS, REQUESTS))
     assert n_hooks(network) == 0
     with torch.no_grad():
         torch.testing.assert_close(network(batch), pooled()(batch))

@@ -2,18 +2,6 @@
 
 import pytest
 import torch
-from references_cam import (
-    ablation_cam_loop,
-    eigen_cam_loop,
-    grad_cam_loop,
-    grad_cam_plus_plus_of_one,
-    gradient_loop,
-    hires_cam_of_one,
-    layer_cam_of_one,
-    score_cam_loop,
-    xgrad_cam_of_one,
-)
-from tiny_networks import CLASSES, OnDeviceWithoutDouble, deep_headed, images, max_pooled, pooled, snapshot
 from torch import nn
 
 from dogcam.cam import (
@@ -31,8 +19,28 @@ from dogcam.cam import (
     explain,
 )
 from dogcam.errors import ModelError
-from dogcam.heads import LogOddsHead
-from dogcam.networks import pooled_network
+from dogcam.models.networks import pooled_network
+from dogcam.network.heads import LogOddsHead
+from tests.support.references_cam import (
+    ablation_cam_loop,
+    eigen_cam_loop,
+    grad_cam_loop,
+    grad_cam_plus_plus_of_one,
+    gradient_loop,
+    hires_cam_of_one,
+    layer_cam_of_one,
+    score_cam_loop,
+    xgrad_cam_of_one,
+)
+from tests.support.tiny_networks import (
+    CLASSES,
+    OnDeviceWithoutDouble,
+    deep_headed,
+    images,
+    max_pooled,
+    pooled,
+    snapshot,
+)
 
 TARGETS = [2, 0, 3]
 LAYERS = ["early", "relu", "late"]

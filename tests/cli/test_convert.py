@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from report_fixtures import assert_one_line
 
-from dogcam.architectures import find_architecture
-from dogcam.checkpoints import load_checkpoint, save_checkpoint, weights_sha256
-from dogcam.classifier import load_classifier
-from dogcam.cli import main
+from dogcam.cli.main import main
 from dogcam.errors import ModelError
-from dogcam.model_card import PUBLISHED_CLASSES
-from dogcam.networks import sample_net
+from dogcam.models.card import PUBLISHED_CLASSES
+from dogcam.models.checkpoints import load_checkpoint, save_checkpoint, weights_sha256
+from dogcam.models.classifier import load_classifier
+from dogcam.models.networks import sample_net
+from dogcam.models.registry import find_architecture
 from report.cli import main as report_main
+from tests.support.runs import assert_one_line
 
 
 class Sentinel:
@@ -72,7 +72,7 @@ def test_a_published_checkpoint_gets_the_card_that_it_lacks_and_goes_back(publis
 
 
 def test_a_card_survives_both_ways(tmp_path):
-    sample = Path(__file__).resolve().parents[1] / "dogcam" / "weights" / "sample_net.safetensors"
+    sample = Path(__file__).resolve().parents[2] / "dogcam" / "models" / "weights" / "sample_net.safetensors"
     there, back = tmp_path / "net.pt", tmp_path / "net.safetensors"
     assert invoke("convert", sample, there).exit_code == 0
     assert invoke("convert", there, back).exit_code == 0

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from report_fixtures import assert_one_line
 from sklearn.metrics import average_precision_score
 
-from dogcam.architectures import find_architecture
-from dogcam.checkpoints import load_checkpoint, save_checkpoint
-from dogcam.classification import class_ap, predict, score_classes
-from dogcam.classifier import SAMPLE_WEIGHTS, load_classifier
-from dogcam.cli import main
-from dogcam.metrics import resampled_ranking_ap
-from dogcam.model_card import card_of
-from dogcam.photographs import label_matrix
-from dogcam.preprocessing import Preprocessing
-from dogcam.voc import read_split
+from dogcam.cli.main import main
+from dogcam.data.image_cache import label_matrix
+from dogcam.data.voc import read_split
+from dogcam.evaluate.classification import class_ap, predict, score_classes
+from dogcam.evaluate.metrics import resampled_ranking_ap
+from dogcam.models.card import card_of
+from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
+from dogcam.models.classifier import SAMPLE_WEIGHTS, load_classifier
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.registry import find_architecture
+from tests.support.runs import assert_one_line
 
 CLASSES = ("cat", "dog", "cow")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from references import slow_ap
 
-from dogcam.box_files import read_detections, read_ground_truth
-from dogcam.cli import COMMANDS, main
+from dogcam.cli.main import COMMANDS, main
+from dogcam.data.boxes_json import read_detections, read_ground_truth
+from tests.support.references import slow_ap
 
 TRUTH = {
     "images": [
@@ -174,7 +174,7 @@ def test_every_command_loads_under_its_own_name(name):
 def test_help_and_evaluation_do_not_import_torch(files):
     program = (
         "import sys\n"
-        "from dogcam.cli import main\n"
+        "from dogcam.cli.main import main\n"
         "for args in (['--help'], ['evaluate-boxes', *sys.argv[1:]]):\n"
         "    main(args, standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules)\n"

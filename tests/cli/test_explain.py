@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_fixtures as fixtures
 import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from dogcam import explain_cli
 from dogcam.cam import METHODS
-from dogcam.classifier import load_classifier
-from dogcam.cli import main
-from dogcam.voc import read_split
+from dogcam.cli import explain as explain_cli
+from dogcam.cli.main import main
+from dogcam.data.voc import read_split
+from dogcam.models.classifier import load_classifier
+from tests.support import runs as fixtures
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 LINE = re.compile(
     r"(?P<path>\S+): dog (?P<probability>[01]\.\d\d) \((?P<method>\w+) at (?P<layer>\S+)\), "
     r"(?P<boxes>no box \([^)]+\)|-?\d+ \d+ \d+ \d+ \([01]\.\d\d\)(; \d+ \d+ \d+ \d+ \([01]\.\d\d\))*)"
@@ -195,7 +195,7 @@ def test_without_photographs_there_is_nothing_to_do(explain):
     fixtures.assert_one_line(explain(), 2, "IMAGES")
 
 
-@pytest.mark.parametrize("module", ["dogcam.cli", "report.cli"])
+@pytest.mark.parametrize("module", ["dogcam.cli.main", "report.cli"])
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_comes_without_torch(module, arguments):
     code = (

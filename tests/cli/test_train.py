@@ -4,9 +4,9 @@ import csv
 
 import pytest
 from click.testing import CliRunner
-from voc_folders import write_patches
 
-from dogcam.cli import main
+from dogcam.cli.main import main
+from tests.support.voc_folders import write_patches
 
 KINDS = [["red"], ["blue"], [], ["red", "blue"]] * 2
 

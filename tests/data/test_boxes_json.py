@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from dogcam.box_files import read_detections, read_ground_truth
+from dogcam.data.boxes_json import read_detections, read_ground_truth
 from dogcam.errors import DataError
 
 TRUTH = {

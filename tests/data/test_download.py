@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from http_server import fail, send, serving
 from rich.console import Console
 from torchvision.datasets import voc as torchvision_voc
 
-from dogcam import download
-from dogcam.checkpoints import load_checkpoint
-from dogcam.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar, unpack
+from dogcam.data import download
+from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar, unpack
+from dogcam.data.transfer import Patience, fetch
+from dogcam.data.voc import read_split
 from dogcam.errors import DownloadError, ModelError
-from dogcam.transfer import Patience, fetch
-from dogcam.voc import read_split
+from dogcam.models.checkpoints import load_checkpoint
+from tests.support.http_server import fail, send, serving
 
 QUICK = Patience(attempts=2, timeout=5.0, pause=0.0)
 ANNOTATION = (
@@ -291,7 +291,7 @@ def test_the_bar_draws_on_standard_error(capsys):
 
 
 def test_downloading_needs_no_torch():
-    code = "import sys, dogcam.download; sys.exit('torch' in sys.modules)"
+    code = "import sys, dogcam.data.download; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogcam import voc
+from dogcam.data import voc
+from dogcam.data.sample import CLASSES, render_scene, write_sample
+from dogcam.data.sample.annotation import annotate, class_mask
+from dogcam.data.sample.canvas import Canvas, Figure, Part
+from dogcam.data.sample.cast import draw_cast
+from dogcam.data.sample.shapes import Placement, coverage, disc, rectangle, spline, stroke
+from dogcam.data.sample.writer import MARKER, annotation_xml, palette
 from dogcam.errors import ConfigError, DataError
-from dogcam.sample import CLASSES, render_scene, write_sample
-from dogcam.sample.annotation import annotate, class_mask
-from dogcam.sample.canvas import Canvas, Figure, Part
-from dogcam.sample.cast import draw_cast
-from dogcam.sample.shapes import Placement, coverage, disc, rectangle, spline, stroke
-from dogcam.sample.writer import MARKER, annotation_xml, palette
 
 SMALL = {"n_train": 3, "n_val": 2, "n_test": 7}
 TINY = {"n_train": 1, "n_val": 1, "n_test": 1, "workers": 1}

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from voc_folders import write_patches
 
+from dogcam.data.splits import split_name, take_part
+from dogcam.data.voc import read_list, read_split
 from dogcam.errors import DataError
-from dogcam.slices import split_name, take_part
-from dogcam.voc import read_list, read_split
+from tests.support.voc_folders import write_patches
 
 IDS = [f"{number:03d}" for number in range(20)]
 

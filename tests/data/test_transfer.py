@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from http_server import fail, send, serving
 
+from dogcam.data.transfer import Patience, fetch
 from dogcam.errors import DownloadError
-from dogcam.transfer import Patience, fetch
+from tests.support.http_server import fail, send, serving
 
 CONTENT = hashlib.shake_256(b"dogs").digest(300_000)
 OTHER = hashlib.shake_256(b"cats").digest(300_000)
@@ -116,7 +116,7 @@ def test_a_part_that_is_whole_needs_no_request(server, path):
 def fetching(url: str, path: Path) -> subprocess.Popen:
     """Start a process that fetches `url` and says how large the file is that it has in the end."""
     code = (
-        "import sys; from pathlib import Path; from dogcam.transfer import fetch; "
+        "import sys; from pathlib import Path; from dogcam.data.transfer import fetch; "
         "print(fetch(sys.argv[1], Path(sys.argv[2])).stat().st_size)"
     )
     command = [sys.executable, "-c", code, url, str(path)]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dogcam.errors import DataError
-from dogcam.voc import (
+from dogcam.data.voc import (
     CLASSES,
     VOID,
     find_root,
@@ -18,6 +17,7 @@ from dogcam.voc import (
     to_half_open,
     to_inclusive,
 )
+from dogcam.errors import DataError
 
 HEIGHT, WIDTH = 30, 40
 DOG = ("dog", (1, 2, 10, 20), 0, 0)

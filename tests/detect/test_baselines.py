@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dogcam.baselines import (
+from dogcam.data.boxes_json import read_ground_truth
+from dogcam.detect.baselines import (
     centerbox,
     centre_boxes,
     cheating_centerbox,
@@ -9,9 +10,8 @@ from dogcam.baselines import (
     scored_centre_box,
     scored_full_image,
 )
-from dogcam.box_files import read_ground_truth
-from dogcam.boxes import area
-from dogcam.metrics import match, precision_recall
+from dogcam.evaluate.metrics import match, precision_recall
+from dogcam.structures.boxes import area
 
 PUBLISHED = {
     ("introsort", "centerbox"): (4.20689, 2.199484, 1.471604),

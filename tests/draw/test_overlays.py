@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from dogcam import pictures
-from dogcam.pictures import (
+from dogcam.draw import overlays as pictures
+from dogcam.draw.overlays import (
     DrawnBox,
     colour_bar,
     composite,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from dogcam.plots import (
+from dogcam.draw.plots import (
     CountRow,
     EstimateGroup,
     EstimateRow,
@@ -19,7 +19,7 @@ from dogcam.plots import (
     score_figure,
     sweep_figure,
 )
-from dogcam.svg import PAPER
+from dogcam.draw.svg import PAPER
 
 CURVE = Series("CAM", [0.0, 0.5, 1.0], [1.0, 0.9, 0.2])
 OTHER = Series("Grad-CAM", [0.1, 0.4], [0.8, 0.3])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dogcam.plots import EstimateRow, EstimateSeries, Series, erasing_figure, similarity_figure
-from dogcam.svg import to_svg
+from dogcam.draw.plots import EstimateRow, EstimateSeries, Series, erasing_figure, similarity_figure
+from dogcam.draw.svg import to_svg
 
 
 def rows(*values):

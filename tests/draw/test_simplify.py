@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogcam.thinning import spots, thinned
+from dogcam.draw.simplify import spots, thinned
 
 unit = st.floats(0, 1, allow_nan=False)
 

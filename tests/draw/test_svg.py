@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dogcam.plots import (
+from dogcam.draw.plots import (
     CountRow,
     EstimateGroup,
     EstimateRow,
@@ -25,10 +25,10 @@ from dogcam.plots import (
     score_figure,
     sweep_figure,
 )
-from dogcam.svg import INK, SERIES, VARIABLES, drawing_style, to_svg
+from dogcam.draw.svg import INK, SERIES, VARIABLES, drawing_style, to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = '"><script>alert(1)</script>&amp; $x_1$ \' #0072b2 url(#p1)'
+HOSTILE = "\"><script>alert(1)</script>&amp; $x_1$ ' #0072b2 url(#p1)"
 
 
 def saw(steps, scale=1.0):
@@ -85,8 +85,8 @@ def test_equal_figures_give_equal_text(pages):
 def test_another_process_with_another_matplotlibrc_gives_the_same_text(tmp_path):
     (tmp_path / "matplotlibrc").write_text("font.size: 23\nsvg.fonttype: path\naxes.grid: False\n")
     script = (
-        "from dogcam.plots import CountRow, counts_figure\n"
-        "from dogcam.svg import to_svg\n"
+        "from dogcam.draw.plots import CountRow, counts_figure\n"
+        "from dogcam.draw.svg import to_svg\n"
         "print(to_svg(counts_figure([CountRow('missed', (3,))]), name='c', alt='a'), end='')\n"
     )
     texts = {

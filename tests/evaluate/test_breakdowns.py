@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from references import iou
 
-from dogcam.breakdowns import (
+from dogcam.evaluate.breakdowns import (
     FEW,
     Group,
     by_aspect,
@@ -16,7 +15,9 @@ from dogcam.breakdowns import (
     by_size,
     measure_groups,
 )
-from dogcam.metrics import Detections, GroundTruth, match
+from dogcam.evaluate.metrics import match
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.references import iou
 
 SIZES = [(100, 100), (100, 200), (50, 50)]
 TRUTH = GroundTruth.from_images(

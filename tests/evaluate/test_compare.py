@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from report_fixtures import assert_one_line
 from sklearn.metrics import average_precision_score
 from torch import nn
-from voc_folders import write_patches
 
-from dogcam.classifier import SAMPLE_WEIGHTS, Classifier
-from dogcam.cli import main
-from dogcam.comparison import Findings, compare_boxes, compare_rankings, look
+from dogcam.cli.main import main
+from dogcam.data.voc import read_split
+from dogcam.detect.boxes_from_maps import LocalisationRule
 from dogcam.errors import DataError, ModelError
-from dogcam.localise import LocalisationRule
-from dogcam.metrics import Detections, image_draws
-from dogcam.networks import pooled_network
-from dogcam.preprocessing import Preprocessing
-from dogcam.voc import read_split
+from dogcam.evaluate.compare import Findings, compare_boxes, compare_rankings, look
+from dogcam.evaluate.metrics import image_draws
+from dogcam.models.classifier import SAMPLE_WEIGHTS, Classifier
+from dogcam.models.networks import pooled_network
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.structures.detections import Detections
+from tests.support.runs import assert_one_line
+from tests.support.voc_folders import write_patches
 
 RULE = LocalisationRule(0.5)
 
@@ -167,7 +168,7 @@ def test_a_checkpoint_that_names_its_network_needs_no_model(split):
 
 
 def test_what_cannot_be_compared_is_refused_before_a_photograph_is_looked_at(split, monkeypatch):
-    monkeypatch.setattr("dogcam.compare_cli.look", lambda *_: pytest.fail("it was looked at"))
+    monkeypatch.setattr("dogcam.cli.compare.look", lambda *_: pytest.fail("it was looked at"))
     assert_one_line(CliRunner().invoke(main, options(split, "--target", "horse")), 1, "shows a horse")
     missing = options(split, "--target", "blue", "--checkpoint", SAMPLE_WEIGHTS.with_name("none.safetensors"))
     assert_one_line(CliRunner().invoke(main, missing), 1, "none.safetensors cannot be read")

@@ -4,11 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from references import iou
 from scipy import ndimage
 
-from dogcam.boxes import as_boxes
-from dogcam.map_measures import (
+from dogcam.evaluate.map_metrics import (
     CAM_THRESHOLDS,
     IOU_LEVELS,
     LEVELS,
@@ -24,6 +22,8 @@ from dogcam.map_measures import (
     points_at,
     score_map,
 )
+from dogcam.structures.boxes import as_boxes
+from tests.support.references import iou
 
 SAMPLING = {"n_resamples": 200, "seed": 3}
 

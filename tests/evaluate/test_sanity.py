@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tiny_networks import OnDeviceWithoutDouble
 from torch import nn
 from torchvision import models
 
-from dogcam import sanity
-from dogcam.networks import sample_net
-from dogcam.sanity.similarity import WINDOW
+from dogcam.evaluate import sanity
+from dogcam.evaluate.sanity.similarity import WINDOW
+from dogcam.models.networks import sample_net
+from tests.support.tiny_networks import OnDeviceWithoutDouble
 
 
 def random_map(seed, size=(9, 11)):

@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dogcam.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint, weights_sha256
 from dogcam.errors import ModelError, OutputError
+from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint, weights_sha256
 
 
 def make_model(outputs: int = 4, seed: int = 0) -> nn.Sequential:

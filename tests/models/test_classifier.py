@@ -8,15 +8,15 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from dogcam import classifier as module
-from dogcam.architectures import find_architecture
 from dogcam.cam import Cam, GradCam, cam, explain, grad_cam
-from dogcam.checkpoints import Checkpoint, save_checkpoint
-from dogcam.classifier import Classifier, choose_device, load_classifier
 from dogcam.errors import ModelError
-from dogcam.model_card import PUBLISHED_CLASSES, read_card
-from dogcam.networks import efficientnet_lite0_joint, sample_net
-from dogcam.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from dogcam.models import classifier as module
+from dogcam.models.card import PUBLISHED_CLASSES, read_card
+from dogcam.models.checkpoints import Checkpoint, save_checkpoint
+from dogcam.models.classifier import Classifier, choose_device, load_classifier
+from dogcam.models.networks import efficientnet_lite0_joint, sample_net
+from dogcam.models.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from dogcam.models.registry import find_architecture
 
 VOC_CLASSES = {
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

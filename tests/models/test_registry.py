@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from dogcam.architectures import (
+from dogcam.errors import ModelError
+from dogcam.models.card import PUBLISHED_CLASSES
+from dogcam.models.checkpoints import save_checkpoint
+from dogcam.models.classifier import load_classifier
+from dogcam.models.registry import (
     architecture_names,
     find_architecture,
     find_head,
     replace_head,
     require_input,
 )
-from dogcam.checkpoints import save_checkpoint
-from dogcam.classifier import load_classifier
-from dogcam.errors import ModelError
-from dogcam.model_card import PUBLISHED_CLASSES
-from dogcam.starting import starting_network
+from dogcam.train.initial_weights import starting_network
 
 CLASSES = ("cat", "dog", "cow")
 SMALL = {"resnet18": "fc", "mobilenet_v3_small": "classifier.3", "regnet_x_400mf": "fc"}

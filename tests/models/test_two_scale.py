@@ -11,21 +11,21 @@ import torchvision
 from click.testing import CliRunner
 from sklearn.metrics import average_precision_score
 from torch import nn
-from voc_folders import write_patches
 
-from dogcam.checkpoints import load_checkpoint, save_checkpoint
-from dogcam.classification import predict
-from dogcam.classifier import load_classifier
-from dogcam.cli import main
-from dogcam.closer_look import CloserLook, join
-from dogcam.comparison import look
+from dogcam.cli.main import main
+from dogcam.data.image_cache import label_matrix
+from dogcam.data.voc import read_split
+from dogcam.detect.boxes_from_maps import LocalisationRule
 from dogcam.errors import ConfigError, ModelError
-from dogcam.heads import JointHead, LogOddsHead
-from dogcam.localise import LocalisationRule
-from dogcam.networks import pooled_network, sample_net
-from dogcam.photographs import label_matrix
-from dogcam.preprocessing import Preprocessing
-from dogcam.voc import read_split
+from dogcam.evaluate.classification import predict
+from dogcam.evaluate.compare import look
+from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
+from dogcam.models.classifier import load_classifier
+from dogcam.models.networks import pooled_network, sample_net
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import CloserLook, join
+from dogcam.network.heads import JointHead, LogOddsHead
+from tests.support.voc_folders import write_patches
 
 CLASSES = ("blue", "red")
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny_networks import deep_headed, images, max_pooled, n_hooks, pooled
 from torch import nn
 
-from dogcam.activations import capture
-from dogcam.closed_form import averages_into, watch_heads
-from dogcam.heads import LogOddsHead
-from dogcam.places import layout_of
+from dogcam.network.gap_head import averages_into, watch_heads
+from dogcam.network.heads import LogOddsHead
+from dogcam.network.hooks import capture
+from dogcam.network.spatial import layout_of
+from tests.support.tiny_networks import deep_headed, images, max_pooled, n_hooks, pooled
 
 
 def verdict(network: nn.Module, layer: str = "features", batch: torch.Tensor | None = None) -> bool:

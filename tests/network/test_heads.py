@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.heads import JointHead, LogOddsHead, head_weights
+from dogcam.network.heads import JointHead, LogOddsHead, head_weights
 
 GROUPS = [[1, 4], [0], range(2, 8), [7, 3, 1]]
 

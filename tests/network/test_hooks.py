@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import torch
-from tiny_networks import Doubled, First, Pair, images, n_hooks, pooled, snapshot
 from torch import nn
 
-from dogcam.activations import capture, evaluation_mode, find_layer, frozen_parameters
 from dogcam.errors import ModelError
+from dogcam.network.hooks import capture, evaluation_mode, find_layer, frozen_parameters
+from tests.support.tiny_networks import Doubled, First, Pair, images, n_hooks, pooled, snapshot
 
 
 def test_what_is_captured_is_what_the_layer_put_out():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dogcam.errors import ModelError
-from dogcam.places import Layout, layout_of, layout_or_refuse
+from dogcam.network.spatial import Layout, layout_of, layout_or_refuse
 
 
 @pytest.mark.parametrize(

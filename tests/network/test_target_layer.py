@@ -4,12 +4,21 @@ import pytest
 import timm
 import torch
 import torchvision
-from tiny_networks import CLASSES, SIZE, Doubled, Packed, deep_headed, max_pooled, pooled, snapshot
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.layers import choose_layers
-from dogcam.networks import sample_net
+from dogcam.models.networks import sample_net
+from dogcam.network.target_layer import choose_layers
+from tests.support.tiny_networks import (
+    CLASSES,
+    SIZE,
+    Doubled,
+    Packed,
+    deep_headed,
+    max_pooled,
+    pooled,
+    snapshot,
+)
 
 SIZE_PX = (128, 96)
 

@@ -5,11 +5,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-import report_fixtures as fixtures
-from report_fixtures import BATCH, STAGE_NAMES, assert_one_line, invoke, options, reasons, record_of, statuses
 
 from dogcam.files import held
-from report.stages import draw, predict
+from report.pipeline.stages import draw, predict
+from tests.support import runs as fixtures
+from tests.support.runs import (
+    BATCH,
+    STAGE_NAMES,
+    assert_one_line,
+    invoke,
+    options,
+    reasons,
+    record_of,
+    statuses,
+)
 
 
 @pytest.fixture
@@ -285,7 +294,7 @@ def test_a_target_that_nobody_annotated_is_named(spoiled):
 
 
 def test_a_target_that_the_network_does_not_know_is_named(small_data, tmp_path):
-    from dogcam.networks import sample_net
+    from dogcam.models.networks import sample_net
 
     few = fixtures.save(tmp_path / "few.safetensors", sample_net(2), ("cat", "horse"))
     result = invoke(options(small_data, few, tmp_path / "run"))

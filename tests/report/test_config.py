@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from dogcam.errors import ConfigError, DataError
 from report.config import RunConfig, make_config
-from report.stages import prepare
+from report.pipeline.stages import prepare
 
 
 @pytest.mark.parametrize(

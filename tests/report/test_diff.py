@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_fixtures import assert_one_line, change_record, invoke, record_of
-from test_render import Page
 
-from dogcam import metrics
 from dogcam.errors import RecordError
-from dogcam.metrics import Detections, GroundTruth
+from dogcam.evaluate import metrics
+from dogcam.structures.detections import Detections, GroundTruth
 from report.diff import compare_runs
-from report.render import render_diff
-from report.run_files import read_tables
+from report.record.tables import read_tables
+from report.render.render import render_diff
+from tests.report.render.test_render import Page
+from tests.support.runs import assert_one_line, change_record, invoke, record_of
 
 
 @pytest.fixture

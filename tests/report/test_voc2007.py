@@ -10,16 +10,17 @@ import pytest
 import torch
 import torchvision
 from click.testing import CliRunner
-from http_server import send, serving
 from torch import nn
 
-from dogcam import model_card, sample
-from dogcam.architectures import Architecture
-from dogcam.transfer import Patience
+from dogcam.data import sample
+from dogcam.data.transfer import Patience
+from dogcam.models import card as model_card
+from dogcam.models.registry import Architecture
 from report.cli import main
 from report.config import RunConfig
-from report.experiment import _is_published_experiment
-from report.stages import prepare
+from report.pipeline.experiment import _is_published_experiment
+from report.pipeline.stages import prepare
+from tests.support.http_server import send, serving
 
 QUICK = Patience(attempts=1, timeout=20.0, pause=0.0)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dogcam.boxes import area, as_boxes, clip, intersection, iou, rescale
+from dogcam.structures.boxes import area, as_boxes, clip, intersection, iou, rescale
 
 SIDE = 12
 """Small enough to count pixels, large enough for boxes to nest, touch and miss each other."""

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from dogcam.metrics import Detections, GroundTruth
+from dogcam.structures.detections import Detections, GroundTruth
 
 EXAMPLES = int(os.environ.get("DOGCAM_EXAMPLES", "150"))
 """Generated cases a test; a long run is asked for with DOGCAM_EXAMPLES=10000."""

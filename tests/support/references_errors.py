@@ -1,6 +1,6 @@
 """The rules of the failure kinds again, said with plain loops over one pair of boxes after the other."""
 
-from references import ap_of, iou, kinds_of, stable_order
+from tests.support.references import ap_of, iou, kinds_of, stable_order
 
 
 def kinds_by_loops(truth, found, iou_threshold, score_threshold):

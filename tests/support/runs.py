@@ -11,20 +11,18 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import nn
 
-from dogcam.checkpoints import save_checkpoint
-from dogcam.networks import sample_net
-from dogcam.preprocessing import Preprocessing
-from dogcam.sample import CLASSES, write_sample
-from dogcam.voc import CLASSES as VOC_CLASSES
-from dogcam.voc import VocImage, read_split, to_inclusive
+from dogcam.data.sample import CLASSES, write_sample
+from dogcam.data.voc import CLASSES as VOC_CLASSES
+from dogcam.data.voc import VocImage, read_split, to_inclusive
+from dogcam.models.checkpoints import save_checkpoint
+from dogcam.models.networks import sample_net
+from dogcam.models.preprocessing import Preprocessing
 from report.cli import main
 
 SHRINK = 3
 SIZE = (96, 96)
 N_TUNING, N_TEST, BATCH = 16, 24, 8
-HOSTILE = (
-    "<script>alert(1)</script> | *bold* `tick` \"quoted\" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end"
-)
+HOSTILE = '<script>alert(1)</script> | *bold* `tick` "quoted" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end'
 STAGE_NAMES = [
     "predict", "localise", "evaluate", "measure", "compare", "analyse", "break_down", "sanity", "segment",
     "draw",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from dogcam.networks import pooled_network
+from dogcam.models.networks import pooled_network
 
 SIZE = (20, 28)
 """Of the images, in pixels: not square, so that swapped sides cannot pass."""

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dogcam.augment import Augmentation, augment, change_colour, crop, random_windows
 from dogcam.errors import ConfigError
+from dogcam.train.augment import Augmentation, augment, change_colour, crop, random_windows
 
 PLAIN = Augmentation(min_area=1.0, flip=False)
 

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 import torch
-from test_training import CLASSES, FAST, PREPROCESSING, splits
 
-from dogcam.augment import Augmentation
-from dogcam.batches import Batches, made_ahead
 from dogcam.errors import DataError
-from dogcam.recipe import TrainingConfig
+from dogcam.train.augment import Augmentation
+from dogcam.train.batches import Batches, made_ahead
+from dogcam.train.config import TrainingConfig
+from tests.train.test_loop import CLASSES, FAST, PREPROCESSING, splits
 
 __all__ = ["splits"]
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_training import CLASSES, FAST, PREPROCESSING, run, splits
 
-from dogcam.architectures import find_architecture
-from dogcam.history import ran_on
-from dogcam.training_card import LIBRARIES, training_card
+from dogcam.models.registry import find_architecture
+from dogcam.train.card import LIBRARIES, training_card
+from dogcam.train.history import ran_on
+from tests.train.test_loop import CLASSES, FAST, PREPROCESSING, run, splits
 
 __all__ = ["splits"]
 

@@ -5,20 +5,20 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from test_training import CLASSES, PREPROCESSING, StopsAt, make_network, run, same_weights, splits
 from torch import nn
 
-from dogcam.augment import Augmentation
-from dogcam.averaging import WeightAverage
-from dogcam.classification import measure, predict
-from dogcam.closer_look import CloserLook
+from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError, ModelError
-from dogcam.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
-from dogcam.heads import JointHead, LogOddsHead
-from dogcam.photographs import label_matrix
-from dogcam.probe import fit_head, head_inputs
-from dogcam.recipe import Cosine, TrainingConfig
-from dogcam.spread import cutmix, hide_and_seek
+from dogcam.evaluate.classification import measure, predict
+from dogcam.models.two_scale import CloserLook
+from dogcam.network.heads import JointHead, LogOddsHead
+from dogcam.train.augment import Augmentation
+from dogcam.train.config import Cosine, TrainingConfig
+from dogcam.train.ema import WeightAverage
+from dogcam.train.fine_tuning import Teacher, frozen_layers, known_outputs_alone, parameter_groups, set_mode
+from dogcam.train.linear_probe import fit_head, head_inputs
+from dogcam.train.mixing import cutmix, hide_and_seek
+from tests.train.test_loop import CLASSES, PREPROCESSING, StopsAt, make_network, run, same_weights, splits
 
 __all__ = ["splits"]
 
@@ -43,9 +43,7 @@ def config(**changes) -> TrainingConfig:
 
 @pytest.mark.parametrize("stopped_in", [0, 2])
 @pytest.mark.parametrize(("spread", "known_alone"), [("cutmix", False), ("hide", True)])
-def test_a_training_with_every_option_resumes_bit_for_bit(
-    splits, tmp_path, stopped_in, spread, known_alone
-):
+def test_a_training_with_every_option_resumes_bit_for_bit(splits, tmp_path, stopped_in, spread, known_alone):
     settings = config(
         augmentation=Augmentation(spread=spread), probe=1e-3, start_share=0.25, known_alone=known_alone,
         frozen=("features.convolution", "head.known"), closer=CloserLook((24, 20), 0.3),

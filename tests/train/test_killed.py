@@ -7,13 +7,13 @@ import traceback
 from pathlib import Path
 
 import pytest
-from voc_folders import write_patches
 
-from dogcam import training
-from dogcam.checkpoints import load_checkpoint
-from dogcam.cli import main
-from dogcam.training import HISTORY
-from dogcam.training_state import STATE
+from dogcam.cli.main import main
+from dogcam.models.checkpoints import load_checkpoint
+from dogcam.train import loop as training
+from dogcam.train.loop import HISTORY
+from dogcam.train.state import STATE
+from tests.support.voc_folders import write_patches
 
 KINDS = [["red"], ["blue"], [], ["red", "blue"]]
 RESULT = "sample_net.safetensors"

@@ -7,16 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
-from test_fine_tuning import config, joint_network
-from test_training import CLASSES, PREPROCESSING, make_network, run, splits
 
-from dogcam.classification import predict
+from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError
-from dogcam.fine_tuning import known_outputs_alone
-from dogcam.photographs import label_matrix
-from dogcam.probe import fit_head, head_inputs
-from dogcam.recipe import TrainingConfig
-from dogcam.training import Observer
+from dogcam.evaluate.classification import predict
+from dogcam.train.config import TrainingConfig
+from dogcam.train.fine_tuning import known_outputs_alone
+from dogcam.train.linear_probe import fit_head, head_inputs
+from dogcam.train.loop import Observer
+from tests.train.test_fine_tuning import config, joint_network
+from tests.train.test_loop import CLASSES, PREPROCESSING, make_network, run, splits
 
 __all__ = ["splits"]
 

@@ -11,32 +11,30 @@ import pytest
 import torch
 from click.testing import CliRunner
 from torch import nn
-from voc_folders import write_patches
 
-from dogcam.augment import Augmentation
-from dogcam.checkpoints import load_checkpoint
-from dogcam.classification import class_ap, predict
-from dogcam.classifier import load_classifier
-from dogcam.closer_look import CloserLook
+from dogcam.cli.train import command, make_config
+from dogcam.data.image_cache import Photographs, label_matrix
+from dogcam.data.voc import VocImage, read_split
 from dogcam.errors import ConfigError, DataError, ModelError, OutputError
+from dogcam.evaluate.classification import class_ap, predict
 from dogcam.files import held
-from dogcam.history import EpochRecord, ran_on
-from dogcam.networks import pooled_network
-from dogcam.photographs import Photographs, label_matrix
-from dogcam.preprocessing import Preprocessing
-from dogcam.recipe import Cosine, Steps, TrainingConfig
-from dogcam.train_cli import command, make_config
-from dogcam.training import HISTORY, Observer, train
-from dogcam.training_state import STATE
-from dogcam.voc import VocImage, read_split
+from dogcam.models.checkpoints import load_checkpoint
+from dogcam.models.classifier import load_classifier
+from dogcam.models.networks import pooled_network
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import CloserLook
+from dogcam.train.augment import Augmentation
+from dogcam.train.config import Cosine, Steps, TrainingConfig
+from dogcam.train.history import EpochRecord, ran_on
+from dogcam.train.loop import HISTORY, Observer, train
+from dogcam.train.state import STATE
+from tests.support.voc_folders import write_patches
 
 CLASSES = ("red", "blue")
 KINDS = [["red"], ["blue"], [], ["red", "blue"]]
 PREPROCESSING = Preprocessing((16, 16))
 VARIED = Augmentation(min_area=0.6, colour=0.1)
-FAST = TrainingConfig(
-    epochs=4, batch_size=6, learning_rate=0.02, schedule=Cosine(0.5), augmentation=VARIED
-)
+FAST = TrainingConfig(epochs=4, batch_size=6, learning_rate=0.02, schedule=Cosine(0.5), augmentation=VARIED)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +145,7 @@ def test_a_training_that_goes_on_elsewhere_says_so(splits, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         run(splits, tmp_path, observer=StopsAt(2))
     same, other = Elsewhere(), Elsewhere()
-    monkeypatch.setattr("dogcam.training.ran_on", lambda device: f"another torch on {device.type}")
+    monkeypatch.setattr("dogcam.train.loop.ran_on", lambda device: f"another torch on {device.type}")
     _, history = run(splits, tmp_path, observer=other)
     here = ran_on(torch.device("cpu"))
     assert f"torch {torch.__version__}" in here and f"{torch.get_num_threads()} thread" in here

@@ -6,8 +6,8 @@ with boxes and masks, and are the same on every machine. `shapes`, `textures` an
 a scene, `camera` photographs it, `annotation` states what is seen of each object, `writer` stores it all.
 """
 
-from dogcam.sample.annotation import CLASSES, SceneObject
-from dogcam.sample.scene import Scene, render_scene
-from dogcam.sample.writer import SAMPLE_VERSION, write_sample
+from dogcam.data.sample.annotation import CLASSES, SceneObject
+from dogcam.data.sample.scene import Scene, render_scene
+from dogcam.data.sample.writer import SAMPLE_VERSION, write_sample
 
 __all__ = ["CLASSES", "SAMPLE_VERSION", "Scene", "SceneObject", "render_scene", "write_sample"]

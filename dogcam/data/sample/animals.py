@@ -8,12 +8,12 @@ import random
 from dataclasses import dataclass
 from functools import partial
 
-from dogcam.sample.canvas import Figure, Part
-from dogcam.sample.coats import INK, Fur, draw_fur, scaled
-from dogcam.sample.heads import Point, head_in_profile
-from dogcam.sample.shapes import ellipse, ring, stroke
-from dogcam.sample.species import Build
-from dogcam.sample.textures import Colour
+from dogcam.data.sample.canvas import Figure, Part
+from dogcam.data.sample.coats import INK, Fur, draw_fur, scaled
+from dogcam.data.sample.heads import Point, head_in_profile
+from dogcam.data.sample.shapes import ellipse, ring, stroke
+from dogcam.data.sample.species import Build
+from dogcam.data.sample.textures import Colour
 
 FAR = 0.72
 """Tone of limbs on the far side."""

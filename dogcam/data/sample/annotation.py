@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dogcam.sample.canvas import Canvas, Painted
-from dogcam.sample.shapes import Box
+from dogcam.data.sample.canvas import Canvas, Painted
+from dogcam.data.sample.shapes import Box
 
 CLASSES = ("ball", "cat", "chair", "dog", "fox", "horse", "person", "sheep", "sofa")
 """The annotated classes in alphabetical order; class i has the value i + 1 in a mask."""

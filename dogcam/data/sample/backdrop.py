@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogcam.sample.canvas import Canvas, Figure, Part
-from dogcam.sample.coats import scaled, tinted
-from dogcam.sample.shapes import Placement, rectangle
-from dogcam.sample.textures import GROUNDS, Colour, Field, noise, sky, step, wallpaper
-from dogcam.sample.things import WOODS, bush, fence, tree
+from dogcam.data.sample.canvas import Canvas, Figure, Part
+from dogcam.data.sample.coats import scaled, tinted
+from dogcam.data.sample.shapes import Placement, rectangle
+from dogcam.data.sample.textures import GROUNDS, Colour, Field, noise, sky, step, wallpaper
+from dogcam.data.sample.things import WOODS, bush, fence, tree
 
 WALLS = ((0.80, 0.76, 0.68), (0.62, 0.70, 0.70), (0.74, 0.62, 0.55), (0.70, 0.72, 0.60), (0.55, 0.58, 0.66))
 SKIES = ((0.45, 0.63, 0.82), (0.52, 0.70, 0.84), (0.64, 0.72, 0.79), (0.88, 0.80, 0.76))

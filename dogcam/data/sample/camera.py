@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from dogcam.sample.textures import Field
+from dogcam.data.sample.textures import Field
 
 
 def photograph(dice: random.Random, generator: np.random.Generator, pixels: Field) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dogcam.sample.shapes import Box, Placement, Shape, clip_box, coverage, ellipse, extent, pixel_box
-from dogcam.sample.textures import Colour, Field, noise, resize
+from dogcam.data.sample.shapes import Box, Placement, Shape, clip_box, coverage, ellipse, extent, pixel_box
+from dogcam.data.sample.textures import Colour, Field, noise, resize
 
 Coat = Callable[[np.random.Generator, Field, Field], Field]
 """Colours (height, width, 3) from a source of noise and each pixel's own coordinates in the figure."""

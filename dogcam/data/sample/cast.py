@@ -8,8 +8,8 @@ then spill over onto them.
 import random
 from dataclasses import dataclass
 
-from dogcam.sample.backdrop import SETTINGS
-from dogcam.sample.species import pick
+from dogcam.data.sample.backdrop import SETTINGS
+from dogcam.data.sample.species import pick
 
 DOG_RATE = 0.34
 GROUP_SIZES = {"1": 0.78, "2": 0.16, "3": 0.06}

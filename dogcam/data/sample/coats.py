@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dogcam.sample.species import Build, pick
-from dogcam.sample.textures import Colour, Field, mix, noise, step
+from dogcam.data.sample.species import Build, pick
+from dogcam.data.sample.textures import Colour, Field, mix, noise, step
 
 INK = (0.13, 0.10, 0.10)
 CREAM = (0.93, 0.87, 0.76)

@@ -5,12 +5,12 @@ The origin is on the ground below the middle of the body.
 
 import random
 
-from dogcam.sample.animals import COLLARS
-from dogcam.sample.canvas import Figure, Part
-from dogcam.sample.coats import draw_fur
-from dogcam.sample.heads import ears_from_the_front, head_from_the_front
-from dogcam.sample.shapes import Shape, disc, ellipse, mirrored, ring, stroke
-from dogcam.sample.species import Build
+from dogcam.data.sample.animals import COLLARS
+from dogcam.data.sample.canvas import Figure, Part
+from dogcam.data.sample.coats import draw_fur
+from dogcam.data.sample.heads import ears_from_the_front, head_from_the_front
+from dogcam.data.sample.shapes import Shape, disc, ellipse, mirrored, ring, stroke
+from dogcam.data.sample.species import Build
 
 
 def from_the_front(dice: random.Random, build: Build, sitting: bool) -> Figure:

@@ -5,11 +5,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dogcam.sample.canvas import Part
-from dogcam.sample.coats import CREAM, INK, Fur, scaled
-from dogcam.sample.shapes import Shape, disc, ellipse, mirrored, outline, stroke
-from dogcam.sample.species import Build
-from dogcam.sample.textures import Colour
+from dogcam.data.sample.canvas import Part
+from dogcam.data.sample.coats import CREAM, INK, Fur, scaled
+from dogcam.data.sample.shapes import Shape, disc, ellipse, mirrored, outline, stroke
+from dogcam.data.sample.species import Build
+from dogcam.data.sample.textures import Colour
 
 Point = tuple[float, float]
 PINK = (0.85, 0.47, 0.48)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.sample.annotation import SceneObject, annotate, class_mask
-from dogcam.sample.backdrop import paint_backdrop
-from dogcam.sample.camera import photograph
-from dogcam.sample.cast import draw_cast
-from dogcam.sample.stage import Stage
+from dogcam.data.sample.annotation import SceneObject, annotate, class_mask
+from dogcam.data.sample.backdrop import paint_backdrop
+from dogcam.data.sample.camera import photograph
+from dogcam.data.sample.cast import draw_cast
+from dogcam.data.sample.stage import Stage
 
 SIZES = ((300, 400), (320, 440), (330, 480), (300, 450), (360, 480), (360, 360), (400, 300), (440, 330))
 """(height, width) of the pictures in pixels."""

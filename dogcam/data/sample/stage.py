@@ -7,14 +7,14 @@ from functools import partial
 
 import numpy as np
 
-from dogcam.sample import things
-from dogcam.sample.animals import from_the_side
-from dogcam.sample.backdrop import SETTINGS
-from dogcam.sample.canvas import Figure
-from dogcam.sample.cast import POSES, Cast
-from dogcam.sample.frontal import from_behind, from_the_front, portrait
-from dogcam.sample.shapes import Placement
-from dogcam.sample.species import draw_build, pick
+from dogcam.data.sample import things
+from dogcam.data.sample.animals import from_the_side
+from dogcam.data.sample.backdrop import SETTINGS
+from dogcam.data.sample.canvas import Figure
+from dogcam.data.sample.cast import POSES, Cast
+from dogcam.data.sample.frontal import from_behind, from_the_front, portrait
+from dogcam.data.sample.shapes import Placement
+from dogcam.data.sample.species import draw_build, pick
 
 
 @dataclass(frozen=True)

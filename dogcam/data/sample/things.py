@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dogcam.sample.canvas import Figure, Part
-from dogcam.sample.coats import INK, TONES, scaled, tinted
-from dogcam.sample.shapes import Shape, disc, ellipse, mirrored, outline, rectangle, ring, stroke
-from dogcam.sample.textures import Colour, Field, mix, noise, step
+from dogcam.data.sample.canvas import Figure, Part
+from dogcam.data.sample.coats import INK, TONES, scaled, tinted
+from dogcam.data.sample.shapes import Shape, disc, ellipse, mirrored, outline, rectangle, ring, stroke
+from dogcam.data.sample.textures import Colour, Field, mix, noise, step
 
 SKINS = ((0.93, 0.74, 0.62), (0.82, 0.60, 0.45), (0.62, 0.43, 0.31), (0.42, 0.28, 0.21))
 CLOTHES = (

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dogcam.data.sample.annotation import CLASSES
+from dogcam.data.sample.scene import Scene, render_scene
 from dogcam.errors import ConfigError, DataError
-from dogcam.sample.annotation import CLASSES
-from dogcam.sample.scene import Scene, render_scene
 
 SAMPLE_VERSION = 1
 """Counts up whenever the pictures or the annotations change."""
@@ -111,7 +111,7 @@ def palette() -> list[int]:
 
 
 def annotation_xml(scene: Scene, name: str) -> bytes:
-    """Return a scene's VOC annotation; boxes are 1-based and inclusive, as `dogcam.voc` reads them."""
+    """Return a scene's VOC annotation; boxes are 1-based and inclusive, as `dogcam.data.voc` reads them."""
     root = ET.Element("annotation")
     height, width, depth = scene.image.shape
     _fill(root, {"folder": "dogcam-sample", "filename": f"{name}.jpg"})

@@ -1,23 +1,23 @@
 """The drawings of a report: every function takes plain numbers and returns a matplotlib Figure.
 
 Panels stand side by side for a wide page, or with `stacked=True` below one another for a telephone. A method
-keeps its colour through all figures as long as the methods come in the same order. `dogcam.svg.to_svg` turns
-a figure into text.
+keeps its colour through all figures as long as the methods come in the same order. `dogcam.draw.svg.to_svg`
+turns a figure into text.
 """
 
-from dogcam.plots.counts import CountRow, counts_figure
-from dogcam.plots.curves import (
+from dogcam.draw.plots.counts import CountRow, counts_figure
+from dogcam.draw.plots.curves import (
     OperatingMark,
     PrecisionRecallPanel,
     ScoreMark,
     precision_recall_figure,
     sweep_figure,
 )
-from dogcam.plots.estimates import EstimateGroup, EstimateRow, class_figure, estimates_figure
-from dogcam.plots.frame import Series
-from dogcam.plots.sanity import EstimateSeries, erasing_figure, similarity_figure
-from dogcam.plots.spread import agreement_figure, score_figure
-from dogcam.plots.training import training_figure
+from dogcam.draw.plots.distributions import agreement_figure, score_figure
+from dogcam.draw.plots.estimates import EstimateGroup, EstimateRow, class_figure, estimates_figure
+from dogcam.draw.plots.frame import Series
+from dogcam.draw.plots.sanity import EstimateSeries, erasing_figure, similarity_figure
+from dogcam.draw.plots.training import training_figure
 
 __all__ = [
     "CountRow",

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from dogcam.plots.frame import drawing, legend_below, name_rows, series_colour, single
-from dogcam.svg import INK
+from dogcam.draw.plots.frame import drawing, legend_below, name_rows, series_colour, single
+from dogcam.draw.svg import INK
 
 
 @dataclass(frozen=True)

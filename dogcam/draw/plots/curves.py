@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dogcam.plots.frame import (
+from dogcam.draw.plots.frame import (
     MARKERS,
     Series,
     draw_series,
@@ -22,8 +22,8 @@ from dogcam.plots.frame import (
     single,
     unit_axes,
 )
-from dogcam.svg import INK, MUTED, PAPER
-from dogcam.thinning import thinned
+from dogcam.draw.simplify import thinned
+from dogcam.draw.svg import INK, MUTED, PAPER
 
 # In fractions of an axis: a label of three signs and some air.
 _LABEL_ROOM = 0.13

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dogcam.plots.frame import (
+from dogcam.draw.plots.frame import (
     DASHES,
     drawing,
     legend_below,
@@ -13,8 +13,8 @@ from dogcam.plots.frame import (
     single,
     unit_axes,
 )
-from dogcam.svg import MUTED, SERIES
-from dogcam.thinning import spots
+from dogcam.draw.simplify import spots
+from dogcam.draw.svg import MUTED, SERIES
 
 
 @drawing

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dogcam.plots.frame import drawing, iou_title, name_rows, series_colour, side_panels, single
-from dogcam.svg import GRID, INK
+from dogcam.draw.plots.frame import drawing, iou_title, name_rows, series_colour, side_panels, single
+from dogcam.draw.svg import GRID, INK
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dogcam.svg import INK, SERIES, drawing_style
+from dogcam.draw.svg import INK, SERIES, drawing_style
 
 _Arguments = ParamSpec("_Arguments")
 

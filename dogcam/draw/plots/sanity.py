@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dogcam.plots.estimates import EstimateRow
-from dogcam.plots.frame import (
+from dogcam.draw.plots.estimates import EstimateRow
+from dogcam.draw.plots.frame import (
     MARKERS,
     Series,
     draw_series,
@@ -18,7 +18,7 @@ from dogcam.plots.frame import (
     side_panels,
     single,
 )
-from dogcam.svg import INK
+from dogcam.draw.svg import INK
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dogcam.plots.frame import Series, draw_series, drawing, side_panels
+from dogcam.draw.plots.frame import Series, draw_series, drawing, side_panels
 
 
 @drawing

@@ -1,6 +1,6 @@
 """Why detections fail and objects are missed: one kind for each, and what mending a kind would be worth."""
 
-from dogcam.taxonomy.kinds import (
+from dogcam.evaluate.errors.kinds import (
     FAILURE_KINDS,
     Failure,
     FailureKind,
@@ -9,8 +9,8 @@ from dogcam.taxonomy.kinds import (
     Success,
     count_kinds,
 )
-from dogcam.taxonomy.mending import Gain, ap_gains, mend
-from dogcam.taxonomy.rules import classify_failures, find_successes, look_alike
+from dogcam.evaluate.errors.oracle import Gain, ap_gains, mend
+from dogcam.evaluate.errors.rules import classify_failures, find_successes, look_alike
 
 __all__ = [
     "FAILURE_KINDS",

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogcam.boxes import Boxes, as_boxes
+from dogcam.structures.boxes import Boxes, as_boxes
 
 FailureKind = Literal[
     "missed", "background", "look_alike", "part", "context", "merged", "split", "duplicate", "poor_overlap"

@@ -22,16 +22,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.metrics import (
+from dogcam.evaluate.errors.kinds import FAILURE_KINDS, Failure, FailureKind
+from dogcam.evaluate.metrics import (
     TRUE_POSITIVE,
-    Detections,
     Interval,
     Matches,
     percentile_interval,
     precision_recall,
     resampled_ap,
 )
-from dogcam.taxonomy.kinds import FAILURE_KINDS, Failure, FailureKind
+from dogcam.structures.detections import Detections
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,7 @@ def _rebuilt(
 
 
 def _at_one_threshold(matches: Matches, iou_threshold: float) -> Matches:
-    return replace(
-        matches, iou_thresholds=(iou_threshold,), kind=matches.kind_at(iou_threshold)[None, :]
-    )
+    return replace(matches, iou_thresholds=(iou_threshold,), kind=matches.kind_at(iou_threshold)[None, :])
 
 
 def _ap(matches: Matches) -> float:

@@ -34,10 +34,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dogcam.boxes import Boxes, area, as_boxes, intersection, iou
-from dogcam.metrics import FALSE_POSITIVE, TRUE_POSITIVE, Matches
-from dogcam.taxonomy.kinds import Failure, FailureKind, OtherObjects, Subject, Success
-from dogcam.taxonomy.scene import HALF, MOST, Scene, kept_detections, scenes
+from dogcam.evaluate.errors.kinds import Failure, FailureKind, OtherObjects, Subject, Success
+from dogcam.evaluate.errors.scene import HALF, MOST, Scene, kept_detections, scenes
+from dogcam.evaluate.metrics import FALSE_POSITIVE, TRUE_POSITIVE, Matches
+from dogcam.structures.boxes import Boxes, area, as_boxes, intersection, iou
 
 NOTICEABLE = 0.1
 """The least IoU of a poor overlap, and of a box around a look-alike; below it an overlap may be chance."""

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.boxes import area, intersection, iou
-from dogcam.metrics import Matches
+from dogcam.evaluate.metrics import Matches
+from dogcam.structures.boxes import area, intersection, iou
 
 MOST = 2 / 3
 """The share of an area that is most of it. Two boxes that hold most of each other have an IoU of at least

@@ -1,6 +1,6 @@
 """How good boxes are: matching, precision and recall, average precision, operating points, intervals."""
 
-from dogcam.metrics.bootstrap import (
+from dogcam.evaluate.metrics.bootstrap import (
     Interval,
     bootstrap_ap,
     bootstrap_ap_difference,
@@ -15,9 +15,8 @@ from dogcam.metrics.bootstrap import (
     resampled_ratio,
     resampled_sums,
 )
-from dogcam.metrics.data import Detections, GroundTruth
-from dogcam.metrics.localisation import bootstrap_corloc, corloc
-from dogcam.metrics.matching import (
+from dogcam.evaluate.metrics.localisation import bootstrap_corloc, corloc
+from dogcam.evaluate.metrics.matching import (
     DIFFICULT,
     FALSE_POSITIVE,
     IGNORED,
@@ -27,15 +26,15 @@ from dogcam.metrics.matching import (
     Matches,
     match,
 )
-from dogcam.metrics.operating_point import (
+from dogcam.evaluate.metrics.operating_point import (
     OperatingPoint,
     best_f1_point,
     best_precision,
     operating_point,
     precision_at_least,
 )
-from dogcam.metrics.ordering import TIES, Ties, rank
-from dogcam.metrics.precision_recall import (
+from dogcam.evaluate.metrics.ordering import TIES, Ties, rank
+from dogcam.evaluate.metrics.precision_recall import (
     VARIANTS,
     PrecisionRecall,
     Variant,
@@ -43,9 +42,9 @@ from dogcam.metrics.precision_recall import (
     merge_curves,
     precision_recall,
 )
-from dogcam.metrics.proportion import Proportion
-from dogcam.metrics.ranking import resampled_ranking_ap
-from dogcam.metrics.tied_scores import TieRange, ap_over_ties
+from dogcam.evaluate.metrics.proportion import Proportion
+from dogcam.evaluate.metrics.ranking import resampled_ranking_ap
+from dogcam.evaluate.metrics.tied_scores import TieRange, ap_over_ties
 
 __all__ = [
     "DIFFICULT",
@@ -55,9 +54,7 @@ __all__ = [
     "TIES",
     "TRUE_POSITIVE",
     "VARIANTS",
-    "Detections",
     "Difficult",
-    "GroundTruth",
     "Interval",
     "Matches",
     "OperatingPoint",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from dogcam.metrics.matching import TRUE_POSITIVE, Matches
-from dogcam.metrics.precision_recall import Variant, average_precision, envelope, ratio
+from dogcam.evaluate.metrics.matching import TRUE_POSITIVE, Matches
+from dogcam.evaluate.metrics.precision_recall import Variant, average_precision, envelope, ratio
 
 _BLOCK = 64
 """How many resamples are worked on at once; it bounds the memory and changes no result."""
@@ -154,9 +154,7 @@ def bootstrap_ap_difference(
     return tuple(percentile_interval(row, level) for row in ours - theirs)
 
 
-def resampled_sums(
-    values: ArrayLike, *, n_resamples: int = 2000, seed: int = 0
-) -> NDArray[np.float64]:
+def resampled_sums(values: ArrayLike, *, n_resamples: int = 2000, seed: int = 0) -> NDArray[np.float64]:
     """Return the sums over the images of every resample.
 
     Args:

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.metrics.bootstrap import Interval, bootstrap_ratio, ground_truth_per_image
-from dogcam.metrics.matching import Matches
-from dogcam.metrics.proportion import Proportion
+from dogcam.evaluate.metrics.bootstrap import Interval, bootstrap_ratio, ground_truth_per_image
+from dogcam.evaluate.metrics.matching import Matches
+from dogcam.evaluate.metrics.proportion import Proportion
 
 
 def corloc(matches: Matches, iou_threshold: float = 0.5) -> Proportion:

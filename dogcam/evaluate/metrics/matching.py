@@ -7,9 +7,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.boxes import Boxes, area
-from dogcam.metrics.data import Detections, GroundTruth, check_images
-from dogcam.metrics.ordering import Ties, rank
+from dogcam.evaluate.metrics.ordering import Ties, rank
+from dogcam.structures.boxes import Boxes, area
+from dogcam.structures.detections import Detections, GroundTruth, check_images
 
 Difficult = Literal["counted", "ignored", "absent"]
 DIFFICULT: tuple[Difficult, ...] = get_args(Difficult)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.metrics.precision_recall import PrecisionRecall, ratio
+from dogcam.evaluate.metrics.precision_recall import PrecisionRecall, ratio
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogcam.metrics.matching import TRUE_POSITIVE, Matches
+from dogcam.evaluate.metrics.matching import TRUE_POSITIVE, Matches
 
 Variant = Literal["all_point", "voc07_11point", "coco_101point"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)

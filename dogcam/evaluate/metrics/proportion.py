@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from dogcam.metrics.bootstrap import Interval
-from dogcam.metrics.precision_recall import ratio
+from dogcam.evaluate.metrics.bootstrap import Interval
+from dogcam.evaluate.metrics.precision_recall import ratio
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogcam.metrics.bootstrap import image_draws
+from dogcam.evaluate.metrics.bootstrap import image_draws
 
 
 def resampled_ranking_ap(

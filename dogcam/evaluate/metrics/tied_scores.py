@@ -6,9 +6,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.metrics.bootstrap import Interval
-from dogcam.metrics.matching import TRUE_POSITIVE, Matches, first_claims
-from dogcam.metrics.precision_recall import Variant, curve_of
+from dogcam.evaluate.metrics.bootstrap import Interval
+from dogcam.evaluate.metrics.matching import TRUE_POSITIVE, Matches, first_claims
+from dogcam.evaluate.metrics.precision_recall import Variant, curve_of
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ The marks that a network's maps must meet stand here, set before any run was loo
 the whole interval of the measured mean lies on the right side.
 """
 
-from dogcam.sanity.erasing import ORDERS, Order, auc, blurred, erasing_orders, probabilities_while
-from dogcam.sanity.permuted import activation_maps, fit_linear_map, maps_of
-from dogcam.sanity.randomised import Cascade, layers_as_they_run
-from dogcam.sanity.similarity import spearman, ssim
+from dogcam.evaluate.sanity.erasing import ORDERS, Order, auc, blurred, erasing_orders, probabilities_while
+from dogcam.evaluate.sanity.permuted import activation_maps, fit_linear_map, maps_of
+from dogcam.evaluate.sanity.randomised import Cascade, layers_as_they_run
+from dogcam.evaluate.sanity.similarity import spearman, ssim
 
 MOST_SIMILARITY = 0.5
 """Maps of a network that knows nothing must be less similar than this to the trained network's, in rank

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dogcam.activations import evaluation_mode
-from dogcam.localise import Map, resize
+from dogcam.detect.boxes_from_maps import Map, resize
+from dogcam.network.hooks import evaluation_mode
 
 Order = Literal["map", "random", "centre"]
 ORDERS: tuple[Order, ...] = get_args(Order)

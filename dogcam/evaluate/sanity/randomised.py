@@ -7,7 +7,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from dogcam.activations import evaluation_mode
+from dogcam.network.hooks import evaluation_mode
 
 
 @torch.no_grad()

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dogcam import metrics, taxonomy
-from dogcam.boxes import area
-from dogcam.metrics import Matches
-from dogcam.taxonomy import OtherObjects
-from report import results
-from report.stages import evaluate, localise, predict
-from report.stages.context import Context
-from report.stages.methods import MAIN
+from dogcam.evaluate import errors as taxonomy
+from dogcam.evaluate import metrics
+from dogcam.evaluate.errors import OtherObjects
+from dogcam.evaluate.metrics import Matches
+from dogcam.structures.boxes import area
+from report import record as results
+from report.pipeline.stages import evaluate, localise, predict
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import MAIN
 
 NAME = "analyse"
 
@@ -137,9 +138,7 @@ class _Gallery:
         truth, found = self.matches.ground_truth, self.matches.detections
         kept = np.flatnonzero((found.image == case.image) & (found.scores >= self.score_threshold))
         truths = [
-            results.GalleryBox(
-                xyxy=tuple(box), role="truth", label=self.context.config.target, score=None
-            )
+            results.GalleryBox(xyxy=tuple(box), role="truth", label=self.context.config.target, score=None)
             for box in truth.boxes[truth.image == case.image].tolist()
         ]
         return truths + [

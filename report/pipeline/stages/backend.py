@@ -7,10 +7,10 @@ from torch import Tensor
 
 from dogcam.backends import NEEDED, Backend, load_backend
 from dogcam.errors import ConfigError
-from report import results
+from report import record as results
 from report.config import ENGINE
-from report.stages.context import Context
-from report.stages.methods import CAM, GRAD_CAM, PROBABILITY
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import CAM, GRAD_CAM, PROBABILITY
 
 CALIBRATION = 128
 """Images of the tuning split that show the backend int8 which values occur."""

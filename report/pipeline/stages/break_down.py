@@ -3,14 +3,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam import breakdowns, metrics
-from dogcam.breakdowns import Group
-from dogcam.metrics import GroundTruth
-from report import results
-from report.stages import evaluate, localise
-from report.stages.context import Context
-from report.stages.evaluate import estimate
-from report.stages.methods import MAIN
+from dogcam.evaluate import breakdowns, metrics
+from dogcam.evaluate.breakdowns import Group
+from dogcam.structures.detections import GroundTruth
+from report import record as results
+from report.pipeline.stages import evaluate, localise
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.evaluate import estimate
+from report.pipeline.stages.methods import MAIN
 
 NAME = "break_down"
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam import metrics
-from dogcam.boxes import as_boxes, iou
-from dogcam.localise import normalise, resize
-from report import results
-from report.stages import localise, predict
-from report.stages.context import Context
-from report.stages.evaluate import defined, estimate
-from report.stages.methods import AT_EARLIER, CAM, EARLIER, MAIN, PROBABILITY, REFERENCE
+from dogcam.detect.boxes_from_maps import normalise, resize
+from dogcam.evaluate import metrics
+from dogcam.structures.boxes import as_boxes, iou
+from report import record as results
+from report.pipeline.stages import localise, predict
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.evaluate import defined, estimate
+from report.pipeline.stages.methods import AT_EARLIER, CAM, EARLIER, MAIN, PROBABILITY, REFERENCE
 
 NAME = "compare"
 

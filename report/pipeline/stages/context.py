@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dogcam.classifier import Classifier
-from dogcam.voc import VocImage, VocSplit
+from dogcam.data.voc import VocImage, VocSplit
+from dogcam.models.classifier import Classifier
 from report.config import RunConfig
 
 Item = TypeVar("Item")

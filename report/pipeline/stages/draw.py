@@ -8,17 +8,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogcam import pictures, plots
-from dogcam.boxes import as_boxes, rescale
+from dogcam.data.voc import VocImage
+from dogcam.detect.boxes_from_maps import normalise
+from dogcam.draw import overlays as pictures
+from dogcam.draw import plots
+from dogcam.draw.overlays import DrawnBox
+from dogcam.draw.svg import to_svg
 from dogcam.files import write_whole
-from dogcam.localise import normalise
-from dogcam.pictures import DrawnBox
-from dogcam.svg import to_svg
-from dogcam.voc import VocImage
-from report import results
-from report.stages import analyse, compare, evaluate, localise, predict, sanity
-from report.stages.context import Context
-from report.stages.methods import CAM, EARLIER, MAIN, METHODS, PICTURED
+from dogcam.structures.boxes import as_boxes, rescale
+from report import record as results
+from report.pipeline.stages import analyse, compare, evaluate, localise, predict, sanity
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import CAM, EARLIER, MAIN, METHODS, PICTURED
 
 NAME = "draw"
 
@@ -67,9 +68,7 @@ def _drawings(context: Context) -> Iterator[tuple[str, Figure, str]]:
     yield from _sanity(results.Sanity(**context.outputs[sanity.NAME]))
 
 
-def _precision_recall(
-    detection: results.Detection, point: results.OperatingPoint
-) -> tuple[str, Figure, str]:
+def _precision_recall(detection: results.Detection, point: results.OperatingPoint) -> tuple[str, Figure, str]:
     methods = [detection.method(name) for name in SHOWN_METHODS]
     panels = []
     for index, iou in enumerate(detection.iou_thresholds):
@@ -79,9 +78,7 @@ def _precision_recall(
         scores = _score_marks(detection.method(MAIN).curves[index]) if iou == point.iou else []
         curves = [_series(each, index) for each in methods]
         panels.append(plots.PrecisionRecallPanel(iou, curves, mark, scores))
-    best = "; ".join(
-        f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods
-    )
+    best = "; ".join(f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods)
     ious = ", ".join(f"{iou:g}" for iou in detection.iou_thresholds)
     alt = (
         f"Precision against recall, a panel each for IoU {ious}; {METHODS[MAIN].title} with the interval of "
@@ -196,9 +193,13 @@ def _sanity(found: results.Sanity) -> Iterator[tuple[str, Figure, str]]:
     ]
     mark = next(check.mark for check in found.checks if check.name == "randomised_spearman")
     parts = (f"{depth.layer}: {_signed(depth.spearman)} and {_signed(depth.ssim)}" for depth in found.depths)
-    yield "sanity_weights", plots.similarity_figure(series, mark), (
-        "Rank correlation and structural similarity of the maps with those of the trained network, by the "
-        f"lowest layer that is randomised. {'; '.join(parts)}."
+    yield (
+        "sanity_weights",
+        plots.similarity_figure(series, mark),
+        (
+            "Rank correlation and structural similarity of the maps with those of the trained network, by "
+            f"the lowest layer that is randomised. {'; '.join(parts)}."
+        ),
     )
     panels = [
         (way, [plots.Series(ORDER_TITLES[curve.order], found.fractions, getattr(curve, way))
@@ -209,9 +210,13 @@ def _sanity(found: results.Sanity) -> Iterator[tuple[str, Figure, str]]:
         f"{ORDER_TITLES[curve.order]}: {_signed(curve.deletion_auc)} and {_signed(curve.insertion_auc)}"
         for curve in found.curves
     )
-    yield "sanity_pixels", plots.erasing_figure(panels), (
-        "Probability of the class against the share of the pixels that are blurred, and that are brought "
-        f"back, in three orders. Areas under the curves: {'; '.join(areas)}."
+    yield (
+        "sanity_pixels",
+        plots.erasing_figure(panels),
+        (
+            "Probability of the class against the share of the pixels that are blurred, and that are brought "
+            f"back, in three orders. Areas under the curves: {'; '.join(areas)}."
+        ),
     )
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dogcam import metrics
-from dogcam.classification import AP_VARIANT, score_classes
+from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError
-from dogcam.metrics import Matches
-from dogcam.photographs import label_matrix
-from report import results
-from report.stages import localise, predict
-from report.stages.context import Context
-from report.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use
+from dogcam.evaluate import metrics
+from dogcam.evaluate.classification import AP_VARIANT, score_classes
+from dogcam.evaluate.metrics import Matches
+from report import record as results
+from report.pipeline.stages import localise, predict
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use
 
 NAME = "evaluate"
 
@@ -27,7 +27,6 @@ TIES_MATTER = 0.01
 
 ROUND_SCORES = tuple(tenth / 10 for tenth in range(9, 0, -1))
 """The score thresholds of the table that stands beside the curve."""
-
 
 
 def run(context: Context) -> dict:
@@ -89,9 +88,7 @@ def over_images(n_images: int, found: metrics.Interval) -> metrics.Interval:
 
 def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling: dict) -> results.Method:
     text = METHODS[name]
-    older = metrics.match(
-        matches.ground_truth, matches.detections, matches.iou_thresholds, ties="introsort"
-    )
+    older = metrics.match(matches.ground_truth, matches.detections, matches.iou_thresholds, ties="introsort")
     rows, curves = [], []
     for iou, ap_samples in zip(matches.iou_thresholds, samples, strict=True):
         curve = metrics.precision_recall(matches, iou)

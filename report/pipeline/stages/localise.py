@@ -6,14 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam import baselines
-from dogcam.boxes import Boxes
-from dogcam.localise import LocalisationRule, heat_map, localise_by_rules
-from dogcam.metrics import Detections, GroundTruth, match, precision_recall
-from dogcam.voc import VocSplit
-from report.stages import predict
-from report.stages.context import Context
-from report.stages.methods import MAIN, RULE_OF, in_use
+from dogcam.data.voc import VocSplit
+from dogcam.detect import baselines
+from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise_by_rules
+from dogcam.evaluate.metrics import match, precision_recall
+from dogcam.structures.boxes import Boxes
+from dogcam.structures.detections import Detections, GroundTruth
+from report.pipeline.stages import predict
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import MAIN, RULE_OF, in_use
 
 NAME = "localise"
 

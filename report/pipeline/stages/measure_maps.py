@@ -6,16 +6,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam import map_measures, metrics
-from dogcam.boxes import Boxes, as_boxes, iou
-from dogcam.localise import Map, heat_map
-from dogcam.map_measures import MapScores, Measured
-from dogcam.voc import VocImage
-from report import results
-from report.stages import localise, predict, segment
-from report.stages.context import Context
-from report.stages.evaluate import estimate
-from report.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
+from dogcam.data.voc import VocImage
+from dogcam.detect.boxes_from_maps import Map, heat_map
+from dogcam.evaluate import map_metrics as map_measures
+from dogcam.evaluate import metrics
+from dogcam.evaluate.map_metrics import MapScores, Measured
+from dogcam.structures.boxes import Boxes, as_boxes, iou
+from report import record as results
+from report.pipeline.stages import localise, predict, segment
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.evaluate import estimate
+from report.pipeline.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
 
 NAME = "measure"
 
@@ -50,9 +51,7 @@ def run(context: Context) -> dict:
     ).model_dump(mode="json")
 
 
-def _row(
-    name: str, scores: list[MapScores | None], with_masks: bool, sampling: dict
-) -> results.MapMeasures:
+def _row(name: str, scores: list[MapScores | None], with_masks: bool, sampling: dict) -> results.MapMeasures:
     def measured(measure) -> results.Estimate:
         found: Measured = measure(scores, **sampling)
         return estimate(found.value, found.interval)

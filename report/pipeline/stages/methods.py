@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
-from dogcam.classifier import Classifier
+from dogcam.models.classifier import Classifier
 from report.config import ENGINE, RunConfig
 
 
@@ -33,9 +33,7 @@ METHODS = {
         MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit at the target layer", "map"),
         MethodText(REFERENCE, "Grad-CAM by the engine", "in torch, in single precision", "map"),
         MethodText(CAM, "CAM", "weights of the head at the target layer", "map"),
-        MethodText(
-            PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"
-        ),
+        MethodText(PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"),
         MethodText(EARLIER, "Grad-CAM, earlier layer", "a layer of twice the resolution", "map"),
         MethodText(
             HIRES, "HiResCAM, earlier layer", "each activation times its own gradient, not the mean", "map"

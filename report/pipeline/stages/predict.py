@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from dogcam.backends import Backend
 from dogcam.cam import explain
-from dogcam.closer_look import join
+from dogcam.data.voc import VocImage
 from dogcam.errors import RecordError
 from dogcam.files import write_whole
-from dogcam.voc import VocImage
+from dogcam.models.two_scale import join
 from report.config import ENGINE
-from report.stages.backend import choose, run_backend
-from report.stages.context import Context
-from report.stages.methods import GRAD_CAM, REFERENCE, requests
+from report.pipeline.stages.backend import choose, run_backend
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import GRAD_CAM, REFERENCE, requests
 
 NAME = "predict"
 

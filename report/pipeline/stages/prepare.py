@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dogcam.checkpoints import load_checkpoint
-from dogcam.classifier import Classifier, load_classifier
-from dogcam.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
+from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
+from dogcam.data.sample import write_sample
+from dogcam.data.voc import VocSplit, find_root, read_list, read_split, split_names
 from dogcam.errors import ConfigError, ModelError
-from dogcam.sample import write_sample
-from dogcam.voc import VocSplit, find_root, read_list, read_split, split_names
+from dogcam.models.checkpoints import load_checkpoint
+from dogcam.models.classifier import Classifier, load_classifier
 from report.config import RunConfig
 
 SAMPLE_SEED = 2007

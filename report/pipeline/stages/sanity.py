@@ -4,13 +4,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dogcam import metrics, sanity
 from dogcam.cam import explain
-from report import results
-from report.stages import compare, predict
-from report.stages.context import Context
-from report.stages.evaluate import estimate, over_images
-from report.stages.methods import MAIN, requests
+from dogcam.evaluate import metrics, sanity
+from report import record as results
+from report.pipeline.stages import compare, predict
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.evaluate import estimate, over_images
+from report.pipeline.stages.methods import MAIN, requests
 
 NAME = "sanity"
 
@@ -79,8 +79,7 @@ def _cascade(context: Context, batch: torch.Tensor, trained: Maps) -> list[resul
             maps = explain(cascade.network, batch, [context.target], [request]).maps[0]
             found.append(maps[:, 0].cpu().numpy())
     return [
-        _depth(context, layers, count, trained, found)
-        for count, found in zip(counts, measured, strict=True)
+        _depth(context, layers, count, trained, found) for count, found in zip(counts, measured, strict=True)
     ]
 
 

@@ -6,16 +6,17 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam import metrics, sample, voc
-from dogcam.localise import LocalisationRule, heat_map
-from dogcam.localise import localise as box_objects
-from dogcam.segmentation import MaskCounts, grow, mask_counts, seeds
-from dogcam.voc import VocImage
-from report import results
-from report.stages import localise, predict
-from report.stages.context import Context
-from report.stages.evaluate import estimate
-from report.stages.methods import MAIN
+from dogcam.data import sample, voc
+from dogcam.data.voc import VocImage
+from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map
+from dogcam.detect.boxes_from_maps import localise as box_objects
+from dogcam.detect.masks_from_maps import MaskCounts, grow, mask_counts, seeds
+from dogcam.evaluate import metrics
+from report import record as results
+from report.pipeline.stages import localise, predict
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.evaluate import estimate
+from report.pipeline.stages.methods import MAIN
 
 NAME = "segment"
 

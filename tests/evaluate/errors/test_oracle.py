@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pytest
-from cases import IOU_THRESHOLDS, SCORES, cases, generated
 from hypothesis import given
 from hypothesis import strategies as st
-from references_taxonomy import mended_ap_by_loops
 
-from dogcam.metrics import Detections, GroundTruth, bootstrap_ap_difference, match, precision_recall
-from dogcam.taxonomy import FAILURE_KINDS, ap_gains, classify_failures, mend
+from dogcam.evaluate.errors import FAILURE_KINDS, ap_gains, classify_failures, mend
+from dogcam.evaluate.metrics import bootstrap_ap_difference, match, precision_recall
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
+from tests.support.references_errors import mended_ap_by_loops
 
 DOG = (0, 0, 30, 30)
 SECOND_DOG = (40, 0, 70, 30)

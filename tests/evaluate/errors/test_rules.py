@@ -4,14 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from cases import IOU_THRESHOLDS, SCORES, cases, generated
 from hypothesis import given
 from hypothesis import strategies as st
-from references_taxonomy import kinds_by_loops
 
-from dogcam.boxes import as_boxes
-from dogcam.metrics import DIFFICULT, Detections, GroundTruth, match, operating_point, precision_recall
-from dogcam.taxonomy import (
+from dogcam.evaluate.errors import (
     FAILURE_KINDS,
     KindCount,
     OtherObjects,
@@ -20,6 +16,11 @@ from dogcam.taxonomy import (
     find_successes,
     look_alike,
 )
+from dogcam.evaluate.metrics import DIFFICULT, match, operating_point, precision_recall
+from dogcam.structures.boxes import as_boxes
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
+from tests.support.references_errors import kinds_by_loops
 
 DOG = (0, 0, 30, 30)
 SECOND_DOG = (40, 0, 70, 30)

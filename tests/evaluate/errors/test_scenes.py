@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from dogcam.boxes import iou
-from dogcam.metrics import Detections, GroundTruth, match
-from dogcam.taxonomy import OtherObjects, classify_failures
-from dogcam.voc import read_split
+from dogcam.data.voc import read_split
+from dogcam.evaluate.errors import OtherObjects, classify_failures
+from dogcam.evaluate.metrics import match
+from dogcam.structures.boxes import iou
+from dogcam.structures.detections import Detections, GroundTruth
 
 TARGET = "dog"
 

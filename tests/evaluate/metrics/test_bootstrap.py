@@ -4,16 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from cases import cases, generated
 from hypothesis import given
 from hypothesis import strategies as st
-from references import draw_images
 
-from dogcam.metrics import (
+from dogcam.evaluate.metrics import (
     DIFFICULT,
     VARIANTS,
-    Detections,
-    GroundTruth,
     Interval,
     bootstrap_ap,
     bootstrap_ap_difference,
@@ -29,6 +25,9 @@ from dogcam.metrics import (
     precision_recall,
     resampled_ap,
 )
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.cases import cases, generated
+from tests.support.references import draw_images
 
 N_RESAMPLES = 5
 

@@ -5,13 +5,14 @@ import io
 
 import numpy as np
 import pytest
-from cases import generated
 from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from dogcam.metrics import Detections, GroundTruth, match, precision_recall
+from dogcam.evaluate.metrics import match, precision_recall
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.cases import generated
 
 # No ratio of the small areas used here, so that COCO's "at least" and VOC's "greater than" say the same.
 IOU_THRESHOLDS = (0.30001, 0.50001)

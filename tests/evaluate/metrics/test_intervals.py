@@ -3,10 +3,10 @@
 import typing
 
 from pydantic import BaseModel
-from report_fixtures import record_of
 
 from report.config import RunConfig
-from report.results import Estimate, Interval, Results
+from report.record import Estimate, Interval, Results
+from tests.support.runs import record_of
 
 WITHOUT = {
     "settings and choices": {

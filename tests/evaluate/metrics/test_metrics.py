@@ -2,19 +2,15 @@ import math
 
 import numpy as np
 import pytest
-from cases import IOU_THRESHOLDS, cases, generated
 from hypothesis import given
 from hypothesis import strategies as st
-from references import ap_of, iou, kinds_of, n_counted, slow_ap, stable_order
 
-from dogcam.metrics import (
+from dogcam.evaluate.metrics import (
     DIFFICULT,
     FALSE_POSITIVE,
     IGNORED,
     TRUE_POSITIVE,
     VARIANTS,
-    Detections,
-    GroundTruth,
     Proportion,
     average_precision,
     best_f1_point,
@@ -26,6 +22,9 @@ from dogcam.metrics import (
     precision_at_least,
     precision_recall,
 )
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.cases import IOU_THRESHOLDS, cases, generated
+from tests.support.references import ap_of, iou, kinds_of, n_counted, slow_ap, stable_order
 
 KIND_NAMES = {TRUE_POSITIVE: "tp", FALSE_POSITIVE: "fp", IGNORED: "ignored"}
 

@@ -4,21 +4,13 @@ import zlib
 
 import numpy as np
 import pytest
-from cases import cases, generated
 from hypothesis import given
 from hypothesis import strategies as st
-from references import aps_over_tied_orders
 
-from dogcam.metrics import (
-    TIES,
-    VARIANTS,
-    Detections,
-    GroundTruth,
-    ap_over_ties,
-    match,
-    precision_recall,
-    rank,
-)
+from dogcam.evaluate.metrics import TIES, VARIANTS, ap_over_ties, match, precision_recall, rank
+from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.cases import cases, generated
+from tests.support.references import aps_over_tied_orders
 
 # What numpy 1.24.4 returned for numpy.argsort of 16, 17 and 40 equal numbers.
 RECORDED_EQUAL = {

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from report_fixtures import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
-from test_stages import after, context_of
 
 import dogcam.backends.loading
 from dogcam.backends import Backend, load_backend
-from dogcam.closer_look import CloserLook
 from dogcam.errors import ConfigError
-from dogcam.preprocessing import Preprocessing
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import CloserLook
 from report.cli import main
-from report.experiment import _model_info
-from report.stages import backend, methods, predict
+from report.pipeline.experiment import _model_info
+from report.pipeline.stages import backend, methods, predict
+from tests.report.pipeline.test_stages import after, context_of
+from tests.support.runs import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
 
 REFERENCE = methods.REFERENCE
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from report import fingerprint
-from report.fingerprint import code_fingerprint, code_of, digest, versions
+from report.pipeline import fingerprint
+from report.pipeline.fingerprint import code_fingerprint, code_of, digest, versions
 
 SOURCES = {
     "__init__": '"""A package."""\n',
@@ -76,11 +76,22 @@ def test_a_change_of_a_source_reaches_its_dependants_only(package, changed, depe
 
 
 def test_stages_are_made_of_the_science_they_call():
-    predict, evaluate, draw = (code_of(f"report.stages.{name}") for name in ("predict", "evaluate", "draw"))
-    assert {"report.stages.predict", "dogcam.cam", "dogcam.activations", "report.stages.methods"} <= predict
-    assert not {"dogcam.metrics.matching", "dogcam.plots", "report.render"} & predict
-    assert {"dogcam.metrics", "dogcam.metrics.matching", "dogcam.metrics.bootstrap"} <= evaluate
-    assert {"dogcam.plots", "dogcam.pictures", "dogcam.svg"} <= draw
+    predict, evaluate, draw = (
+        code_of(f"report.pipeline.stages.{name}") for name in ("predict", "evaluate", "draw")
+    )
+    assert {
+        "report.pipeline.stages.predict",
+        "dogcam.cam",
+        "dogcam.network.hooks",
+        "report.pipeline.stages.methods",
+    } <= predict
+    assert not {"dogcam.evaluate.metrics.matching", "dogcam.draw.plots", "report.render.render"} & predict
+    assert {
+        "dogcam.evaluate.metrics",
+        "dogcam.evaluate.metrics.matching",
+        "dogcam.evaluate.metrics.bootstrap",
+    } <= evaluate
+    assert {"dogcam.draw.plots", "dogcam.draw.overlays", "dogcam.draw.svg"} <= draw
 
 
 def test_a_digest_tells_parts_from_their_concatenation():

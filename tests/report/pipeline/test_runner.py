@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from report import runner
 from report.config import RunConfig
-from report.runner import Stage, run_stages
-from report.stages.context import Context
+from report.pipeline import runner
+from report.pipeline.runner import Stage, run_stages
+from report.pipeline.stages.context import Context
 
 INPUTS = {"the images": "1", "the weights": "1"}
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import report_fixtures as fixtures
-from test_stages import after, context_of
 
-from report import results
-from report.stages import sanity
+from report import record as results
+from report.pipeline.stages import sanity
+from tests.report.pipeline.test_stages import after, context_of
+from tests.support import runs as fixtures
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import report_fixtures as fixtures
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from dogcam import metrics
-from dogcam.boxes import as_boxes, iou
-from dogcam.checkpoints import load_checkpoint, save_checkpoint
-from dogcam.classifier import load_classifier
+from dogcam.data.voc import read_split
 from dogcam.errors import ConfigError, RecordError
-from dogcam.voc import read_split
+from dogcam.evaluate import metrics
+from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
+from dogcam.models.classifier import load_classifier
+from dogcam.structures.boxes import as_boxes, iou
+from dogcam.structures.detections import Detections, GroundTruth
 from report.config import RunConfig
-from report.experiment import _split_info
-from report.stages import analyse, compare, draw, evaluate, localise, methods, predict, segment
-from report.stages.context import Context
+from report.pipeline.experiment import _split_info
+from report.pipeline.stages import analyse, compare, draw, evaluate, localise, methods, predict, segment
+from report.pipeline.stages.context import Context
+from tests.support import runs as fixtures
 
 SETTINGS = {"split": "test", "tuning_split": "val", "batch_size": fixtures.BATCH, "n_resamples": 100}
 COMPUTING = {module.NAME: module for module in (predict, localise, evaluate, compare, analyse, segment)}
@@ -86,11 +87,11 @@ def test_a_damaged_batch_is_named_and_made_again(small_data, small_checkpoint, t
 
 @pytest.mark.parametrize(("n_images", "told"), [(1, False), (2, True)])
 def test_nothing_follows_from_the_spread_of_a_single_image(n_images, told):
-    truth = metrics.GroundTruth.from_images([[[0, 0, 9, 9]]] * n_images)
+    truth = GroundTruth.from_images([[[0, 0, 9, 9]]] * n_images)
     right, wrong = ([[box]] * n_images for box in ([0, 0, 9, 9], [20, 20, 29, 29]))
     scores = [[0.5]] * n_images
     matches = {
-        name: metrics.match(truth, metrics.Detections.from_images(boxes, scores), (0.5,))
+        name: metrics.match(truth, Detections.from_images(boxes, scores), (0.5,))
         for name, boxes in (("a", right), ("b", wrong))
     }
     drawn = {name: metrics.resampled_ap(each, n_resamples=100) for name, each in matches.items()}
@@ -133,8 +134,8 @@ def test_the_test_split_never_chooses(small_data, small_checkpoint, tmp_path):
 
 
 def test_the_best_precision_that_is_named_can_be_asked_for(localised, monkeypatch):
-    found = metrics.Detections([0, 0], [[0, 0, 10, 10], [50, 0, 60, 10]], [0.9, 0.9])
-    truth = metrics.GroundTruth.from_images([[[0, 0, 10, 10]]])
+    found = Detections([0, 0], [[0, 0, 10, 10], [50, 0, 60, 10]], [0.9, 0.9])
+    truth = GroundTruth.from_images([[[0, 0, 10, 10]]])
     monkeypatch.setattr(localise, "ground_truth", lambda *given: truth)
     monkeypatch.setattr(localise, "detections", lambda *given: found)
     asking = [replace(localised, config=RunConfig(**SETTINGS, precision=asked)) for asked in (0.6, 0.5)]
@@ -176,9 +177,7 @@ def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised
     assert same["grad_cam", "cam"]
     parting = {pair: each for pair, each in same.items() if pair[0] == methods.EARLIER}
     assert len(parting) == 3 and not any(parting.values())
-    compared = {
-        (each["a"], each["b"]) for each in context.outputs["evaluate"]["detection"]["comparisons"]
-    }
+    compared = {(each["a"], each["b"]) for each in context.outputs["evaluate"]["detection"]["comparisons"]}
     assert parting.keys() <= compared
 
 
@@ -200,9 +199,7 @@ def test_pairs_of_maps_are_picked_by_rule(values, picked):
 def test_the_examples_of_a_comparison_are_those_of_its_maps(localised):
     """Differences and IoUs counted again for one pair, image by image and box by box."""
     context = after(localised, "evaluate", "compare")
-    pair = next(
-        each for each in context.outputs["compare"]["comparisons"] if each["b"] == methods.LAYER
-    )
+    pair = next(each for each in context.outputs["compare"]["comparisons"] if each["b"] == methods.LAYER)
     maps = predict.load(context, "test").maps
     found = context.outputs["localise"]["detections"]["test"]
     expected = []

@@ -1,12 +1,10 @@
 """Claims: decided by their intervals alone, worded by their status, told when they change."""
 
 import pytest
-from report_fixtures import assert_one_line, change_record, invoke, options, record_of
-from test_render import Page, rendered
 
 from dogcam.errors import ConfigError, RecordError
-from report.check import check_report
-from report.claims import (
+from report.record import Claim, Estimate, Interval
+from report.record.claim_rules import (
     DECLARATIONS,
     VERDICTS,
     changed_claims,
@@ -15,10 +13,12 @@ from report.claims import (
     status_of,
     with_claims,
 )
-from report.render import render, write_report
-from report.results import Claim, Estimate, Interval
-from report.store import read_results, write_results
-from report.templates import open_templates
+from report.record.io import read_results, write_results
+from report.render.check import check_report
+from report.render.loader import open_templates
+from report.render.render import render, write_report
+from tests.report.render.test_render import Page, rendered
+from tests.support.runs import assert_one_line, change_record, invoke, options, record_of
 
 BOX = "map_beats_scored_centre_box"
 

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import jsonschema
 import numpy as np
 import pytest
-import references
-from report_fixtures import change_record, found_boxes, invoke, record_of
 
-import report.results
+import report.record
+from dogcam.data.voc import read_split
 from dogcam.errors import RecordError
-from dogcam.voc import read_split
-from report.results import Results
-from report.store import json_schema, read_results, write_results
+from report.record import Results
+from report.record.io import json_schema, read_results, write_results
+from tests.support import references
+from tests.support.runs import change_record, found_boxes, invoke, record_of
 
 
 def test_the_record_is_the_same_after_a_round_trip(finished, tmp_path):
@@ -196,8 +196,8 @@ def test_a_missing_record_is_refused(tmp_path):
 
 
 def test_the_published_schema_is_that_of_the_record(finished):
-    """After a change of the record: `dogcam-report schema > report/results/schema.json`."""
-    published = json.loads(Path(report.results.__file__).with_name("schema.json").read_text(encoding="utf-8"))
+    """After a change of the record: `dogcam-report schema > report/record/schema.json`."""
+    published = json.loads(Path(report.record.__file__).with_name("schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(record_of(finished), published)
     current = json.loads(json_schema())
     assert set(published["properties"]) == set(current["properties"])

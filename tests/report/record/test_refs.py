@@ -3,8 +3,8 @@
 import pytest
 
 from dogcam.errors import RecordError
-from report.refs import Ref, find, path_of, raw, resolve
-from report.results import Estimate, Interval
+from report.record import Estimate, Interval
+from report.record.refs import Ref, find, path_of, raw, resolve
 
 DOCUMENT = {
     "methods": [{"name": "cam", "rows": [{"ap": 0.5}, {"ap": None}]}, {"name": "grad_cam", "rows": []}],

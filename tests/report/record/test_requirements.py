@@ -1,11 +1,11 @@
 """Requirements: what can be asked of a record, what is refused, and the exit status that follows."""
 
 import pytest
-from report_fixtures import assert_one_line, change_record, invoke, record_of
 
 from dogcam.errors import ConfigError, RecordError
-from report.require import hold_against, names_of, parse_requirement
-from report.store import read_results
+from report.record.io import read_results
+from report.record.requirements import hold_against, names_of, parse_requirement
+from tests.support.runs import assert_one_line, change_record, invoke, record_of
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from report_fixtures import change_record, record_of
 
-from report.render import write_report
-from report.stages.draw import PICTURE_BUDGET
-from report.store import read_results
-from report.templates import open_templates
+from report.pipeline.stages.draw import PICTURE_BUDGET
+from report.record.io import read_results
+from report.render.loader import open_templates
+from report.render.render import write_report
+from tests.support.runs import change_record, record_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET = [
@@ -21,7 +21,7 @@ QUIET = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
-SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).resolve().parents[3] / "build" / "screenshots"
 
 
 def missing(reason: str) -> None:

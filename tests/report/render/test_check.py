@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from report_fixtures import assert_one_line, change_record, invoke
 
 from dogcam.errors import ConfigError, RecordError
-from report import templates as installed
-from report.check import check_report
-from report.render import render
-from report.store import read_results
+from report.record.io import read_results
+from report.render import loader as installed
+from report.render.check import check_report
+from report.render.render import render
+from tests.support.runs import assert_one_line, change_record, invoke
 
 
 def edit(path, before: str, after: str) -> None:
@@ -105,7 +105,7 @@ def test_words_that_were_changed_in_the_record_are_caught(copied):
 
 
 def test_templates_that_changed_since_are_caught(copied, tmp_path, monkeypatch):
-    from test_render import copy_templates
+    from tests.report.render.test_render import copy_templates
 
     templates = copy_templates(tmp_path, monkeypatch)
     section = templates / "sections" / "10-summary.md.j2"

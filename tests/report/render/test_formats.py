@@ -6,12 +6,12 @@ from html.parser import HTMLParser
 import pytest
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from report_fixtures import HOSTILE
 
 from dogcam.errors import RecordError
-from report.formats import MINUS, THIN_SPACE, TIMES, TO, Formatter
-from report.refs import Ref
-from report.results import Estimate, Interval
+from report.record import Estimate, Interval
+from report.record.refs import Ref
+from report.render.formats import MINUS, THIN_SPACE, TIMES, TO, Formatter
+from tests.support.runs import HOSTILE
 
 PLAIN, PAGE = Formatter("markdown"), Formatter("html")
 

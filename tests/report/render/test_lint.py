@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_fixtures import assert_one_line, invoke
 
 from dogcam.errors import ConfigError
-from report.lint import lint, require_clean
-from report.render import render
-from report.store import read_results
-from report.templates import open_templates, templates_folder
+from report.record.io import read_results
+from report.render.lint import lint, require_clean
+from report.render.loader import open_templates, templates_folder
+from report.render.render import render
+from tests.support.runs import assert_one_line, invoke
 
 SECTION = "## Mine\n\n{}\n"
 

@@ -6,14 +6,14 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from report_fixtures import record_of
-from test_render import Page
 
-from report.formats import MINUS, THIN_SPACE, TIMES
-from report.render import Rendered, render_traced
-from report.store import read_results
-from report.templates import open_templates
-from report.trace import Shown
+from report.record.io import read_results
+from report.render.formats import MINUS, THIN_SPACE, TIMES
+from report.render.loader import open_templates
+from report.render.render import Rendered, render_traced
+from report.render.trace import Shown
+from tests.report.render.test_render import Page
+from tests.support.runs import record_of
 
 READ = {"report.html": "the page", "report.md": "the twin"}
 _SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")

@@ -1,7 +1,8 @@
 """What the page's slider and filters rest on: thresholds counted from the detections, sizes of objects."""
 
 import pytest
-from report_fixtures import record_of
+
+from tests.support.runs import record_of
 
 
 def test_the_rows_of_the_thresholds_are_counted_from_the_points(finished):

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from report_fixtures import HOSTILE, change_record, invoke, record_of
 
 from dogcam.errors import ConfigError
-from report import templates
 from report.diff import compare_runs
-from report.render import render, render_diff
-from report.store import read_results
-from report.templates import templates_folder
+from report.record.io import read_results
+from report.render import loader as templates
+from report.render.loader import templates_folder
+from report.render.render import render, render_diff
+from tests.support.runs import HOSTILE, change_record, invoke, record_of
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 class Page(HTMLParser):

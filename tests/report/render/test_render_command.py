@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from bench import render as bench
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks import render as bench
+
+REPOSITORY = Path(__file__).resolve().parents[3]
 COMMAND = Path(sys.executable).with_name("dogcam-report")
 
 

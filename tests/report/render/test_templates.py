@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from report_fixtures import assert_one_line, invoke, options
 
 from dogcam.errors import ConfigError
-from report.render import render
-from report.store import read_results
-from report.templates import open_templates, templates_folder
-from report.watch import watch
+from report.record.io import read_results
+from report.render.loader import open_templates, templates_folder
+from report.render.render import render
+from report.render.watch import watch
+from tests.support.runs import assert_one_line, invoke, options
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[3]
 DOCUMENT = REPOSITORY / "docs" / "templates.md"
 
 
@@ -176,7 +176,7 @@ def test_the_document_names_every_file_of_the_program():
 
 
 def test_the_document_names_every_formatter():
-    from report.formats import Formatter
+    from report.render.formats import Formatter
 
     text = DOCUMENT.read_text(encoding="utf-8")
     assert all(f"`{name}`" in text for name in Formatter("markdown").filters())
@@ -228,7 +228,7 @@ def test_a_run_goes_on_watching(small_data, small_checkpoint, copied, monkeypatc
     def interrupted(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("report.watch.time.sleep", interrupted)
+    monkeypatch.setattr("report.render.watch.time.sleep", interrupted)
     result = invoke(options(small_data, small_checkpoint, copied, "--watch"))
     assert result.exit_code == 0, result.output
     assert result.stderr.splitlines()[-2].endswith(f"rendered {copied / 'report.html'}")
@@ -242,7 +242,7 @@ def test_nothing_is_rendered_while_nothing_changes(tmp_path, monkeypatch):
         if next(rounds, None) is None:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("report.watch.time.sleep", pass_the_time)
+    monkeypatch.setattr("report.render.watch.time.sleep", pass_the_time)
     said: list[str] = []
     watch(lambda: tmp_path, [write(tmp_path, {"a": "b"})], said.append)
     assert len(said) == 2

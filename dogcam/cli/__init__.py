@@ -1,0 +1,1 @@
+"""The commands of `dogcam`, one module a command."""

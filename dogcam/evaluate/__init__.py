@@ -1,0 +1,1 @@
+"""Measures of boxes, maps and classifiers, with intervals; failure types; sanity checks."""

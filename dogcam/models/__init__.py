@@ -1,0 +1,1 @@
+"""Classifiers: networks with their classes, preprocessing, checkpoints and model cards."""

@@ -1,0 +1,1 @@
+"""What is inside a network: hooks, heads, spatial positions and the target layer."""

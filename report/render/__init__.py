@@ -1,0 +1,1 @@
+"""From a record and templates to HTML and Markdown."""
