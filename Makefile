@@ -51,7 +51,7 @@ train-voc2007: $(STAMP)-test ## fine-tune EfficientNet-Lite0 on VOC2007 train: m
 	$(BIN)/dogcam train --data $(DATA) --split train --eval-split val --model efficientnet_lite0_voc2007 \
 	  --input-size 288 --training-size 224 --epochs 6 --batch-size 32 --schedule cosine --warm-up 0.5 \
 	  --learning-rate 3e-4 --head-rate 3 --weight-decay 0.05 --probe 3e-4 --averaging 0.98 --start-share 0.4 \
-	  --distillation 1 --known-alone --closer-size 576 --closer-share 0.1 --freeze $(FROZEN) \
+	  --distillation 1 --known-alone --high-resolution-size 576 --high-resolution-share 0.1 --freeze $(FROZEN) \
 	  --body-mode evaluate --min-area 0.4 --colour 0.2 --spread cutmix --seed 42 --device cpu --threads 2 \
 	  --out build/classifier
 

@@ -9,7 +9,7 @@ import click
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 
 from .machine import describe_run, in_words
 
@@ -40,7 +40,7 @@ def main(names: tuple[str, ...], quick: bool, out: Path, checkpoint: Path | None
         bench = import_module(f"{__package__}.{name}")
         run = describe_run(bench.PACKAGES, quick)
         rows = bench.measure(quick, checkpoint) if name == "int8" else bench.measure(quick)
-        path = write_whole(
+        path = atomic_write(
             out / f"{name}.json",
             json.dumps([row | {"run": run} for row in rows], indent=2, allow_nan=False) + "\n",
         )
@@ -54,7 +54,7 @@ def _write_figure(figure: Figure, path: Path) -> None:
     for kind in ("svg", "png"):
         drawn = io.BytesIO()
         figure.savefig(drawn, format=kind, dpi=150)
-        write_whole(path.with_suffix(f".{kind}"), drawn.getvalue())
+        atomic_write(path.with_suffix(f".{kind}"), drawn.getvalue())
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 
-from dogcam.data.voc import VocImage, read_split
-from dogcam.evaluate.errors import FAILURE_KINDS, OtherObjects, classify_failures
+from dogcam.data.voc import LabelledImage, read_split
+from dogcam.evaluate.errors import FAILURE_TYPES, OtherObjects, classify_failures
 from dogcam.evaluate.metrics import Proportion, match
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from dogcam.structures.detections import Detections, GroundTruth
 
 DATA = Path(__file__).parent / "judgements"
@@ -105,10 +105,10 @@ def tables(cases: Sequence[Case], kinds: Sequence[str]) -> str:
             (case.judged, kind) for case, kind in zip(cases, kinds, strict=True) if case.half == half
         )
         lines += ["", f"**{half.capitalize()}.** Rows: what was seen. Columns: what the rules say.", ""]
-        lines.append("| seen | " + " | ".join(name.replace("_", " ") for name in FAILURE_KINDS) + " |")
-        lines.append("|:--|" + "--:|" * len(FAILURE_KINDS))
-        for seen in FAILURE_KINDS:
-            cells = (str(counts[seen, said] or "·") for said in FAILURE_KINDS)
+        lines.append("| seen | " + " | ".join(name.replace("_", " ") for name in FAILURE_TYPES) + " |")
+        lines.append("|:--|" + "--:|" * len(FAILURE_TYPES))
+        for seen in FAILURE_TYPES:
+            cells = (str(counts[seen, said] or "·") for said in FAILURE_TYPES)
             lines.append(f"| {seen.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -130,10 +130,10 @@ def main(data: Path, write: Path | None) -> None:
     made = tables(cases, kinds_by_rule(cases, data))
     click.echo(made)
     if write is not None:
-        write_whole(write, with_tables(write.read_text(encoding="utf-8"), made))
+        atomic_write(write, with_tables(write.read_text(encoding="utf-8"), made))
 
 
-def _images(cases: Sequence[Case], data: Path) -> list[VocImage]:
+def _images(cases: Sequence[Case], data: Path) -> list[LabelledImage]:
     wanted = {(case.split, case.image) for case in cases}
     splits = {case.split for case in cases}
     return [

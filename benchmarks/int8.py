@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from dogcam.backends import Backend, Quantisation, load_backend
-from dogcam.data.voc import VocImage, VocSplit, read_split
+from dogcam.data.voc import LabelledImage, Split, read_split
 from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.evaluate.metrics import Matches, bootstrap_ap_difference, match, precision_recall
 from dogcam.models.classifier import Classifier, load_classifier
@@ -85,12 +85,12 @@ def measure(quick: bool, checkpoint: Path | None = None) -> list[dict[str, objec
     return [row | {"n_images": len(test)} for row in rows]
 
 
-def _batches(classifier: Classifier, images: Sequence[VocImage]) -> Iterator[Tensor]:
+def _batches(classifier: Classifier, images: Sequence[LabelledImage]) -> Iterator[Tensor]:
     for start in range(0, len(images), BATCH):
         yield classifier.batch([image.read() for image in images[start : start + BATCH]])
 
 
-def _matches(backend: Backend, classifier: Classifier, split: VocSplit, truth: GroundTruth) -> Matches:
+def _matches(backend: Backend, classifier: Classifier, split: Split, truth: GroundTruth) -> Matches:
     target, found = classifier.index_of(TARGET), []
     done = 0
     for batch in _batches(classifier, split.images):

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from dogcam.data.image_cache import decode
 from dogcam.data.sample import write_sample
-from dogcam.data.voc import VocImage, VocSplit, read_split
+from dogcam.data.voc import LabelledImage, Split, read_split
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture
 from dogcam.train.augment import Augmentation
@@ -66,13 +66,13 @@ def _photographs(folder: Path, n: int) -> tuple[str, Path]:
     return "sample", write_sample(folder / "sample", n_train=n, n_val=2, n_test=1)
 
 
-def _first(root: Path, name: str, n: int) -> VocSplit:
+def _first(root: Path, name: str, n: int) -> Split:
     """Return n images of a split, those with dogs before the others: few might have none."""
     split = read_split(root, name)
     return replace(split, images=tuple(sorted(split.images, key=lambda each: "dog" not in each.labels))[:n])
 
 
-def _decoding(images: Sequence[VocImage], config: TrainingConfig, rounds: int) -> list[Row]:
+def _decoding(images: Sequence[LabelledImage], config: TrainingConfig, rounds: int) -> list[Row]:
     size = config.augmentation.stored_size((config.training_size,) * 2)
     pools = {
         "decode, 1 thread": lambda: ThreadPoolExecutor(1),
@@ -83,7 +83,7 @@ def _decoding(images: Sequence[VocImage], config: TrainingConfig, rounds: int) -
 
 
 def _decoded_by(
-    make: Callable[[], Executor], images: Sequence[VocImage], size: tuple[int, int], rounds: int
+    make: Callable[[], Executor], images: Sequence[LabelledImage], size: tuple[int, int], rounds: int
 ) -> dict[str, float]:
     with make() as pool:
         # The workers start, and read the files into the system's memory, before anything is timed.
@@ -95,7 +95,7 @@ def _decoded_by(
     return _rate(seconds, len(images))
 
 
-def _making(split: VocSplit, config: TrainingConfig, rounds: int) -> Row:
+def _making(split: Split, config: TrainingConfig, rounds: int) -> Row:
     """Time the making of batches from pictures that are decoded already."""
     batches = Batches(split.images, split.class_names(), _preprocessing(config), config)
     list(batches.of_epoch(0))
@@ -103,7 +103,7 @@ def _making(split: VocSplit, config: TrainingConfig, rounds: int) -> Row:
     return "make batches of decoded pictures", _rate(seconds, len(split))
 
 
-def _epochs(split: VocSplit, others: VocSplit, config: TrainingConfig, folder: Path) -> list[Row]:
+def _epochs(split: Split, others: Split, config: TrainingConfig, folder: Path) -> list[Row]:
     architecture = find_architecture(ARCHITECTURE)
     classes = split.class_names()
     network = architecture.build(classes, True)

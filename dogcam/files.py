@@ -16,7 +16,7 @@ from dogcam.errors import OutputError
 _log = logging.getLogger(__name__)
 
 
-def write_whole(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
+def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
     """Write a file under another name beside its place, then move it there.
 
     Args:
@@ -49,11 +49,11 @@ def require_writable(folder: Path) -> None:
     Raises:
         OutputError: where they cannot.
     """
-    write_whole(folder / ".writable", b"").unlink(missing_ok=True)
+    atomic_write(folder / ".writable", b"").unlink(missing_ok=True)
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def dir_lock(folder: Path) -> Iterator[None]:
     """Keep a folder from other processes that want to hold it; it is free when the process ends in any way.
 
     Args:
@@ -81,7 +81,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def in_turn(path: Path) -> Iterator[None]:
+def file_lock(path: Path) -> Iterator[None]:
     """Wait until no other process or thread makes a file or folder, and make them wait in the same way.
 
     What was missing before the wait may be there after it, so it is to be looked for again. The lock is a
@@ -136,7 +136,7 @@ def _is_locked_now(descriptor: int) -> bool:
     return True
 
 
-def remove_parts(folder: Path) -> None:
+def remove_temporary_files(folder: Path) -> None:
     """Remove what processes that were killed while writing to a folder left of their files."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)

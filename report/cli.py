@@ -9,11 +9,11 @@ import click
 import dogcam
 from dogcam.cli.common import ErrorGroup
 from dogcam.errors import RecordError
-from dogcam.files import held, require_writable, write_whole
-from report.config import ENGINE, BackendName, make_config
+from dogcam.files import atomic_write, dir_lock, require_writable
+from report.config import REFERENCE, BackendName, make_config
 from report.pipeline.progress import ConsoleProgress
 from report.record.io import json_schema, read_results
-from report.record.requirements import hold_against, parse_requirement
+from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report
 from report.render.loader import open_templates, templates_folder
 from report.render.render import render_diff, write_report
@@ -56,7 +56,7 @@ def main() -> None:
     help="What the operating point must reach on the tuning split.  [default: the best F1 there]",
 )  # fmt: skip
 @click.option(
-    "--backend", type=click.Choice(BackendName.__args__), default=ENGINE, show_default=True,
+    "--backend", type=click.Choice(BackendName.__args__), default=REFERENCE, show_default=True,
     help="What computes the maps of the target layer; another than the engine is held against it.",
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
@@ -79,7 +79,7 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     progress = ConsoleProgress()
     # Said now rather than after data and weights were read.
     require_writable(folder)
-    with held(folder):
+    with dir_lock(folder):
         record = run_experiment(config, folder, cache or default_cache(), command, progress)
         for change in record.claim_changes:
             before, now = (status or "not made" for status in (change.before, change.now))
@@ -117,7 +117,7 @@ def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
     requirements = [parse_requirement(text) for text in required]
     n_numbers = check_report(run, open_templates(own))
     click.echo(f"{run}: all {n_numbers} numbers of the page stand in the record")
-    outcomes = hold_against(read_results(run), requirements)
+    outcomes = check_requirements(read_results(run), requirements)
     for outcome in outcomes:
         click.echo(str(outcome))
     n_failed = sum(not outcome.met for outcome in outcomes)
@@ -138,9 +138,9 @@ def diff(before: Path, after: Path, html: Path | None, markdown: Path | None, ow
 
     texts = render_diff(compare_runs(before, after), open_templates(own))
     if html:
-        write_whole(html, texts["html"])
+        atomic_write(html, texts["html"])
     if markdown:
-        write_whole(markdown, texts["markdown"])
+        atomic_write(markdown, texts["markdown"])
     else:
         click.echo(texts["markdown"], nl=False)
 

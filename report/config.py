@@ -10,8 +10,8 @@ from dogcam.errors import ConfigError
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
-ENGINE = "engine"
-BackendName = Literal["engine", "torch", "compiled", "onnx", "int8"]
+REFERENCE = "reference"
+BackendName = Literal["reference", "torch", "compiled", "onnx", "int8"]
 """`engine`, the maps of `dogcam.cam`, or a backend of `dogcam.backends`."""
 
 
@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
     cam_threshold: OpenFraction | None = None
     precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
-    backend: BackendName = ENGINE
+    backend: BackendName = REFERENCE
     batch_size: Count = 16
     device: str = "auto"
     n_resamples: Annotated[int, Field(ge=100)] = 2000

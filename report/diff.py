@@ -217,7 +217,7 @@ def _settings(before: Results, after: Results) -> list[SettingChange]:
 def _given(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield what a run was given or chose, by its place in the record."""
     yield from ((f"config.{name}", value) for name, value in record["config"].items())
-    looks = ("input_height", "input_width", "closer_look", "target_layer", "earlier_layer")
+    looks = ("input_height", "input_width", "high_resolution_pass", "target_layer", "earlier_layer")
     for name in ("name", "source", "weights", *looks):
         yield f"model.{name}", record["model"][name]
     backend = record["model"]["backend"]

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from dogcam.errors import OutputError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path):
     path = tmp_path / "new" / "folders" / "file.txt"
-    assert write_whole(path, "é\r\n\n") == path
+    assert atomic_write(path, "é\r\n\n") == path
     assert path.read_bytes() == b"\xc3\xa9\r\n\n"
-    write_whole(path, b"\x00\xff")
+    atomic_write(path, b"\x00\xff")
     assert path.read_bytes() == b"\x00\xff"
     assert list(path.parent.iterdir()) == [path]
 
@@ -38,12 +38,12 @@ def test_an_interrupted_write_leaves_the_old_file_or_none(tmp_path, monkeypatch,
         path.write_bytes(old)
     with monkeypatch.context() as patch, pytest.raises(error):
         patch.setattr(Path, method, failing)
-        write_whole(path, "new content")
+        atomic_write(path, "new content")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if old is None else [old])
 
 
 def test_text_that_has_no_bytes_leaves_the_old_file(tmp_path):
-    path = write_whole(tmp_path / "file.txt", "old")
+    path = atomic_write(tmp_path / "file.txt", "old")
     with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "\ud800")
+        atomic_write(path, "\ud800")
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1

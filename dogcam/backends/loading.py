@@ -16,7 +16,7 @@ from dogcam.backends.onnx_file import export, kept
 from dogcam.backends.quantisation import Quantisation, quantise, settings_of
 from dogcam.backends.torch_backend import compiled_backend, explaining_backend, torch_backend
 from dogcam.errors import ConfigError, ModelError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier
 
 BACKENDS: tuple[BackendName, ...] = BackendName.__args__
@@ -84,7 +84,7 @@ def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path
         content = export(classifier, network)
         # Elsewhere than in the cache, so that whatever ends the check, a file in there is one that passed it.
         with TemporaryDirectory() as folder:
-            path = write_whole(Path(folder) / "exported.onnx", content)
+            path = atomic_write(Path(folder) / "exported.onnx", content)
             _require_same_maps(_opened(path), network, probe_images(classifier))
         return content
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from dogcam.backends.maps_network import MapsNetwork, probe_images
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 
@@ -45,7 +45,7 @@ def kept(cache: Path, classifier: Classifier, settings: dict[str, object], make:
     }
     key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
     path = cache / f"{classifier.name}-{key}.onnx"
-    return path if path.exists() else write_whole(path, make())
+    return path if path.exists() else atomic_write(path, make())
 
 
 def export(classifier: Classifier, network: MapsNetwork) -> bytes:

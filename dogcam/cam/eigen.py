@@ -37,9 +37,9 @@ class EigenCam:
 def principal_maps(maps: Tensor) -> Tensor:
     """Project each image's activations on their first right singular vector: (N, C, h, w) -> (N, h, w)."""
     rows = _in_double(maps.flatten(2))
-    n_channels, n_places = rows.shape[1:]
+    n_channels, n_positions = rows.shape[1:]
     # The eigenvectors of the smaller of both products; a decomposition of the whole is many times slower.
-    if n_places <= n_channels:
+    if n_positions <= n_channels:
         values, vectors = torch.linalg.eigh(rows.transpose(1, 2) @ rows)
         projected = vectors[..., -1] * values[:, -1:].clamp(min=0).sqrt()
     else:

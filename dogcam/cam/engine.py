@@ -50,8 +50,8 @@ def explain_once(
         for request in dict.fromkeys(requests):
             if not isinstance(request, Gradients):
                 maps[request] = request.maps(forward)
-            elif (slopes := _slopes(forward, request)) is not None:
-                maps[request] = _closed_form(forward, request, slopes)
+            elif (channel_gradients := _channel_gradients(forward, request)) is not None:
+                maps[request] = _closed_form(forward, request, channel_gradients)
             else:
                 left.append(request)
         for score in ("logit", "probability"):
@@ -60,19 +60,19 @@ def explain_once(
 
 
 @torch.no_grad()
-def _closed_form(forward: ForwardPass, request: Gradients, slopes: Tensor) -> Tensor:
+def _closed_form(forward: ForwardPass, request: Gradients, channel_gradients: Tensor) -> Tensor:
     maps = forward.layers[request.layer].maps
-    return torch.einsum("nchw,nkc->nkhw", maps, request.weights(maps, slopes)).relu()
+    return torch.einsum("nchw,nkc->nkhw", maps, request.weights(maps, channel_gradients)).relu()
 
 
 @torch.no_grad()
-def _slopes(forward: ForwardPass, request: Gradients) -> Tensor | None:
+def _channel_gradients(forward: ForwardPass, request: Gradients) -> Tensor | None:
     """Return the gradient where it is the same at every place, for all classes by one product: (N, K, C)."""
-    slopes = forward.slopes(request.layer)
-    if slopes is None or request.differentiated == "logit":
-        return slopes
-    probability = forward.of_targets(forward.logits).to(slopes.dtype).sigmoid()
-    return slopes * (probability * (1 - probability))[..., None]
+    channel_gradients = forward.channel_gradients(request.layer)
+    if channel_gradients is None or request.differentiated == "logit":
+        return channel_gradients
+    probability = forward.of_targets(forward.logits).to(channel_gradients.dtype).sigmoid()
+    return channel_gradients * (probability * (1 - probability))[..., None]
 
 
 def _differentiate(

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from dogcam.cam.targets import Targets, class_indices
 from dogcam.errors import ModelError
-from dogcam.network.gap_head import LastHead, averages_into, require_logits, watch_heads
+from dogcam.network.gap_head import LastHead, is_gap_linear, require_logits, watch_heads
 from dogcam.network.heads import head_weights
 from dogcam.network.hooks import capture, eager, evaluation_mode, frozen_parameters
-from dogcam.network.spatial import Layout, layout_or_refuse
+from dogcam.network.spatial import Layout, require_layout
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class ForwardPass:
         """Return the head, where averaging this layer and the head are all that follows; verified, once."""
         if layer not in self._pooled:
             found = self.layers[layer]
-            self._pooled[layer] = averages_into(self.last_head, found.output, found.layout, self.logits)
+            self._pooled[layer] = is_gap_linear(self.last_head, found.output, found.layout, self.logits)
         return self.last_head.module if self._pooled[layer] else None
 
     @torch.no_grad()
-    def slopes(self, layer: str) -> Tensor | None:
+    def channel_gradients(self, layer: str) -> Tensor | None:
         """Return the gradient of the target logits at any place of each map, if it is the same at all places.
 
         Returns:
@@ -72,7 +72,7 @@ class ForwardPass:
         if head is None:
             return None
         weights = head_weights(head, self.last_head.given).to(found.maps.dtype)
-        return self.of_targets(weights) / found.layout.n_places
+        return self.of_targets(weights) / found.layout.n_positions
 
     def of_targets(self, per_class: Tensor) -> Tensor:
         """Return what belongs to the target classes: (N, C, ...) -> (N, K, ...)."""
@@ -114,7 +114,7 @@ def forward_pass(
 
 
 def _captured(name: str, output: Tensor, image_size: tuple[int, int]) -> Captured:
-    layout = layout_or_refuse(name, output.shape, image_size)
+    layout = require_layout(name, output.shape, image_size)
     maps = layout.maps(output.detach())
     maps = maps.float() if maps.dtype.itemsize < 4 else maps
     finite = maps.isfinite()

@@ -36,12 +36,12 @@ class _Gradients:
         """
         raise NotImplementedError
 
-    def weights(self, maps: Tensor, slopes: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, channel_gradients: Tensor) -> Tensor:
         """Return the weight of each map for each class where G does not depend on the place.
 
         Args:
             maps: (N, C, h, w) float tensor, the activation maps A.
-            slopes: (N, K, C) float tensor, G at any place of each map, for each class.
+            channel_gradients: (N, K, C) float tensor, G at any place of each map, for each class.
 
         Returns:
             (N, K, C) float tensor.
@@ -72,9 +72,9 @@ class GradCam(_Gradients):
         """Weigh each map by its mean gradient."""
         return _weighted(maps, gradient.mean(dim=(2, 3)))
 
-    def weights(self, maps: Tensor, slopes: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, channel_gradients: Tensor) -> Tensor:
         """The mean of what is the same everywhere is itself."""
-        return slopes
+        return channel_gradients
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ class HiResCam(_Gradients):
         """Multiply place by place, then sum over the maps."""
         return torch.einsum("nchw,nchw->nhw", maps, gradient)
 
-    def weights(self, maps: Tensor, slopes: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, channel_gradients: Tensor) -> Tensor:
         """The same weight at every place of a map."""
-        return slopes
+        return channel_gradients
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class LayerCam(_Gradients):
         """Multiply by the positive part of the gradient, then sum over the maps."""
         return torch.einsum("nchw,nchw->nhw", maps, gradient.relu())
 
-    def weights(self, maps: Tensor, slopes: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, channel_gradients: Tensor) -> Tensor:
         """Maps that speak against the class do not count."""
-        return slopes.relu()
+        return channel_gradients.relu()
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,11 @@ class GradCamPlusPlus(_Gradients):
         alpha = _inverse(2 + gradient * maps.sum(dim=(2, 3), keepdim=True))
         return _weighted(maps, (alpha * gradient.relu()).sum(dim=(2, 3)))
 
-    def weights(self, maps: Tensor, slopes: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, channel_gradients: Tensor) -> Tensor:
         """Every place has the same alpha, so that their sum is Z times it."""
-        n_places = maps.shape[2] * maps.shape[3]
-        alpha = _inverse(2 + slopes * maps.sum(dim=(2, 3))[:, None])
-        return n_places * alpha * slopes.relu()
+        n_positions = maps.shape[2] * maps.shape[3]
+        alpha = _inverse(2 + channel_gradients * maps.sum(dim=(2, 3))[:, None])
+        return n_positions * alpha * channel_gradients.relu()
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,9 @@ class XGradCam(_Gradients):
         share = _inverse(maps.sum(dim=(2, 3)))
         return _weighted(maps, torch.einsum("nchw,nchw->nc", maps, gradient) * share)
 
-    def weights(self, maps: Tensor, slopes: Tensor) -> Tensor:
+    def weights(self, maps: Tensor, channel_gradients: Tensor) -> Tensor:
         """Any weighted mean of what is the same everywhere is itself."""
-        return slopes * (maps.sum(dim=(2, 3)) != 0)[:, None]
+        return channel_gradients * (maps.sum(dim=(2, 3)) != 0)[:, None]
 
 
 def _weighted(maps: Tensor, weights: Tensor) -> Tensor:

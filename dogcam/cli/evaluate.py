@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.voc import VocSplit, read_split
+from dogcam.data.voc import Split, read_split
 from dogcam.draw.plots import EstimateRow, class_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
 from dogcam.evaluate.metrics import Interval
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
 from dogcam.models.registry import require_input
 
@@ -32,7 +32,7 @@ LEVEL = 0.95
 @click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the card's]")
 @click.option("--flip/--no-flip", default=False, show_default=True, help="Look at mirror images as well.")
 @click.option(
-    "--closer-look/--no-closer-look", default=True, show_default=True,
+    "--high-resolution-pass/--no-high-resolution-pass", default=True, show_default=True,
     help="Look again at each image, if the checkpoint's card says how.",
 )  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
@@ -49,7 +49,7 @@ def command(
     checkpoint: Path | None,
     input_size: int | None,
     flip: bool,
-    closer_look: bool,
+    high_resolution_pass: bool,
     batch_size: int,
     device: str,
     resamples: int,
@@ -63,8 +63,8 @@ def command(
     if input_size:
         classifier = classifier.at_size((input_size, input_size))
         require_input(classifier.network, classifier.name, classifier.preprocessing.size)
-    if not closer_look:
-        classifier = replace(classifier, closer=None)
+    if not high_resolution_pass:
+        classifier = replace(classifier, high_resolution=None)
     if not set(classifier.classes) & set(photographs.class_names()):
         raise ConfigError(
             f"{data}, split {split!r}, shows {', '.join(photographs.class_names()) or 'nothing'}; "
@@ -74,7 +74,7 @@ def command(
     with console.status(f"looking at {len(photographs)} photographs"):
         logits = predict(
             classifier.network, photographs.images, classifier.preprocessing, batch_size,
-            flip=flip, closer=classifier.closer,
+            flip=flip, high_resolution=classifier.high_resolution,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
     scores = score_classes(labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed)
@@ -83,15 +83,15 @@ def command(
     if json_path:
         settings = {"flip": flip, "n_resamples": resamples, "seed": seed}
         document = describe(classifier, photographs, scores) | settings
-        write_whole(json_path, json.dumps(document, indent=1, allow_nan=False) + "\n")
+        atomic_write(json_path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     if figure:
         rows = [EstimateRow("mean", *_ends(scores.mean_ap, scores.interval)), *_rows(scores)]
         alt = "; ".join(f"{row.label} {row.value:.3f}" for row in rows if row.value is not None)
         alt = f"Average precision: {alt}"
-        write_whole(figure, to_svg(class_figure(rows), name="classes", alt=alt, theme="standalone"))
+        atomic_write(figure, to_svg(class_figure(rows), name="classes", alt=alt, theme="standalone"))
 
 
-def describe(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> dict:
+def describe(classifier: Classifier, split: Split, scores: ClassificationScores) -> dict:
     """Return what was measured as plain values for JSON; numbers that are not defined are null."""
     return {
         **describe_classifier(classifier),
@@ -119,7 +119,7 @@ def _rows(scores: ClassificationScores) -> list[EstimateRow]:
     return [EstimateRow(each.name, *_ends(each.ap, each.interval)) for each in scores.classes]
 
 
-def _table(classifier: Classifier, split: VocSplit, scores: ClassificationScores) -> Table:
+def _table(classifier: Classifier, split: Split, scores: ClassificationScores) -> Table:
     table = Table(
         title=f"{classifier.name} at {classifier.looks} pixels on {split.name}, {len(split)} images",
         title_justify="left",

@@ -13,10 +13,10 @@ from dogcam.data.voc import read_image
 from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise, reason_for_no_box
 from dogcam.draw.overlays import DrawnBox, composite, encode_png
 from dogcam.errors import ConfigError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.registry import require_input
-from dogcam.models.two_scale import join
+from dogcam.models.two_scale import fuse_logits
 
 
 @click.command("explain")
@@ -83,7 +83,7 @@ def command(
         kept = scores >= score_threshold
         found = [(tuple(box), score) for box, score in zip(boxes[kept].tolist(), scores[kept], strict=True)]
         drawn = [DrawnBox(box, "detection", f"{target} {score:.2f}") for box, score in found]
-        written = write_whole(out / f"{path.stem}.dogcam.png", encode_png(composite(photo, heat, drawn)))
+        written = atomic_write(out / f"{path.stem}.dogcam.png", encode_png(composite(photo, heat, drawn)))
         places = "; ".join(f"{' '.join(f'{x:.0f}' for x in box)} ({score:.2f})" for box, score in found)
         nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
         how = f"{method} at {request.layer}"
@@ -96,7 +96,7 @@ def _map(
     """Return the probability of the target and its map (h, w)."""
     index = classifier.index_of(target)
     explanation = explain(classifier.network, classifier.batch([photo]), [index], [request], views)
-    logits = join(explanation.logits, classifier.look_closer([photo]))
+    logits = fuse_logits(explanation.logits, classifier.high_resolution_logits([photo]))
     return logits[0, index].sigmoid().item(), explanation.maps[0][0, 0].cpu().numpy()
 
 

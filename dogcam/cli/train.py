@@ -16,12 +16,12 @@ from dogcam.data.voc import read_split
 from dogcam.draw.plots import Series, training_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
-from dogcam.files import require_writable, write_whole
+from dogcam.files import atomic_write, require_writable
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import choose_device
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture, require_input
-from dogcam.models.two_scale import CloserLook
+from dogcam.models.two_scale import HighResolutionPass
 from dogcam.train.augment import Augmentation, Spread
 from dogcam.train.card import training_card
 from dogcam.train.choices import choices_of
@@ -117,13 +117,13 @@ class ConsoleObserver(Observer):
 )  # fmt: skip
 @click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the network's]")
 @click.option(
-    "--closer-size", type=click.IntRange(min=16), metavar="PIXELS",
+    "--high-resolution-size", type=click.IntRange(min=16), metavar="PIXELS",
     help="In use, look again at a copy of this many pixels a side.  [default: do not]",
 )  # fmt: skip
 @click.option(
-    "--closer-share",
+    "--high-resolution-share",
     type=float,
-    help=f"Share of the places of that copy that score it.  [default: {CloserLook.share:g}]",
+    help=f"Share of the places of that copy that score it.  [default: {HighResolutionPass.share:g}]",
 )
 @click.option("--training-size", type=click.IntRange(min=16), help="Pixels a side in training, if others.")
 @click.option(
@@ -260,7 +260,7 @@ def command(
     path = out / f"{file_name(architecture.name)}.safetensors"
     card = training_card(architecture, begun, names, preprocessing, config, train_split, eval_images, history)
     save_checkpoint(path, network.state_dict(), card)
-    write_whole(out / CURVES, draw(history, eval_split))
+    atomic_write(out / CURVES, draw(history, eval_split))
     console.print(f"mAP on {eval_split}: {history.last.mean_ap:.4f}")
     click.echo(str(path))
 
@@ -284,8 +284,8 @@ def make_config(
     colour: float,
     spread: Spread,
     frozen: str,
-    closer_size: int | None,
-    closer_share: float | None,
+    high_resolution_size: int | None,
+    high_resolution_share: float | None,
     memory: int,
     **settings: object,
 ) -> TrainingConfig:
@@ -297,7 +297,8 @@ def make_config(
     return TrainingConfig(
         schedule=_schedule(schedule, steps, step_factor, warm_up),
         augmentation=Augmentation(min_area, flip, colour, spread), frozen=names_in(frozen),
-        closer=_closer(closer_size, closer_share), memory_limit=memory * MEGABYTE, **settings,
+        high_resolution=_high_resolution(high_resolution_size, high_resolution_share),
+        memory_limit=memory * MEGABYTE, **settings,
     )  # fmt: skip
 
 
@@ -309,11 +310,11 @@ def _schedule(kind: str, steps: str | None, step_factor: float | None, warm_up: 
     return Steps(**_given(boundaries=None if steps is None else _epochs(steps), factor=step_factor))
 
 
-def _closer(size: int | None, share: float | None) -> CloserLook | None:
+def _high_resolution(size: int | None, share: float | None) -> HighResolutionPass | None:
     if size is None:
-        _require_unset("no --closer-size", {"--closer-share": share})
+        _require_unset("no --high-resolution-size", {"--high-resolution-share": share})
         return None
-    return CloserLook((size, size), **_given(share=share))
+    return HighResolutionPass((size, size), **_given(share=share))
 
 
 def _given(**options: object) -> dict[str, object]:

@@ -15,7 +15,7 @@ from rich.progress import Progress as RichProgress
 
 from dogcam.data.transfer import PATIENCE, Patience, Progress, fetch
 from dogcam.errors import DogcamError, DownloadError
-from dogcam.files import in_turn
+from dogcam.files import file_lock
 
 VOC2007_TEST_URLS = (
     "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
@@ -127,7 +127,7 @@ def unpack(archive: Path, folder: Path) -> None:
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with in_turn(folder), tarfile.open(archive, "r:") as file:
+        with file_lock(folder), tarfile.open(archive, "r:") as file:
             _require_end(file)
             if not _holds_all(folder, file):
                 _extract(file, folder)

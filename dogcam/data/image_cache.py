@@ -1,4 +1,4 @@
-"""Photographs of a split as tensors of one size: decoded by several threads, kept as far as memory allows."""
+"""ImageCache of a split as tensors of one size: decoded by several threads, kept as far as memory allows."""
 
 import os
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 
 
-class Photographs:
+class ImageCache:
     """Gives any selection of photographs as one tensor, keeping what was decoded.
 
     Args:
@@ -21,7 +21,7 @@ class Photographs:
         memory_limit: bytes that may be kept; what goes beyond is decoded each time it is asked for.
     """
 
-    def __init__(self, images: Sequence[VocImage], size: tuple[int, int], memory_limit: int) -> None:
+    def __init__(self, images: Sequence[LabelledImage], size: tuple[int, int], memory_limit: int) -> None:
         self.images = images
         self.size = size
         self._room = memory_limit // (3 * size[0] * size[1])
@@ -63,7 +63,7 @@ class Photographs:
             return dict(zip(indices, decoded, strict=True))
 
 
-def decode(image: VocImage, size: tuple[int, int]) -> Tensor:
+def decode(image: LabelledImage, size: tuple[int, int]) -> Tensor:
     """Read a photograph and resize it, without keeping its aspect ratio.
 
     Returns:
@@ -77,7 +77,7 @@ def decode(image: VocImage, size: tuple[int, int]) -> Tensor:
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
-def label_matrix(images: Sequence[VocImage], classes: Sequence[str]) -> Tensor:
+def label_matrix(images: Sequence[LabelledImage], classes: Sequence[str]) -> Tensor:
     """Return which classes occur in which image: all that training is told of them.
 
     Args:

@@ -16,7 +16,7 @@ def split_name(name: str) -> str:
     return name.partition("[")[0]
 
 
-def take_part(ids: Sequence[str], name: str) -> list[str]:
+def subset_of(ids: Sequence[str], name: str) -> list[str]:
     """Return the part of a split that a name asks for.
 
     `NAME[START:STOP]` takes the places START to STOP - 1 of the split's images in a shuffled order that is

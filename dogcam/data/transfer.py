@@ -15,7 +15,7 @@ from requests.exceptions import ChunkedEncodingError
 from rich.filesize import decimal
 
 from dogcam.errors import DownloadError
-from dogcam.files import in_turn
+from dogcam.files import file_lock
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are there and the bytes that there will be (None where nobody knows)."""
@@ -91,7 +91,7 @@ def fetch(
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with in_turn(path):
+            with file_lock(path):
                 if not path.is_file():  # another may have fetched it in the meantime
                     _complete(url, path, checksum, progress, patience)
                     return path

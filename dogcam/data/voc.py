@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from dogcam.data.splits import split_name, take_part
+from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
 from dogcam.structures.boxes import Boxes, as_boxes
 
@@ -67,7 +67,7 @@ def to_inclusive(boxes: Boxes) -> Boxes:
 
 
 @dataclass(frozen=True)
-class VocObject:
+class LabelledObject:
     """One annotated object: its class, its box (0-based half-open xyxy in pixels) and VOC's two flags."""
 
     name: str
@@ -77,7 +77,7 @@ class VocObject:
 
 
 @dataclass(frozen=True)
-class VocImage:
+class LabelledImage:
     """One photograph of a split with what is annotated in it; pixels are read on demand."""
 
     id: str
@@ -85,7 +85,7 @@ class VocImage:
     annotation_path: Path
     height: int
     width: int
-    objects: tuple[VocObject, ...]
+    objects: tuple[LabelledObject, ...]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -97,7 +97,7 @@ class VocImage:
         """The names of the classes that occur in the image: all that a classifier is trained on."""
         return frozenset(thing.name for thing in self.objects)
 
-    def objects_of(self, name: str) -> tuple[VocObject, ...]:
+    def objects_of(self, name: str) -> tuple[LabelledObject, ...]:
         """Return the objects of one class, in the order of the file."""
         return tuple(thing for thing in self.objects if thing.name == name)
 
@@ -145,12 +145,12 @@ class VocImage:
 
 
 @dataclass(frozen=True)
-class VocSplit:
+class Split:
     """The images of one split of one data set, in the order of its list."""
 
     root: Path
     name: str
-    images: tuple[VocImage, ...]
+    images: tuple[LabelledImage, ...]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -211,7 +211,7 @@ def split_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if "_" not in name))
 
 
-def read_split(folder: Path, split: str, limit: int | None = None) -> VocSplit:
+def read_split(folder: Path, split: str, limit: int | None = None) -> Split:
     """Read the list and the annotations of a split.
 
     Args:
@@ -225,7 +225,7 @@ def read_split(folder: Path, split: str, limit: int | None = None) -> VocSplit:
     """
     root = find_root(Path(folder))
     ids = read_list(root, split)[:limit]
-    return VocSplit(root, split, tuple(read_annotation(root, image_id) for image_id in ids))
+    return Split(root, split, tuple(read_annotation(root, image_id) for image_id in ids))
 
 
 def read_list(root: Path, split: str) -> list[str]:
@@ -244,10 +244,10 @@ def read_list(root: Path, split: str) -> list[str]:
     if len(set(ids)) != len(ids):
         twice = next(image_id for image_id in ids if ids.count(image_id) > 1)
         raise DataError(f"{path} lists {twice} more than once; an image must not be counted twice")
-    return take_part(ids, split)
+    return subset_of(ids, split)
 
 
-def read_annotation(root: Path, image_id: str) -> VocImage:
+def read_annotation(root: Path, image_id: str) -> LabelledImage:
     """Read one annotation.
 
     Raises:
@@ -268,7 +268,7 @@ def read_annotation(root: Path, image_id: str) -> VocImage:
                 f"{path}: the box {inclusive} of a {thing.name} is empty or leaves the image of "
                 f"{width} x {height} pixels; expected 1 <= xmin <= xmax <= width, and likewise for y"
             )
-    return VocImage(image_id, root / "JPEGImages" / f"{image_id}.jpg", path, height, width, objects)
+    return LabelledImage(image_id, root / "JPEGImages" / f"{image_id}.jpg", path, height, width, objects)
 
 
 def read_image(path: Path, upright: bool = False) -> Image.Image:
@@ -327,7 +327,7 @@ def _parse_side(tree: ET.Element, key: str) -> int:
     return int(side)
 
 
-def _parse_object(element: ET.Element) -> VocObject:
+def _parse_object(element: ET.Element) -> LabelledObject:
     name = element.findtext("name", "").strip()
     if not name:
         raise ValueError("an object has no name")
@@ -336,7 +336,7 @@ def _parse_object(element: ET.Element) -> VocObject:
         raise ValueError(f"an object ({name}) has no complete bndbox")
     box = to_half_open([[float(corner) for corner in corners]])[0]
     flags = {key: element.findtext(key, "0").strip() == "1" for key in ("difficult", "truncated")}
-    return VocObject(name, tuple(box.tolist()), **flags)
+    return LabelledObject(name, tuple(box.tolist()), **flags)
 
 
 def _read_text(path: Path) -> str:

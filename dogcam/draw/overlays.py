@@ -1,4 +1,4 @@
-"""Photographs with maps and boxes drawn on them, for the gallery and for `dogcam explain`."""
+"""ImageCache with maps and boxes drawn on them, for the gallery and for `dogcam explain`."""
 
 import io
 from collections.abc import Iterator, Sequence

@@ -6,7 +6,9 @@ from numpy.typing import ArrayLike, NDArray
 _STEPS = (0.002, 0.005, 0.01, 0.02, 0.05)
 
 
-def thinned(x: ArrayLike, y: ArrayLike, tolerance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def simplify_polyline(
+    x: ArrayLike, y: ArrayLike, tolerance: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Leave out points of a line that lie within `tolerance` of the line through those that stay.
 
     This is the method of Ramer, Douglas and Peucker: keep the point that is farthest from the chord, and ask

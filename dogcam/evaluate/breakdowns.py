@@ -16,7 +16,7 @@ SIZES = {"small": 0.0, "medium": 0.1, "large": 0.3}
 ASPECTS = {"tall": 0.0, "square": 0.8, "wide": 1.25}
 """Width over height of its box, likewise."""
 
-COMPANY = {"alone": 1, "two together": 2, "three or more": 3}
+N_INSTANCES = {"alone": 1, "two together": 2, "three or more": 3}
 """How many objects of the class the image shows, itself included, likewise."""
 
 EDGE = 1.0
@@ -88,10 +88,10 @@ def by_aspect(truth: GroundTruth) -> list[Group]:
     return _binned(ratio, ASPECTS)
 
 
-def by_company(truth: GroundTruth) -> list[Group]:
+def by_n_instances(truth: GroundTruth) -> list[Group]:
     """Group objects by how many of their class the image shows."""
     together = np.bincount(truth.image, minlength=truth.n_images)[truth.image]
-    return _binned(together, COMPANY)
+    return _binned(together, N_INSTANCES)
 
 
 def by_edge(truth: GroundTruth, sizes: Sequence[tuple[int, int]]) -> list[Group]:

@@ -10,10 +10,10 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.evaluate.metrics import Interval, percentile_interval, resampled_ranking_ap
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import CloserLook, join, look_closer, run_on
+from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits, run_on
 from dogcam.network.hooks import evaluation_mode
 
 AP_VARIANT = "scikit-learn average_precision_score, not interpolated"
@@ -50,12 +50,12 @@ class ClassificationScores:
 
 def predict(
     network: nn.Module,
-    images: Sequence[VocImage],
+    images: Sequence[LabelledImage],
     preprocessing: Preprocessing,
     batch_size: int,
     *,
     flip: bool = False,
-    closer: CloserLook | None = None,
+    high_resolution: HighResolutionPass | None = None,
 ) -> Tensor:
     """Return the logits of photographs, read and prepared exactly as when the classifier is used.
 
@@ -65,7 +65,7 @@ def predict(
         preprocessing: makes the network's input of them.
         batch_size: how many at a time.
         flip: average the logits of each photograph and of its mirror image.
-        closer: how the network looks again at each photograph; None for not at all.
+        high_resolution: how the network looks again at each photograph; None for not at all.
 
     Returns:
         (N, C) float32 tensor on the CPU.
@@ -75,8 +75,8 @@ def predict(
         for start in range(0, len(images), batch_size):
             photographs = [image.read() for image in images[start : start + batch_size]]
             first = run_on(network, photographs, preprocessing, device, flip=flip)
-            second = look_closer(network, photographs, preprocessing, closer, flip=flip)
-            logits.append(join(first, second).cpu())
+            second = high_resolution_logits(network, photographs, preprocessing, high_resolution, flip=flip)
+            logits.append(fuse_logits(first, second).cpu())
     return torch.cat(logits)
 
 
@@ -178,10 +178,10 @@ def mean_over_classes(drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float6
 def measure(
     network: nn.Module,
     classes: Sequence[str],
-    images: Sequence[VocImage],
+    images: Sequence[LabelledImage],
     preprocessing: Preprocessing,
     batch_size: int,
-    closer: CloserLook | None = None,
+    high_resolution: HighResolutionPass | None = None,
 ) -> dict[str, float]:
     """Return the average precision of each class that occurs in some photographs, as `class_ap` does.
 
@@ -191,7 +191,7 @@ def measure(
         images: annotated photographs.
         preprocessing: makes the network's input of them.
         batch_size: how many at a time.
-        closer: as for `predict`.
+        high_resolution: as for `predict`.
     """
-    logits = predict(network, images, preprocessing, batch_size, closer=closer)
+    logits = predict(network, images, preprocessing, batch_size, high_resolution=high_resolution)
     return class_ap(label_matrix(images, classes), logits, classes)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dogcam.cam import GradCam, explain
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.errors import DataError
 from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
@@ -21,7 +21,7 @@ from dogcam.evaluate.metrics import (
     precision_recall,
 )
 from dogcam.models.classifier import Classifier
-from dogcam.models.two_scale import join
+from dogcam.models.two_scale import fuse_logits
 from dogcam.structures.detections import Detections, GroundTruth
 
 
@@ -74,7 +74,7 @@ class Findings:
 
 def look(
     classifier: Classifier,
-    images: Sequence[VocImage],
+    images: Sequence[LabelledImage],
     target: str,
     rule: LocalisationRule,
     batch_size: int = 16,
@@ -97,7 +97,7 @@ def look(
         pictures = [image.read() for image in chosen]
         batch = classifier.batch(pictures)
         explanation = explain(classifier.network, batch, [index], [GradCam(classifier.target_layer)])
-        logits.append(join(explanation.logits, classifier.look_closer(pictures)).cpu())
+        logits.append(fuse_logits(explanation.logits, classifier.high_resolution_logits(pictures)).cpu())
         scores = logits[-1][:, index].double().sigmoid().numpy()
         maps = explanation.maps[0][:, 0].cpu().numpy()
         for image, map_, score in zip(chosen, maps, scores, strict=True):
@@ -106,7 +106,7 @@ def look(
     return Findings(detections, tuple(classifier.classes), torch.cat(logits))
 
 
-def require_shown(images: Sequence[VocImage], target: str) -> None:
+def require_shown(images: Sequence[LabelledImage], target: str) -> None:
     """Refuse photographs of which none shows a class.
 
     Raises:
@@ -117,7 +117,7 @@ def require_shown(images: Sequence[VocImage], target: str) -> None:
 
 
 def compare_boxes(
-    images: Sequence[VocImage],
+    images: Sequence[LabelledImage],
     target: str,
     detections: Detections,
     others: Detections,
@@ -153,7 +153,7 @@ def compare_boxes(
 
 
 def compare_rankings(
-    images: Sequence[VocImage],
+    images: Sequence[LabelledImage],
     findings: Findings,
     others: Findings,
     *,

@@ -11,7 +11,7 @@ from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import Checkpoint, load_into
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import Architecture, find_architecture, find_head
-from dogcam.models.two_scale import CloserLook, require_places
+from dogcam.models.two_scale import HighResolutionPass, require_position_scores
 
 PUBLISHED_CLASSES = (
     "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
@@ -28,19 +28,22 @@ class ModelCard:
         architecture: what their network is built by.
         classes: C names in the order of its outputs.
         preprocessing: what it was trained to be given.
-        closer: how it looks again at a picture; None for not at all.
+        high_resolution: how it looks again at a picture; None for not at all.
         learned_from: manifest of the split that it was trained on; None where that is not said.
     """
 
     architecture: Architecture
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    closer: CloserLook | None = None
+    high_resolution: HighResolutionPass | None = None
     learned_from: str | None = None
 
 
 def card_of(
-    name: str, classes: Sequence[str], preprocessing: Preprocessing, closer: CloserLook | None = None
+    name: str,
+    classes: Sequence[str],
+    preprocessing: Preprocessing,
+    high_resolution: HighResolutionPass | None = None,
 ) -> dict:
     """Return what a card has to say for a network to be built and used again: plain values for JSON."""
     return {
@@ -49,7 +52,9 @@ def card_of(
         "input_size": list(preprocessing.size),
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
-        "closer_look": {"size": list(closer.size), "share": closer.share} if closer else None,
+        "high_resolution_pass": {"size": list(high_resolution.size), "share": high_resolution.share}
+        if high_resolution
+        else None,
     }
 
 
@@ -68,7 +73,9 @@ def read_card(name: str | None, loaded: Checkpoint, path: Path) -> ModelCard:
     meta = with_published_card(loaded, path).meta if architecture.name == "resnet50" else loaded.meta
     classes = require_classes(meta.get("classes"), path)
     preprocessing = _preprocessing(meta, path, architecture)
-    return ModelCard(architecture, classes, preprocessing, _closer_look(meta, path), _learned_from(meta))
+    return ModelCard(
+        architecture, classes, preprocessing, _high_resolution_pass(meta, path), _learned_from(meta)
+    )
 
 
 def network_of(card: ModelCard, loaded: Checkpoint, path: Path) -> nn.Module:
@@ -79,8 +86,8 @@ def network_of(card: ModelCard, loaded: Checkpoint, path: Path) -> nn.Module:
     """
     try:
         network = card.architecture.build(card.classes, False)
-        if card.closer:
-            require_places(network)
+        if card.high_resolution:
+            require_position_scores(network)
     except ModelError as error:
         raise ModelError(f"{path}: its card asks for what cannot be built: {error}") from error
     _require_outputs(loaded, f"{find_head(network, len(card.classes))}.weight", card.classes, path)
@@ -176,18 +183,18 @@ def _learned_from(meta: dict) -> str | None:
     return None
 
 
-def _closer_look(meta: dict, path: Path) -> CloserLook | None:
-    match meta.get("closer_look"):
+def _high_resolution_pass(meta: dict, path: Path) -> HighResolutionPass | None:
+    match meta.get("high_resolution_pass"):
         case None:
             return None
         case {"size": [int(height), int(width)], "share": float() | int() as share}:
             try:
-                return CloserLook((height, width), share)
+                return HighResolutionPass((height, width), share)
             except ConfigError as error:
                 raise ModelError(f"{path}: its card says that {error}") from error
         case found:
             raise ModelError(
-                f"{path}: its card has the closer_look {found}; expected a size [height, width] and a share"
+                f"{path}: the card's high_resolution_pass is {found}; expected [height, width] and a share"
             )
 
 

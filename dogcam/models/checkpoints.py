@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from dogcam.errors import ModelError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 
 State = dict[str, Tensor]
 
@@ -131,8 +131,8 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     weights = save(tensors, {_CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    write_whole(path, weights, durable=True)
-    write_whole(path.with_suffix(".json"), text)
+    atomic_write(path, weights, durable=True)
+    atomic_write(path.with_suffix(".json"), text)
 
 
 def export_checkpoint(path: Path, state: State, meta: dict) -> None:
@@ -163,7 +163,7 @@ def export_checkpoint(path: Path, state: State, meta: dict) -> None:
     }
     buffer = io.BytesIO()
     torch.save(payload, buffer)
-    write_whole(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue())
 
 
 def _epochs(meta: dict) -> int:

@@ -14,7 +14,7 @@ from dogcam.models.checkpoints import load_checkpoint, weights_sha256
 from dogcam.models.networks import efficientnet_lite0_dogs
 from dogcam.models.preprocessing import HALF, Preprocessing
 from dogcam.models.registry import find_architecture, require_input
-from dogcam.models.two_scale import CloserLook, look_closer
+from dogcam.models.two_scale import HighResolutionPass, high_resolution_logits
 from dogcam.network.target_layer import choose_layers
 
 SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
@@ -33,8 +33,8 @@ class Classifier:
         earlier_layer: one of a higher resolution, to look at as well; None where there is none.
         head: dotted name of the head; None where it is not all that follows the target layer's average.
         source: where the weights come from, in words.
-        closer: how it looks again at a picture before it says how sure it is; None for not at all. Maps are
-            those of the first look.
+        high_resolution: the second pass at a higher resolution, whose logits are averaged with the
+            first; None for no second pass. Maps come from the first pass.
         learned_from: manifest of the split that it was trained on, by its card; None where that is not said.
     """
 
@@ -46,7 +46,7 @@ class Classifier:
     earlier_layer: str | None
     head: str | None
     source: str
-    closer: CloserLook | None = None
+    high_resolution: HighResolutionPass | None = None
     learned_from: str | None = None
 
     def index_of(self, class_name: str) -> int:
@@ -76,7 +76,7 @@ class Classifier:
     @property
     def looks(self) -> str:
         """The sizes in which it looks at a picture, in words: `288 x 288 and 576 x 576`."""
-        sizes = [each.size for each in (self.preprocessing, self.closer) if each]
+        sizes = [each.size for each in (self.preprocessing, self.high_resolution) if each]
         return " and ".join(f"{height} x {width}" for height, width in sizes)
 
     @property
@@ -92,9 +92,9 @@ class Classifier:
         """Return N RGB pictures as the network's input, on its device."""
         return self.preprocessing(images).to(self.device, memory_format=torch.channels_last)
 
-    def look_closer(self, images: Sequence[Image.Image]) -> Tensor | None:
+    def high_resolution_logits(self, images: Sequence[Image.Image]) -> Tensor | None:
         """Return what a closer look says of N RGB pictures: (N, C) tensor; None where it takes none."""
-        return look_closer(self.network, images, self.preprocessing, self.closer)
+        return high_resolution_logits(self.network, images, self.preprocessing, self.high_resolution)
 
 
 def describe_classifier(classifier: Classifier) -> dict:
@@ -104,7 +104,7 @@ def describe_classifier(classifier: Classifier) -> dict:
         "source": classifier.source,
         "weights_sha256": classifier.weights_sha256(),
         "input_size": list(classifier.preprocessing.size),
-        "closer_look": asdict(classifier.closer) if classifier.closer else None,
+        "high_resolution_pass": asdict(classifier.high_resolution) if classifier.high_resolution else None,
     }
 
 
@@ -180,7 +180,14 @@ def _from_checkpoint(name: str | None, path: Path) -> Classifier:
     said = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
     source = f"checkpoint {path.name}{said}"
     return Classifier(
-        known_as, network, card.classes, card.preprocessing, *layers, source, card.closer, card.learned_from
+        known_as,
+        network,
+        card.classes,
+        card.preprocessing,
+        *layers,
+        source,
+        card.high_resolution,
+        card.learned_from,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.network.heads import head_of_places
+from dogcam.network.heads import position_head
 from dogcam.network.hooks import evaluation_mode
 
 LAYERS = ("features", "pool", "flatten", "head")
@@ -18,7 +18,7 @@ LAYERS = ("features", "pool", "flatten", "head")
 
 
 @dataclass(frozen=True)
-class CloserLook:
+class HighResolutionPass:
     """How a larger copy of a picture is scored by its most telling places.
 
     An average over all places hardly hears an object that fills a few of them. Here the head scores each
@@ -57,16 +57,16 @@ class CloserLook:
         Raises:
             ModelError: for any other network, whose places have no scores of their own.
         """
-        require_places(network)
+        require_position_scores(network)
         maps = network.features(batch)
         n, channels, height, width = maps.shape
         places = maps.permute(0, 2, 3, 1).reshape(n * height * width, channels)
-        scores = head_of_places(network.head)(places).reshape(n, height * width, -1)
+        scores = position_head(network.head)(places).reshape(n, height * width, -1)
         n_highest = max(1, round(self.share * height * width))
         return scores.topk(n_highest, dim=1).values.mean(dim=1)
 
 
-def require_places(network: nn.Module) -> None:
+def require_position_scores(network: nn.Module) -> None:
     """Refuse a network whose places a closer look cannot score.
 
     Raises:
@@ -102,11 +102,11 @@ def run_on(
     return (logits + network(batch.flip(-1)).float()) / 2 if flip else logits
 
 
-def look_closer(
+def high_resolution_logits(
     network: nn.Module,
     pictures: Sequence[Image.Image],
     preprocessing: Preprocessing,
-    closer: CloserLook | None,
+    high_resolution: HighResolutionPass | None,
     *,
     flip: bool = False,
 ) -> Tensor | None:
@@ -116,28 +116,28 @@ def look_closer(
         network: a `pooled_network`; left as it was found.
         pictures: N RGB pictures.
         preprocessing: makes the network's input of them, for the first look.
-        closer: how to look again.
+        high_resolution: how to look again.
         flip: average over each picture and its mirror image.
 
     Returns:
         (N, K) float32 tensor on the network's device, without a graph.
     """
-    if closer is None:
+    if high_resolution is None:
         return None
-    larger, device = replace(preprocessing, size=closer.size), next(network.parameters()).device
+    larger, device = replace(preprocessing, size=high_resolution.size), next(network.parameters()).device
     with torch.no_grad(), evaluation_mode(network):
-        return run_on(partial(closer.logits, network), pictures, larger, device, flip=flip)
+        return run_on(partial(high_resolution.logits, network), pictures, larger, device, flip=flip)
 
 
-def join(logits: Tensor, closer: Tensor | None) -> Tensor:
+def fuse_logits(logits: Tensor, high_resolution: Tensor | None) -> Tensor:
     """Return what is said after both looks: their mean, or the logits of the first where there is no other.
 
     Args:
         logits: (N, K) tensor, of the first look.
-        closer: (N, K) tensor, from `look_closer`.
+        high_resolution: (N, K) tensor, from `high_resolution_logits`.
 
     Returns:
         (N, K) float32 tensor, without a graph.
     """
     first = logits.detach().float()
-    return first if closer is None else (first + closer.to(first.device)) / 2
+    return first if high_resolution is None else (first + high_resolution.to(first.device)) / 2

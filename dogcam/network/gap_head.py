@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from dogcam.errors import ModelError
-from dogcam.network.heads import has_known_slopes
+from dogcam.network.heads import has_constant_gradient
 from dogcam.network.spatial import Layout
 
-ROUNDING_OF_SLOPES = 2
+ROUNDING_OF_GRADIENTS = 2
 """How many times the precision of the number format a slope may be off, in proportion: it is one division, or
 a few. Rounding each of the usual ways of averaging errs by less than 1."""
 
@@ -52,7 +52,7 @@ def watch_heads(network: nn.Module) -> Iterator[LastHead]:
 
     with ExitStack() as hooks:
         for name, module in network.named_modules():
-            if has_known_slopes(module):
+            if has_constant_gradient(module):
                 hooks.callback(module.register_forward_hook(noting(name)).remove)
         yield last
 
@@ -71,11 +71,11 @@ def require_logits(output: object) -> Tensor:
     )
 
 
-def averages_into(last: LastHead, output: Tensor, layout: Layout, logits: Tensor) -> bool:
+def is_gap_linear(last: LastHead, output: Tensor, layout: Layout, logits: Tensor) -> bool:
     """Tell whether the logits are the head that ran last, on the layer's average over its places.
 
     Nothing is assumed: the head must have put out the very logits, and repeat them from the average of the
-    layer's maps; and the slopes of what the head was given, along a random direction, must be that direction
+    layer's maps; and the gradients of the head's input, along a random direction, must be that direction
     divided by the number of places at every place. The values alone would not do: behind a layer that is
     nowhere negative a ReLU changes nothing but the slope at 0.
 
@@ -90,11 +90,11 @@ def averages_into(last: LastHead, output: Tensor, layout: Layout, logits: Tensor
     if last.output is not logits or not isinstance(pooled, Tensor) or pooled.ndim != 2:
         return False
     maps = layout.maps(output.detach())
-    if pooled.shape != maps.shape[:2] or not layout.n_places:
+    if pooled.shape != maps.shape[:2] or not layout.n_positions:
         return False
     if not _same_values(last, maps, logits):
         return False
-    return not output.requires_grad or _same_slopes(pooled, output, layout)
+    return not output.requires_grad or _same_gradients(pooled, output, layout)
 
 
 @torch.no_grad()
@@ -108,21 +108,23 @@ def _same_values(last: LastHead, maps: Tensor, logits: Tensor) -> bool:
     return torch.allclose(last.module.forward(pooled), logits, rtol=1e-3, atol=1e-5)
 
 
-def _same_slopes(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
+def _same_gradients(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
     if not pooled.requires_grad:
         return False
     generator = torch.Generator().manual_seed(0)
     # Between 1 and 2, so that no slope is lost in a number format of few digits.
     direction = (1 + torch.rand(pooled.shape[1], generator=generator)).to(pooled)
-    (slopes,) = torch.autograd.grad(
+    (channel_gradients,) = torch.autograd.grad(
         pooled, output, direction.expand_as(pooled), retain_graph=True, allow_unused=True
     )
-    if slopes is None:
+    if channel_gradients is None:
         return False
-    slopes = layout.maps(slopes)
-    # The average may be in a wider format than the layer, as under autocast; slopes are in the layer's.
-    tolerance = ROUNDING_OF_SLOPES * max(torch.finfo(each.dtype).eps for each in (pooled, slopes))
+    channel_gradients = layout.maps(channel_gradients)
+    # Under autocast the average may have a wider format than the layer; the gradients have the layer's.
+    tolerance = ROUNDING_OF_GRADIENTS * max(
+        torch.finfo(each.dtype).eps for each in (pooled, channel_gradients)
+    )
     # What is expected must not be rounded as well.
-    wide = torch.promote_types(slopes.dtype, torch.float32)
-    expected = (direction.to(wide) / layout.n_places)[:, None, None]
-    return bool(((slopes.to(wide) - expected).abs() <= tolerance * expected).all())
+    wide = torch.promote_types(channel_gradients.dtype, torch.float32)
+    expected = (direction.to(wide) / layout.n_positions)[:, None, None]
+    return bool(((channel_gradients.to(wide) - expected).abs() <= tolerance * expected).all())

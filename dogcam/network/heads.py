@@ -75,7 +75,7 @@ class JointHead(nn.Module):
         y_k = w_k . a + b_k + s_k * log-odds_k(a),
 
     where the log-odds are those of the group of output k; outputs without a group are linear. The score of a
-    single place p, y_k(a(p)) + v_k . a(p), may hear more (`of_places`): what tells a dog from a cat is less
+    single place p, y_k(a(p)) + v_k . a(p), may use more (`of_positions`): what tells a dog from a cat is less
     of the dog than what tells breeds apart, and would make its map smaller if the average heard it. The
     weights v, `near`, are 0 until they are learned, or taken from w by `keep_near`.
 
@@ -116,7 +116,7 @@ class JointHead(nn.Module):
         """Let single places hear, as `near`, the linear weights that outputs with a group have now."""
         self.near.copy_(self.places @ self.linear.weight)
 
-    def of_places(self, activations: Tensor) -> Tensor:
+    def of_positions(self, activations: Tensor) -> Tensor:
         """Return the logits of single places, which for outputs with a group hear the weights `near` as well.
 
         Args:
@@ -140,9 +140,9 @@ class JointHead(nn.Module):
         return self.linear.weight + torch.einsum("ngc,gk->nkc", known, self.places)
 
 
-def head_of_places(head: nn.Module) -> Callable[[Tensor], Tensor]:
+def position_head(head: nn.Module) -> Callable[[Tensor], Tensor]:
     """Return what scores single places: (P, C) activations -> (P, K) logits; the head itself for most."""
-    return head.of_places if isinstance(head, JointHead) else head
+    return head.of_positions if isinstance(head, JointHead) else head
 
 
 def _check_group(group: list[int], n_classes: int) -> None:
@@ -157,17 +157,17 @@ def _check_group(group: list[int], n_classes: int) -> None:
 def is_linear(module: nn.Module) -> bool:
     """Tell a linear layer from others, subclasses that compute something else among them.
 
-    The weights of a linear layer are its slopes; those of a subclass that normalises its input first, say, or
-    takes a sine of what comes out, are not.
+    The weights of a linear layer are its gradients. Those of a subclass are not, if it normalises its input
+    first or takes a sine of its output.
     """
     # A traced network has no `forward` to look at; and somebody may have given one layer another.
     return getattr(type(module), "forward", None) is nn.Linear.forward and "forward" not in vars(module)
 
 
-def has_known_slopes(head: nn.Module) -> bool:
-    """Tell whether `head_weights` knows the slopes of a head."""
+def has_constant_gradient(head: nn.Module) -> bool:
+    """Tell whether `head_weights` knows the channel_gradients of a head."""
     if isinstance(head, JointHead):
-        return is_linear(head.linear) and has_known_slopes(head.known)
+        return is_linear(head.linear) and has_constant_gradient(head.known)
     return is_linear(head.linear if isinstance(head, LogOddsHead) else head)
 
 
@@ -186,7 +186,7 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
         ModelError: for any other head: it has no such weights, and so no CAM; and for one that takes another
             number of pooled activations.
     """
-    if not has_known_slopes(head):
+    if not has_constant_gradient(head):
         raise ModelError(
             "CAM needs a head that is one linear layer on pooled activations; this network's is a "
             f"{type(head).__name__}{_what_is_changed(head)}: use Grad-CAM, which asks nothing of the head"
@@ -204,7 +204,7 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
 
 def _what_is_changed(head: nn.Module) -> str:
     if isinstance(head, nn.Linear):
-        return ", a linear layer with a forward of its own, whose slopes are not its weights"
+        return ", a linear layer with a forward of its own, whose gradients are not its weights"
     if isinstance(head, LogOddsHead | JointHead):
-        return " on a linear layer with a forward of its own, whose slopes are not its weights"
+        return " on a linear layer with a forward of its own, whose gradients are not its weights"
     return ""

@@ -33,7 +33,7 @@ class Layout:
     extra: int = 0
 
     @property
-    def n_places(self) -> int:
+    def n_positions(self) -> int:
         """How many places there are."""
         return self.height * self.width
 
@@ -82,7 +82,7 @@ def layout_of(shape: Sequence[int], image_size: tuple[int, int]) -> Layout | Non
     return None
 
 
-def layout_or_refuse(layer: str, shape: Sequence[int], image_size: tuple[int, int]) -> Layout:
+def require_layout(layer: str, shape: Sequence[int], image_size: tuple[int, int]) -> Layout:
     """Return `layout_of`, for a layer that a map is asked of.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dogcam.errors import ModelError
-from dogcam.network.gap_head import LastHead, averages_into, require_logits, watch_heads
+from dogcam.network.gap_head import LastHead, is_gap_linear, require_logits, watch_heads
 from dogcam.network.hooks import capture, eager, evaluation_mode, frozen_parameters, underlying
 from dogcam.network.spatial import Layout, layout_of
 
@@ -152,8 +152,8 @@ def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
     seen = last.given if last.output is logits else logits
     direction = torch.randn(seen.shape, generator=torch.Generator().manual_seed(1)).to(seen)
     outputs = [call.output for call in candidates]
-    slopes = torch.autograd.grad(seen, outputs, direction, allow_unused=True)
-    for call, slope in reversed(list(zip(candidates, slopes, strict=True))):
+    channel_gradients = torch.autograd.grad(seen, outputs, direction, allow_unused=True)
+    for call, slope in reversed(list(zip(candidates, channel_gradients, strict=True))):
         if slope is not None and call.layout.maps(slope).any():
             return _outermost([other for other in candidates if other.state == call.state])
     return None
@@ -166,13 +166,13 @@ def _inner_left_out(calls: list[_Call]) -> list[_Call]:
     fewest, kept = float("inf"), []
     for call in _named_once(calls):
         layout = call.layout
-        if layout is None or not 1 < layout.n_places <= fewest or not call.output.requires_grad:
+        if layout is None or not 1 < layout.n_positions <= fewest or not call.output.requires_grad:
             continue
         if layout.kind == "tokens" and call.output.shape[-1] != widths[-1]:
             continue
         if isinstance(call.module, nn.Linear) and linear[call.given_state] > 1:
             continue
-        fewest = layout.n_places
+        fewest = layout.n_positions
         kept.append(call)
     return kept
 
@@ -193,9 +193,9 @@ def _earlier(calls: list[_Call], target: _Call) -> str | None:
         for call in once
         if call.layout is not None
         and call.given_layout is not None
-        and call.layout.n_places == target.layout.n_places < call.given_layout.n_places
+        and call.layout.n_positions == target.layout.n_positions < call.given_layout.n_positions
     ]
-    for step in sorted(steps, key=lambda call: (call.given_layout.n_places, call.depth)):
+    for step in sorted(steps, key=lambda call: (call.given_layout.n_positions, call.depth)):
         feeding = [call for call in once if call.state == step.given_state]
         if feeding:
             return _outermost(feeding).name
@@ -209,4 +209,4 @@ def _head(network: nn.Module, probe: Tensor, target: _Call | None) -> str | None
     with torch.enable_grad(), capture(network, [target.name]) as activations, watch_heads(network) as last:
         logits = network(probe)
         output = activations[target.name]
-    return last.name if averages_into(last, output, target.layout, logits) else None
+    return last.name if is_gap_linear(last, output, target.layout, logits) else None

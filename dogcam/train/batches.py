@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import normalize
 
-from dogcam.data.image_cache import Photographs, label_matrix
-from dogcam.data.voc import VocImage
+from dogcam.data.image_cache import ImageCache, label_matrix
+from dogcam.data.voc import LabelledImage
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.train.augment import augment
 from dogcam.train.config import TrainingConfig
@@ -31,14 +31,14 @@ class Batches:
 
     def __init__(
         self,
-        images: Sequence[VocImage],
+        images: Sequence[LabelledImage],
         classes: Sequence[str],
         preprocessing: Preprocessing,
         config: TrainingConfig,
     ) -> None:
         self.size = (config.training_size,) * 2 if config.training_size else preprocessing.size
         size = config.augmentation.stored_size(self.size)
-        self.photographs = Photographs(images, size, config.memory_limit)
+        self.photographs = ImageCache(images, size, config.memory_limit)
         self.labels = label_matrix(images, classes)
         self.preprocessing, self.config = preprocessing, config
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from dogcam.data.voc import VocSplit
+from dogcam.data.voc import Split
 from dogcam.evaluate.classification import AP_VARIANT
 from dogcam.models.card import card_of
 from dogcam.models.preprocessing import Preprocessing
@@ -23,8 +23,8 @@ def training_card(
     classes: Sequence[str],
     preprocessing: Preprocessing,
     config: TrainingConfig,
-    train_split: VocSplit,
-    eval_split: VocSplit,
+    train_split: Split,
+    eval_split: Split,
     history: History,
 ) -> dict:
     """Return the notes that are stored with the weights that a training ended with.
@@ -44,7 +44,7 @@ def training_card(
     """
     last = history.last
     return {
-        **card_of(architecture.name, classes, preprocessing, config.closer),
+        **card_of(architecture.name, classes, preprocessing, config.high_resolution),
         "start": start,
         "data": {"train": _split(train_split), "eval": _split(eval_split)},
         "training": config.describe(),
@@ -79,5 +79,5 @@ def _weights_of(config: TrainingConfig, n_epochs: int) -> str:
     return f"{mixed if share else end}; no epoch was chosen by its metrics"
 
 
-def _split(split: VocSplit) -> dict:
+def _split(split: Split) -> dict:
     return {"folder": split.root.resolve().name, **split.describe()}

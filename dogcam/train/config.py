@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from dogcam.errors import ConfigError
-from dogcam.models.two_scale import CloserLook
+from dogcam.models.two_scale import HighResolutionPass
 from dogcam.train.augment import Augmentation
 from dogcam.train.choices import require_choice
 
@@ -82,8 +82,8 @@ class TrainingConfig:
         start_share: share of the starting weights (with the fitted head, if it was) in what comes out.
         distillation: weight of the loss that keeps an older head's answers what they were, beside the
             binary cross-entropy summed over the classes, which has weight 1.
-        closer: how the network looks again at a picture when it is used, and measured after each epoch; it
-            learns from one look. None for not at all.
+        high_resolution: the second pass at a higher resolution in evaluation; training uses one pass.
+            None for no second pass.
         precision: number format of the training's forward pass; weights and evaluation stay float32.
         memory_limit: bytes of decoded training images that may be kept.
 
@@ -107,7 +107,7 @@ class TrainingConfig:
     averaging: float = 0.0
     start_share: float = 0.0
     distillation: float = 0.0
-    closer: CloserLook | None = None
+    high_resolution: HighResolutionPass | None = None
     precision: Precision = "float32"
     memory_limit: int = 2 * 1024**3
 

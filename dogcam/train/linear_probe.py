@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import predict
 from dogcam.models.preprocessing import Preprocessing
@@ -69,7 +69,7 @@ def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float)
 
 
 def head_inputs(
-    network: nn.Module, images: Sequence[VocImage], preprocessing: Preprocessing, batch_size: int
+    network: nn.Module, images: Sequence[LabelledImage], preprocessing: Preprocessing, batch_size: int
 ) -> Tensor:
     """Return what the head is given of each photograph, whole, and prepared as the network is used.
 

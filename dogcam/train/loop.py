@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.data.voc import VocSplit
+from dogcam.data.voc import Split
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import measure
-from dogcam.files import held, remove_parts, write_whole
+from dogcam.files import atomic_write, dir_lock, remove_temporary_files
 from dogcam.models.checkpoints import layers_sha256, weights_sha256
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import require_places
+from dogcam.models.two_scale import require_position_scores
 from dogcam.train.batches import Batches, made_ahead
 from dogcam.train.config import TrainingConfig
 from dogcam.train.ema import WeightAverage
@@ -56,8 +56,8 @@ class Observer:
 def train(
     network: nn.Module,
     classes: Sequence[str],
-    train_split: VocSplit,
-    eval_split: VocSplit,
+    train_split: Split,
+    eval_split: Split,
     preprocessing: Preprocessing,
     config: TrainingConfig,
     folder: Path,
@@ -93,16 +93,16 @@ def train(
         DataError: where an image cannot be read.
     """
     require_learnable(classes, train_split, eval_split)
-    if config.closer:
-        require_places(network)
+    if config.high_resolution:
+        require_position_scores(network)
     # With the channels stored last, convolutions are a third faster on the CPU.
     network.to(memory_format=torch.channels_last)
     batches = Batches(train_split.images, classes, preprocessing, config)
     _require_last_batch(network, batches, config)
     identity = _identity(network, classes, train_split, eval_split, preprocessing, config)
     folder, observer = Path(folder), observer or Observer()
-    with held(folder), frozen_layers(network, config.frozen):
-        remove_parts(folder)
+    with dir_lock(folder), frozen_layers(network, config.frozen):
+        remove_temporary_files(folder)
         # The teacher and the average begin as the starting weights, before a state is put back.
         loop = _Loop(network, batches, config, observer)
         kept = (network, loop.optimizer, loop.average)
@@ -124,7 +124,12 @@ def train(
             seconds = time.perf_counter() - start
             with loop.result():
                 ap = measure(
-                    network, classes, eval_split.images, preprocessing, config.batch_size, config.closer
+                    network,
+                    classes,
+                    eval_split.images,
+                    preprocessing,
+                    config.batch_size,
+                    config.high_resolution,
                 )
             absent = tuple(name for name in classes if name not in ap)
             records.append(
@@ -251,7 +256,7 @@ class _Loop:
         return loss.item()
 
 
-def require_learnable(classes: Sequence[str], train_split: VocSplit, eval_split: VocSplit) -> None:
+def require_learnable(classes: Sequence[str], train_split: Split, eval_split: Split) -> None:
     """Refuse classes that cannot be learned from a split, and splits that share images.
 
     Raises:
@@ -295,14 +300,14 @@ def _require_last_batch(network: nn.Module, batches: Batches, config: TrainingCo
 
 
 def _write_history(folder: Path, records: Sequence[EpochRecord]) -> None:
-    write_whole(folder / HISTORY, History(tuple(records)).to_csv())
+    atomic_write(folder / HISTORY, History(tuple(records)).to_csv())
 
 
 def _identity(
     network: nn.Module,
     classes: Sequence[str],
-    train_split: VocSplit,
-    eval_split: VocSplit,
+    train_split: Split,
+    eval_split: Split,
     preprocessing: Preprocessing,
     config: TrainingConfig,
 ) -> dict:

@@ -13,12 +13,12 @@ import torch
 
 import dogcam
 from dogcam.data.splits import split_name
-from dogcam.data.voc import VocSplit, read_list, read_split
+from dogcam.data.voc import Split, read_list, read_split
 from dogcam.errors import ConfigError, DataError, RecordError
-from dogcam.files import remove_parts, write_whole
+from dogcam.files import atomic_write, remove_temporary_files
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
-from dogcam.models.two_scale import CloserLook
+from dogcam.models.two_scale import HighResolutionPass
 from dogcam.structures.boxes import area
 from report import record as results
 from report.config import RunConfig
@@ -120,7 +120,7 @@ def run_experiment(
         DogcamError: where data, weights or settings are not in order; what was computed stays.
     """
     for each in (folder, folder / "figures", folder / "gallery", *(folder / "stages").rglob("*/")):
-        remove_parts(each)
+        remove_temporary_files(each)
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
     test, tuning = prepare.read_data(config, data, progress.say)
@@ -147,7 +147,7 @@ def _described(classifier: Classifier) -> str:
     """Name all that decides what a classifier says, but for its weights."""
     packages = [f"{name} {importlib.metadata.version(name)}" for name in classifier.packages]
     named = (classifier.name, classifier.classes, classifier.target_layer, classifier.earlier_layer)
-    looks = (classifier.head, classifier.preprocessing, classifier.closer)
+    looks = (classifier.head, classifier.preprocessing, classifier.high_resolution)
     return f"{named} {looks} {packages} {layers_sha256(classifier.network)}"
 
 
@@ -243,7 +243,7 @@ def _data_info(context: Context) -> results.DataInfo:
     )
 
 
-def _split_info(context: Context, split: VocSplit) -> results.SplitInfo:
+def _split_info(context: Context, split: Split) -> results.SplitInfo:
     target = context.config.target
     n_images = Counter(name for image in split.images for name in image.labels)
     n_objects = Counter(thing.name for image in split.images for thing in image.objects)
@@ -270,7 +270,7 @@ def _split_info(context: Context, split: VocSplit) -> results.SplitInfo:
     )
 
 
-def _learned_from(classifier: Classifier, split: VocSplit) -> bool:
+def _learned_from(classifier: Classifier, split: Split) -> bool:
     """Tell whether the classifier was, by its card, trained on these images or the whole of their split."""
     if classifier.learned_from in (None, split.manifest):
         return classifier.learned_from is not None
@@ -296,7 +296,7 @@ def _model_info(context: Context) -> results.ModelInfo:
         earlier_layer=classifier.earlier_layer,
         input_height=classifier.preprocessing.size[0],
         input_width=classifier.preprocessing.size[1],
-        closer_look=_closer_look(classifier.closer),
+        high_resolution_pass=_high_resolution_pass(classifier.high_resolution),
         map_height=main.shape[1],
         map_width=main.shape[2],
         earlier_map_height=earlier.shape[1],
@@ -307,11 +307,13 @@ def _model_info(context: Context) -> results.ModelInfo:
     )
 
 
-def _closer_look(closer: CloserLook | None) -> results.CloserLookInfo | None:
-    if closer is None:
+def _high_resolution_pass(
+    high_resolution: HighResolutionPass | None,
+) -> results.HighResolutionPassInfo | None:
+    if high_resolution is None:
         return None
-    height, width = closer.size
-    return results.CloserLookInfo(height=height, width=width, share=closer.share)
+    height, width = high_resolution.size
+    return results.HighResolutionPassInfo(height=height, width=width, share=high_resolution.share)
 
 
 def _write_tables(context: Context) -> None:
@@ -330,6 +332,6 @@ def _write_tables(context: Context) -> None:
         for image, rows in zip(images, of_method, strict=True)
         for row in rows
     )
-    write_whole(context.folder / IMAGES_NAME, table(IMAGES_HEAD, seen))
-    write_whole(context.folder / TRUTH_NAME, table(TRUTH_HEAD, truth))
-    write_whole(context.folder / DETECTIONS_NAME, table(DETECTIONS_HEAD, found))
+    atomic_write(context.folder / IMAGES_NAME, table(IMAGES_HEAD, seen))
+    atomic_write(context.folder / TRUTH_NAME, table(TRUTH_HEAD, truth))
+    atomic_write(context.folder / DETECTIONS_NAME, table(DETECTIONS_HEAD, found))

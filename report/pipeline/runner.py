@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dogcam.errors import OutputError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from report.pipeline.fingerprint import code_fingerprint, digest, versions
 from report.pipeline.stages.context import Context
 from report.record import StageRun
@@ -95,7 +95,7 @@ def run_stages(
         reason = _why_not_reuse(plan, context.folder)
         if reason:
             _make(stage, plan, context)
-        write_whole(plan.folder / "last.json", json.dumps(dict(plan.ingredients), indent=1))
+        atomic_write(plan.folder / "last.json", json.dumps(dict(plan.ingredients), indent=1))
         # Read back even when it was just made, so that a first run and a resumed one see the same numbers.
         stored = json.loads(plan.output.read_text(encoding="utf-8"))
         context = replace(context, outputs={**context.outputs, stage.name: stored})
@@ -119,8 +119,8 @@ def _make(stage: Stage, plan: _Plan, context: Context) -> None:
         ) from error
     output = stage.run(replace(context, workspace=plan.workspace))
     sums = {name: _sum(context.folder / name) for name in _files(output)}
-    write_whole(plan.sums, json.dumps(sums))
-    write_whole(plan.output, json.dumps(output))
+    atomic_write(plan.sums, json.dumps(sums))
+    atomic_write(plan.output, json.dumps(output))
 
 
 def _files(output: Any) -> list[str]:

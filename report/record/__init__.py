@@ -3,7 +3,7 @@
 from report.record.base import Estimate, Fraction, Interval, Model
 from report.record.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.record.claims import Claim, ClaimChange, ClaimPart
-from report.record.data import BackendInfo, ClassCount, CloserLookInfo, DataInfo, ModelInfo, SplitInfo
+from report.record.data import BackendInfo, ClassCount, DataInfo, HighResolutionPassInfo, ModelInfo, SplitInfo
 from report.record.detection import (
     ClassAp,
     Classification,
@@ -19,13 +19,13 @@ from report.record.detection import (
     ThresholdRow,
     Tuning,
 )
-from report.record.failures import FailureKind, Failures, GalleryBox, GalleryItem, KindCount
+from report.record.failures import Failures, FailureType, GalleryBox, GalleryItem, TypeCount
 from report.record.figures import Figure
-from report.record.localisation import LabelAndPlace, Localisation, MapMeasures
+from report.record.localisation import ClassifiedAndLocalised, Localisation, MapMetrics
 from report.record.maps import MapComparison, MapExample
 from report.record.record import SCHEMA_VERSION, Results
 from report.record.run import RunInfo, StageRun
-from report.record.sanity import ErasingCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
+from report.record.sanity import InsertionDeletionCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
 from report.record.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
@@ -39,28 +39,27 @@ __all__ = [
     "ClassAp",
     "ClassCount",
     "Classification",
-    "CloserLookInfo",
+    "ClassifiedAndLocalised",
     "Comparison",
     "Curve",
     "DataInfo",
     "Detection",
     "DetectionRow",
-    "ErasingCurve",
     "Estimate",
-    "FailureKind",
+    "FailureType",
     "Failures",
     "Figure",
     "Fraction",
     "GalleryBox",
     "GalleryItem",
     "GroupRow",
+    "HighResolutionPassInfo",
+    "InsertionDeletionCurve",
     "Interval",
-    "KindCount",
-    "LabelAndPlace",
     "Localisation",
     "MapComparison",
     "MapExample",
-    "MapMeasures",
+    "MapMetrics",
     "MaskRow",
     "Method",
     "Model",
@@ -81,4 +80,5 @@ __all__ = [
     "SweepRow",
     "ThresholdRow",
     "Tuning",
+    "TypeCount",
 ]

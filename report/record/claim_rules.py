@@ -201,7 +201,7 @@ def changed_claims(before: list[Claim], now: list[Claim]) -> list[ClaimChange]:
     ]
 
 
-def require_true_claims(record: Results) -> None:
+def verify_claims(record: Results) -> None:
     """Refuse a record whose claims do not follow from its numbers.
 
     Raises:

@@ -55,7 +55,7 @@ class BackendInfo(Model):
     versions: dict[str, str] = Field(default_factory=dict, description="of the libraries beside torch")
 
 
-class CloserLookInfo(Model):
+class HighResolutionPassInfo(Model):
     """The second look at a picture, on which its probability rests together with the first."""
 
     height: int
@@ -73,7 +73,7 @@ class ModelInfo(Model):
     earlier_layer: str
     input_height: int
     input_width: int
-    closer_look: CloserLookInfo | None = Field(
+    high_resolution_pass: HighResolutionPassInfo | None = Field(
         description="how pictures are looked at again for the probability; null for not at all"
     )
     map_height: int

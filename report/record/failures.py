@@ -6,8 +6,8 @@ from pydantic import Field
 
 from report.record.base import Estimate, Fraction, Model
 
-FailureKind = Literal[
-    "missed", "background", "look_alike", "part", "context", "merged", "split", "duplicate", "poor_overlap"
+FailureType = Literal[
+    "missed", "background", "other_object", "part", "context", "merged", "split", "duplicate", "poor_overlap"
 ]
 
 
@@ -27,7 +27,7 @@ class GalleryItem(Model):
     """One picture of the gallery: a photograph, its map, its boxes, and the facts of its caption."""
 
     image_id: str
-    kind: FailureKind | Literal["success"]
+    kind: FailureType | Literal["success"]
     subject: Literal["detection", "ground_truth"] = Field(
         description="what the item is about: a box, or an object that no box found"
     )
@@ -47,10 +47,10 @@ class GalleryItem(Model):
     boxes: list[GalleryBox]
 
 
-class KindCount(Model):
+class TypeCount(Model):
     """How often a kind of failure occurs at the operating point, and what mending it would be worth."""
 
-    kind: FailureKind
+    kind: FailureType
     n_detections: int
     n_missed: int
     ap_gain: Estimate = Field(
@@ -63,7 +63,7 @@ class Failures(Model):
     """What goes wrong at the operating point: every false positive and missed object has exactly one kind."""
 
     n_success: int
-    kinds: list[KindCount]
+    kinds: list[TypeCount]
     successes: list[GalleryItem]
     size_edges: tuple[Fraction, Fraction] = Field(
         description="from which share of the image on a size is medium, and large"

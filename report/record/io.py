@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dogcam.errors import RecordError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from report.record import SCHEMA_VERSION, Results
 
 RESULTS_NAME = "results.json"
@@ -14,7 +14,7 @@ RESULTS_NAME = "results.json"
 
 def write_results(results: Results, folder: Path) -> Path:
     """Write the record into a run's folder, whole or not at all."""
-    return write_whole(folder / RESULTS_NAME, results.to_json())
+    return atomic_write(folder / RESULTS_NAME, results.to_json())
 
 
 def read_results(folder: Path) -> Results:

@@ -5,7 +5,7 @@ from pydantic import Field
 from report.record.base import Estimate, Fraction, Model
 
 
-class MapMeasures(Model):
+class MapMetrics(Model):
     """What one kind of map shows, over all images with a target."""
 
     name: str
@@ -22,12 +22,12 @@ class MapMeasures(Model):
     pixel_ap: Estimate | None = Field(description="PxAP; null where there are no masks")
 
 
-class LabelAndPlace(Model):
+class ClassifiedAndLocalised(Model):
     """The images with a target, by what the classifier says of them and where the best-scored box lies."""
 
     n_both: int = Field(description="right label, right place")
-    n_label_only: int = Field(description="right label, wrong place")
-    n_place_only: int = Field(description="wrong label, right place")
+    n_classified_only: int = Field(description="right label, wrong place")
+    n_localised_only: int = Field(description="wrong label, right place")
     n_neither: int
     localised: Estimate = Field(description="share of right places: CorLoc")
     classified: Estimate = Field(description="share of right labels")
@@ -46,5 +46,5 @@ class Localisation(Model):
     iou_levels: list[Fraction]
     tolerance: int = Field(description="of the pointing game, in pixels")
     score_threshold: Fraction = Field(description="probability from which on a label counts as given")
-    rows: list[MapMeasures]
-    label_and_place: LabelAndPlace
+    rows: list[MapMetrics]
+    classified_and_localised: ClassifiedAndLocalised

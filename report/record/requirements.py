@@ -84,7 +84,7 @@ def parse_requirement(text: str) -> Requirement:
     return Requirement(text.strip(), name, relation, wanted)
 
 
-def hold_against(record: Results, requirements: list[Requirement]) -> list[Outcome]:
+def check_requirements(record: Results, requirements: list[Requirement]) -> list[Outcome]:
     """Look up what each requirement is about.
 
     Raises:

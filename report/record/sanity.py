@@ -43,7 +43,7 @@ class PermutedLabels(Model):
     n_empty: int = Field(description="maps of these that show nothing, over all permutations")
 
 
-class ErasingCurve(Model):
+class InsertionDeletionCurve(Model):
     """The class's mean probability while pixels are erased, and while they are revealed, in one order."""
 
     order: Literal["map", "random", "centre"]
@@ -62,7 +62,7 @@ class Sanity(Model):
     depths: list[SanityDepth]
     permuted: PermutedLabels | None = Field(description="null without a tuning split that shows both sorts")
     fractions: list[Fraction]
-    curves: list[ErasingCurve]
+    curves: list[InsertionDeletionCurve]
     centre_box: Estimate = Field(description="mean IoU of the centre box, over all target images")
     best_box: Estimate = Field(description="the same of the best-scored box of the map")
     checks: list[SanityCheck]

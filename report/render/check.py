@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from dogcam.errors import RecordError
-from report.record.claim_rules import require_true_claims
+from report.record.claim_rules import verify_claims
 from report.record.io import read_results
 from report.record.refs import resolve
 from report.render.lint import require_clean
@@ -43,7 +43,7 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
     templates = templates or open_templates()
     require_clean(templates)
     record = read_results(run)
-    require_true_claims(record)
+    verify_claims(record)
     document = record.model_dump(mode="json")
     page = _Numbers()
     page.feed(_read(run / HTML_NAME))

@@ -107,7 +107,7 @@ class Formatter:
         return self._words(value, words, _MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
 
     def words(self, value: Ref | str) -> Markup:
-        """Show a name of the record as words: look_alike -> look alike."""
+        """Show a name of the record as words: other_object -> look alike."""
         name = str(raw(value)).replace("_", " ")
         return self.text(Ref(name, path_of(value)) if isinstance(value, Ref) else name)
 

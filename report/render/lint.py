@@ -36,7 +36,7 @@ _MOST = (
 )
 _MORE = (
     "better|worse|higher|lower|larger|smaller|greater|fewer|less|more|stronger|weaker|faster|slower|finer|"
-    "coarser|longer|shorter|tighter|surer|closer|sooner|further"
+    "coarser|longer|shorter|tighter|surer|high_resolution|sooner|further"
 )
 _TOP = "best|worst|highest|lowest|largest|smallest|strongest|weakest|fastest|slowest"
 _IS = (

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from dogcam.errors import ConfigError, RecordError
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from report.record import ClaimPart, Results
 from report.record.diff import RunDiff
 from report.record.refs import Ref, entries, find, follow, path_of, raw
@@ -194,7 +194,7 @@ def render_traced(record: Results, run: Path, templates: Templates | None = None
 def write_report(record: Results, run: Path, templates: Templates | None = None) -> Path:
     """Render a record and write the report's files into the run's folder; return the page's path."""
     for name, text in render(record, run, templates).items():
-        write_whole(run / name, text)
+        atomic_write(run / name, text)
     return run / HTML_NAME
 
 

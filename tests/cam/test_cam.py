@@ -221,7 +221,7 @@ class Sine(nn.Linear):
 @pytest.mark.parametrize("head", [Sine(7, CLASSES), LogOddsHead(Sine(7, 9), [[0], [1], [2], [3, 4]])])
 def test_a_named_head_that_is_linear_by_name_only_is_refused_and_grad_cam_is_the_papers(head):
     network, batch = pooled(head), images()
-    with pytest.raises(ModelError, match="a forward of its own, whose slopes are not its weights"):
+    with pytest.raises(ModelError, match="a forward of its own, whose channel_gradients are not its weights"):
         cam(network, batch, TARGETS, LATE, "head")
     expected = grad_cam_loop(network, batch, TARGETS, "late")
     torch.testing.assert_close(grad_cam(network, batch, TARGETS, LATE), expected, rtol=1e-10, atol=1e-14)

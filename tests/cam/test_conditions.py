@@ -210,8 +210,8 @@ def plain_grad_cam(network: nn.Module, batch: torch.Tensor, target: int, layer: 
     logits = network.eval()(batch)
     handle.remove()
     (gradient,) = torch.autograd.grad(logits[:, target].sum(), kept[0])
-    maps, slopes = cut(kept[0].detach()), cut(gradient)
-    return (maps * slopes.mean(dim=(2, 3), keepdim=True)).sum(dim=1).relu()
+    maps, channel_gradients = cut(kept[0].detach()), cut(gradient)
+    return (maps * channel_gradients.mean(dim=(2, 3), keepdim=True)).sum(dim=1).relu()
 
 
 def vision_transformer() -> nn.Module:

@@ -303,8 +303,8 @@ def test_pytorch_grad_cam_sees_what_an_in_place_relu_left_of_the_activations(net
     ours = explain(network, batch, [target], [GradCam("features")]).maps[0][:, 0]
     with torch.no_grad():
         before = network.features(batch)
-    slopes = (before > 0) * network.classifier.weight[target][:, None, None] / before[0, 0].numel()
-    alpha = slopes.mean(dim=(2, 3), keepdim=True)
+    channel_gradients = (before > 0) * network.classifier.weight[target][:, None, None] / before[0, 0].numel()
+    alpha = channel_gradients.mean(dim=(2, 3), keepdim=True)
     assert (before < 0).any()
     assert_same((alpha * before.relu()).sum(dim=1), theirs)
     assert_same((alpha * before).sum(dim=1), ours)

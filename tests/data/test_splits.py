@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dogcam.data.splits import split_name, take_part
+from dogcam.data.splits import split_name, subset_of
 from dogcam.data.voc import read_list, read_split
 from dogcam.errors import DataError
 from tests.support.voc_folders import write_patches
@@ -13,32 +13,32 @@ IDS = [f"{number:03d}" for number in range(20)]
 
 def test_a_part_is_that_of_the_shuffled_list():
     order = torch.randperm(20, generator=torch.Generator().manual_seed(2007)).tolist()
-    assert take_part(IDS, "train[5:9]") == [IDS[order[place]] for place in (5, 6, 7, 8)]
-    assert take_part(IDS, "train[5:9]") != IDS[5:9]
+    assert subset_of(IDS, "train[5:9]") == [IDS[order[place]] for place in (5, 6, 7, 8)]
+    assert subset_of(IDS, "train[5:9]") != IDS[5:9]
 
 
 def test_two_parts_that_meet_make_the_whole():
-    first, second = take_part(IDS, "train[:13]"), take_part(IDS, "train[13:]")
+    first, second = subset_of(IDS, "train[:13]"), subset_of(IDS, "train[13:]")
     assert (len(first), len(second)) == (13, 7)
     assert sorted(first + second) == IDS
-    assert first + second == take_part(IDS, "train[:]")
+    assert first + second == subset_of(IDS, "train[:]")
 
 
 def test_a_name_without_brackets_is_the_list_as_it_stands():
-    assert take_part(IDS, "train") == IDS
+    assert subset_of(IDS, "train") == IDS
     assert (split_name("train"), split_name("train[2:]")) == ("train", "train")
 
 
 @pytest.mark.parametrize("name", ["train[", "train[5]", "train[1:2:3]", "train[-3:]", "train[:3]x", "[:3]"])
 def test_what_is_not_written_as_a_part_is_refused(name):
     with pytest.raises(DataError, match="is not a part of a split; expected NAME"):
-        take_part(IDS, name)
+        subset_of(IDS, name)
 
 
 @pytest.mark.parametrize("name", ["train[20:]", "train[4:4]", "train[5:3]", "train[:21]"])
 def test_an_empty_part_and_one_that_ends_outside_are_refused(name):
     with pytest.raises(DataError, match="of a split of 20 images; expected a part"):
-        take_part(IDS, name)
+        subset_of(IDS, name)
 
 
 def test_a_part_is_read_like_a_split(tmp_path):

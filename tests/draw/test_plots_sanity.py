@@ -2,7 +2,13 @@
 
 import pytest
 
-from dogcam.draw.plots import EstimateRow, EstimateSeries, Series, erasing_figure, similarity_figure
+from dogcam.draw.plots import (
+    EstimateRow,
+    EstimateSeries,
+    Series,
+    insertion_deletion_figure,
+    similarity_figure,
+)
 from dogcam.draw.svg import to_svg
 
 
@@ -30,7 +36,7 @@ def test_similarity_shows_each_measure_its_intervals_and_the_mark():
 @pytest.mark.parametrize("stacked", [False, True])
 def test_erasing_draws_the_same_orders_in_both_panels(stacked):
     curves = [Series("map", [0, 0.5, 1], [0.9, 0.2, 0.1]), Series("centre", [0, 0.5, 1], [0.9, 0.6, 0.1])]
-    figure = erasing_figure([("deletion", curves), ("insertion", curves)], stacked=stacked)
+    figure = insertion_deletion_figure([("deletion", curves), ("insertion", curves)], stacked=stacked)
     assert [axes.get_title("left") or axes.get_title() for axes in figure.axes] == ["deletion", "insertion"]
     colours = [[line.get_color() for line in axes.get_lines()] for axes in figure.axes]
     assert colours[0] == colours[1]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogcam.draw.simplify import spots, thinned
+from dogcam.draw.simplify import simplify_polyline, spots
 
 unit = st.floats(0, 1, allow_nan=False)
 
@@ -24,7 +24,7 @@ def distance_to_line(point, xs, ys):
 @given(st.lists(st.tuples(unit, unit), min_size=1, max_size=12))
 def test_no_point_is_farther_from_the_thinned_line_than_the_tolerance(points):
     xs, ys = zip(*points, strict=True)
-    thin_x, thin_y = thinned(xs, ys, 0.05)
+    thin_x, thin_y = simplify_polyline(xs, ys, 0.05)
     assert (thin_x[0], thin_y[0]) == points[0]
     assert (thin_x[-1], thin_y[-1]) == points[-1]
     for point in points:
@@ -32,26 +32,26 @@ def test_no_point_is_farther_from_the_thinned_line_than_the_tolerance(points):
 
 
 def test_a_straight_line_keeps_its_ends_and_a_corner_stays():
-    x, y = thinned([0, 0.25, 0.5, 0.75, 1], [0, 0.25, 0.5, 0.25, 0], 0.01)
+    x, y = simplify_polyline([0, 0.25, 0.5, 0.75, 1], [0, 0.25, 0.5, 0.25, 0], 0.01)
     assert x.tolist() == [0, 0.5, 1]
     assert y.tolist() == [0, 0.5, 0]
 
 
 def test_a_line_that_returns_to_its_start_keeps_its_farthest_point():
-    x, y = thinned([0, 0.5, 1, 0.5, 0], [0, 0, 0, 0, 0], 0.01)
+    x, y = simplify_polyline([0, 0.5, 1, 0.5, 0], [0, 0, 0, 0, 0], 0.01)
     assert x.tolist() == [0, 1, 0]
     assert y.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("x", "y"), [([], []), ([np.nan, np.nan], [0.1, 0.2])])
 def test_a_line_without_finite_points_is_empty(x, y):
-    assert [len(part) for part in thinned(x, y, 0.1)] == [0, 0]
+    assert [len(part) for part in simplify_polyline(x, y, 0.1)] == [0, 0]
 
 
 def test_thinning_a_long_sawtooth_leaves_few_points():
     recall = np.repeat(np.linspace(0, 1, 2000), 2)
     precision = 1 - recall / 2 + np.tile([0.0, 0.002], 2000)
-    assert len(thinned(recall, precision, 0.003)[0]) < 20
+    assert len(simplify_polyline(recall, precision, 0.003)[0]) < 20
 
 
 def test_spots_join_equal_points_and_count_them():

@@ -9,8 +9,8 @@ from dogcam.evaluate.breakdowns import (
     FEW,
     Group,
     by_aspect,
-    by_company,
     by_edge,
+    by_n_instances,
     by_other_class,
     by_size,
     measure_groups,
@@ -55,7 +55,7 @@ def test_shapes_are_width_over_height():
 
 
 def test_company_counts_the_object_itself():
-    assert members(by_company(TRUTH)) == {
+    assert members(by_n_instances(TRUTH)) == {
         "alone": [False, False, False, True],
         "two together": [False] * 4,
         "three or more": [True, True, True, False],

@@ -149,7 +149,7 @@ def test_a_network_does_not_differ_from_itself(split):
     assert f"first: {described}trained by dogcam on the rendered sample, sha256 " in table
     assert f"second: {described}checkpoint sample_net.safetensors, sha256 " in table
     assert found["first"]["weights_sha256"] == found["second"]["weights_sha256"]
-    assert (found["first"]["input_size"], found["first"]["closer_look"]) == ([160, 160], None)
+    assert (found["first"]["input_size"], found["first"]["high_resolution_pass"]) == ([160, 160], None)
     manifest = read_split(split.root, "val").manifest
     assert found["data"] == {"split": "val", "n_images": 12, "manifest": manifest}
 

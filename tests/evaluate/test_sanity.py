@@ -192,7 +192,7 @@ def test_a_seed_makes_the_same_cascade():
 def test_every_order_names_every_pixel_once_and_begins_where_it_should():
     map_ = np.zeros((4, 4), dtype=np.float32)
     map_[0, 3] = 1.0
-    orders = sanity.erasing_orders(map_, (8, 12), np.random.default_rng(0))
+    orders = sanity.removal_orders(map_, (8, 12), np.random.default_rng(0))
     assert tuple(orders) == sanity.ORDERS
     for order in orders.values():
         assert sorted(order.tolist()) == list(range(96))
@@ -207,7 +207,7 @@ def test_every_order_names_every_pixel_once_and_begins_where_it_should():
 def test_pixels_of_one_value_come_in_random_order():
     flat = np.ones((4, 4), dtype=np.float32)
     first, second = (
-        sanity.erasing_orders(flat, (8, 8), np.random.default_rng(seed))["map"] for seed in (1, 2)
+        sanity.removal_orders(flat, (8, 8), np.random.default_rng(seed))["map"] for seed in (1, 2)
     )
     assert not np.array_equal(first, second)
     assert abs(first[:32].mean() - 31.5) < 12
@@ -219,7 +219,7 @@ def test_erasing_works_on_a_device_without_double_precision():
             return images.mean(dim=(1, 2, 3))[:, None].as_subclass(OnDeviceWithoutDouble)
 
     picture, order = images(1, 4)[0], np.arange(16)
-    found = sanity.probabilities_while(
+    found = sanity.probabilities_during(
         True, Elsewhere(), picture, torch.zeros_like(picture), order, 0, [0.0, 1.0]
     )
     assert found.dtype == np.float64
@@ -239,10 +239,10 @@ def test_erasing_what_the_network_looks_at_takes_the_class_away():
     blank = torch.zeros_like(image)
     map_ = np.zeros((4, 4), dtype=np.float32)
     map_[:2, :2] = 1.0
-    orders = sanity.erasing_orders(map_, (16, 16), np.random.default_rng(5))
+    orders = sanity.removal_orders(map_, (16, 16), np.random.default_rng(5))
     fractions = (0.0, 0.25, 0.5, 1.0)
     values = {
-        (erased, name): sanity.probabilities_while(erased, network, image, blank, order, 0, fractions)
+        (erased, name): sanity.probabilities_during(erased, network, image, blank, order, 0, fractions)
         for erased in (True, False)
         for name, order in orders.items()
     }

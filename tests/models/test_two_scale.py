@@ -23,7 +23,7 @@ from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.models.classifier import load_classifier
 from dogcam.models.networks import pooled_network, sample_net
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import CloserLook, join
+from dogcam.models.two_scale import HighResolutionPass, fuse_logits
 from dogcam.network.heads import JointHead, LogOddsHead
 from tests.support.voc_folders import write_patches
 
@@ -67,7 +67,7 @@ def slow_logits(net: nn.Sequential, batch: torch.Tensor, n_highest: int) -> torc
 @torch.no_grad()
 def test_the_highest_places_score_each_class(head, share, n_highest):
     net = network(joint_head() if head == "joint" else None)
-    found = CloserLook((11, 17), share).logits(net, images())
+    found = HighResolutionPass((11, 17), share).logits(net, images())
     # Maps of 5 x 8 places.
     torch.testing.assert_close(found, slow_logits(net, images(), n_highest))
 
@@ -75,7 +75,7 @@ def test_the_highest_places_score_each_class(head, share, n_highest):
 @torch.no_grad()
 def test_all_places_of_a_linear_head_say_what_their_average_does():
     net = network()
-    torch.testing.assert_close(CloserLook((11, 17), 1.0).logits(net, images()), net(images()))
+    torch.testing.assert_close(HighResolutionPass((11, 17), 1.0).logits(net, images()), net(images()))
 
 
 @torch.no_grad()
@@ -86,7 +86,7 @@ def test_what_places_hear_near_is_not_heard_by_the_average():
     head.keep_near()
     assert torch.equal(head.near[0], head.linear.weight[1])
     assert torch.equal(head(pooled), before) and torch.equal(head.weights(pooled), weights)
-    extra = head.of_places(pooled) - head(pooled)
+    extra = head.of_positions(pooled) - head(pooled)
     torch.testing.assert_close(extra, torch.stack([torch.zeros(4), pooled @ head.linear.weight[1]], dim=1))
 
 
@@ -101,7 +101,7 @@ def test_a_small_object_is_heard_that_the_average_does_not_hear():
         picture = torch.zeros(1, 3, 20, 20)
         picture[0, 0, 3:5, 7:9] = 1
         assert net(picture).item() < -1.5
-        assert CloserLook((20, 20), 0.01).logits(net, picture).item() == pytest.approx(6.0)
+        assert HighResolutionPass((20, 20), 0.01).logits(net, picture).item() == pytest.approx(6.0)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_small_object_is_heard_that_the_average_does_not_hear():
 )
 def test_a_network_whose_places_cannot_be_scored_is_refused(other, has):
     with pytest.raises(ModelError, match=f"features, pool, flatten, head.* this {has}.*: leave it out"):
-        CloserLook((32, 32)).logits(other(), images())
+        HighResolutionPass((32, 32)).logits(other(), images())
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_network_whose_places_cannot_be_scored_is_refused(other, has):
 )
 def test_a_closer_look_that_cannot_be_is_refused(size, share, fault):
     with pytest.raises(ConfigError, match=fault):
-        CloserLook(size, share)
+        HighResolutionPass(size, share)
 
 
 @pytest.fixture(scope="module")
@@ -139,44 +139,54 @@ def split(tmp_path_factory):
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_what_is_predicted_is_the_mean_of_both_looks(split, flip):
-    net, preprocessing, closer = network(), Preprocessing((12, 18)), CloserLook((30, 40), 0.2)
-    found = predict(net.train(), split.images, preprocessing, 4, flip=flip, closer=closer)
+    net, preprocessing, high_resolution = (
+        network(),
+        Preprocessing((12, 18)),
+        HighResolutionPass((30, 40), 0.2),
+    )
+    found = predict(net.train(), split.images, preprocessing, 4, flip=flip, high_resolution=high_resolution)
     assert all(each.training for each in net.modules())
     pictures = [image.read() for image in split.images]
-    first, larger = preprocessing(pictures), replace(preprocessing, size=closer.size)(pictures)
+    first, larger = preprocessing(pictures), replace(preprocessing, size=high_resolution.size)(pictures)
     sides = [lambda batch: batch, lambda batch: batch.flip(-1)][: 1 + flip]
     with torch.no_grad():
         seen = [net.eval()(side(first)) for side in sides]
-        seen += [closer.logits(net, side(larger)) for side in sides]
+        seen += [high_resolution.logits(net, side(larger)) for side in sides]
     torch.testing.assert_close(found, torch.stack(seen).mean(0))
     assert not found.requires_grad
 
 
 def test_without_a_closer_look_the_first_one_counts():
     logits = torch.randn(3, 2)
-    assert torch.equal(join(logits, None), logits)
-    torch.testing.assert_close(join(logits, logits + 2), logits + 1)
+    assert torch.equal(fuse_logits(logits, None), logits)
+    torch.testing.assert_close(fuse_logits(logits, logits + 2), logits + 1)
 
 
-def save(path, closer: object, size=(32, 48)):
+def save(path, high_resolution: object, size=(32, 48)):
     torch.manual_seed(0)
     net = sample_net(2).eval()
     card = {"architecture": "sample_net", "classes": list(CLASSES), "input_size": list(size)}
-    save_checkpoint(path, net.state_dict(), card | {"closer_look": closer})
+    save_checkpoint(path, net.state_dict(), card | {"high_resolution_pass": high_resolution})
     return path
 
 
 def test_a_checkpoint_says_how_to_look_closer(split, tmp_path):
     path = save(tmp_path / "weights.safetensors", {"size": [64, 96], "share": 0.2})
     classifier = load_classifier(None, path, "cpu")
-    assert classifier.closer == CloserLook((64, 96), 0.2)
+    assert classifier.high_resolution == HighResolutionPass((64, 96), 0.2)
     seen = look(classifier, split.images, "red", LocalisationRule(0.3), batch_size=4)
     expected = predict(
-        classifier.network, split.images, classifier.preprocessing, 4, closer=classifier.closer
+        classifier.network,
+        split.images,
+        classifier.preprocessing,
+        4,
+        high_resolution=classifier.high_resolution,
     )
     torch.testing.assert_close(seen.logits, expected)
     # Where the boxes are does not hang on it, only what they score: the probability times a map's height.
-    once = look(replace(classifier, closer=None), split.images, "red", LocalisationRule(0.3), batch_size=4)
+    once = look(
+        replace(classifier, high_resolution=None), split.images, "red", LocalisationRule(0.3), batch_size=4
+    )
     assert (seen.detections.boxes == once.detections.boxes).all() and len(seen.detections.boxes)
     factors = torch.from_numpy(seen.detections.scores / once.detections.scores)
     image = torch.from_numpy(seen.detections.image)
@@ -185,12 +195,12 @@ def test_a_checkpoint_says_how_to_look_closer(split, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "closer",
+    "high_resolution",
     [{"size": [64], "share": 0.2}, {"size": [64, 64]}, "yes", {"size": [64, 64], "share": 3.0}],
 )
-def test_a_card_that_says_it_wrong_is_refused(tmp_path, closer):
-    path = save(tmp_path / "weights.safetensors", closer)
-    with pytest.raises(ModelError, match=r"weights\.safetensors.*(closer_look|share of 3)"):
+def test_a_card_that_says_it_wrong_is_refused(tmp_path, high_resolution):
+    path = save(tmp_path / "weights.safetensors", high_resolution)
+    with pytest.raises(ModelError, match=r"weights\.safetensors.*(high_resolution_pass|share of 3)"):
         load_classifier(None, path, "cpu")
 
 
@@ -198,7 +208,7 @@ def test_a_card_for_a_network_that_cannot_look_closer_is_refused(tmp_path):
     net = torchvision.models.resnet18(num_classes=2)
     card = {"architecture": "resnet18", "classes": list(CLASSES), "input_size": [32, 32]}
     path = tmp_path / "weights.safetensors"
-    save_checkpoint(path, net.state_dict(), card | {"closer_look": {"size": [64, 64], "share": 0.1}})
+    save_checkpoint(path, net.state_dict(), card | {"high_resolution_pass": {"size": [64, 64], "share": 0.1}})
     with pytest.raises(ModelError, match="this ResNet has conv1"):
         load_classifier(None, path, "cpu")
 
@@ -210,15 +220,20 @@ def run(*words):
 def test_both_looks_are_evaluated_unless_one_is_wanted(split, tmp_path):
     path = save(tmp_path / "weights.safetensors", {"size": [64, 96], "share": 0.2})
     classifier = load_classifier(None, path, "cpu")
-    for option, closer in (("--closer-look", classifier.closer), ("--no-closer-look", None)):
+    for option, closer in (
+        ("--high-resolution-pass", classifier.high_resolution),
+        ("--no-high-resolution-pass", None),
+    ):
         words = ("evaluate", "--data", split.root, "--checkpoint", path, "--device", "cpu", option)
         result = run(*words, "--resamples", 100, "--json", tmp_path / "ap.json")
         assert result.exit_code == 0, result.output
         looks = "at 32 x 48 and 64 x 96 pixels" if closer else "at 32 x 48 pixels"
         assert looks in " ".join(result.stdout.split())
         found = json.loads((tmp_path / "ap.json").read_text())
-        assert found["closer_look"] == ({"size": [64, 96], "share": 0.2} if closer else None)
-        logits = predict(classifier.network, split.images, classifier.preprocessing, 16, closer=closer)
+        assert found["high_resolution_pass"] == ({"size": [64, 96], "share": 0.2} if closer else None)
+        logits = predict(
+            classifier.network, split.images, classifier.preprocessing, 16, high_resolution=closer
+        )
         labels = label_matrix(split.images, CLASSES)
         for column, each in enumerate(found["classes"]):
             expected = average_precision_score(labels[:, column], logits[:, column])
@@ -231,7 +246,9 @@ def test_an_explained_picture_is_as_likely_as_both_looks_say(split, tmp_path):
     words = ("explain", image.path, "--checkpoint", path, "--target", "red", "--device", "cpu")
     result = run(*words, "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    logit = predict(classifier.network, [image], classifier.preprocessing, 1, closer=classifier.closer)[0, 1]
+    logit = predict(
+        classifier.network, [image], classifier.preprocessing, 1, high_resolution=classifier.high_resolution
+    )[0, 1]
     assert f": red {logit.sigmoid().item():.2f} (" in result.stdout
 
 
@@ -239,12 +256,21 @@ def test_a_training_notes_its_closer_look_and_measures_with_it(tmp_path):
     kinds = [["red"], ["blue"], [], ["red", "blue"]] * 2
     data = write_patches(tmp_path / "data", {"train": kinds, "val": kinds})
     words = ["train", "--data", data, "--arch", "sample_net", "--input-size", 32, "--epochs", 1]
-    words += ["--closer-size", 64, "--closer-share", 0.3, "--device", "cpu", "--out", tmp_path / "out"]
+    words += [
+        "--high-resolution-size",
+        64,
+        "--high-resolution-share",
+        0.3,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path / "out",
+    ]
     result = run(*words)
     assert result.exit_code == 0, result.output
     path = tmp_path / "out" / "sample_net.safetensors"
     card = load_checkpoint(path).meta
-    assert card["closer_look"] == {"size": [64, 64], "share": 0.3}
+    assert card["high_resolution_pass"] == {"size": [64, 64], "share": 0.3}
     measured = run("evaluate", "--data", data, "--checkpoint", path, "--device", "cpu", "--resamples", 100)
     assert f"{card['metrics']['val']['map']:.4f}" in measured.stdout
 
@@ -252,7 +278,7 @@ def test_a_training_notes_its_closer_look_and_measures_with_it(tmp_path):
 def test_a_training_of_a_network_that_cannot_look_closer_does_not_begin(tmp_path):
     data = write_patches(tmp_path / "data", {"train": [["red"], []] * 2, "val": [["red"], []]})
     words = ["train", "--data", data, "--arch", "resnet18", "--start", "none", "--input-size", 32]
-    result = run(*words, "--closer-size", 64, "--device", "cpu", "--out", tmp_path / "out")
+    result = run(*words, "--high-resolution-size", 64, "--device", "cpu", "--out", tmp_path / "out")
     assert result.exit_code == 1 and "this ResNet has conv1" in " ".join(result.stderr.split())
     assert "epoch" not in result.stderr
 
@@ -260,6 +286,6 @@ def test_a_training_of_a_network_that_cannot_look_closer_does_not_begin(tmp_path
 def test_the_network_is_left_as_it_was(split):
     net = network(joint_head())
     before = copy.deepcopy(net.state_dict())
-    predict(net, split.images, Preprocessing((12, 18)), 4, closer=CloserLook((24, 36)))
+    predict(net, split.images, Preprocessing((12, 18)), 4, high_resolution=HighResolutionPass((24, 36)))
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from dogcam.network.gap_head import averages_into, watch_heads
+from dogcam.network.gap_head import is_gap_linear, watch_heads
 from dogcam.network.heads import LogOddsHead
 from dogcam.network.hooks import capture
 from dogcam.network.spatial import layout_of
@@ -17,7 +17,7 @@ def verdict(network: nn.Module, layer: str = "features", batch: torch.Tensor | N
     with capture(network, [layer]) as activations, watch_heads(network) as last:
         logits = network(batch)
     output = activations[layer]
-    return averages_into(last, output, layout_of(output.shape, batch.shape[2:]), logits)
+    return is_gap_linear(last, output, layout_of(output.shape, batch.shape[2:]), logits)
 
 
 class Behind(nn.Module):
@@ -174,5 +174,5 @@ def test_without_a_gradient_the_values_decide():
     with torch.no_grad(), capture(network, ["features"]) as activations, watch_heads(network) as last:
         logits = network(images())
     output = activations["features"]
-    assert averages_into(last, output, layout_of(output.shape, images().shape[2:]), logits)
+    assert is_gap_linear(last, output, layout_of(output.shape, images().shape[2:]), logits)
     assert last.name == "head"

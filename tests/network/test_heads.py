@@ -119,7 +119,9 @@ def replaced(layer: nn.Linear) -> nn.Linear:
     ids=["sine", "normalised", "replaced", "log-odds of a sine", "joint, new part", "joint, known part"],
 )
 def test_a_layer_with_a_forward_of_its_own_has_other_slopes_than_its_weights(head):
-    with pytest.raises(ModelError, match="forward of its own, whose slopes are not its weights: use"):
+    with pytest.raises(
+        ModelError, match="forward of its own, whose channel_gradients are not its weights: use"
+    ):
         head_weights(head, pooled(torch.float32))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dogcam.errors import ModelError
-from dogcam.network.spatial import Layout, layout_of, layout_or_refuse
+from dogcam.network.spatial import Layout, layout_of, require_layout
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_channels_that_are_stored_last_become_the_second_axis():
 
 def test_an_output_without_places_is_refused_with_its_shape():
     with pytest.raises(ModelError, match=r"'pool' puts out \(2, 512\); expected .* 224 x 160 pixels"):
-        layout_or_refuse("pool", (2, 512), (224, 160))
+        require_layout("pool", (2, 512), (224, 160))
 
 
 def test_a_layout_says_in_words_what_it_is():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dogcam.files import held
+from dogcam.files import dir_lock
 from report.pipeline.stages import draw, predict
 from tests.support import runs as fixtures
 from tests.support.runs import (
@@ -341,7 +341,7 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_is_read(small_ch
 
 def test_a_folder_that_another_run_holds_is_left_alone(small_data, small_checkpoint, copied):
     before = (copied / "results.json").read_bytes()
-    with held(copied):
+    with dir_lock(copied):
         result = invoke(options(small_data, small_checkpoint, copied, "--seed", "1"))
     assert_one_line(result, 1, "another program is writing to")
     assert (copied / "results.json").read_bytes() == before

@@ -186,11 +186,13 @@ def test_changed_claims_and_settings_are_listed(two):
 
 def test_another_look_at_the_same_weights_is_a_setting_too(two):
     before, after = two
-    closer = {"height": 64, "width": 96, "share": 0.1}
-    change_record(after, lambda record: record["model"].update(closer_look=closer, input_height=33))
+    high_resolution = {"height": 64, "width": 96, "share": 0.1}
+    change_record(
+        after, lambda record: record["model"].update(high_resolution_pass=high_resolution, input_height=33)
+    )
     change_record(after, lambda record: record["model"]["backend"].update(used="onnx"))
     names = [each.name for each in compare_runs(before, after).settings]
-    assert names == ["model.input_height", "model.closer_look", "model.backend.used"]
+    assert names == ["model.input_height", "model.high_resolution_pass", "model.backend.used"]
 
 
 @pytest.mark.parametrize(

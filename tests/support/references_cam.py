@@ -54,14 +54,14 @@ def finite_difference_alphas(
     """The weights alpha_k by moving one activation after another up and down and watching the logit."""
     prefix, suffix = prefix_and_suffix(network, layer)
     maps = prefix(image[None])[0]
-    slopes = torch.zeros_like(maps)
+    channel_gradients = torch.zeros_like(maps)
     for place in torch.cartesian_prod(*(torch.arange(n) for n in maps.shape)).tolist():
         moved = torch.stack([maps, maps])
         moved[(0, *place)] += step
         moved[(1, *place)] -= step
         up, down = suffix(moved)[:, target]
-        slopes[tuple(place)] = (up - down) / (2 * step)
-    return slopes.mean(dim=(1, 2))
+        channel_gradients[tuple(place)] = (up - down) / (2 * step)
+    return channel_gradients.mean(dim=(1, 2))
 
 
 def gradient_loop(network: nn.Sequential, images: Tensor, targets: list[int], layer: str, of_one) -> Tensor:

@@ -44,9 +44,9 @@ def _shape(truth, found, d):
         small = _share(found.boxes[d], truth.boxes[g]) >= 2 / 3
         ratio = iou(found.boxes[d], truth.boxes[g])
         if large and not small:
-            candidates.append((-ratio, g, "context"))
+            candidates.append((-ratio, g, "too_large"))
         elif small and not large:
-            candidates.append((-ratio, g, "part"))
+            candidates.append((-ratio, g, "too_small"))
         elif ratio >= 0.1:
             candidates.append((-ratio, g, "poor_overlap"))
     if not candidates:
@@ -56,7 +56,7 @@ def _shape(truth, found, d):
 
 
 def _mark_split(false, judged_by, ranked, claimed):
-    parts = [d for d in false if false[d] == "part"]
+    parts = [d for d in false if false[d] == "too_small"]
     for d in parts:
         (g,) = judged_by[d]
         siblings = [other for other in parts if other != d and judged_by[other] == [g]]
@@ -89,7 +89,7 @@ def _share(box, other):
     return width * height / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def mended_ap_by_loops(truth, found, failures, kind, iou_threshold, score_threshold):
+def fixed_ap_by_loops(truth, found, failures, kind, iou_threshold, score_threshold):
     """Return the all-point AP once a kind is mended, entry by entry of the ranking."""
     order = stable_order(found.scores)
     kinds = kinds_of(truth, found, iou_threshold, order)

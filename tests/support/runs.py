@@ -13,7 +13,7 @@ from torch import nn
 
 from dogcam.data.sample import CLASSES, write_sample
 from dogcam.data.voc import CLASSES as VOC_CLASSES
-from dogcam.data.voc import VocImage, read_split, to_inclusive
+from dogcam.data.voc import LabelledImage, read_split, to_inclusive
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.networks import sample_net
 from dogcam.models.preprocessing import Preprocessing
@@ -38,7 +38,7 @@ def write_data(root: Path) -> Path:
     return root
 
 
-def _shrink(image: VocImage) -> None:
+def _shrink(image: LabelledImage) -> None:
     width, height = image.width // SHRINK, image.height // SHRINK
     image.read().resize((width, height)).save(image.path, quality=95)
     mask = Image.fromarray(_as_voc(image.read_mask())).resize((width, height), Image.Resampling.NEAREST)
@@ -81,7 +81,7 @@ def write_checkpoint(path: Path, data: Path) -> Path:
     return save(path, network)
 
 
-def _coverage(image: VocImage, cells: tuple[int, int]) -> torch.Tensor:
+def _coverage(image: LabelledImage, cells: tuple[int, int]) -> torch.Tensor:
     """Which share of each cell of a map the dogs' boxes cover: (h * w,) tensor."""
     inside = torch.zeros(1, 1, image.height, image.width)
     for x0, y0, x1, y1 in image.boxes_of("dog").astype(int):

@@ -10,7 +10,7 @@ from torch import nn
 from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError, ModelError
 from dogcam.evaluate.classification import measure, predict
-from dogcam.models.two_scale import CloserLook
+from dogcam.models.two_scale import HighResolutionPass
 from dogcam.network.heads import JointHead, LogOddsHead
 from dogcam.train.augment import Augmentation
 from dogcam.train.config import Cosine, TrainingConfig
@@ -46,7 +46,7 @@ def config(**changes) -> TrainingConfig:
 def test_a_training_with_every_option_resumes_bit_for_bit(splits, tmp_path, stopped_in, spread, known_alone):
     settings = config(
         augmentation=Augmentation(spread=spread), probe=1e-3, start_share=0.25, known_alone=known_alone,
-        frozen=("features.convolution", "head.known"), closer=CloserLook((24, 20), 0.3),
+        frozen=("features.convolution", "head.known"), high_resolution=HighResolutionPass((24, 20), 0.3),
     )  # fmt: skip
     whole, expected = run(splits, tmp_path / "whole", settings, joint_network())
     with pytest.raises(KeyboardInterrupt):
@@ -185,7 +185,7 @@ def test_an_output_that_is_known_hears_the_older_head_alone(splits, tmp_path):
 
 
 def test_single_places_hear_the_weights_that_were_fitted_before_the_average_lost_them(splits, tmp_path):
-    settings = config(probe=1e-3, closer=CloserLook((24, 20), 0.3), frozen=("head.known",))
+    settings = config(probe=1e-3, high_resolution=HighResolutionPass((24, 20), 0.3), frozen=("head.known",))
     network, history = run(splits, tmp_path, settings, joint_network())
     fitted = joint_network()
     with frozen_layers(fitted, settings.frozen):
@@ -193,7 +193,7 @@ def test_single_places_hear_the_weights_that_were_fitted_before_the_average_lost
         fit_head(fitted, pooled, label_matrix(splits[0].images, CLASSES), 1e-3)
     torch.testing.assert_close(network.head.near, fitted.head.linear.weight[:1])
     assert network.head.linear.weight[0].tolist() == [0.0] * 6 and network.head.near.abs().min() > 0
-    found = measure(network, CLASSES, splits[1].images, PREPROCESSING, 6, settings.closer)
+    found = measure(network, CLASSES, splits[1].images, PREPROCESSING, 6, settings.high_resolution)
     assert found == history.last.ap
 
 

@@ -13,16 +13,16 @@ from click.testing import CliRunner
 from torch import nn
 
 from dogcam.cli.train import command, make_config
-from dogcam.data.image_cache import Photographs, label_matrix
-from dogcam.data.voc import VocImage, read_split
+from dogcam.data.image_cache import ImageCache, label_matrix
+from dogcam.data.voc import LabelledImage, read_split
 from dogcam.errors import ConfigError, DataError, ModelError, OutputError
 from dogcam.evaluate.classification import class_ap, predict
-from dogcam.files import held
+from dogcam.files import dir_lock
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import load_classifier
 from dogcam.models.networks import pooled_network
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import CloserLook
+from dogcam.models.two_scale import HighResolutionPass
 from dogcam.train.augment import Augmentation
 from dogcam.train.config import Cosine, Steps, TrainingConfig
 from dogcam.train.history import EpochRecord, ran_on
@@ -158,7 +158,10 @@ def test_a_training_that_goes_on_elsewhere_says_so(splits, tmp_path, monkeypatch
 def test_a_folder_is_not_trained_into_twice_at_once(splits, tmp_path):
     part = tmp_path / ".history.csv.1.part"
     part.write_text("half")
-    with held(tmp_path), pytest.raises(OutputError, match=r"another program is writing to .*; wait until"):
+    with (
+        dir_lock(tmp_path),
+        pytest.raises(OutputError, match=r"another program is writing to .*; wait until"),
+    ):
         run(splits, tmp_path)
     assert part.exists(), "it may be that other program's"
     run(splits, tmp_path)
@@ -308,13 +311,13 @@ def test_labels_stand_in_the_order_of_the_classes(splits):
 
 @pytest.mark.parametrize("room", [0, 2, 100])
 def test_photographs_are_decoded_once_as_far_as_there_is_room(splits, monkeypatch, room):
-    photographs = Photographs(splits[0].images[:4], (8, 10), memory_limit=room * 3 * 8 * 10)
+    photographs = ImageCache(splits[0].images[:4], (8, 10), memory_limit=room * 3 * 8 * 10)
     first = photographs.select([3, 0, 3, 1])
     assert first.shape == (4, 3, 8, 10) and first.dtype == torch.uint8
     assert torch.equal(first[0], first[2])
     assert photographs.n_kept == min(room, 3)
-    decoded, read = [], VocImage.read
-    monkeypatch.setattr(VocImage, "read", lambda image: decoded.append(image.id) or read(image))
+    decoded, read = [], LabelledImage.read
+    monkeypatch.setattr(LabelledImage, "read", lambda image: decoded.append(image.id) or read(image))
     assert torch.equal(photographs.select([3, 0, 3, 1]), first)
     assert len(decoded) == 3 - min(room, 3)
 
@@ -404,7 +407,7 @@ def test_options_become_settings():
     assert config.schedule == Steps((2, 4), 0.5)
     assert config.augmentation == Augmentation(0.5, False, 0.2, "hide")
     assert config.frozen == ("features.stem", "features.stage1")
-    assert config.closer == CloserLook((48, 48), 0.2)
+    assert config.high_resolution == HighResolutionPass((48, 48), 0.2)
     assert (config.epochs, config.memory_limit) == (6, 3 * 1024**2)
     assert settings(schedule="cosine", warm_up=1.0).schedule == Cosine(1.0)
     with pytest.raises(ConfigError, match="--steps is 'often'"):
@@ -413,15 +416,15 @@ def test_options_become_settings():
 
 def test_options_that_are_not_given_are_the_experiments():
     config = settings()
-    assert config.schedule == Steps() and config.closer is None
+    assert config.schedule == Steps() and config.high_resolution is None
     assert settings(schedule="cosine").schedule == Cosine()
-    assert settings(closer_size=48).closer == CloserLook((48, 48))
+    assert settings(closer_size=48).high_resolution == HighResolutionPass((48, 48))
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"closer_share": 0.2}, "--closer-share would do nothing with no --closer-size"),
+        ({"closer_share": 0.2}, "--high-resolution-share would do nothing with no --high-resolution-size"),
         ({"warm_up": 2.0}, "--warm-up would do nothing with --schedule steps"),
         ({"schedule": "cosine", "steps": "2", "step_factor": 0.5}, "--steps and --step-factor would do"),
     ],

@@ -16,7 +16,7 @@ from dogcam.draw.plots.curves import (
 from dogcam.draw.plots.distributions import agreement_figure, score_figure
 from dogcam.draw.plots.estimates import EstimateGroup, EstimateRow, class_figure, estimates_figure
 from dogcam.draw.plots.frame import Series
-from dogcam.draw.plots.sanity import EstimateSeries, erasing_figure, similarity_figure
+from dogcam.draw.plots.sanity import EstimateSeries, insertion_deletion_figure, similarity_figure
 from dogcam.draw.plots.training import training_figure
 
 __all__ = [
@@ -31,8 +31,8 @@ __all__ = [
     "agreement_figure",
     "class_figure",
     "counts_figure",
-    "erasing_figure",
     "estimates_figure",
+    "insertion_deletion_figure",
     "precision_recall_figure",
     "score_figure",
     "similarity_figure",

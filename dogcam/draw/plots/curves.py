@@ -22,7 +22,7 @@ from dogcam.draw.plots.frame import (
     single,
     unit_axes,
 )
-from dogcam.draw.simplify import thinned
+from dogcam.draw.simplify import simplify_polyline
 from dogcam.draw.svg import INK, MUTED, PAPER
 
 # In fractions of an axis: a label of three signs and some air.
@@ -76,7 +76,11 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel], *, stacked: 
     figure, grid = side_panels(len(panels), stacked, height=3.0 if stacked else 2.75)
     for axes, panel in zip(grid, panels, strict=True):
         for curve in panel.curves:
-            x, y = thinned(curve.x, curve.y, _TOLERANCE) if curve.kind == "line" else (curve.x, curve.y)
+            x, y = (
+                simplify_polyline(curve.x, curve.y, _TOLERANCE)
+                if curve.kind == "line"
+                else (curve.x, curve.y)
+            )
             draw_series(axes, replace(curve, x=x, y=y), labels.index(curve.label))
             _draw_band(axes, curve, labels.index(curve.label))
         _draw_scores(axes, panel.scores)

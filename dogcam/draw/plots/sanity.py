@@ -56,7 +56,9 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
 
 
 @drawing
-def erasing_figure(panels: Sequence[tuple[str, Sequence[Series]]], *, stacked: bool = False) -> Figure:
+def insertion_deletion_figure(
+    panels: Sequence[tuple[str, Sequence[Series]]], *, stacked: bool = False
+) -> Figure:
     """Draw the probability of the class while pixels are blurred, and while they come back.
 
     Args:

@@ -1,29 +1,29 @@
 """Why detections fail and objects are missed: one kind for each, and what mending a kind would be worth."""
 
 from dogcam.evaluate.errors.kinds import (
-    FAILURE_KINDS,
+    FAILURE_TYPES,
     Failure,
-    FailureKind,
-    KindCount,
+    FailureType,
     OtherObjects,
     Success,
-    count_kinds,
+    TypeCount,
+    count_types,
 )
 from dogcam.evaluate.errors.oracle import Gain, ap_gains, mend
-from dogcam.evaluate.errors.rules import classify_failures, find_successes, look_alike
+from dogcam.evaluate.errors.rules import classify_failures, find_successes, other_object
 
 __all__ = [
-    "FAILURE_KINDS",
+    "FAILURE_TYPES",
     "Failure",
-    "FailureKind",
+    "FailureType",
     "Gain",
-    "KindCount",
     "OtherObjects",
     "Success",
+    "TypeCount",
     "ap_gains",
     "classify_failures",
-    "count_kinds",
+    "count_types",
     "find_successes",
-    "look_alike",
     "mend",
+    "other_object",
 ]

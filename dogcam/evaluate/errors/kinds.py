@@ -9,12 +9,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogcam.structures.boxes import Boxes, as_boxes
 
-FailureKind = Literal[
-    "missed", "background", "look_alike", "part", "context", "merged", "split", "duplicate", "poor_overlap"
+FailureType = Literal[
+    "missed",
+    "background",
+    "other_object",
+    "too_small",
+    "too_large",
+    "merged",
+    "split",
+    "duplicate",
+    "poor_overlap",
 ]
 Subject = Literal["detection", "ground_truth"]
 
-FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+FAILURE_TYPES: tuple[FailureType, ...] = get_args(FailureType)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +85,7 @@ class Failure:
 
     subject: Subject
     image: int
-    kind: FailureKind
+    kind: FailureType
     detection: int | None
     ground_truth: int | None
     score: float | None
@@ -100,18 +108,18 @@ class Success:
 
 
 @dataclass(frozen=True)
-class KindCount:
+class TypeCount:
     """How many false positives and how many missed objects are of one kind."""
 
-    kind: FailureKind
+    kind: FailureType
     n_detections: int
     n_missed: int
 
 
-def count_kinds(failures: Iterable[Failure]) -> list[KindCount]:
-    """Count the failures of each kind, in the order of `FAILURE_KINDS`; kinds that do not occur count 0."""
+def count_types(failures: Iterable[Failure]) -> list[TypeCount]:
+    """Count the failures of each kind, in the order of `FAILURE_TYPES`; kinds that do not occur count 0."""
     pairs = [(failure.kind, failure.subject) for failure in failures]
     return [
-        KindCount(kind, pairs.count((kind, "detection")), pairs.count((kind, "ground_truth")))
-        for kind in FAILURE_KINDS
+        TypeCount(kind, pairs.count((kind, "detection")), pairs.count((kind, "ground_truth")))
+        for kind in FAILURE_TYPES
     ]

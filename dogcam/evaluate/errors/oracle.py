@@ -3,9 +3,9 @@
 The idea is that of TIDE (Bolya et al. 2020), on the ranking of all detections, with the kinds of an operating
 point. A kind is mended so:
 
-- A wrong box of `background`, `look_alike` or `duplicate` is removed.
-- A wrong box of `part`, `context`, `split` or `poor_overlap` is corrected to the object that it is judged
-  by, and one that is `merged` becomes a box on each of the objects in it; it keeps its score. Objects
+- A wrong box of `background`, `other_object` or `duplicate` is removed.
+- A wrong box of `too_small`, `too_large`, `split` or `poor_overlap` is corrected to the object that it is
+  judged by, and one that is `merged` becomes a box on each of the objects in it; it keeps its score. Objects
   that something finds are left to what finds them; of several corrected boxes the best-ranked takes the
   object; a box that is left with none is removed.
 - A missed object of the kind is found, if the above does not: as surely as the box that explains it, or,
@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.evaluate.errors.kinds import FAILURE_KINDS, Failure, FailureKind
+from dogcam.evaluate.errors.kinds import FAILURE_TYPES, Failure, FailureType
 from dogcam.evaluate.metrics import (
     TRUE_POSITIVE,
     Interval,
@@ -44,7 +44,7 @@ class Gain:
         interval: its bootstrap interval over images.
     """
 
-    kind: FailureKind
+    kind: FailureType
     value: float
     interval: Interval
 
@@ -59,7 +59,7 @@ def ap_gains(
     level: float = 0.95,
     seed: int = 0,
 ) -> list[Gain]:
-    """Return what mending each kind would gain in all-point AP, in the order of `FAILURE_KINDS`.
+    """Return what mending each kind would gain in all-point AP, in the order of `FAILURE_TYPES`.
 
     Args:
         matches: what `match` returned.
@@ -72,7 +72,7 @@ def ap_gains(
     before = _at_one_threshold(matches, iou_threshold)
     drawn, value = resampled_ap(before, **sampling)[0], _ap(before)
     gains = []
-    for kind in FAILURE_KINDS:
+    for kind in FAILURE_TYPES:
         occurs = any(failure.kind == kind for failure in failures)
         after = mend(matches, failures, kind, **place) if occurs else before
         drawn_after = resampled_ap(after, **sampling)[0] if occurs else drawn
@@ -83,7 +83,7 @@ def ap_gains(
 def mend(
     matches: Matches,
     failures: Sequence[Failure],
-    kind: FailureKind,
+    kind: FailureType,
     *,
     iou_threshold: float,
     score_threshold: float,
@@ -105,7 +105,7 @@ def mend(
 
 
 def _newly_found(
-    failures: Sequence[Failure], kind: FailureKind, places: NDArray[np.int64], last: int
+    failures: Sequence[Failure], kind: FailureType, places: NDArray[np.int64], last: int
 ) -> dict[int, int]:
     """Return the objects that are found once the kind is mended, each with its place in the ranking."""
     missed = {failure.ground_truth for failure in failures if failure.subject == "ground_truth"}
@@ -122,7 +122,7 @@ def _newly_found(
     return found
 
 
-def _is_wrong(failure: Failure, kind: FailureKind) -> bool:
+def _is_wrong(failure: Failure, kind: FailureType) -> bool:
     return failure.kind == kind and failure.subject == "detection"
 
 

@@ -9,13 +9,13 @@ A false positive is, by the first of these that holds,
 1. `duplicate`: its IoU with an object that a better-ranked detection found is above `iou_threshold`;
 2. `merged`: at least half (covered >= `HALF`) of each of two or more objects is in it;
 3. judged by one object, the one of highest IoU among those of which it says anything at all:
-   `context` (the surroundings leaked in) if it holds the object (covered >= `MOST`) and does not lie inside,
-   `part` (part of the object only) if it lies inside (inside >= `MOST`) and does not hold it,
+   `too_large` (includes background) if it holds the object (covered >= `MOST`) and does not lie inside,
+   `too_small` (part of the object only) if it lies inside (inside >= `MOST`) and does not hold it,
    `poor_overlap` if neither or both, and the IoU is at least `NOTICEABLE`;
    what would be a part is `split` (one object split over boxes) if another detection is a part of the same
    object, or has found it;
-4. `look_alike`, if it says nothing of any object but lies on one of another class: at least half of it does,
-   or it holds that object with an IoU of at least `NOTICEABLE`;
+4. `other_object`, if it says nothing of any object but lies on one of another class: at least half of it
+   does, or it holds that object with an IoU of at least `NOTICEABLE`;
 5. `background`: none of these. It meets nothing that is annotated, or too little of it: it says nothing of
    any object by rule 3, and lies on none of another class by rule 4.
 
@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dogcam.evaluate.errors.kinds import Failure, FailureKind, OtherObjects, Subject, Success
+from dogcam.evaluate.errors.kinds import Failure, FailureType, OtherObjects, Subject, Success
 from dogcam.evaluate.errors.scene import HALF, MOST, Scene, kept_detections, scenes
 from dogcam.evaluate.metrics import FALSE_POSITIVE, TRUE_POSITIVE, Matches
 from dogcam.structures.boxes import Boxes, area, as_boxes, intersection, iou
@@ -94,7 +94,7 @@ def find_successes(matches: Matches, *, iou_threshold: float, score_threshold: f
     ]  # fmt: skip
 
 
-def look_alike(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | None:
+def other_object(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | None:
     """Name what a box may have been taken in by: the annotated object of another class that it lies on.
 
     Args:
@@ -118,7 +118,7 @@ def look_alike(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | Non
 class _Verdict:
     """What a detection would be as a false positive, and the column of the object that it is judged by."""
 
-    kind: FailureKind
+    kind: FailureType
     column: int | None = None
     other_class: str | None = None
 
@@ -129,10 +129,10 @@ def _judge_all(scene: Scene, others: OtherObjects) -> list[_Verdict]:
     boxes, names = others.boxes[here], [others.names[index] for index in here]
     verdicts = [_judge(scene, row, boxes, names) for row in range(len(scene.detections))]
     # What finds an object claims it, and is judged a duplicate here like what repeats it.
-    on_object = Counter(verdict.column for verdict in verdicts if verdict.kind in ("part", "duplicate"))
+    on_object = Counter(verdict.column for verdict in verdicts if verdict.kind in ("too_small", "duplicate"))
     return [
         replace(verdict, kind="split")
-        if verdict.kind == "part" and on_object[verdict.column] > 1
+        if verdict.kind == "too_small" and on_object[verdict.column] > 1
         else verdict
         for verdict in verdicts
     ]
@@ -147,12 +147,12 @@ def _judge(scene: Scene, row: int, others: Boxes, names: Sequence[str]) -> _Verd
         return _Verdict("merged", scene.closest(row, shares))
     speaks_of = holds | within | (scene.iou[row] >= NOTICEABLE)
     if not speaks_of.any():
-        name = look_alike(scene.box(row), others, names)
-        return _Verdict("background") if name is None else _Verdict("look_alike", other_class=name)
+        name = other_object(scene.box(row), others, names)
+        return _Verdict("background") if name is None else _Verdict("other_object", other_class=name)
     column = scene.closest(row, speaks_of)
     if holds[column] == within[column]:
         return _Verdict("poor_overlap", column)
-    return _Verdict("context" if holds[column] else "part", column)
+    return _Verdict("too_large" if holds[column] else "too_small", column)
 
 
 def _explain(scene: Scene, verdicts: list[_Verdict], column: int) -> tuple[int | None, _Verdict]:

@@ -4,7 +4,14 @@ The marks that a network's maps must meet stand here, set before any run was loo
 the whole interval of the measured mean lies on the right side.
 """
 
-from dogcam.evaluate.sanity.erasing import ORDERS, Order, auc, blurred, erasing_orders, probabilities_while
+from dogcam.evaluate.sanity.insertion_deletion import (
+    ORDERS,
+    Order,
+    auc,
+    blurred,
+    probabilities_during,
+    removal_orders,
+)
 from dogcam.evaluate.sanity.permuted import activation_maps, fit_linear_map, maps_of
 from dogcam.evaluate.sanity.randomised import Cascade, layers_as_they_run
 from dogcam.evaluate.sanity.similarity import spearman, ssim
@@ -18,7 +25,19 @@ LEAST_DIFFERENCE = 0.0
 in its own measure."""
 
 __all__ = [
-    "LEAST_DIFFERENCE", "MOST_SIMILARITY", "ORDERS", "Cascade", "Order", "activation_maps", "auc", "blurred",
-    "erasing_orders", "fit_linear_map", "layers_as_they_run", "maps_of", "probabilities_while", "spearman",
+    "LEAST_DIFFERENCE",
+    "MOST_SIMILARITY",
+    "ORDERS",
+    "Cascade",
+    "Order",
+    "activation_maps",
+    "auc",
+    "blurred",
+    "fit_linear_map",
+    "layers_as_they_run",
+    "maps_of",
+    "probabilities_during",
+    "removal_orders",
+    "spearman",
     "ssim",
 ]  # fmt: skip

@@ -41,14 +41,14 @@ def run(context: Context) -> dict:
     return results.Failures(
         n_success=len(successes),
         kinds=[
-            results.KindCount(
+            results.TypeCount(
                 kind=count.kind,
                 n_detections=count.n_detections,
                 n_missed=count.n_missed,
                 ap_gain=evaluate.estimate(gain.value, gain.interval),
                 items=gallery.failures([each for each in failures if each.kind == count.kind]),
             )
-            for count, gain in zip(taxonomy.count_kinds(failures), gains, strict=True)
+            for count, gain in zip(taxonomy.count_types(failures), gains, strict=True)
         ],
         successes=gallery.successes(successes),
         size_edges=SIZE_EDGES,

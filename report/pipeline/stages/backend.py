@@ -8,7 +8,7 @@ from torch import Tensor
 from dogcam.backends import NEEDED, Backend, load_backend
 from dogcam.errors import ConfigError
 from report import record as results
-from report.config import ENGINE
+from report.config import REFERENCE
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import CAM, GRAD_CAM, PROBABILITY
 
@@ -36,8 +36,8 @@ def choose(context: Context) -> Chosen:
         ConfigError: where it needs images to calibrate on, and there is no tuning split.
     """
     asked = context.config.backend
-    if asked == ENGINE:
-        return Chosen(None, results.BackendInfo(asked=asked, used=ENGINE))
+    if asked == REFERENCE:
+        return Chosen(None, results.BackendInfo(asked=asked, used=REFERENCE))
     messages: list[str] = []
     calibration = _calibration(context) if asked == "int8" else None
     exported = context.cache / "exported"
@@ -53,7 +53,7 @@ def choose(context: Context) -> Chosen:
     )
     if backend.kind == "cam":
         return Chosen(backend, info)
-    return Chosen(None, info.model_copy(update={"used": ENGINE}))
+    return Chosen(None, info.model_copy(update={"used": REFERENCE}))
 
 
 def run_backend(backend: Backend, batch: Tensor, target: int) -> tuple[Tensor, dict[str, Tensor]]:

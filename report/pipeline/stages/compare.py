@@ -13,12 +13,12 @@ from report import record as results
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.evaluate import defined, estimate
-from report.pipeline.stages.methods import AT_EARLIER, CAM, EARLIER, MAIN, PROBABILITY, REFERENCE
+from report.pipeline.stages.methods import AT_EARLIER, CAM, EARLIER, GRAD_CAM_REFERENCE, MAIN, PROBABILITY
 
 NAME = "compare"
 
 PAIRS = (
-    (MAIN, REFERENCE), (MAIN, CAM), (MAIN, PROBABILITY), (MAIN, EARLIER),
+    (MAIN, GRAD_CAM_REFERENCE), (MAIN, CAM), (MAIN, PROBABILITY), (MAIN, EARLIER),
     *((EARLIER, other) for other in AT_EARLIER),
 )  # fmt: skip
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dogcam.data.voc import VocImage, VocSplit
+from dogcam.data.voc import LabelledImage, Split
 from dogcam.models.classifier import Classifier
 from report.config import RunConfig
 
@@ -51,8 +51,8 @@ class Context:
 
     config: RunConfig
     folder: Path
-    test: VocSplit
-    tuning: VocSplit | None
+    test: Split
+    tuning: Split | None
     classifier: Classifier
     progress: Progress = field(default_factory=Silent)
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -65,16 +65,16 @@ class Context:
         return self.classifier.index_of(self.config.target)
 
     @property
-    def splits(self) -> dict[str, VocSplit]:
+    def splits(self) -> dict[str, Split]:
         """The splits that predictions are made on, by their role."""
         splits = {"test": self.test}
         return splits if self.tuning is None else splits | {"tuning": self.tuning}
 
-    def in_batches(self, images: Sequence[VocImage]) -> list[Sequence[VocImage]]:
+    def in_batches(self, images: Sequence[LabelledImage]) -> list[Sequence[LabelledImage]]:
         """Return images in the parts that the network is given at once."""
         size = self.config.batch_size
         return [images[start : start + size] for start in range(0, len(images), size)]
 
-    def has_target(self, image: VocImage) -> bool:
+    def has_target(self, image: LabelledImage) -> bool:
         """Whether the target class is annotated in the image."""
         return self.config.target in image.labels

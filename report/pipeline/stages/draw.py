@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.detect.boxes_from_maps import normalise
 from dogcam.draw import overlays as pictures
 from dogcam.draw import plots
 from dogcam.draw.overlays import DrawnBox
 from dogcam.draw.svg import to_svg
-from dogcam.files import write_whole
+from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, rescale
 from report import record as results
 from report.pipeline.stages import analyse, compare, evaluate, localise, predict, sanity
@@ -212,7 +212,7 @@ def _sanity(found: results.Sanity) -> Iterator[tuple[str, Figure, str]]:
     )
     yield (
         "sanity_pixels",
-        plots.erasing_figure(panels),
+        plots.insertion_deletion_figure(panels),
         (
             "Probability of the class against the share of the pixels that are blurred, and that are brought "
             f"back, in three orders. Areas under the curves: {'; '.join(areas)}."
@@ -230,8 +230,8 @@ def _signed(found: results.Estimate) -> str:
 
 def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:
     path, standalone = f"figures/{name}.svg", f"figures/{name}-standalone.svg"
-    write_whole(context.folder / path, to_svg(figure, name=name.replace("_", "-"), alt=alt))
-    write_whole(
+    atomic_write(context.folder / path, to_svg(figure, name=name.replace("_", "-"), alt=alt))
+    atomic_write(
         context.folder / standalone,
         to_svg(figure, name=name.replace("_", "-"), alt=alt, theme="standalone"),
     )
@@ -286,7 +286,7 @@ def _gallery(failures: dict) -> Iterator[results.GalleryItem]:
 
 
 def _draw_item(
-    folder: Path, item: results.GalleryItem, image: VocImage, map_: NDArray[np.float32]
+    folder: Path, item: results.GalleryItem, image: LabelledImage, map_: NDArray[np.float32]
 ) -> list[str]:
     """Draw a gallery picture three ways: photograph and map as layers for the page, and both with boxes."""
     heat = normalise(map_)
@@ -311,7 +311,7 @@ def _drawn_boxes(
 
 
 def _write(path: Path, picture: Image.Image, quality: int, budget: int) -> None:
-    write_whole(path, pictures.encode_webp_within(picture, budget, quality))
+    atomic_write(path, pictures.encode_webp_within(picture, budget, quality))
 
 
 def _percents(values: Iterator[float | None]) -> str:

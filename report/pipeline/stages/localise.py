@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.voc import VocSplit
+from dogcam.data.voc import Split
 from dogcam.detect import baselines
 from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise_by_rules
 from dogcam.evaluate.metrics import match, precision_recall
@@ -44,7 +44,7 @@ def run(context: Context) -> dict:
     return {"tuning": tuning, "detections": detections}
 
 
-def ground_truth(split: VocSplit, target: str) -> GroundTruth:
+def ground_truth(split: Split, target: str) -> GroundTruth:
     """Return the target's boxes of a split, the difficult ones included."""
     return GroundTruth.from_images(
         [image.boxes_of(target) for image in split.images],

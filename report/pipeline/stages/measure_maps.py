@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.detect.boxes_from_maps import Map, heat_map
-from dogcam.evaluate import map_metrics as map_measures
+from dogcam.evaluate import map_metrics as map_metrics
 from dogcam.evaluate import metrics
 from dogcam.evaluate.map_metrics import MapScores, Measured
 from dogcam.structures.boxes import Boxes, as_boxes, iou
@@ -41,30 +41,30 @@ def run(context: Context) -> dict:
         n_images=sum(each is not None for each in scores[MAIN]),
         n_masks=len(masks),
         cam_threshold=_cut(context, MAIN),
-        n_cuts=len(map_measures.CAM_THRESHOLDS),
-        strict_iou=map_measures.STRICT_IOU,
-        iou_levels=list(map_measures.IOU_LEVELS),
-        tolerance=map_measures.TOLERANCE,
+        n_cuts=len(map_metrics.CAM_THRESHOLDS),
+        strict_iou=map_metrics.STRICT_IOU,
+        iou_levels=list(map_metrics.IOU_LEVELS),
+        tolerance=map_metrics.TOLERANCE,
         score_threshold=SCORE_THRESHOLD,
         rows=[_row(name, scores[name], bool(masks), sampling) for name in TITLES],
-        label_and_place=_label_and_place(context, sampling),
+        classified_and_localised=_classified_and_localised(context, sampling),
     ).model_dump(mode="json")
 
 
-def _row(name: str, scores: list[MapScores | None], with_masks: bool, sampling: dict) -> results.MapMeasures:
+def _row(name: str, scores: list[MapScores | None], with_masks: bool, sampling: dict) -> results.MapMetrics:
     def measured(measure) -> results.Estimate:
         found: Measured = measure(scores, **sampling)
         return estimate(found.value, found.interval)
 
-    return results.MapMeasures(
+    return results.MapMetrics(
         name=name,
         title=TITLES[name],
-        box_accuracy=measured(map_measures.box_accuracy),
-        max_box_accuracy=measured(map_measures.max_box_accuracy),
-        max_box_accuracy_v2=measured(map_measures.max_box_accuracy_v2),
-        pointing=measured(map_measures.pointing_game),
-        energy=measured(map_measures.energy_pointing_game),
-        pixel_ap=measured(map_measures.pixel_average_precision) if with_masks else None,
+        box_accuracy=measured(map_metrics.box_accuracy),
+        max_box_accuracy=measured(map_metrics.max_box_accuracy),
+        max_box_accuracy_v2=measured(map_metrics.max_box_accuracy_v2),
+        pointing=measured(map_metrics.pointing_game),
+        energy=measured(map_metrics.energy_pointing_game),
+        pixel_ap=measured(map_metrics.pixel_average_precision) if with_masks else None,
     )
 
 
@@ -79,9 +79,9 @@ def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
         heats: dict[str, Map] = {
             name: heat_map(maps[name][place], image.size) for name in TITLES if name != CENTRE
         }
-        heats[CENTRE] = map_measures.centre_map(image.size)
+        heats[CENTRE] = map_metrics.centre_map(image.size)
         score = partial(
-            map_measures.score_map, boxes=image.boxes_of(context.config.target), mask=_mask(context, image)
+            map_metrics.score_map, boxes=image.boxes_of(context.config.target), mask=_mask(context, image)
         )
         yield {name: score(heat, cam_threshold=_cut(context, name)) for name, heat in heats.items()}
 
@@ -92,7 +92,7 @@ def _cut(context: Context, name: str) -> float:
     return context.outputs[localise.NAME]["tuning"][rule]["cam_threshold"]
 
 
-def _mask(context: Context, image: VocImage) -> NDArray[np.uint8] | None:
+def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
     """Return 1 on the target, 0 beside it and 255 where the mask is undecided; None where there is none."""
     index = segment.mask_index(context)
     if index is None or not image.mask_path.is_file():
@@ -101,7 +101,7 @@ def _mask(context: Context, image: VocImage) -> NDArray[np.uint8] | None:
     return np.where(mask == 255, 255, mask == index).astype(np.uint8)
 
 
-def _label_and_place(context: Context, sampling: dict) -> results.LabelAndPlace:
+def _classified_and_localised(context: Context, sampling: dict) -> results.ClassifiedAndLocalised:
     rows = context.outputs[localise.NAME]["detections"]["test"][MAIN]
     present = np.array([context.has_target(image) for image in context.test.images], dtype=bool)
     placed = np.array(
@@ -118,10 +118,10 @@ def _label_and_place(context: Context, sampling: dict) -> results.LabelAndPlace:
         value = part.sum() / whole.sum() if whole.any() else float("nan")
         return estimate(value, metrics.bootstrap_ratio(part, whole, **sampling))
 
-    return results.LabelAndPlace(
+    return results.ClassifiedAndLocalised(
         n_both=int((label & place).sum()),
-        n_label_only=int((label & ~place).sum()),
-        n_place_only=int((place & ~label).sum()),
+        n_classified_only=int((label & ~place).sum()),
+        n_localised_only=int((place & ~label).sum()),
         n_neither=int((present & ~label & ~place).sum()),
         localised=share(place, present),
         classified=share(label, present),
@@ -135,4 +135,4 @@ def _in_place(rows: list[list[float]], truth: Boxes) -> bool:
     if not rows or not len(truth):
         return False
     best = max(rows, key=lambda row: row[4])
-    return bool(iou(as_boxes([best[:4]]), truth).max() > map_measures.STRICT_IOU)
+    return bool(iou(as_boxes([best[:4]]), truth).max() > map_metrics.STRICT_IOU)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
 from dogcam.models.classifier import Classifier
-from report.config import ENGINE, RunConfig
+from report.config import REFERENCE, RunConfig
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class MethodText:
 
 
 GRAD_CAM = "grad_cam"
-REFERENCE = "grad_cam_engine"
+GRAD_CAM_REFERENCE = "grad_cam_reference"
 CAM = "cam"
 PROBABILITY = "grad_cam_probability"
 EARLIER = "grad_cam_earlier"
@@ -31,7 +31,7 @@ METHODS = {
     method.name: method
     for method in (
         MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit at the target layer", "map"),
-        MethodText(REFERENCE, "Grad-CAM by the engine", "in torch, in single precision", "map"),
+        MethodText(GRAD_CAM_REFERENCE, "Grad-CAM by the engine", "in torch, in single precision", "map"),
         MethodText(CAM, "CAM", "weights of the head at the target layer", "map"),
         MethodText(PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"),
         MethodText(EARLIER, "Grad-CAM, earlier layer", "a layer of twice the resolution", "map"),
@@ -62,7 +62,7 @@ METHODS = {
 }
 
 RULE_OF = {
-    GRAD_CAM: GRAD_CAM, REFERENCE: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
+    GRAD_CAM: GRAD_CAM, GRAD_CAM_REFERENCE: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
     EARLIER: EARLIER, HIRES: HIRES, LAYER: LAYER, PLUS_PLUS: PLUS_PLUS,
 }  # fmt: skip
 """Whose localisation rule a map method uses: those that are one map by theory share one, so that they are
@@ -84,7 +84,7 @@ def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
     The engine's own map is a method where a backend makes the map that the report is about.
     """
     wanted = (name for name, method in METHODS.items() if kind in (None, method.kind))
-    return tuple(name for name in wanted if name != REFERENCE or config.backend != ENGINE)
+    return tuple(name for name in wanted if name != GRAD_CAM_REFERENCE or config.backend != REFERENCE)
 
 
 def requests(classifier: Classifier) -> dict[str, Request]:

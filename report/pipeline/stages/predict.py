@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from dogcam.backends import Backend
 from dogcam.cam import explain
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.errors import RecordError
-from dogcam.files import write_whole
-from dogcam.models.two_scale import join
-from report.config import ENGINE
+from dogcam.files import atomic_write
+from dogcam.models.two_scale import fuse_logits
+from report.config import REFERENCE
 from report.pipeline.stages.backend import choose, run_backend
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import GRAD_CAM, REFERENCE, requests
+from report.pipeline.stages.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
 
 NAME = "predict"
 
@@ -42,7 +42,7 @@ class Predictions:
 
     def probabilities(self, target: int, method: str = GRAD_CAM) -> NDArray[np.float64]:
         """Return the probability of a class in each image: (N,) float64 array, the sigmoid of its logit."""
-        logits = self.reference if method == REFERENCE else self.logits
+        logits = self.reference if method == GRAD_CAM_REFERENCE else self.logits
         return 1.0 / (1.0 + np.exp(-logits[:, target].astype(np.float64)))
 
 
@@ -71,13 +71,13 @@ def _predict_split(context: Context, role: str, backend: Backend | None) -> list
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
         if not _is_whole(path):
-            write_whole(path, _npz(_predict(context, batch, backend)))
+            atomic_write(path, _npz(_predict(context, batch, backend)))
         names.append(path.relative_to(context.folder).as_posix())
     return names
 
 
 def _predict(
-    context: Context, images: Sequence[VocImage], backend: Backend | None
+    context: Context, images: Sequence[LabelledImage], backend: Backend | None
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
     wanted = requests(classifier)
@@ -86,13 +86,13 @@ def _predict(
     explanation = explain(classifier.network, batch, [context.target], list(wanted.values()))
     logits = {"logits": explanation.logits}
     maps = {name: found[:, 0] for name, found in zip(wanted, explanation.maps, strict=True)}
-    if context.config.backend != ENGINE:
-        logits[_REFERENCE], maps[REFERENCE] = logits["logits"], maps[GRAD_CAM]
+    if context.config.backend != REFERENCE:
+        logits[_REFERENCE], maps[GRAD_CAM_REFERENCE] = logits["logits"], maps[GRAD_CAM]
     if backend is not None:
         logits["logits"], of_backend = run_backend(backend, batch, context.target)
         maps |= of_backend
-    closer = classifier.look_closer(pictures)
-    said = {name: join(each, closer) for name, each in logits.items()}
+    high_resolution = classifier.high_resolution_logits(pictures)
+    said = {name: fuse_logits(each, high_resolution) for name, each in logits.items()}
     return {name: tensor.cpu().numpy() for name, tensor in (said | maps).items()}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
 from dogcam.data.sample import write_sample
-from dogcam.data.voc import VocSplit, find_root, read_list, read_split, split_names
+from dogcam.data.voc import Split, find_root, read_list, read_split, split_names
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
@@ -33,7 +33,7 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
 
 def read_data(
     config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None
-) -> tuple[VocSplit, VocSplit | None]:
+) -> tuple[Split, Split | None]:
     """Read the split that is reported on and the tuning split; None where there is none.
 
     Where the settings say nothing of a tuning split, it is `val`, or `train` where `val` is reported on, has
@@ -65,9 +65,7 @@ def read_data(
     return test, tuning
 
 
-def _choose_tuning(
-    config: RunConfig, folder: Path, test: VocSplit, say: Callable[[str], None]
-) -> VocSplit | None:
+def _choose_tuning(config: RunConfig, folder: Path, test: Split, say: Callable[[str], None]) -> Split | None:
     root = find_root(folder)
     reported = set(read_list(root, config.split))
     for name in ("val", "train"):
@@ -102,7 +100,7 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
     return classifier
 
 
-def _require_target(split: VocSplit, target: str, limit: str) -> None:
+def _require_target(split: Split, target: str, limit: str) -> None:
     shown = split.class_names()
     if target not in shown:
         raise ConfigError(

@@ -140,21 +140,21 @@ def _permuted(
 
 def _erasing(
     context: Context, batch: torch.Tensor, trained: Maps, rng: np.random.Generator
-) -> tuple[list[results.ErasingCurve], list[results.SanityCheck]]:
+) -> tuple[list[results.InsertionDeletionCurve], list[results.SanityCheck]]:
     network, blank = context.classifier.network, sanity.blurred(batch)
     # For each image, order, and way (deletion, insertion): the probability at each fraction.
     values = np.zeros((len(batch), len(sanity.ORDERS), 2, len(FRACTIONS)))
     for i in context.progress.track(range(len(batch)), len(batch), "erase"):
-        orders = sanity.erasing_orders(trained[i], tuple(batch.shape[2:]), rng)
+        orders = sanity.removal_orders(trained[i], tuple(batch.shape[2:]), rng)
         for j, order in enumerate(sanity.ORDERS):
             for k, erased in enumerate((True, False)):
-                values[i, j, k] = sanity.probabilities_while(
+                values[i, j, k] = sanity.probabilities_during(
                     erased, network, batch[i], blank[i], orders[order], context.target, FRACTIONS
                 )
     areas = sanity.auc(values, FRACTIONS)
     means = values.mean(axis=0)
     curves = [
-        results.ErasingCurve(
+        results.InsertionDeletionCurve(
             order=order,
             deletion=means[j, 0].tolist(),
             insertion=means[j, 1].tolist(),

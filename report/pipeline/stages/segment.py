@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.data import sample, voc
-from dogcam.data.voc import VocImage
+from dogcam.data.voc import LabelledImage
 from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map
 from dogcam.detect.boxes_from_maps import localise as box_objects
 from dogcam.detect.masks_from_maps import MaskCounts, grow, mask_counts, seeds
@@ -89,11 +89,11 @@ def mask_index(context: Context) -> int | None:
     return 1 + classes.index(target) if target in classes else None
 
 
-def _has_masks(images: Sequence[VocImage]) -> bool:
+def _has_masks(images: Sequence[LabelledImage]) -> bool:
     return all(image.mask_path.is_file() for image in images)
 
 
-def _tuning_images(context: Context) -> Sequence[VocImage]:
+def _tuning_images(context: Context) -> Sequence[LabelledImage]:
     return context.tuning.images[:N_TUNING] if context.tuning else ()
 
 
@@ -131,7 +131,7 @@ def _filled(heat: NDArray[np.float32], rule: LocalisationRule) -> Mask:
 
 
 def _count(
-    context: Context, role: str, images: Sequence[VocImage], makers: Mapping[Hashable, MaskOf]
+    context: Context, role: str, images: Sequence[LabelledImage], makers: Mapping[Hashable, MaskOf]
 ) -> dict[Hashable, list[MaskCounts]]:
     """Count the pixels of the masks of several makers, a picture being read once for all of them."""
     index = mask_index(context)
@@ -146,8 +146,8 @@ def _count(
 
 
 def _heats(
-    context: Context, role: str, images: Sequence[VocImage]
-) -> Iterator[tuple[VocImage, NDArray[np.float32] | None]]:
+    context: Context, role: str, images: Sequence[LabelledImage]
+) -> Iterator[tuple[LabelledImage, NDArray[np.float32] | None]]:
     """Yield each image with its heat map, None where the classifier thinks a target too unlikely."""
     predictions = predict.load(context, role)
     probabilities = predictions.probabilities(context.target)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import failure_types as taxonomy_check
 from benchmarks.failure_types import HALVES, SUBJECTS, Case, agreement, read_cases, tables, with_tables
-from dogcam.evaluate.errors import FAILURE_KINDS
+from dogcam.evaluate.errors import FAILURE_TYPES
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "taxonomy.md"
 PASS_MARK = 0.85
@@ -21,7 +21,7 @@ def checked(real_data):
 def test_enough_failures_were_looked_at():
     cases = read_cases()
     assert {case.half for case in cases} == set(HALVES)
-    assert {case.judged for case in cases} <= set(FAILURE_KINDS)
+    assert {case.judged for case in cases} <= set(FAILURE_TYPES)
     assert sum(case.half == "held out" for case in cases) >= 60
     assert len({(case.image, case.subject, case.box) for case in cases}) == len(cases)
 
@@ -40,12 +40,12 @@ def test_the_document_holds_the_tables_that_the_command_makes(checked):
 def test_agreement_and_confusion_are_counted():
     box = (0.0, 0.0, 1.0, 1.0)
     judged = [
-        ("tuning", "detection", "part"),
+        ("tuning", "detection", "too_small"),
         ("tuning", "ground_truth", "missed"),
-        ("held out", "detection", "part"),
+        ("held out", "detection", "too_small"),
     ]
     cases = [Case(half, "train", "1", subject, box, seen) for half, subject, seen in judged]
-    kinds = ["part", "merged", "context"]
+    kinds = ["too_small", "merged", "too_large"]
     assert agreement(cases, kinds, "tuning", "detection", "ground_truth").value == 0.5
     assert agreement(cases, kinds, "held out", "detection").value == 0.0
     lines = tables(cases, kinds).splitlines()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogcam.evaluate.errors import FAILURE_KINDS, ap_gains, classify_failures, mend
+from dogcam.evaluate.errors import FAILURE_TYPES, ap_gains, classify_failures, mend
 from dogcam.evaluate.metrics import bootstrap_ap_difference, match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
-from tests.support.references_errors import mended_ap_by_loops
+from tests.support.references_errors import fixed_ap_by_loops
 
 DOG = (0, 0, 30, 30)
 SECOND_DOG = (40, 0, 70, 30)
@@ -31,9 +31,9 @@ def test_a_false_alarm_is_removed_and_a_part_corrected():
         [[], [DOG], [DOG]], [[DOG], [DOG], [(0, 0, 9, 9)]], [[0.9], [0.8], [0.7]], n_resamples=100
     )
     assert gains["background"].value == pytest.approx(1 / 4)
-    assert gains["part"].value == pytest.approx(2 / 3 - 1 / 4)
-    others = [gain for kind, gain in gains.items() if kind not in ("background", "part")]
-    assert len(others) == len(FAILURE_KINDS) - 2
+    assert gains["too_small"].value == pytest.approx(2 / 3 - 1 / 4)
+    others = [gain for kind, gain in gains.items() if kind not in ("background", "too_small")]
+    assert len(others) == len(FAILURE_TYPES) - 2
     for gain in others:
         assert (gain.value, gain.interval.low, gain.interval.high) == (0.0, 0.0, 0.0)
 
@@ -94,16 +94,16 @@ def test_a_gain_s_interval_is_that_of_the_paired_difference():
     failures = classify_failures(matches, **POINT)
     gains = {g.kind: g for g in ap_gains(matches, failures, **POINT, n_resamples=300, seed=3)}
     (interval,) = bootstrap_ap_difference(
-        mend(matches, failures, "part", **POINT), match(truth, found, [0.5]), n_resamples=300, seed=3
+        mend(matches, failures, "too_small", **POINT), match(truth, found, [0.5]), n_resamples=300, seed=3
     )
-    assert gains["part"].interval == interval
-    assert interval.low < gains["part"].value < interval.high
+    assert gains["too_small"].interval == interval
+    assert interval.low < gains["too_small"].value < interval.high
 
 
 @generated
 @given(
     cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from([-math.inf, *SCORES, math.inf]),
-    st.sampled_from(FAILURE_KINDS),
+    st.sampled_from(FAILURE_TYPES),
 )  # fmt: skip
 def test_mending_equals_the_loops_and_never_harms(case, iou_threshold, score_threshold, kind):
     matches = match(*case, [iou_threshold])
@@ -113,13 +113,13 @@ def test_mending_equals_the_loops_and_never_harms(case, iou_threshold, score_thr
     if not matches.n_ground_truth:
         assert math.isnan(mended)
         return
-    expected = mended_ap_by_loops(*case, failures, kind, iou_threshold, score_threshold)
+    expected = fixed_ap_by_loops(*case, failures, kind, iou_threshold, score_threshold)
     assert mended == pytest.approx(expected, abs=1e-12)
     assert mended >= precision_recall(matches, iou_threshold).average_precision() - 1e-12
 
 
 @generated
-@given(cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from(FAILURE_KINDS))
+@given(cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from(FAILURE_TYPES))
 def test_a_mended_ranking_is_whole(case, iou_threshold, kind):
     """Each object is found at most once, and none of the kind is left to be missed or wrong."""
     matches = match(*case, [iou_threshold])

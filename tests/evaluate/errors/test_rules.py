@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dogcam.evaluate.errors import (
-    FAILURE_KINDS,
-    KindCount,
+    FAILURE_TYPES,
     OtherObjects,
+    TypeCount,
     classify_failures,
-    count_kinds,
+    count_types,
     find_successes,
-    look_alike,
+    other_object,
 )
 from dogcam.evaluate.metrics import DIFFICULT, match, operating_point, precision_recall
 from dogcam.structures.boxes import as_boxes
@@ -57,8 +57,8 @@ PLANTED = {
         [DOG], [(50, 50, 60, 60)], [false_positive("background", 0, None), miss("missed", None, 0)],
     ),
     "an image without dogs": ([], [DOG], [false_positive("background", 0, None)]),
-    "the head alone": ([DOG], [(10, 10, 15, 15)], both("part", 0, 0)),
-    "the whole scene": ([DOG], [(0, 0, 90, 90)], both("context", 0, 0)),
+    "the head alone": ([DOG], [(10, 10, 15, 15)], both("too_small", 0, 0)),
+    "the whole scene": ([DOG], [(0, 0, 90, 90)], both("too_large", 0, 0)),
     "half beside": ([DOG], [(15, 0, 45, 30)], both("poor_overlap", 0, 0)),
     "the same dog twice": ([DOG], [DOG, (0, 0, 30, 28)], [false_positive("duplicate", 1, 0)]),
     "two dogs in one box": (
@@ -90,22 +90,25 @@ PLANTED = {
     ),
     "a part and a box that is too large": (
         [DOG], [(0, 0, 8, 8), (0, 0, 60, 60)],
-        [false_positive("part", 0, 0), false_positive("context", 1, 0), miss("context", 1, 0)],
+        [false_positive("too_small", 0, 0), false_positive("too_large", 1, 0), miss("too_large", 1, 0)],
     ),
     "parts of two dogs are not one dog split": (
         [DOG, SECOND_DOG], [(0, 0, 8, 8), (60, 0, 70, 10)],
-        [*both("part", 0, 0)[:1], false_positive("part", 1, 1), miss("part", 0, 0), miss("part", 1, 1)],
+        [
+            false_positive("too_small", 0, 0), false_positive("too_small", 1, 1),
+            miss("too_small", 0, 0), miss("too_small", 1, 1),
+        ],
     ),
     "each box is judged by the dog that it is nearest to": (
         [DOG, SECOND_DOG], [(10, 10, 20, 20), (30, 0, 75, 45)],
         [
-            false_positive("part", 0, 0), false_positive("context", 1, 1),
-            miss("part", 0, 0), miss("context", 1, 1),
+            false_positive("too_small", 0, 0), false_positive("too_large", 1, 1),
+            miss("too_small", 0, 0), miss("too_large", 1, 1),
         ],
     ),
     "of two bad boxes the nearer one explains the miss": (
         [DOG], [(0, 0, 5, 5), (15, 0, 45, 30)],
-        [false_positive("part", 0, 0), false_positive("poor_overlap", 1, 0), miss("poor_overlap", 1, 0)],
+        [false_positive("too_small", 0, 0), false_positive("poor_overlap", 1, 0), miss("poor_overlap", 1, 0)],
     ),
     "a duplicate that holds a second dog as well": (
         [DOG, (24, 0, 34, 30)], [DOG, (0, 0, 34, 30)],
@@ -121,7 +124,7 @@ def test_planted_failures(dogs, boxes, expected):
 
 def test_every_kind_is_planted():
     planted = {row[1] for _, _, expected in PLANTED.values() for row in expected}
-    assert planted | {"look_alike"} == set(FAILURE_KINDS)
+    assert planted | {"other_object"} == set(FAILURE_TYPES)
 
 
 def test_a_box_on_another_animal_is_a_look_alike():
@@ -133,11 +136,11 @@ def test_a_box_on_another_animal_is_a_look_alike():
     matches = match(truth, found, [0.5])
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.0, others=others)
     assert [(failure.image, failure.kind, failure.other_class) for failure in failures] == [
-        (0, "look_alike", "cat"),
+        (0, "other_object", "cat"),
         # On the dog first of all, whatever else is there.
-        (1, "part", None),
-        (1, "look_alike", "horse"),
-        (1, "part", None),
+        (1, "too_small", None),
+        (1, "other_object", "horse"),
+        (1, "too_small", None),
         (2, "background", None),
     ]
 
@@ -151,10 +154,10 @@ def test_every_other_object_needs_a_name():
     ("box", "iou_threshold", "kind"),
     [
         # inside = 2/3 and covered = 1/30; one column fewer in the dog, and little is left to say
-        ((-1, 0, 2, 15), 0.5, "part"),
+        ((-1, 0, 2, 15), 0.5, "too_small"),
         ((-2, 0, 1, 15), 0.5, "background"),
         # covered = 2/3 and IoU = 600 / (900 + 1200 - 600); one column fewer, and it is beside the dog
-        ((10, 0, 50, 30), 0.5, "context"),
+        ((10, 0, 50, 30), 0.5, "too_large"),
         ((11, 0, 51, 30), 0.5, "poor_overlap"),
         # IoU = 100 / (900 + 200 - 100); one column fewer, and it may be chance
         ((20, 20, 40, 30), 0.5, "poor_overlap"),
@@ -164,7 +167,7 @@ def test_every_other_object_needs_a_name():
         ((10, 0, 40, 30), 0.3, None),
         # the same box is good enough or not, depending on what is asked
         ((0, 0, 30, 12), 0.3, None),
-        ((0, 0, 30, 12), 0.4, "part"),
+        ((0, 0, 30, 12), 0.4, "too_small"),
         # without area nothing is covered
         ((5, 5, 5, 20), 0.5, "background"),
         ((20, 20, 10, 10), 0.5, "background"),
@@ -176,7 +179,7 @@ def test_edges_of_the_rules(box, iou_threshold, kind):
     assert kinds == ([kind] if kind else [])
 
 
-@pytest.mark.parametrize(("left", "kind"), [(25, "merged"), (26, "context")])
+@pytest.mark.parametrize(("left", "kind"), [(25, "merged"), (26, "too_large")])
 def test_merging_needs_half_of_the_second_dog(left, kind):
     dogs = [DOG, (left, 30, left + 30, 60)]
     failures = failures_of(dogs, [(0, 0, 40, 60)])
@@ -196,7 +199,7 @@ def test_a_failure_says_how_the_boxes_overlap():
 def test_detections_below_the_operating_point_explain_nothing():
     boxes, scores = [(10, 10, 15, 15), (0, 0, 30, 20)], [0.5, 0.4]
     above = failures_of([DOG], boxes, scores=scores, score_threshold=0.5)
-    assert rows(above) == both("part", 0, 0)
+    assert rows(above) == both("too_small", 0, 0)
     nothing = failures_of([DOG], boxes, scores=scores, score_threshold=math.inf)
     assert rows(nothing) == [miss("missed", None, 0)]
 
@@ -208,8 +211,8 @@ def test_an_ignored_object_explains_nothing_and_is_not_missed():
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.0)
     assert rows(failures) == [
         false_positive("background", 1, None),
-        false_positive("context", 2, 1),
-        miss("context", 2, 1),
+        false_positive("too_large", 2, 1),
+        miss("too_large", 2, 1),
     ]
 
 
@@ -219,7 +222,7 @@ def test_images_are_kept_apart_and_come_in_order():
     matches = match(truth, found, [0.5])
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.1)
     assert [(failure.image, failure.kind) for failure in failures] == [
-        (1, "background"), (2, "part"), (2, "part"),
+        (1, "background"), (2, "too_small"), (2, "too_small"),
     ]  # fmt: skip
     (success,) = find_successes(matches, iou_threshold=0.5, score_threshold=0.1)
     assert (success.image, success.detection, success.ground_truth, success.score) == (0, 2, 1, 0.9)
@@ -227,10 +230,10 @@ def test_images_are_kept_apart_and_come_in_order():
 
 
 def test_kinds_are_counted_apart_for_boxes_and_objects():
-    counts = count_kinds(failures_of([DOG, SECOND_DOG], [(0, 0, 80, 30), (50, 50, 60, 60)]))
-    assert [count.kind for count in counts] == list(FAILURE_KINDS)
-    assert KindCount("merged", 1, 2) in counts
-    assert KindCount("background", 1, 0) in counts
+    counts = count_types(failures_of([DOG, SECOND_DOG], [(0, 0, 80, 30), (50, 50, 60, 60)]))
+    assert [count.kind for count in counts] == list(FAILURE_TYPES)
+    assert TypeCount("merged", 1, 2) in counts
+    assert TypeCount("background", 1, 0) in counts
     assert sum(count.n_detections + count.n_missed for count in counts) == 4
 
 
@@ -260,7 +263,7 @@ def test_counts_are_those_of_the_operating_point(case, iou_threshold, score_thre
     assert len(successes) == point.true_positives
     assert not {success.detection for success in successes} & set(false)
     assert not {success.ground_truth for success in successes} & set(missed)
-    counts = count_kinds(failures)
+    counts = count_types(failures)
     assert sum(count.n_detections for count in counts) == point.false_positives
     assert sum(count.n_missed for count in counts) == point.false_negatives
 
@@ -278,16 +281,16 @@ def test_kinds_equal_the_loops(case, iou_threshold, score_threshold):
 def test_the_look_alike_is_the_closest_of_those_under_the_box():
     sofa, cat, person = (0, 0, 100, 100), (10, 10, 40, 40), (60, 60, 90, 90)
     others, names = as_boxes([sofa, cat, person]), ["sofa", "cat", "person"]
-    assert look_alike((10, 10, 35, 35), others, names) == "cat"
-    assert look_alike((0, 50, 50, 100), others, names) == "sofa"
-    assert look_alike((200, 200, 220, 220), others, names) is None
-    assert look_alike(cat, as_boxes([]), []) is None
-    assert look_alike((5, 5, 5, 5), others, names) is None
+    assert other_object((10, 10, 35, 35), others, names) == "cat"
+    assert other_object((0, 50, 50, 100), others, names) == "sofa"
+    assert other_object((200, 200, 220, 220), others, names) is None
+    assert other_object(cat, as_boxes([]), []) is None
+    assert other_object((5, 5, 5, 5), others, names) is None
 
 
 @pytest.mark.parametrize(("x0", "expected"), [(25, "cat"), (26, None)])
 def test_the_look_alike_needs_its_share_of_the_box(x0, expected):
-    assert look_alike((x0, 10, x0 + 30, 40), as_boxes([(10, 10, 40, 40)]), ["cat"]) == expected
+    assert other_object((x0, 10, x0 + 30, 40), as_boxes([(10, 10, 40, 40)]), ["cat"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -302,4 +305,4 @@ def test_the_look_alike_needs_its_share_of_the_box(x0, expected):
     ],
 )
 def test_a_box_around_a_look_alike(box, expected):
-    assert look_alike(box, as_boxes([(10, 10, 40, 40)]), ["cat"]) == expected
+    assert other_object(box, as_boxes([(10, 10, 40, 40)]), ["cat"]) == expected

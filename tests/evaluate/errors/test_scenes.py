@@ -24,8 +24,8 @@ def scaled(box, x0, x1, y0=0.0, y1=1.0):
 
 
 PLANT = {
-    "part": lambda dog: [scaled(dog, 0.3, 0.7, 0.2, 0.6)],
-    "context": lambda dog: [scaled(dog, -0.5, 1.6, -0.4, 1.3)],
+    "too_small": lambda dog: [scaled(dog, 0.3, 0.7, 0.2, 0.6)],
+    "too_large": lambda dog: [scaled(dog, -0.5, 1.6, -0.4, 1.3)],
     "poor_overlap": lambda dog: [scaled(dog, 0.5, 1.5)],
     "split": lambda dog: [scaled(dog, 0.0, 0.3), scaled(dog, 0.7, 1.0)],
     "duplicate": lambda dog: [dog, scaled(dog, 0.0, 0.9)],
@@ -84,6 +84,6 @@ def test_a_box_on_another_animal_names_it(scenes):
             continue
         for thing in image.objects:
             wrong, missed = kinds_of(image, [np.array(thing.box)])
-            assert (wrong, missed) == ([("look_alike", thing.name)], [])
+            assert (wrong, missed) == ([("other_object", thing.name)], [])
             n_planted += 1
     assert n_planted >= 5

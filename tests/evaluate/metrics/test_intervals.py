@@ -17,7 +17,8 @@ WITHOUT = {
         "Localisation.score_threshold", "Failures.size_edges", "GroupRow.low", "GroupRow.high",
         "MapComparison.tolerance", "Sanity.fractions", "SanityCheck.mark", "Segmentation.score_threshold",
         "Segmentation.cam_threshold", "Segmentation.background_threshold", "Segmentation.cut_threshold",
-        "SeedRow.cam_threshold", "SeedRow.background_threshold", "SeedRow.iou", "CloserLookInfo.share",
+        "SeedRow.cam_threshold", "SeedRow.background_threshold", "SeedRow.iou",
+        "HighResolutionPassInfo.share",
     },
     "facts about one image or one box": {
         "ScoredDetection.score", "GalleryItem.score", "GalleryItem.iou", "GalleryItem.image_probability",
@@ -36,7 +37,7 @@ WITHOUT = {
     },
     "points of a curve, whose band or area has its interval": {
         "Curve.recall", "Curve.precision", "Curve.score", "Curve.precision_low", "Curve.precision_high",
-        "ErasingCurve.deletion", "ErasingCurve.insertion",
+        "InsertionDeletionCurve.deletion", "InsertionDeletionCurve.insertion",
     },
     "other people's figures": {"PublishedRow.ap", "PublishedRow.recall"},
     "seconds": {"StageRun.seconds"},

@@ -11,14 +11,14 @@ import dogcam.backends.loading
 from dogcam.backends import Backend, load_backend
 from dogcam.errors import ConfigError
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import CloserLook
+from dogcam.models.two_scale import HighResolutionPass
 from report.cli import main
 from report.pipeline.experiment import _model_info
 from report.pipeline.stages import backend, methods, predict
 from tests.report.pipeline.test_stages import after, context_of
 from tests.support.runs import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
 
-REFERENCE = methods.REFERENCE
+REFERENCE = methods.GRAD_CAM_REFERENCE
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +29,17 @@ def predicted(small_data, small_checkpoint, tmp_path_factory):
         folder = tmp_path_factory.mktemp(name)
         return after(context_of(small_data, small_checkpoint, folder, backend=name), "predict")
 
-    return {name: run(name) for name in ("engine", "torch")}
+    return {name: run(name) for name in ("reference", "torch")}
 
 
 @pytest.mark.parametrize("method", [methods.GRAD_CAM, methods.CAM, methods.PROBABILITY])
 def test_a_backends_maps_are_the_engines(predicted, method):
-    ours, engines = (predict.load(predicted[name], "test").maps[method] for name in ("torch", "engine"))
+    ours, engines = (predict.load(predicted[name], "test").maps[method] for name in ("torch", "reference"))
     np.testing.assert_allclose(ours, engines, atol=1e-4 * np.abs(engines).max())
 
 
 def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predicted):
-    whole, engines = (predict.load(predicted[name], "test") for name in ("torch", "engine"))
+    whole, engines = (predict.load(predicted[name], "test") for name in ("torch", "reference"))
     assert np.array_equal(whole.maps[REFERENCE], engines.maps[methods.GRAD_CAM])
     assert np.array_equal(whole.maps[methods.LAYER], engines.maps[methods.LAYER])
     target = predicted["torch"].target
@@ -50,26 +50,28 @@ def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predict
 
 def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small_checkpoint, tmp_path):
     context = context_of(small_data, small_checkpoint, tmp_path, backend="torch")
-    closer = CloserLook((120, 132), 0.2)
-    context = after(replace(context, classifier=replace(context.classifier, closer=closer)), "predict")
+    high_resolution = HighResolutionPass((120, 132), 0.2)
+    context = after(
+        replace(context, classifier=replace(context.classifier, high_resolution=high_resolution)), "predict"
+    )
     found, once = predict.load(context, "test"), predict.load(predicted["torch"], "test")
     pictures = [image.read() for image in context.test.images]
-    larger = Preprocessing(closer.size)(pictures)
+    larger = Preprocessing(high_resolution.size)(pictures)
     with torch.no_grad():
-        seen = closer.logits(context.classifier.network, larger).numpy()
+        seen = high_resolution.logits(context.classifier.network, larger).numpy()
     np.testing.assert_allclose(found.logits, (once.logits + seen) / 2, atol=1e-4)
     np.testing.assert_allclose(found.reference, (once.reference + seen) / 2, atol=1e-4)
     for name, maps in once.maps.items():
         np.testing.assert_allclose(found.maps[name], maps, atol=1e-4 * np.abs(maps).max())
-    noted = _model_info(context).closer_look
+    noted = _model_info(context).high_resolution_pass
     assert (noted.height, noted.width, noted.share) == (120, 132, 0.2)
-    assert _model_info(predicted["torch"]).closer_look is None
+    assert _model_info(predicted["torch"]).high_resolution_pass is None
 
 
 def test_what_ran_is_said(predicted):
     said = {name: context.outputs["predict"]["backend"] for name, context in predicted.items()}
     nothing = {"reason": None, "n_calibration": None, "versions": {}}
-    assert said["engine"] == {"asked": "engine", "used": "engine"} | nothing
+    assert said["reference"] == {"asked": "reference", "used": "reference"} | nothing
     assert said["torch"] == {"asked": "torch", "used": "torch"} | nothing
 
 
@@ -147,13 +149,13 @@ def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatc
     )
     chosen = backend.choose(context)
     assert chosen.backend is None
-    assert (chosen.info.asked, chosen.info.used) == ("torch", "engine")
+    assert (chosen.info.asked, chosen.info.used) == ("torch", "reference")
 
 
 def test_a_backend_that_did_not_run_is_not_said_to_have_run(small_data, small_checkpoint, tmp_path):
     result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "torch"))
     assert result.exit_code == 0, result.output
-    change_record(tmp_path, lambda record: record["model"]["backend"].update(used="engine"))
+    change_record(tmp_path, lambda record: record["model"]["backend"].update(used="reference"))
     assert invoke(["render", str(tmp_path)]).exit_code == 0
     page = (tmp_path / "report.md").read_text()
     assert "Asked for was the backend `torch`. All logits and maps come from the engine" in page
@@ -161,7 +163,7 @@ def test_a_backend_that_did_not_run_is_not_said_to_have_run(small_data, small_ch
 
 
 def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
-    assert backend.libraries("torch") == backend.libraries("engine") == "none"
+    assert backend.libraries("torch") == backend.libraries("reference") == "none"
     assert backend.libraries("onnx").startswith("onnx ") and "onnxruntime " in backend.libraries("int8")
 
 

@@ -56,7 +56,7 @@ def test_predictions_are_in_the_order_of_the_images(localised):
     images = localised.test.images
     assert len(whole.logits) == len(images)
     assert set(whole.maps) == set(methods.in_use(localised.config, "map"))
-    assert methods.REFERENCE not in whole.maps
+    assert methods.GRAD_CAM_REFERENCE not in whole.maps
     alone = localised.classifier.network(localised.classifier.batch([images[9].read()]))
     np.testing.assert_allclose(whole.logits[9], alone[0].detach(), atol=1e-4)
     names = localised.outputs["predict"]["by_split"]

@@ -8,9 +8,9 @@ from report.record.claim_rules import (
     DECLARATIONS,
     VERDICTS,
     changed_claims,
-    require_true_claims,
     state_claims,
     status_of,
+    verify_claims,
     with_claims,
 )
 from report.record.io import read_results, write_results
@@ -146,7 +146,7 @@ def test_a_claim_that_does_not_follow_is_refused(copied, fault):
     with pytest.raises(
         RecordError, match=r"the claim '.*' is .* in the record, but from its numbers follows"
     ):
-        require_true_claims(read_results(copied))
+        verify_claims(read_results(copied))
     assert_one_line(invoke(["check", str(copied)]), 1, "from its numbers follows")
 
 
@@ -154,7 +154,7 @@ def test_a_verdict_that_does_not_follow_is_refused(copied):
     let_differences_be(copied, 0.01, 0.03)
     change_record(copied, lambda record: record["detection"]["comparisons"][0].update(verdict="worse"))
     with pytest.raises(RecordError, match="from its interval follows 'better'"):
-        require_true_claims(read_results(copied))
+        verify_claims(read_results(copied))
 
 
 def test_an_interval_that_was_changed_without_its_claim_is_refused(copied):

@@ -246,7 +246,7 @@ def _band(curve: dict) -> tuple[list[float], list[float]]:
 
 def test_label_and_place_are_counted_apart(finished, small_data):
     record = record_of(finished)
-    both = record["localisation"]["label_and_place"]
+    both = record["localisation"]["classified_and_localised"]
     images = [image for image in read_split(small_data, "test").images if "dog" in image.labels]
     assert record["localisation"]["n_images"] == len(images)
     best: dict[str, tuple[list[float], float]] = {}
@@ -258,11 +258,11 @@ def test_label_and_place_are_counted_apart(finished, small_data):
         and max(references.iou(best[image.id][0], truth) for truth in image.boxes_of("dog")) > 0.5
         for image in images
     ]
-    n_placed = both["n_both"] + both["n_place_only"]
+    n_placed = both["n_both"] + both["n_localised_only"]
     assert 0 < n_placed == sum(placed) < len(images)
-    assert n_placed + both["n_label_only"] + both["n_neither"] == len(images)
+    assert n_placed + both["n_classified_only"] + both["n_neither"] == len(images)
     assert both["localised"]["value"] == pytest.approx(n_placed / len(images))
-    n_labelled = both["n_both"] + both["n_label_only"]
+    n_labelled = both["n_both"] + both["n_classified_only"]
     assert both["localised_given_label"]["value"] == pytest.approx(both["n_both"] / n_labelled)
 
 

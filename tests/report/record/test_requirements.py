@@ -4,7 +4,7 @@ import pytest
 
 from dogcam.errors import ConfigError, RecordError
 from report.record.io import read_results
-from report.record.requirements import hold_against, names_of, parse_requirement
+from report.record.requirements import check_requirements, names_of, parse_requirement
 from tests.support.runs import assert_one_line, change_record, invoke, record_of
 
 
@@ -41,7 +41,7 @@ def test_anything_else_is_refused(text, finished):
 
 
 def outcome(run, text):
-    (found,) = hold_against(read_results(run), [parse_requirement(text)])
+    (found,) = check_requirements(read_results(run), [parse_requirement(text)])
     return found
 
 

@@ -199,13 +199,13 @@ def test_who_chose_the_cut_is_said_as_it_was(copied, how):
 
 
 def test_a_closer_look_is_said_where_one_was_taken(copied, page):
-    words = "It also looks closer, at a copy of 64 × 96 pixels"
+    words = "It also looks high_resolution, at a copy of 64 × 96 pixels"
     assert words not in page.text
 
-    def look_closer(record):
-        record["model"]["closer_look"] = {"height": 64, "width": 96, "share": 0.1}
+    def high_resolution_logits(record):
+        record["model"]["high_resolution_pass"] = {"height": 64, "width": 96, "share": 0.1}
 
-    change_record(copied, look_closer)
+    change_record(copied, high_resolution_logits)
     assert words in Page(rendered(copied)["report.html"]).text
 
 
@@ -380,7 +380,7 @@ def hostile(record: dict) -> None:
     failures = record["failures"]
     for item in [*failures["successes"], *(item for kind in failures["kinds"] for item in kind["items"])]:
         item["image_id"] = HOSTILE
-        item["other_class"] = HOSTILE if item["kind"] == "look_alike" else None
+        item["other_class"] = HOSTILE if item["kind"] == "other_object" else None
         for box in item["boxes"]:
             box["label"] = HOSTILE
 

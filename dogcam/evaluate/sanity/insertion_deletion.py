@@ -31,7 +31,7 @@ def blurred(images: Tensor) -> Tensor:
     return gaussian_blur(images, [side, side], [sigma, sigma])
 
 
-def erasing_orders(
+def removal_orders(
     map_: Map, size: tuple[int, int], rng: np.random.Generator
 ) -> dict[Order, NDArray[np.int64]]:
     """Return the pixels of a picture in three orders, the first to be erased first.
@@ -63,7 +63,7 @@ def erasing_orders(
 
 
 @torch.no_grad()
-def probabilities_while(
+def probabilities_during(
     erased: bool,
     network: nn.Module,
     image: Tensor,
@@ -79,7 +79,7 @@ def probabilities_while(
         network: maps images to logits.
         image: (3, H, W) float tensor, preprocessed.
         blank: (3, H, W) float tensor, what it is blurred to.
-        order: (H * W,) int array, as `erasing_orders` returns it.
+        order: (H * W,) int array, as `removal_orders` returns it.
         target: index of the class.
         fractions: S shares of the pixels in [0, 1].
 
