@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dogcam.backends import Backend, Quantisation, load_backend
 from dogcam.data.voc import LabelledImage, Split, read_split
-from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise
+from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.evaluate.metrics import Matches, bootstrap_ap_difference, match, precision_recall
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.structures.detections import Detections, GroundTruth

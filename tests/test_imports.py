@@ -20,13 +20,13 @@ MAY_IMPORT = {
     "dogcam.models": {"network", "errors", "files"},
     "dogcam.cam": {"network", "errors"},
     "dogcam.backends": {"cam", "models", "network", "errors", "files"},
-    "dogcam.detect": {"structures", "data", "cam", "models", "backends", "errors"},
+    "dogcam.detection": {"structures", "data", "cam", "models", "backends", "errors"},
     # Sanity checks run a network and make maps again; the rest of the room needs neither.
-    "dogcam.evaluate": {"structures", "data", "network", "models", "cam", "detect", "errors"},
+    "dogcam.evaluate": {"structures", "data", "network", "models", "cam", "detection", "errors"},
     "dogcam.train": {"data", "network", "models", "evaluate", "errors", "files"},
     "dogcam.draw": {"structures"},
     "dogcam.cli": {
-        "dogcam", "structures", "data", "models", "cam", "backends", "detect", "evaluate", "train", "draw",
+        "dogcam", "structures", "data", "models", "cam", "backends", "detection", "evaluate", "train", "draw",
         "errors", "files",
     },
     "report": set(),
@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "report.diff": {"report.record", "dogcam.evaluate", "dogcam.structures"},
     "report.pipeline": {
         "report.config", "report.record", "dogcam", "dogcam.structures", "dogcam.data", "dogcam.models",
-        "dogcam.cam", "dogcam.backends", "dogcam.detect", "dogcam.evaluate", "dogcam.draw", "dogcam.errors",
-        "dogcam.files",
+        "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate", "dogcam.draw",
+        "dogcam.errors", "dogcam.files",
     },
     "report.cli": {
         "report.config", "report.record", "report.render", "report.diff", "report.pipeline", "dogcam",

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from dogcam.cli.common import FRACTION
 from dogcam.data.voc import read_split
-from dogcam.detect.boxes_from_maps import LocalisationRule
+from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.evaluate.compare import ApDifference, compare_boxes, compare_rankings, look, require_shown
 from dogcam.evaluate.metrics import IOU_THRESHOLDS
 from dogcam.models.classifier import describe_classifier, load_classifier

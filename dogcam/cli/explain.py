@@ -10,7 +10,7 @@ from PIL import Image
 from dogcam.cam import METHODS, Request, Views, explain
 from dogcam.cli.common import FRACTION, FiniteRange
 from dogcam.data.voc import read_image
-from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise, reason_for_no_box
+from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise, reason_for_no_box
 from dogcam.draw.overlays import DrawnBox, composite, encode_png
 from dogcam.errors import ConfigError
 from dogcam.files import atomic_write

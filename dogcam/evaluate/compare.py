@@ -10,7 +10,7 @@ from torch import Tensor
 from dogcam.cam import GradCam, explain
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import LabelledImage
-from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise
+from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.errors import DataError
 from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
 from dogcam.evaluate.metrics import (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.detect.boxes_from_maps import Map, component_boxes
+from dogcam.detection.boxes_from_maps import Map, component_boxes
 from dogcam.evaluate.metrics import Interval, bootstrap_ratio, percentile_interval, resampled_sums
 from dogcam.structures.boxes import Boxes, iou
 
@@ -65,7 +65,7 @@ def score_map(
     """Hold a heat map against the objects of its image.
 
     Args:
-        heat: (height, width) float array in [0, 1], from `dogcam.detect.boxes_from_maps.heat_map`.
+        heat: (height, width) float array in [0, 1], from `dogcam.detection.boxes_from_maps.heat_map`.
         boxes: (M, 4) float array, xyxy in pixels, M >= 1, the objects of the class.
         cam_threshold: a cut that was chosen on other images, in (0, 1).
         mask: (height, width) array, 1 on the objects, 0 beside them, anything else undecided; or None.

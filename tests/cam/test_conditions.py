@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from dogcam.cam import Cam, EigenCam, GradCam, LayerCam, ScoreCam, Views, explain, grad_cam
-from dogcam.detect.boxes_from_maps import heat_map, normalise, resize
+from dogcam.detection.boxes_from_maps import heat_map, normalise, resize
 from dogcam.errors import ModelError
 from tests.support.tiny_networks import CLASSES, deep_headed, images, n_hooks, pooled, snapshot
 

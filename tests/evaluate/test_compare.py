@@ -12,7 +12,7 @@ from torch import nn
 
 from dogcam.cli.main import main
 from dogcam.data.voc import read_split
-from dogcam.detect.boxes_from_maps import LocalisationRule
+from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.errors import DataError, ModelError
 from dogcam.evaluate.compare import Findings, compare_boxes, compare_rankings, look
 from dogcam.evaluate.metrics import image_draws

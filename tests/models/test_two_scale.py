@@ -15,7 +15,7 @@ from torch import nn
 from dogcam.cli.main import main
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import read_split
-from dogcam.detect.boxes_from_maps import LocalisationRule
+from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.errors import ConfigError, ModelError
 from dogcam.evaluate.classification import predict
 from dogcam.evaluate.compare import look

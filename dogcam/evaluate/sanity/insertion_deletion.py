@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from dogcam.detect.boxes_from_maps import Map, resize
+from dogcam.detection.boxes_from_maps import Map, resize
 from dogcam.network.hooks import evaluation_mode
 
 Order = Literal["map", "random", "centre"]

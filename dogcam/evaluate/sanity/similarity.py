@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.stats import rankdata
 
-from dogcam.detect.boxes_from_maps import Map, normalise
+from dogcam.detection.boxes_from_maps import Map, normalise
 
 WINDOW = 7
 """Side of the window of SSIM in cells; on smaller maps, the largest odd number that fits."""

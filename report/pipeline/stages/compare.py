@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.detect.boxes_from_maps import normalise, resize
+from dogcam.detection.boxes_from_maps import normalise, resize
 from dogcam.evaluate import metrics
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogcam.data.voc import LabelledImage
-from dogcam.detect.boxes_from_maps import normalise
+from dogcam.detection.boxes_from_maps import normalise
 from dogcam.draw import overlays as pictures
 from dogcam.draw import plots
 from dogcam.draw.overlays import DrawnBox

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.data.voc import Split
-from dogcam.detect import baselines
-from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map, localise_by_rules
+from dogcam.detection import baselines
+from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise_by_rules
 from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections, GroundTruth

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.data.voc import LabelledImage
-from dogcam.detect.boxes_from_maps import Map, heat_map
+from dogcam.detection.boxes_from_maps import Map, heat_map
 from dogcam.evaluate import map_metrics as map_metrics
 from dogcam.evaluate import metrics
 from dogcam.evaluate.map_metrics import MapScores, Measured

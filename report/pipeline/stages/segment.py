@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from dogcam.data import sample, voc
 from dogcam.data.voc import LabelledImage
-from dogcam.detect.boxes_from_maps import LocalisationRule, heat_map
-from dogcam.detect.boxes_from_maps import localise as box_objects
-from dogcam.detect.masks_from_maps import MaskCounts, grow, mask_counts, seeds
+from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map
+from dogcam.detection.boxes_from_maps import localise as box_objects
+from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seeds
 from dogcam.evaluate import metrics
 from report import record as results
 from report.pipeline.stages import localise, predict

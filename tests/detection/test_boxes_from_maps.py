@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dogcam.detect.boxes_from_maps import (
+from dogcam.detection.boxes_from_maps import (
     LocalisationRule,
     heat_map,
     localise,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dogcam.data.boxes_json import read_ground_truth
-from dogcam.detect.baselines import (
+from dogcam.detection.baselines import (
     centerbox,
     centre_boxes,
     cheating_centerbox,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dogcam.detect.masks_from_maps import (
+from dogcam.detection.masks_from_maps import (
     BACKGROUND,
     OBJECT,
     UNDECIDED,
