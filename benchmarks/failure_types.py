@@ -1,8 +1,8 @@
-"""Failure types by rule against failure types by eye: `python -m benchmarks.failure_types DATA`.
+"""Compare failure types by rule with those of an annotator: `python -m benchmarks.failure_types DATA`.
 
 `judgements/judgements.csv` holds the type that an annotator gave to each failure without knowing the type by
 rule. `judgements/detections.csv` holds every detection of these images at the operating point. The rules need
-nothing more than these files and the annotations of the data set. `--write` updates docs/taxonomy.md.
+nothing more than these files and the annotations of the data set. `--write` updates docs/failure-types.md.
 """
 
 import csv
@@ -22,7 +22,7 @@ from dogcam.structures.detections import Detections, GroundTruth
 
 DATA = Path(__file__).parent / "judgements"
 HALVES = ("tuning", "held out")
-SUBJECTS = {"detection": "wrong boxes", "ground_truth": "missed dogs"}
+SUBJECTS = {"detection": "false positives", "ground_truth": "missed dogs"}
 TARGET, IOU = "dog", 0.5
 
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
@@ -30,7 +30,7 @@ BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 @dataclass(frozen=True)
 class Case:
-    """One failure that was looked at; `box` is the wrong box, or that of the missed dog."""
+    """One failure and its annotated type; `box` is the false positive, or the missed dog."""
 
     half: str
     split: str
@@ -48,8 +48,8 @@ def read_cases() -> list[Case]:
     ]
 
 
-def kinds_by_rule(cases: Sequence[Case], data: Path) -> list[str]:
-    """Return what the rules call each case."""
+def types_by_rule(cases: Sequence[Case], data: Path) -> list[str]:
+    """Return the failure type of each case by the rules."""
     images = _images(cases, data)
     found = defaultdict(list)
     for row in _rows("detections.csv"):
@@ -70,31 +70,31 @@ def kinds_by_rule(cases: Sequence[Case], data: Path) -> list[str]:
             [[thing.name for thing in things] for things in others],
         ),
     )  # fmt: skip
-    kinds = {}
+    types = {}
     for failure in failures:
         wrong = failure.subject == "detection"
         boxes = matches.detections.boxes if wrong else matches.ground_truth.boxes
         box = tuple(boxes[failure.detection if wrong else failure.ground_truth].tolist())
-        kinds[images[failure.image].id, failure.subject, box] = failure.kind
-    return [kinds[case.image, case.subject, case.box] for case in cases]
+        types[images[failure.image].id, failure.subject, box] = failure.kind
+    return [types[case.image, case.subject, case.box] for case in cases]
 
 
-def agreement(cases: Sequence[Case], kinds: Sequence[str], half: str, *subjects: str) -> Proportion:
-    """Return the share of cases of a half, and of these subjects, whose kind is the one that was seen."""
+def agreement(cases: Sequence[Case], types: Sequence[str], half: str, *subjects: str) -> Proportion:
+    """Return the share of cases of a half and of these subjects whose two types are equal."""
     same = [
         case.judged == kind
-        for case, kind in zip(cases, kinds, strict=True)
+        for case, kind in zip(cases, types, strict=True)
         if case.half == half and case.subject in subjects
     ]
     return Proportion(sum(same), len(same))
 
 
-def tables(cases: Sequence[Case], kinds: Sequence[str]) -> str:
-    """Return the agreement of both halves and their confusion tables as Markdown."""
+def tables(cases: Sequence[Case], types: Sequence[str]) -> str:
+    """Return the agreement and the confusion table of each half as Markdown."""
     lines = ["| half | cases | agree | share | 95 % interval |", "|:--|:--|--:|--:|--:|"]
     for half in HALVES:
         for title, subjects in {"all": tuple(SUBJECTS), **{v: (k,) for k, v in SUBJECTS.items()}}.items():
-            share = agreement(cases, kinds, half, *subjects)
+            share = agreement(cases, types, half, *subjects)
             ends = share.wilson_interval()
             lines.append(
                 f"| {half} | {title} | {share.count} of {share.total} | {100 * share.value:.0f} % | "
@@ -102,32 +102,40 @@ def tables(cases: Sequence[Case], kinds: Sequence[str]) -> str:
             )
     for half in HALVES:
         counts = Counter(
-            (case.judged, kind) for case, kind in zip(cases, kinds, strict=True) if case.half == half
+            (case.judged, kind) for case, kind in zip(cases, types, strict=True) if case.half == half
         )
-        lines += ["", f"**{half.capitalize()}.** Rows: what was seen. Columns: what the rules say.", ""]
-        lines.append("| seen | " + " | ".join(name.replace("_", " ") for name in FAILURE_TYPES) + " |")
+        lines += [
+            "",
+            f"**{half.capitalize()}.** Rows: type by the annotator. Columns: type by the rules.",
+            "",
+        ]
+        lines.append("| annotator | " + " | ".join(f"`{name}`" for name in FAILURE_TYPES) + " |")
         lines.append("|:--|" + "--:|" * len(FAILURE_TYPES))
         for seen in FAILURE_TYPES:
             cells = (str(counts[seen, said] or "·") for said in FAILURE_TYPES)
-            lines.append(f"| {seen.replace('_', ' ')} | {' | '.join(cells)} |")
+            lines.append(f"| `{seen}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def with_tables(text: str, made: str) -> str:
-    """Return a document with these tables between its two marks."""
+    """Return a document with these tables between its two markers."""
     pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
     if not pattern.search(text):
-        raise click.ClickException(f"the document has no {BEGIN} and {END} to put the tables between")
+        raise click.ClickException(
+            f"the document has no markers {BEGIN} and {END}; add them around the place of the tables"
+        )
     return pattern.sub(lambda _: f"{BEGIN}\n\n{made}\n\n{END}", text)
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--write", type=click.Path(path_type=Path, exists=True), help="A document for the tables.")
+@click.option(
+    "--write", type=click.Path(path_type=Path, exists=True), help="Document whose tables to replace."
+)
 def main(data: Path, write: Path | None) -> None:
-    """Compare the rules with the eye on DATA, a folder in VOC2007's layout."""
+    """Compare the rules with the annotator on DATA, a folder in the layout of VOC2007."""
     cases = read_cases()
-    made = tables(cases, kinds_by_rule(cases, data))
+    made = tables(cases, types_by_rule(cases, data))
     click.echo(made)
     if write is not None:
         atomic_write(write, with_tables(write.read_text(encoding="utf-8"), made))

@@ -1,24 +1,24 @@
-"""The taxonomy's rules against failures that were looked at, and the tables of its document."""
+"""Failure types by rule agree with an annotator, and the document holds the tables."""
 
 from pathlib import Path
 
 import pytest
 
-from benchmarks import failure_types as taxonomy_check
+from benchmarks import failure_types
 from benchmarks.failure_types import HALVES, SUBJECTS, Case, agreement, read_cases, tables, with_tables
 from dogcam.evaluate.errors import FAILURE_TYPES
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "taxonomy.md"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "failure-types.md"
 PASS_MARK = 0.85
 
 
 @pytest.fixture(scope="module")
 def checked(real_data):
     cases = read_cases()
-    return cases, taxonomy_check.kinds_by_rule(cases, real_data / "voc2007")
+    return cases, failure_types.types_by_rule(cases, real_data / "voc2007")
 
 
-def test_enough_failures_were_looked_at():
+def test_enough_failures_were_judged():
     cases = read_cases()
     assert {case.half for case in cases} == set(HALVES)
     assert {case.judged for case in cases} <= set(FAILURE_TYPES)
@@ -28,7 +28,7 @@ def test_enough_failures_were_looked_at():
 
 @pytest.mark.parametrize("half", HALVES)
 @pytest.mark.parametrize("subjects", [tuple(SUBJECTS), ("detection",)], ids=["all", "boxes"])
-def test_the_rules_agree_with_the_eye(checked, half, subjects):
+def test_the_rules_agree_with_the_annotator(checked, half, subjects):
     assert agreement(*checked, half, *subjects).value >= PASS_MARK
 
 
@@ -45,10 +45,10 @@ def test_agreement_and_confusion_are_counted():
         ("held out", "detection", "too_small"),
     ]
     cases = [Case(half, "train", "1", subject, box, seen) for half, subject, seen in judged]
-    kinds = ["too_small", "merged", "too_large"]
-    assert agreement(cases, kinds, "tuning", "detection", "ground_truth").value == 0.5
-    assert agreement(cases, kinds, "held out", "detection").value == 0.0
-    lines = tables(cases, kinds).splitlines()
+    types = ["too_small", "merged", "too_large"]
+    assert agreement(cases, types, "tuning", "detection", "ground_truth").value == 0.5
+    assert agreement(cases, types, "held out", "detection").value == 0.0
+    lines = tables(cases, types).splitlines()
     assert "| tuning | all | 1 of 2 | 50 % | 9 to 91 % |" in lines
-    assert "| part | · | · | · | 1 | · | · | · | · | · |" in lines
-    assert "| part | · | · | · | · | 1 | · | · | · | · |" in lines
+    assert "| `too_small` | · | · | · | 1 | · | · | · | · | · |" in lines
+    assert "| `too_small` | · | · | · | · | 1 | · | · | · | · |" in lines
