@@ -150,7 +150,7 @@ def test_what_was_exported_is_used_again_until_something_changes(tmp_path, monke
     (part,) = batches("wide", 2)
     assert torch.equal(load_backend("onnx", given, tmp_path).maps(part)[1], first.maps(part)[1])
     path.write_bytes(b"no graph")
-    with pytest.raises(ModelError, match=r"is damaged .*; delete it, and run again"):
+    with pytest.raises(ModelError, match=r"\.onnx.*INVALID_PROTOBUF"):
         load_backend("onnx", given, tmp_path)
     with torch.no_grad():
         given.network.head.bias += 1
@@ -176,7 +176,7 @@ def test_an_export_with_other_maps_is_refused_and_not_kept(tmp_path, monkeypatch
     other = maps_network(tiny("no_bias"))
     real = loading.export
     monkeypatch.setattr(loading, "export", lambda given, _: real(given, other))
-    with pytest.raises(ModelError, match="of the exported network are off by"):
+    with pytest.raises(ModelError, match=r"logits.* 0\.87"):
         load_backend("onnx", tiny(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -215,7 +215,7 @@ def test_while_an_export_is_checked_nothing_stands_in_the_cache(tmp_path, monkey
 
 def test_an_export_that_the_runtime_cannot_open_is_refused_and_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "export", lambda *_: b"no graph")
-    with pytest.raises(ModelError, match=r"cannot open the network that torch exported .*backend torch"):
+    with pytest.raises(ModelError, match=r"ONNX Runtime.*backend torch"):
         load_backend("onnx", tiny(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -278,23 +278,23 @@ def test_batch_norms_are_folded_where_nothing_else_hears_the_convolution():
 
 def test_images_of_another_size_are_refused(cache):
     backend = load_backend("onnx", tiny(), cache)
-    with pytest.raises(ModelError, match=r"was exported for \(N, 3, 20, 28\)"):
+    with pytest.raises(ModelError, match=r"\(N, 3, 20, 28\)"):
         backend.maps(torch.zeros(1, 3, 28, 20))
 
 
 def test_an_unknown_backend_and_int8_without_images_are_refused(cache):
-    with pytest.raises(ConfigError, match="called 'fast'; there are torch, compiled, onnx, int8"):
+    with pytest.raises(ConfigError, match=r"'fast'.* torch, compiled, onnx, int8"):
         load_backend("fast", tiny(), cache)
-    with pytest.raises(ConfigError, match="needs images to calibrate on"):
+    with pytest.raises(ConfigError, match=r"int8.*images"):
         load_backend("int8", tiny(), cache)
 
 
 @pytest.mark.parametrize(
     ("found", "complaint"),
     [
-        (torch.tensor([1.0, 0.9998]), "off by 0.0002"),
-        (torch.tensor([1.0, float("nan")]), "off by nan"),
-        (torch.ones(3), "have shape"),
+        (torch.tensor([1.0, 0.9998]), r"0\.0002"),
+        (torch.tensor([1.0, float("nan")]), r"\bnan\b"),
+        (torch.ones(3), r"\(3,\)"),
     ],
 )
 def test_what_is_not_the_same_is_refused(found, complaint):

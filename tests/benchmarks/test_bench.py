@@ -175,7 +175,7 @@ def test_memory_grows_by_what_is_allocated_though_it_is_freed_again(work):
 
 
 def test_a_failure_in_a_fresh_process_is_raised_here():
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ValueError, match="'fast'"):
         in_fresh_process(float, "fast")
 
 
@@ -191,10 +191,10 @@ def outcome(*values):
 @pytest.mark.parametrize(
     ("ours", "theirs", "complaint"),
     [
-        ([outcome(0.5, 0.4)], [outcome(0.5, 0.4001)], "pycocotools finds AP"),
-        ([outcome(0.5, 0.4), outcome(0.5, 0.3)], [outcome(0.5, 0.4)], "dogcam finds AP"),
-        ([outcome(0.0, 0.0)], [outcome(0.0, 0.0)], "well inside"),
-        ([outcome(float("nan"))], [outcome(float("nan"))], "well inside"),
+        ([outcome(0.5, 0.4)], [outcome(0.5, 0.4001)], r"pycocotools.* 0\.4001\b.*dogcam"),
+        ([outcome(0.5, 0.4), outcome(0.5, 0.3)], [outcome(0.5, 0.4)], r"dogcam.* 0\.3\b.* 0\.4\b"),
+        ([outcome(0.0, 0.0)], [outcome(0.0, 0.0)], r"\(0\.0, 0\.0\)"),
+        ([outcome(float("nan"))], [outcome(float("nan"))], r"\bnan\b"),
     ],
 )
 def test_differing_or_empty_aps_end_the_bench(ours, theirs, complaint):
@@ -215,9 +215,9 @@ def test_maps_of_another_class_end_the_bench():
     contenders = {each.name: each for each in cam.CONTENDERS}
     for name in ("dogcam_torch", "captum"):
         assert cam.map_difference(contenders[name], 3 * exact[:, :1], exact[:, :1]) < 1e-12
-        with pytest.raises(RuntimeError, match=f"maps of {name} differ from the closed form"):
+        with pytest.raises(RuntimeError, match=f"{name}.* closed form"):
             cam.map_difference(contenders[name], exact[:, 1:2], exact[:, :1])
     # Eight bits may err, but not put out what is no number.
     assert cam.map_difference(contenders["dogcam_int8"], exact[:, 1:2], exact[:, :1]) > 0.1
-    with pytest.raises(RuntimeError, match="differ from the closed form"):
+    with pytest.raises(RuntimeError, match=r"dogcam_int8.* nan\b"):
         cam.map_difference(contenders["dogcam_int8"], exact[:, :1] * float("nan"), exact[:, :1])

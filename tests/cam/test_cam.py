@@ -162,13 +162,13 @@ def test_the_two_differ_where_anything_else_follows():
 @pytest.mark.parametrize(
     ("network", "layer", "head", "reason"),
     [
-        (max_pooled(), LATE, "head", "misses the network's logits"),
-        (pooled(), "features.norm", "head", "takes 7 pooled activations, the layer has 6 maps"),
-        (pooled(), LATE, "features.early", "use Grad-CAM"),
-        (pooled(), LATE, "nowhere", "no layer 'nowhere'"),
+        (max_pooled(), LATE, "head", "logits.* by up to"),
+        (pooled(), "features.norm", "head", "7 .* 6 maps"),
+        (pooled(), LATE, "features.early", "Conv2d"),
+        (pooled(), LATE, "nowhere", "'nowhere'"),
         (deep_headed(), LATE, "head", "use Grad-CAM"),
-        (deep_headed(), LATE, "head.hidden", "has 6 outputs, the network 4 logits"),
-        (deep_headed(), LATE, "head.last", "takes 6 pooled activations, the layer has 7 maps"),
+        (deep_headed(), LATE, "head.hidden", "'head.hidden'.* 6 .* 4 logits"),
+        (deep_headed(), LATE, "head.last", "6 .* 7 maps"),
     ],
 )
 def test_cam_is_refused_where_the_network_is_built_otherwise(network, layer, head, reason):
@@ -188,7 +188,7 @@ def test_cam_is_verified_whatever_the_size_of_the_logits(scale):
         network.head.weight *= scale
         network.head.bias *= scale
     assert cam(network, images(), [0, 1], "features.2", "head").any()
-    with pytest.raises(ModelError, match="misses the network's logits"):
+    with pytest.raises(ModelError, match=r"logits.* by up to"):
         cam(network, images(), [0, 1], "features.0", "head")
 
 
@@ -221,7 +221,7 @@ class Sine(nn.Linear):
 @pytest.mark.parametrize("head", [Sine(7, CLASSES), LogOddsHead(Sine(7, 9), [[0], [1], [2], [3, 4]])])
 def test_a_named_head_that_is_linear_by_name_only_is_refused_and_grad_cam_is_the_papers(head):
     network, batch = pooled(head), images()
-    with pytest.raises(ModelError, match="a forward of its own, whose channel_gradients are not its weights"):
+    with pytest.raises(ModelError, match=r"linear layer.* forward"):
         cam(network, batch, TARGETS, LATE, "head")
     expected = grad_cam_loop(network, batch, TARGETS, "late")
     torch.testing.assert_close(grad_cam(network, batch, TARGETS, LATE), expected, rtol=1e-10, atol=1e-14)
@@ -230,7 +230,7 @@ def test_a_named_head_that_is_linear_by_name_only_is_refused_and_grad_cam_is_the
 def test_a_named_head_whose_outputs_a_hook_changes_is_refused():
     network = pooled()
     network.head.register_forward_hook(lambda _module, _inputs, output: 2 * output)
-    with pytest.raises(ModelError, match="misses the network's logits"):
+    with pytest.raises(ModelError, match=r"logits.* by up to"):
         cam(network, images(), TARGETS, LATE, "head")
 
 
@@ -238,7 +238,7 @@ def test_logits_that_are_no_number_verify_nothing():
     network = pooled()
     with torch.no_grad():
         network.head.bias[0] = float("nan")
-    with pytest.raises(ModelError, match="by up to nan"):
+    with pytest.raises(ModelError, match=r"'head'.* nan\b"):
         cam(network, images(), [0], LATE, "head")
 
 
@@ -327,7 +327,7 @@ def test_images_made_in_inference_mode_may_be_the_target_layers_output():
 def test_a_network_made_in_inference_mode_is_refused():
     with torch.inference_mode():
         network = copy.deepcopy(pooled())
-    with pytest.raises(ModelError, match="build the network outside"):
+    with pytest.raises(ModelError, match=r"torch\.inference_mode"):
         grad_cam(network, images(), [0], LATE)
     assert n_hooks(network) == 0
 
@@ -338,11 +338,11 @@ def test_a_network_made_in_inference_mode_is_refused():
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        ("twice", "ran 2 times in one forward pass; expected once"),
-        ("unused", "ran 0 times"),
-        ("aside", "no gradient leads from the logits to the layer 'aside'"),
-        ("head", "expected activation maps"),
-        ("frist", "near to it are first"),
+        ("twice", "'twice'.* 2 times"),
+        ("unused", "'unused'.* 0 times"),
+        ("aside", "gradient.*'aside'"),
+        ("head", r"'head'.*\[3, 4\]"),
+        ("frist", "'frist'.* first"),
     ],
 )
 @pytest.mark.parametrize("others", [[], [GradCam("first")]], ids=["alone", "beside another"])
@@ -357,7 +357,7 @@ def test_layers_that_have_no_map_are_refused(layer, reason, others):
 def test_a_layer_that_puts_out_a_tuple_is_refused():
     body = nn.Sequential(nn.Conv2d(3, 4, 3), Pair(), First())
     network = pooled_network(body, nn.Linear(4, 2)).double()
-    with pytest.raises(ModelError, match="puts out tuple; expected activation maps"):
+    with pytest.raises(ModelError, match="tuple"):
         grad_cam(network, images(), [0], "features.1")
     assert grad_cam(network, images(), [0], "features.2").any()
 
@@ -381,14 +381,14 @@ def test_a_layer_that_the_network_runs_without_gradients_is_refused_beside_anoth
     before = snapshot(network)
     for requests in ([GradCam("first"), GradCam("aside")], [GradCam("aside")]):
         for batch in (images(), images().requires_grad_()):
-            with pytest.raises(ModelError, match="no gradient leads from the logits to the layer 'aside'"):
+            with pytest.raises(ModelError, match=r"gradient.*'aside'"):
                 explain(network, batch, [0], requests)
     assert snapshot(network) == before
 
 
 @pytest.mark.parametrize("targets", [[], [-1], [0, CLASSES], [0.5], ["dog"]])
 def test_targets_that_are_no_class_are_refused(targets):
-    with pytest.raises(ModelError, match="expected indices from 0 to 3"):
+    with pytest.raises(ModelError, match="0 to 3"):
         explain(pooled(), images(), targets, REQUESTS)
 
 
@@ -402,7 +402,7 @@ def test_targets_may_repeat_and_be_any_sequence_of_integers(targets):
 
 def test_a_network_without_logits_is_refused():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).double()
-    with pytest.raises(ModelError, match=r"puts out \(3, 4, 18, 26\); expected logits \(N, C\)"):
+    with pytest.raises(ModelError, match=r"\(3, 4, 18, 26\).*\(N, C\)"):
         grad_cam(network, images(), [0], "0")
 
 
@@ -423,7 +423,7 @@ def test_a_network_that_puts_out_more_than_logits_is_refused_and_left_as_it_was(
     network = _as_left_by_training()
     network.append(Packed(wrapped))
     before = snapshot(network)
-    reason = rf"the network puts out a {found}; expected logits of shape \(N, C\): wrap it"
+    reason = rf"{found}.*\(N, C\)"
     with pytest.raises(ModelError, match=reason):
         explain(network, images(), TARGETS, REQUESTS)
     with pytest.raises(ModelError, match=reason):

@@ -1,5 +1,7 @@
 """Networks as they are met: wrapped, compiled, in half precision, with others' hooks. Right, or refused."""
 
+import re
+
 import numpy as np
 import pytest
 import timm
@@ -40,14 +42,14 @@ def test_each_image_may_have_targets_of_its_own(build, as_type):
 @pytest.mark.parametrize(
     ("targets", "reason"),
     [
-        ([[0, 1], [1, 2]], "2 rows of target classes for 3 images"),
-        ([[0], [1], [2], [3]], "4 rows of target classes for 3 images"),
-        ([[0, 1], [1], [2]], "or a row of as many for each image"),
-        ([[], [], []], "expected indices from 0 to 3"),
-        ([[0], [1], [CLASSES]], "expected indices from 0 to 3"),
-        ([[0], [1], [float("nan")]], "expected indices from 0 to 3"),
-        ([[[0]]], "expected indices from 0 to 3"),
-        (1, "expected indices from 0 to 3"),
+        ([[0, 1], [1, 2]], "2 rows.* 3 images"),
+        ([[0], [1], [2], [3]], "4 rows.* 3 images"),
+        ([[0, 1], [1], [2]], r"\[\[0, 1\], \[1\], \[2\]\]"),
+        ([[], [], []], "0 to 3"),
+        ([[0], [1], [CLASSES]], "0 to 3"),
+        ([[0], [1], [float("nan")]], "0 to 3"),
+        ([[[0]]], "0 to 3"),
+        (1, "0 to 3"),
     ],
 )
 def test_a_wrong_number_of_targets_is_refused_and_never_cut_short(targets, reason):
@@ -65,7 +67,7 @@ def test_a_wrong_number_of_targets_is_refused_and_never_cut_short(targets, reaso
 def test_activations_that_are_no_numbers_are_refused(bad):
     network, batch = pooled(), images()
     batch[1, 0, 3, 3] = bad
-    with pytest.raises(ModelError, match=r"activations of the layer 'features.early' are no finite number"):
+    with pytest.raises(ModelError, match=r"activations.*'features\.early'.*nan"):
         grad_cam(network, batch, [0], EARLY)
     assert n_hooks(network) == 0
 
@@ -77,7 +79,7 @@ def test_a_gradient_that_is_no_number_is_refused():
 
     network = pooled()
     network.features.append(Cliff())
-    with pytest.raises(ModelError, match=r"the gradient at the layer 'features.late' is no finite number"):
+    with pytest.raises(ModelError, match=r"gradient.*'features\.late'.*torch\.float64"):
         grad_cam(network, images(), [0], LATE)
 
 
@@ -128,10 +130,10 @@ def test_autocast_is_let_through():
 @pytest.mark.parametrize(
     ("batch", "reason"),
     [
-        (images(dtype=torch.float32), r"the images are torch.float32, the network's weights torch.float64"),
-        (images().to("meta"), "the images are on meta, the network's weights on cpu"),
-        (images()[0], r"of shape \(3, 20, 28\); expected a batch"),
-        ((images() > 0).to(torch.uint8), "the images are torch.uint8"),
+        (images(dtype=torch.float32), r"torch\.float32.*torch\.float64"),
+        (images().to("meta"), r"\bmeta\b.*\bcpu\b"),
+        (images()[0], r"\(3, 20, 28\)"),
+        ((images() > 0).to(torch.uint8), r"torch\.uint8"),
     ],
 )
 def test_images_that_do_not_fit_the_network_are_refused(batch, reason):
@@ -140,7 +142,7 @@ def test_images_that_do_not_fit_the_network_are_refused(batch, reason):
 
 
 def test_a_network_on_another_device_is_refused():
-    with pytest.raises(ModelError, match="the images are on cpu, the network's weights on meta"):
+    with pytest.raises(ModelError, match=r"\bcpu\b.*\bmeta\b"):
         explain(pooled().to("meta"), images(), TARGETS, REQUESTS)
 
 
@@ -188,7 +190,7 @@ def test_a_compiled_network_is_looked_into_also_after_it_ran(compiled):
 def test_a_traced_network_is_refused():
     with torch.no_grad():
         traced = torch.jit.trace(pooled(), images())
-    with pytest.raises(ModelError, match=r"'features.late' ran 0 times"):
+    with pytest.raises(ModelError, match=r"'features\.late'.* 0 times"):
         grad_cam(traced, images(), [0], LATE)
 
 
@@ -355,5 +357,5 @@ def test_a_map_that_is_zero_stays_zero_in_every_view():
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (-1.0,), (float("inf"),), (float("nan"), 1.0)])
 def test_scales_that_are_none_are_refused(scales):
-    with pytest.raises(ValueError, match="expected one factor or more, each above 0"):
+    with pytest.raises(ValueError, match=re.escape(str(scales))):
         Views(scales)

@@ -139,7 +139,7 @@ def test_a_file_in_the_published_form_that_names_its_classes_keeps_them(tmp_path
 def test_classes_that_are_no_list_of_names_are_not_taken_for_the_published_ones(tmp_path, classes):
     path, target = tmp_path / "theirs.pt", tmp_path / "out.safetensors"
     torch.save({"i_epoch": 3, "model_sdict": resnet50(PUBLISHED_CLASSES), "classes": classes}, path)
-    with pytest.raises(ModelError, match=r"theirs\.pt has no card that names its classes, in a list"):
+    with pytest.raises(ModelError, match=r"theirs\.pt.* classes"):
         load_classifier(None, path, "cpu")
     assert_one_line(invoke("convert", path, target), 1, "theirs.pt has no card that names its classes")
     assert not target.exists()

@@ -76,14 +76,14 @@ def test_no_detections_are_detections_too(tmp_path):
         (image(dogs={}), r"image 'x' has \{\}; expected a list of boxes"),
         (image(dogs=[1, 2, 3, 4]), "image 'x', box 0: 1 is not a list of 4 numbers"),
         (image(dogs=[[1, 2, 3, 4], [1, 2, 3]]), r"image 'x', box 1: \[1, 2, 3\] is not a list of 4 numbers"),
-        (image(dogs=[[1, 2, 3, 4, 0.5]]), "is not a list of 4 numbers"),
-        (image(dogs=[[1, 2, "3", 4]]), "holds something that is not a number"),
-        (image(dogs=[[1, 2, None, 4]]), "holds something that is not a number"),
-        (image(dogs=[[1, 2, True, 4]]), "holds something that is not a number"),
+        (image(dogs=[[1, 2, 3, 4, 0.5]]), r"\b4 numbers"),
+        (image(dogs=[[1, 2, "3", 4]]), "not a number"),
+        (image(dogs=[[1, 2, None, 4]]), "not a number"),
+        (image(dogs=[[1, 2, True, 4]]), "not a number"),
         (image(dogs=[[1, 2, float("nan"), 4]]), "not finite"),
         (image(dogs=[[1, 2, 10**400, 4]]), "not finite"),
-        (image(dogs=[[5, 1, 4, 4]]), r"image 'x', box 0: \[5, 1, 4, 4\] is turned inside out"),
-        (image(dogs=[[1, 5, 4, 4]]), "inside out"),
+        (image(dogs=[[5, 1, 4, 4]]), r"'x', box 0.*\[5, 1, 4, 4\]"),
+        (image(dogs=[[1, 5, 4, 4]]), r"\[1, 5, 4, 4\]"),
     ],
 )
 def test_faults_of_a_ground_truth_are_named(tmp_path, content, fault):
@@ -98,13 +98,13 @@ def test_faults_of_a_ground_truth_are_named(tmp_path, content, fault):
     ("content", "fault"),
     [
         ([], "expected {"),
-        ({"b": []}, "the image 'b', which the ground truth does not list; its ids look like 'a'"),
-        ('{"a": [[1, 1, 2, 2, 1]], "a": []}', "'a' stands twice"),
-        ({"a": [[1, 1, 2, 2]]}, r"image 'a', box 0: \[1, 1, 2, 2\] is not a list of 5 numbers"),
+        ({"b": []}, "'b'.*'a'"),
+        ('{"a": [[1, 1, 2, 2, 1]], "a": []}', "'a'.* twice"),
+        ({"a": [[1, 1, 2, 2]]}, r"'a', box 0.*\[1, 1, 2, 2\].* 5 numbers"),
         ({"a": [[1, 1, 2, 2, float("inf")]]}, "not finite"),
         ({"a": [[1, 1, 2, 2, "1"]]}, "not a number"),
-        ({"a": [[3, 1, 2, 2, 1]]}, "inside out"),
-        ({"a": None}, "image 'a' has null; expected a list of boxes"),
+        ({"a": [[3, 1, 2, 2, 1]]}, r"\[3, 1, 2, 2, 1\]"),
+        ({"a": None}, "'a'.* null"),
     ],
 )
 def test_faults_of_detections_are_named(tmp_path, content, fault):
@@ -116,7 +116,7 @@ def test_faults_of_detections_are_named(tmp_path, content, fault):
 
 def test_missing_file_is_named(tmp_path):
     for read in (read_ground_truth, lambda path: read_detections(path, ("a",))):
-        with pytest.raises(DataError, match=r"absent\.json cannot be read"):
+        with pytest.raises(DataError, match=r"absent\.json.*No such file"):
             read(tmp_path / "absent.json")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="Is a directory"):
         read_ground_truth(tmp_path)

@@ -120,7 +120,7 @@ def test_an_archive_placed_by_hand_needs_no_network(tmp_path):
 
 def test_another_archive_than_the_published_one_is_refused_once(tmp_path):
     (tmp_path / "VOCtest_06-Nov-2007.tar").write_bytes(VOC_TAR)
-    with pytest.raises(DownloadError, match=r"has the md5 sum \w+, expected b6e924de\w+; delete") as caught:
+    with pytest.raises(DownloadError, match=r"VOCtest_06-Nov-2007\.tar.* b6e924de\w+") as caught:
         fetch_voc2007_test(tmp_path)
     assert len(str(caught.value).splitlines()) == 1, "both places fail for the same reason"
     assert not (tmp_path / "voc2007-test").exists()
@@ -133,7 +133,7 @@ def test_another_archive_than_the_published_one_is_refused_once(tmp_path):
 )
 def test_a_broken_archive_leaves_no_folder(server, tmp_path, content):
     server.plan = [send(content)]
-    with pytest.raises(DownloadError, match=r"VOCtest_06-Nov-2007\.tar cannot be unpacked .*; delete it"):
+    with pytest.raises(DownloadError, match=r"VOCtest_06-Nov-2007\.tar .*(unexpected end|invalid header)"):
         fetch_voc2007_test(tmp_path, urls=[server.url("test.tar")], checksum=None, patience=QUICK)
     assert [path.name for path in tmp_path.iterdir()] == ["VOCtest_06-Nov-2007.tar"]
 
@@ -144,7 +144,7 @@ def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
     (tmp_path / "voc.tar").write_bytes(damaged)
     with tarfile.open(tmp_path / "voc.tar") as file:
         assert file.getnames() == ["VOCdevkit/VOC2007/ImageSets/Main/test.txt"], "one is missing, no error"
-    with pytest.raises(DownloadError, match=r"cannot be unpacked \(after 1 of its members .*\); delete it"):
+    with pytest.raises(DownloadError, match=r"voc\.tar .*\b1 of its members"):
         unpack(tmp_path / "voc.tar", tmp_path / "folder")
     assert [path.name for path in tmp_path.iterdir()] == ["voc.tar"]
 
@@ -152,7 +152,7 @@ def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
 @pytest.mark.parametrize("length", [512, 1024, len(VOC_TAR.rstrip(b"\0"))])
 def test_an_archive_without_its_end_is_not_whole(tmp_path, length):
     (tmp_path / "voc.tar").write_bytes(VOC_TAR[:length])
-    with pytest.raises(DownloadError, match=r"voc\.tar cannot be unpacked .*; delete it"):
+    with pytest.raises(DownloadError, match=r"voc\.tar .*(unexpected end|members)"):
         unpack(tmp_path / "voc.tar", tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
 
@@ -184,7 +184,7 @@ def test_a_folder_of_something_else_is_no_unpacked_archive(tmp_path):
     (tmp_path / "voc.tar").write_bytes(VOC_TAR)
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine.txt").write_text("precious")
-    with pytest.raises(DownloadError, match=r"cannot be unpacked into .*folder: Directory not empty"):
+    with pytest.raises(DownloadError, match=r"folder.*Directory not empty"):
         unpack(tmp_path / "voc.tar", tmp_path / "folder")
     assert [path.name for path in (tmp_path / "folder").iterdir()] == ["mine.txt"]
 
@@ -210,7 +210,7 @@ def test_two_that_fetch_voc_at_once_download_and_unpack_it_once(server, tmp_path
 def test_members_that_leave_the_folder_are_refused(tmp_path, content):
     (tmp_path / "evil.tar").write_bytes(content)
     (tmp_path / "into").mkdir()
-    with pytest.raises(DownloadError, match=r"evil\.tar cannot be unpacked .*(outside|absolute)"):
+    with pytest.raises(DownloadError, match=r"evil\.tar.*(outside|absolute)"):
         unpack(tmp_path / "evil.tar", tmp_path / "into" / "folder")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.tar", "into"]
 
@@ -218,13 +218,13 @@ def test_members_that_leave_the_folder_are_refused(tmp_path, content):
 def test_unpacking_where_nothing_can_be_written(tmp_path):
     (tmp_path / "voc.tar").write_bytes(VOC_TAR)
     (tmp_path / "file").touch()
-    with pytest.raises(DownloadError, match=r"voc\.tar cannot be unpacked into .*: (Not a dir|File exists)"):
+    with pytest.raises(DownloadError, match=r"voc\.tar.*(Not a dir|File exists)"):
         unpack(tmp_path / "voc.tar", tmp_path / "file" / "folder")
 
 
 def test_a_python_without_safe_unpacking_is_named(tmp_path, monkeypatch):
     monkeypatch.delattr(tarfile, "data_filter")
-    with pytest.raises(DownloadError, match=r"use Python 3\.11\.4 or newer, or unpack .*voc\.tar into"):
+    with pytest.raises(DownloadError, match=r"3\.11\.4.*voc\.tar"):
         unpack(tmp_path / "voc.tar", tmp_path / "folder")
 
 
@@ -264,7 +264,7 @@ def test_no_checkpoint_loads(server, tmp_path):
 
     server.plan = [send(b"anything")]
     urls = [server.url("model.pth.tar"), server.url("model_compatible.pt")]
-    with pytest.raises(DownloadError, match=r"model\.pth\.tar is of no use\nmodel_compatible\.pt is of"):
+    with pytest.raises(DownloadError, match=r"model\.pth\.tar.*\nmodel_compatible\.pt"):
         fetch_published_checkpoint(tmp_path, never, urls=urls, patience=QUICK)
 
 

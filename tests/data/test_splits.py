@@ -1,5 +1,7 @@
 """Parts of a split: disjoint, complete, always the same, and refused where they are none."""
 
+import re
+
 import pytest
 import torch
 
@@ -31,13 +33,13 @@ def test_a_name_without_brackets_is_the_list_as_it_stands():
 
 @pytest.mark.parametrize("name", ["train[", "train[5]", "train[1:2:3]", "train[-3:]", "train[:3]x", "[:3]"])
 def test_what_is_not_written_as_a_part_is_refused(name):
-    with pytest.raises(DataError, match="is not a part of a split; expected NAME"):
+    with pytest.raises(DataError, match=re.escape(repr(name))):
         subset_of(IDS, name)
 
 
 @pytest.mark.parametrize("name", ["train[20:]", "train[4:4]", "train[5:3]", "train[:21]"])
 def test_an_empty_part_and_one_that_ends_outside_are_refused(name):
-    with pytest.raises(DataError, match="of a split of 20 images; expected a part"):
+    with pytest.raises(DataError, match=rf"{re.escape(repr(name))}.* 20 images"):
         subset_of(IDS, name)
 
 
@@ -47,5 +49,5 @@ def test_a_part_is_read_like_a_split(tmp_path):
     assert part.name == "train[1:3]"
     assert [image.id for image in part.images] == read_list(root, "train[1:3]")
     assert len(read_split(root, "train[1:3]", limit=1)) == 1
-    with pytest.raises(DataError, match=r"tune\.txt does not exist; the splits of this data set are: train"):
+    with pytest.raises(DataError, match=r"tune\.txt.* train"):
         read_split(root, "tune[:2]")

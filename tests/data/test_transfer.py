@@ -253,7 +253,7 @@ def test_a_part_longer_than_the_file_is_not_continued(server, path):
 
 def test_less_than_announced_is_not_accepted(server, path):
     server.plan = [send(CONTENT[:200_000], announced=300_000)]
-    with pytest.raises(DownloadError, match=r"dropped before the last byte|only 200000 of 300000 bytes"):
+    with pytest.raises(DownloadError, match=r"last byte|200000 of 300000"):
         fetch(server.url("dogs"), path, patience=ONCE)
     assert not path.exists()
 
@@ -262,7 +262,7 @@ def test_less_than_announced_is_noticed_without_the_library(server, path, monkey
     """Older releases of urllib3 end a short body in silence; the length is compared by ourselves, too."""
     monkeypatch.setattr("requests.Response.iter_content", lambda response, size: iter([CONTENT[:1000]]))
     server.plan = [send(CONTENT)]
-    with pytest.raises(DownloadError, match="only 1000 of 300000 bytes arrived"):
+    with pytest.raises(DownloadError, match="1000 of 300000"):
         fetch(server.url("dogs"), path, patience=ONCE)
     assert not path.exists()
 
@@ -270,7 +270,7 @@ def test_less_than_announced_is_noticed_without_the_library(server, path, monkey
 def test_a_short_file_of_the_announced_length_is_told_by_its_checksum(server, path):
     server.plan = [send(CONTENT[:200_000])]
     found = hashlib.sha256(CONTENT[:200_000]).hexdigest()
-    with pytest.raises(DownloadError, match=rf"sum {found}, expected {SHA256[7:]}, and was removed"):
+    with pytest.raises(DownloadError, match=rf"{found}.*{SHA256[7:]}"):
         fetch(server.url("dogs"), path, checksum=SHA256, patience=ONCE)
     assert not path.exists()
     assert not (path.parent / "dogs.tar.part").exists()
@@ -282,7 +282,7 @@ def test_a_short_file_of_the_announced_length_is_told_by_its_checksum(server, pa
 def test_wrong_bytes_in_a_file_that_was_placed_by_hand(server, path):
     path.parent.mkdir()
     path.write_bytes(OTHER)
-    with pytest.raises(DownloadError, match=r"dogs\.tar has the sha256 sum .* delete it, and it will be "):
+    with pytest.raises(DownloadError, match=rf"dogs\.tar.*{SHA256[7:]}"):
         fetch(server.url("dogs"), path, checksum=SHA256, patience=ONCE)
     assert path.read_bytes() == OTHER
     assert server.requests == []
@@ -326,7 +326,7 @@ def test_trouble_that_may_pass_is_waited_for(server, path, status, monkeypatch):
 
 def test_trouble_that_does_not_pass(server, path):
     server.plan = [fail(500)]
-    with pytest.raises(DownloadError, match=r"the server answered 500 .*\(attempt 3 of 3\).*by hand at"):
+    with pytest.raises(DownloadError, match=r"\b500\b.*\b3 of 3\b.*dogs\.tar"):
         fetch(server.url("dogs"), path, patience=QUICK)
     assert len(server.requests) == 3
 
@@ -342,14 +342,14 @@ def test_nobody_listens(path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/dogs"
-        with pytest.raises(DownloadError, match=r"could not be downloaded: .*refused.*\(attempt 2 of 2\)"):
+        with pytest.raises(DownloadError, match=r"refused.*\b2 of 2\b"):
             fetch(url, path, patience=Patience(attempts=2, pause=0.0))
 
 
 def test_silence_counts_as_a_dropped_connection(path):
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"http://127.0.0.1:{mute.getsockname()[1]}/dogs"
-        with pytest.raises(DownloadError, match=r"timed out.*\(attempt 1 of 1\)"):
+        with pytest.raises(DownloadError, match=r"timed out.*\b1 of 1\b"):
             fetch(url, path, patience=Patience(attempts=1, timeout=0.1))
 
 
@@ -363,7 +363,7 @@ def test_a_full_disk_is_noticed_before_the_transfer(server, path, monkeypatch):
     usage = shutil.disk_usage(path.parents[1])._replace(free=100_000)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     server.plan = [send(CONTENT * 10)]
-    with pytest.raises(DownloadError, match=r"cache has room for 100\.0 kB, but 3\.0 MB are to come"):
+    with pytest.raises(DownloadError, match=r"cache.* 100\.0 kB.* 3\.0 MB"):
         fetch(server.url("dogs"), path, patience=QUICK)
     assert len(server.requests) == 1
 
@@ -375,7 +375,7 @@ def test_a_write_that_fails_is_told_apart_from_the_network(server, path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(DownloadError, match=r"dogs\.tar cannot be written: File too large; make room"):
+        with pytest.raises(DownloadError, match=r"dogs\.tar.*File too large"):
             fetch(server.url("dogs"), path, patience=QUICK)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -386,7 +386,7 @@ def test_a_write_that_fails_is_told_apart_from_the_network(server, path):
 
 def test_a_folder_that_cannot_be_made(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DownloadError, match=r"file.* cannot be written: (Not a directory|File exists)"):
+    with pytest.raises(DownloadError, match=r"file.*(Not a directory|File exists)"):
         fetch(server.url("dogs"), tmp_path / "file" / "dogs.tar", patience=QUICK)
     assert server.requests == []
 

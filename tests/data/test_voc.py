@@ -208,7 +208,7 @@ def test_16_bits_that_pillow_reads_as_integers_are_scaled_too(tmp_path):
 @pytest.mark.parametrize(("mode", "kind"), [("F", np.float32), ("I", np.int32)])
 def test_values_without_a_known_white_are_refused(tmp_path, mode, kind):
     Image.fromarray(np.array([[0, 1], [2, 3]], kind)).save(tmp_path / "depth.tif")
-    with pytest.raises(DataError, match=rf"depth\.tif has the mode {mode}, .*; expected 8 or 16 bits"):
+    with pytest.raises(DataError, match=rf"depth\.tif.* {mode}\b"):
         read_image(tmp_path / "depth.tif")
 
 
@@ -224,14 +224,14 @@ def test_the_root_is_found_inside_an_unpacked_release(tmp_path, nesting):
 def test_several_data_sets_are_not_guessed_between(tmp_path):
     make_root(tmp_path / "VOCdevkit" / "VOC2007")
     make_root(tmp_path / "VOCdevkit" / "VOC2012")
-    with pytest.raises(DataError, match=r"holds several data sets \(VOC2007, VOC2012\); name one"):
+    with pytest.raises(DataError, match="VOC2007, VOC2012"):
         find_root(tmp_path)
 
 
 def test_no_data_set(tmp_path):
-    with pytest.raises(DataError, match=r"nowhere is not a folder"):
+    with pytest.raises(DataError, match="nowhere"):
         find_root(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"has no ImageSets/Main; expected the VOC layout"):
+    with pytest.raises(DataError, match=f"{tmp_path.name}.*ImageSets/Main"):
         find_root(tmp_path)
 
 
@@ -261,24 +261,24 @@ def test_the_manifest_tells_where_one_file_ends_and_the_next_begins(root):
 
 
 def test_a_split_that_is_not_there_names_those_that_are(root):
-    with pytest.raises(DataError, match=r"test\.txt does not exist; .* are: train, val"):
+    with pytest.raises(DataError, match=r"test\.txt.* train, val"):
         read_split(root, "test")
     for path in (root / "ImageSets" / "Main").iterdir():
         path.unlink()
-    with pytest.raises(DataError, match=r"are: none"):
+    with pytest.raises(DataError, match=r"test\.txt.* none"):
         read_split(root, "test")
 
 
 @pytest.mark.parametrize("text", ["", "\n  \n"])
 def test_an_empty_list(root, text):
     list_path(root).write_text(text)
-    with pytest.raises(DataError, match=r"val\.txt is empty"):
+    with pytest.raises(DataError, match=r"val\.txt.*empty"):
         read_split(root, "val")
 
 
 def test_an_image_that_is_listed_twice(root):
     list_path(root).write_text("000007\n000003\n000007\n")
-    with pytest.raises(DataError, match=r"val\.txt lists 000007 more than once"):
+    with pytest.raises(DataError, match=r"val\.txt.* 000007"):
         read_split(root, "val")
 
 
@@ -289,13 +289,13 @@ def test_a_byte_order_mark_is_no_part_of_an_id(root):
 
 def test_a_list_that_is_no_text(root):
     list_path(root).write_bytes("000007\n".encode("utf-16"))
-    with pytest.raises(DataError, match=r"val\.txt is not UTF-8 \(.*byte 0xff.*\); save it so"):
+    with pytest.raises(DataError, match=r"val\.txt.*UTF-8.*0xff"):
         read_split(root, "val")
 
 
 def test_a_missing_annotation(root):
     xml_path(root).unlink()
-    with pytest.raises(DataError, match=r"000003\.xml cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"000003\.xml.*No such file"):
         read_split(root, "val")
 
 
@@ -306,19 +306,19 @@ def test_a_missing_annotation(root):
         ("<annotation><size>", "no element found"),
         ("\0\1", "not well-formed"),
         ('<?xml version="1.0" encoding="klingon"?><annotation/>', "unknown encoding: klingon"),
-        ("<annotation/>", "size/width is missing; expected a whole number of pixels"),
-        (make_xml([], size=("tall", 40)), "size/height is 'tall'; expected a whole number of pixels"),
-        (make_xml([], size=(30, 40.5)), "size/width is '40.5'; expected a whole number of pixels"),
-        (make_xml([], size=(30, "inf")), "size/width is 'inf'; expected a whole"),
-        (make_xml([], size=("", 40)), "size/height is ''; expected a whole"),
-        (make_xml([("", (1, 1, 2, 2), 0, 0)]), "an object has no name"),
-        (make_xml([DOG]).replace("ymax", "zmax"), r"an object \(dog\) has no complete bndbox"),
+        ("<annotation/>", "size/width.*missing"),
+        (make_xml([], size=("tall", 40)), "size/height.*'tall'"),
+        (make_xml([], size=(30, 40.5)), r"size/width.*'40\.5'"),
+        (make_xml([], size=(30, "inf")), "size/width.*'inf'"),
+        (make_xml([], size=("", 40)), "size/height.*''"),
+        (make_xml([("", (1, 1, 2, 2), 0, 0)]), "object.* name"),
+        (make_xml([DOG]).replace("ymax", "zmax"), r"\bdog\b.* bndbox"),
         (make_xml([("dog", (1, 1, "far", 2), 0, 0)]), "far"),
     ],
 )
 def test_a_malformed_annotation(root, text, fault):
     xml_path(root).write_text(text)
-    with pytest.raises(DataError, match=rf"000003\.xml is not a VOC annotation: .*{fault}"):
+    with pytest.raises(DataError, match=rf"000003\.xml.*{fault}"):
         read_split(root, "val")
 
 
@@ -337,7 +337,7 @@ def test_whole_numbers_may_be_written_as_floats(root):
 )  # fmt: skip
 def test_a_box_that_is_not_inside_its_image(root, box):
     xml_path(root).write_text(make_xml([DOG, ("cat", box, 0, 0)]))
-    with pytest.raises(DataError, match=r"000003\.xml: the box .* of a cat is empty or leaves the image"):
+    with pytest.raises(DataError, match=r"000003\.xml.*\bcat\b.* 40 x 30"):
         read_split(root, "val")
 
 
@@ -349,9 +349,9 @@ def test_a_box_that_fills_its_image_is_inside_it(root):
 def test_a_missing_photograph(root):
     split = read_split(root, "val")
     split.images[0].path.unlink()
-    with pytest.raises(DataError, match=r"000007\.jpg cannot be read as a photograph \(.*No such file"):
+    with pytest.raises(DataError, match=r"000007\.jpg.*No such file"):
         split.images[0].read()
-    with pytest.raises(DataError, match=r"000007\.jpg cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"000007\.jpg.*No such file"):
         _ = split.manifest
 
 
@@ -359,20 +359,20 @@ def test_a_missing_photograph(root):
 def test_a_truncated_photograph(root, kept):
     image = read_split(root, "val").images[0]
     image.path.write_bytes(image.path.read_bytes()[:kept])
-    with pytest.raises(DataError, match=r"000007\.jpg cannot be read as a photograph"):
+    with pytest.raises(DataError, match=r"000007\.jpg"):
         image.read()
 
 
 def test_a_photograph_of_another_size(root):
     image = read_split(root, "val").images[0]
     Image.new("RGB", (HEIGHT, WIDTH)).save(image.path)
-    with pytest.raises(DataError, match=r"000007\.jpg is 30 x 40 pixels, but 000007\.xml says 40 x 30"):
+    with pytest.raises(DataError, match=r"000007\.jpg.* 30 x 40 .*000007\.xml.* 40 x 30"):
         image.read()
 
 
 def test_a_missing_mask(root):
     image = read_split(root, "val").images[2]
-    with pytest.raises(DataError, match=r"000005\.png cannot be read as a palette PNG mask"):
+    with pytest.raises(DataError, match=r"000005\.png"):
         image.read_mask()
 
 
@@ -384,7 +384,7 @@ def test_damaged_masks(root):
     header = content[:11] + b"\x05" + content[12:]  # its first chunk says that it ends early
     for broken in (b"", content[: middle + 2], content[:20], flipped, header):
         image.mask_path.write_bytes(broken)
-        with pytest.raises(DataError, match=r"000007\.png cannot be read as a palette PNG mask"):
+        with pytest.raises(DataError, match=r"000007\.png"):
             image.read_mask()
 
 
@@ -392,7 +392,7 @@ def test_damaged_masks(root):
 def test_a_mask_of_another_shape(root, shape):
     image = read_split(root, "val").images[0]
     Image.fromarray(np.zeros(shape, dtype=np.uint8)).save(image.mask_path)
-    with pytest.raises(DataError, match=r"000007\.png has the shape .*; its image has \(30, 40\)"):
+    with pytest.raises(DataError, match=r"000007\.png.*\(30, 40\)"):
         image.read_mask()
 
 

@@ -63,10 +63,10 @@ def test_no_images_give_no_boxes():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: centre_boxes([(10, 10)], area_fraction=0), "area_fraction is 0"),
-        (lambda: centre_boxes([(10, 10)], area_fraction=1.5), "area_fraction is 1.5"),
-        (lambda: centerbox([10, 10]), "\\(height, width\\)"),
-        (lambda: scored_full_image([(10, 10)], [1.0, 2.0]), "scores has shape"),
+        (lambda: centre_boxes([(10, 10)], area_fraction=0), "area_fraction.* 0"),
+        (lambda: centre_boxes([(10, 10)], area_fraction=1.5), r"area_fraction.* 1\.5"),
+        (lambda: centerbox([10, 10]), r"\(2,\).*\(height, width\)"),
+        (lambda: scored_full_image([(10, 10)], [1.0, 2.0]), r"scores.*\(2,\)"),
     ],
 )
 def test_what_cannot_be_is_refused(build, message):

@@ -1,5 +1,7 @@
 """Boxes of hand-made maps, and of any map against looking at every pixel."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -143,7 +145,7 @@ def test_a_map_below_the_threshold_has_no_box(components):
 
 @pytest.mark.parametrize("threshold", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_threshold_that_is_no_fraction_is_refused(threshold):
-    with pytest.raises(ValueError, match="expected a fraction between 0 and 1"):
+    with pytest.raises(ValueError, match=rf"cam_threshold.* {re.escape(str(threshold))}"):
         LocalisationRule(threshold)
 
 
@@ -217,7 +219,7 @@ def test_a_normalised_map_reaches_from_0_to_1(map_):
 def test_a_map_without_a_finite_peak_is_refused(value):
     map_ = np.ones((3, 3))
     map_[1, 1] = value
-    with pytest.raises(ValueError, match=r"peak of a class activation map is (nan|inf); expected a finite"):
+    with pytest.raises(ValueError, match=r"(nan|inf)"):
         heat_map(map_, (6, 6))
 
 

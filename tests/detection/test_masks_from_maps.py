@@ -51,7 +51,7 @@ def test_a_map_that_shows_nothing_is_all_background():
 
 @pytest.mark.parametrize(("cam", "background"), [(0.3, 0.4), (1.1, 0.2), (0.5, -0.1), (math.nan, 0.1)])
 def test_thresholds_that_contradict_each_other_are_refused(cam, background):
-    with pytest.raises(ValueError, match="0 <= background_threshold <= cam_threshold <= 1"):
+    with pytest.raises(ValueError, match="background_threshold <= cam_threshold"):
         seeds(np.zeros((2, 2)), cam, background)
 
 
@@ -165,7 +165,7 @@ def test_seeds_of_one_kind_take_the_whole_picture(kinds, expected):
 
 
 def test_seeds_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(4, 5, 3\); expected \(5, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"\(4, 5, 3\).*\(5, 4, 3\)"):
         grow(np.zeros((4, 5, 3), dtype=np.uint8), np.zeros((5, 4), dtype=np.uint8))
 
 
@@ -187,7 +187,7 @@ def test_where_the_target_is_nowhere_there_is_no_iou():
 
 
 def test_masks_of_different_shape_are_refused():
-    with pytest.raises(ValueError, match="cannot be compared"):
+    with pytest.raises(ValueError, match=r"\(2, 3\).*\(3, 2\)"):
         mask_counts(np.zeros((2, 3)), np.zeros((3, 2), dtype=np.uint8), 12)
 
 

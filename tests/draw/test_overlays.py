@@ -62,7 +62,7 @@ def test_the_overlay_has_the_photographs_size_and_the_maps_place():
 
 @pytest.mark.parametrize("bad", [[0.0, 0.0], [[0.0, 1.5]], [[0.0, -1.0]], [[0.0, np.nan]]])
 def test_the_overlay_refuses_what_is_no_map(bad):
-    with pytest.raises(ValueError, match="expected \\(h, w\\) with values from 0 to 1"):
+    with pytest.raises(ValueError, match=r"\(h, w\)"):
         heat_overlay(np.array(bad), (10, 10))
 
 
@@ -262,7 +262,7 @@ def test_a_colour_of_the_heat_map_is_read_off_at_the_colour_bar():
 
 
 def test_the_heat_map_refuses_what_is_no_map():
-    with pytest.raises(ValueError, match="from 0 to 1"):
+    with pytest.raises(ValueError, match=r"\(2, 2\)"):
         heat_map(np.full((2, 2), 1.5), (10, 10))
 
 
@@ -288,9 +288,9 @@ def test_captions_stand_below_their_pictures_and_leave_them_alone():
 
 
 def test_side_by_side_refuses_nothing_and_too_few_captions():
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="picture"):
         side_by_side([])
-    with pytest.raises(ValueError, match="1 captions for 2 pictures"):
+    with pytest.raises(ValueError, match=r"1 .*2"):
         side_by_side([photo(), photo()], ["one"])
 
 

@@ -120,7 +120,7 @@ def test_the_operating_point_is_a_ring_in_its_methods_colour():
 
 
 def test_an_operating_point_on_no_curve_is_refused():
-    with pytest.raises(ValueError, match="no curve of its panel"):
+    with pytest.raises(ValueError, match="'typo'"):
         precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE], OperatingMark("typo", 0.1, 0.1))])
 
 
@@ -142,7 +142,7 @@ def test_stacked_panels_stand_below_one_another():
 
 @pytest.mark.parametrize("draw", [precision_recall_figure, estimates_figure])
 def test_no_panel_is_refused(draw):
-    with pytest.raises(ValueError, match="at least one panel"):
+    with pytest.raises(ValueError, match="panel"):
         draw([])
 
 
@@ -165,7 +165,7 @@ def test_estimates_draw_dots_whiskers_and_values():
 
 def test_estimates_of_different_methods_are_refused():
     groups = [EstimateGroup(0.3, [EstimateRow("a", 0.1)]), EstimateGroup(0.5, [EstimateRow("b", 0.1)])]
-    with pytest.raises(ValueError, match="different methods"):
+    with pytest.raises(ValueError, match="labels"):
         estimates_figure(groups)
 
 
@@ -208,7 +208,7 @@ def test_no_counts_at_all_can_be_drawn(rows):
 
 
 def test_a_row_without_a_count_for_each_name_is_refused():
-    with pytest.raises(ValueError, match="needs 2 counts"):
+    with pytest.raises(ValueError, match=r"2.*: a, b"):
         counts_figure([CountRow("missed", (1,))], ("a", "b"))
 
 

@@ -78,5 +78,5 @@ def test_no_points_make_no_spots():
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan])
 def test_spots_refuse_points_outside_the_unit_square(bad):
-    with pytest.raises(ValueError, match="unit square"):
+    with pytest.raises(ValueError, match="0 to 1"):
         spots([0.5], [bad])

@@ -219,12 +219,12 @@ def test_a_colour_that_is_not_of_the_palette_is_refused():
 
 @pytest.mark.parametrize("name", ["", "1st", 'a"b', "a b", "-a"])
 def test_a_name_that_cannot_begin_an_id_is_refused(name):
-    with pytest.raises(ValueError, match="cannot begin an id"):
+    with pytest.raises(ValueError, match=re.escape(repr(name))):
         to_svg(Figure(), name=name, alt="a")
 
 
 def test_an_unknown_theme_is_refused():
-    with pytest.raises(ValueError, match="expected one of page, standalone"):
+    with pytest.raises(ValueError, match="'dark'"):
         to_svg(Figure(), name="a", alt="a", theme="dark")
 
 

@@ -70,9 +70,9 @@ def test_what_finds_nothing_is_worse_by_the_whole_average_precision(split):
 
 
 def test_a_class_that_nobody_knows_or_shows_is_refused(split):
-    with pytest.raises(ModelError, match="no class 'dog'"):
+    with pytest.raises(ModelError, match=r"'dog'.* red"):
         look(redness(), split.images, "dog", RULE)
-    with pytest.raises(DataError, match="none of the 12 images shows a dog"):
+    with pytest.raises(DataError, match=r"12 .*dog"):
         compare_boxes(split.images, "dog", boxes_of_truth(split), boxes_of_truth(split), (0.5,))
 
 

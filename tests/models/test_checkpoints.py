@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import struct
 import zipfile
 from collections import OrderedDict, defaultdict
@@ -104,7 +105,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, monkeypatch, zipped, trap):
     path, witness = tmp_path / "evil.pth.tar", tmp_path / "witness"
     payload = make_published(make_model()) | {"note": trap(witness)}
     torch.save(payload, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ModelError, match=r"evil\.pth\.tar is refused: to read it, \S+ would have to be"):
+    with pytest.raises(ModelError, match=r"evil\.pth\.tar.* (posix\.\w+|getattr)"):
         load_checkpoint(path)
     assert not witness.exists()
     torch.load(path, weights_only=False)
@@ -125,7 +126,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, monkeypatch, zipped, trap):
 def test_what_needs_more_than_tensors_is_refused_by_name(tmp_path, thing, asked_for):
     path = tmp_path / "more.pt"
     torch.save({"model_sdict": make_model().state_dict(), "thing": thing}, path)
-    with pytest.raises(ModelError, match=rf"more\.pt is refused: to read it, {asked_for}") as caught:
+    with pytest.raises(ModelError, match=rf"more\.pt.* {asked_for}") as caught:
         load_checkpoint(path)
     assert "weights_only" not in str(caught.value), "torch's advice to load unsafely must not reach the user"
     assert "Ask its author for the bare state dict" in str(caught.value)
@@ -148,7 +149,7 @@ def test_truncated_file(tmp_path, zipped, kept):
     torch.save(make_published(make_model()), path, _use_new_zipfile_serialization=zipped)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
-    with pytest.raises(ModelError, match=r"short\.pth\.tar cannot be read as a checkpoint") as caught:
+    with pytest.raises(ModelError, match=r"short\.pth\.tar.*checkpoint") as caught:
         load_checkpoint(path)
     assert "weights_only" not in str(caught.value)
 
@@ -162,7 +163,7 @@ def test_truncated_file(tmp_path, zipped, kept):
 def test_file_that_is_no_checkpoint(tmp_path, content):
     path = tmp_path / "other.pt"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"other\.pt cannot be read as a checkpoint \(\w+") as caught:
+    with pytest.raises(ModelError, match=r"other\.pt.*\(\w+Error: ") as caught:
         load_checkpoint(path)
     assert "weights_only" not in str(caught.value)
 
@@ -173,21 +174,21 @@ def test_torchscript_is_named(tmp_path):
     torch.save(make_model().state_dict(), path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("script/constants.pkl", b"")  # what tells a program from weights
-    with pytest.raises(ModelError, match=r"script\.pt cannot be read .*TorchScript program"):
+    with pytest.raises(ModelError, match=r"script\.pt.*TorchScript"):
         load_checkpoint(path)
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
 def test_empty_missing_and_folder(tmp_path, name):
     path = tmp_path / name
-    with pytest.raises(ModelError, match=rf"{name} cannot be read: No such file"):
+    with pytest.raises(ModelError, match=rf"{name}.*No such file"):
         load_checkpoint(path)
     path.touch()
-    with pytest.raises(ModelError, match=rf"{name} is empty"):
+    with pytest.raises(ModelError, match=rf"{name}.*empty"):
         load_checkpoint(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(ModelError, match=rf"{name} cannot be read: Is a directory"):
+    with pytest.raises(ModelError, match=rf"{name}.*Is a directory"):
         load_checkpoint(path)
 
 
@@ -237,7 +238,7 @@ def test_counts_of_batches_may_be_missing_as_in_files_of_old():
     state = {name: tensor for name, tensor in other.state_dict().items() if "num_batches" not in name}
     load_into(model, Checkpoint(state), Path("old.pt"))
     assert model[0].running_mean.tolist() == [1, 1]
-    with pytest.raises(ModelError, match=r"old\.pt does not fit .* the file lacks 0\.running_mean"):
+    with pytest.raises(ModelError, match=r"old\.pt.* 0\.running_mean"):
         rest = {name: tensor for name, tensor in state.items() if "mean" not in name}
         load_into(model, Checkpoint(rest), Path("old.pt"))
 
@@ -248,7 +249,7 @@ def test_numbers_that_are_none_are_refused_by_the_name_of_their_tensor(number):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     name, tensor = next(iter(broken.state_dict().items()))
     tensor.view(-1)[0] = number
-    with pytest.raises(ModelError, match=rf"w\.pt holds numbers that are not finite, in {name}: its"):
+    with pytest.raises(ModelError, match=rf"w\.pt.*{re.escape(name)}"):
         load_into(model, Checkpoint(broken.state_dict()), Path("w.pt"))
     assert same_state(model.state_dict(), before)
 
@@ -291,13 +292,13 @@ def test_safetensors_of_others(tmp_path):
     card.write_text(json.dumps({"classes": ["dog"], "weights_sha256": weights_sha256(state)}))
     assert load_checkpoint(path).meta["classes"] == ["dog"]
     card.write_text(json.dumps({"weights_sha256": "0" * 64}))
-    with pytest.raises(ModelError, match=r"w\.safetensors does not hold the weights that its notes describe"):
+    with pytest.raises(ModelError, match=r"w\.safetensors.*weights_sha256"):
         load_checkpoint(path)
     card.write_text("{")
-    with pytest.raises(ModelError, match=r"w\.json\) are not JSON"):
+    with pytest.raises(ModelError, match=r"w\.json.*JSON: .*line 1"):
         load_checkpoint(path)
     card.write_text("[]")
-    with pytest.raises(ModelError, match=r"w\.json\) are no JSON object"):
+    with pytest.raises(ModelError, match=r"w\.json.*JSON object"):
         load_checkpoint(path)
 
 
@@ -307,21 +308,21 @@ def test_damaged_safetensors(tmp_path):
     content = path.read_bytes()
     for broken in (content[:4], content[:-1], b"<html>" * 20):
         path.write_bytes(broken)
-        with pytest.raises(ModelError, match=r"w\.safetensors is not a whole safetensors file"):
+        with pytest.raises(ModelError, match=r"w\.safetensors.*(header|metadata)"):
             load_checkpoint(path)
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of full length, one bit turned
-    with pytest.raises(ModelError, match=r"w\.safetensors does not hold the weights that its notes describe"):
+    with pytest.raises(ModelError, match=r"w\.safetensors.*weights_sha256"):
         load_checkpoint(path)
 
 
 def test_save_refuses_other_endings_and_unwritable_folders(tmp_path):
-    with pytest.raises(ModelError, match=r"w\.pt must end in \.safetensors"):
+    with pytest.raises(ModelError, match=r"w\.pt.* \.safetensors"):
         save_checkpoint(tmp_path / "w.pt", make_model().state_dict(), {})
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(OutputError, match=r"file/w\.safetensors cannot be written \("):
+    with pytest.raises(OutputError, match=r"file/w\.safetensors.*(File exists|Not a directory)"):
         save_checkpoint(tmp_path / "file" / "w.safetensors", make_model().state_dict(), {})
     (tmp_path / "w.safetensors").mkdir()
-    with pytest.raises(OutputError, match=r"w\.safetensors cannot be written \(Is a directory"):
+    with pytest.raises(OutputError, match=r"w\.safetensors.*Is a directory"):
         save_checkpoint(tmp_path / "w.safetensors", make_model().state_dict(), {})
     names = {file.name for file in tmp_path.iterdir()}
     assert names == {"file", "w.safetensors"}, "an unfinished file was left"

@@ -78,7 +78,7 @@ def test_the_published_order_has_every_class_of_voc_once_and_dog_at_4():
 def test_index_of_knows_the_classes_and_says_which(checkpoint):
     found = load_classifier("sample_net", checkpoint(CARD), "cpu")
     assert [found.index_of(name) for name in ("cat", "dog")] == [0, 1]
-    with pytest.raises(ModelError, match="sample_net has no class 'Dog'; it knows cat, dog"):
+    with pytest.raises(ModelError, match=r"sample_net.*'Dog'.* cat, dog"):
         found.index_of("Dog")
 
 
@@ -130,13 +130,13 @@ def test_sample_net_comes_with_weights(checkpoint, monkeypatch):
     ids=str,
 )
 def test_a_card_that_does_not_name_the_classes_is_refused(checkpoint, card):
-    with pytest.raises(ModelError, match=r"weights\.safetensors has no card that names its classes"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors.* classes"):
         load_classifier("sample_net", checkpoint(card), "cpu")
 
 
 @pytest.mark.parametrize("size", [None, 64, "64", [64], [64, 0], [48.0, 64.0], [3, 48, 64]], ids=str)
 def test_a_card_that_does_not_say_the_size_is_refused(checkpoint, size):
-    with pytest.raises(ModelError, match=r"weights\.safetensors has no card that says its input_size"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors.* input_size"):
         load_classifier("sample_net", checkpoint(CARD | {"input_size": size}), "cpu")
 
 
@@ -144,17 +144,17 @@ def test_a_card_that_does_not_say_the_size_is_refused(checkpoint, size):
 @pytest.mark.parametrize("found", [None, 0.5, "grey", [0.5], [0.5] * 4, [0.5, 0.5, float("nan")]], ids=str)
 def test_a_card_that_normalises_by_no_three_numbers_is_refused(name, found):
     card = CARD | {"architecture": "sample_net", name: found}
-    with pytest.raises(ModelError, match=rf"w\.pt: its card has the {name} .*; expected a number for"):
+    with pytest.raises(ModelError, match=rf"w\.pt.* {name} "):
         read_card(None, Checkpoint({}, card), Path("w.pt"))
 
 
 def test_a_card_that_divides_by_nothing_is_refused(checkpoint):
-    with pytest.raises(ModelError, match=r"has the std \[0\.5, 0\.5, 0\.0\]; expected numbers above 0"):
+    with pytest.raises(ModelError, match=r"std.*\[0\.5, 0\.5, 0\.0\]"):
         load_classifier("sample_net", checkpoint(CARD | {"std": [0.5, 0.5, 0.0]}), "cpu")
 
 
 def test_a_card_of_other_weights_is_refused(checkpoint):
-    with pytest.raises(ModelError, match=r"head\.weight has 2 outputs, its class list 3 \(cat, dog, cow\)"):
+    with pytest.raises(ModelError, match=r"head\.weight.* 2 .* 3 \(cat, dog, cow\)"):
         load_classifier("sample_net", checkpoint(CARD | {"classes": ["cat", "dog", "cow"]}), "cpu")
 
 
@@ -173,7 +173,7 @@ def test_resnet50_loads_the_published_form(tmp_path):
 
 
 def test_resnet50_needs_a_checkpoint():
-    with pytest.raises(ModelError, match="resnet50 needs a checkpoint; name one with --checkpoint FILE"):
+    with pytest.raises(ModelError, match=r"resnet50.*--checkpoint FILE"):
         load_classifier("resnet50")
 
 
@@ -189,13 +189,13 @@ def test_efficientnet_comes_with_one_class():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ModelError, match=r"'vgg'; near it are vgg\d\d"):
+    with pytest.raises(ModelError, match=r"'vgg'.* vgg\d\d"):
         load_classifier("vgg")
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99", "cpu:x", ""])
 def test_a_device_that_cannot_be_used_is_refused(checkpoint, device):
-    with pytest.raises(ModelError, match=rf"'{device}' cannot be used here \(.+\); try --device cpu"):
+    with pytest.raises(ModelError, match=rf"'{device}'.*--device cpu"):
         load_classifier("sample_net", checkpoint(CARD), device)
 
 
@@ -230,5 +230,5 @@ def test_a_fine_tuned_efficientnet_is_read_with_its_card(tmp_path):
     torch.testing.assert_close(maps.relu(), 6 * expected, rtol=1e-3, atol=1e-4)
     with pytest.raises(ModelError, match="make train-voc2007"):
         load_classifier("efficientnet_lite0_voc2007")
-    with pytest.raises(ModelError, match="expected `dog` among them"):
+    with pytest.raises(ModelError, match=r"cat.*`dog`"):
         efficientnet_lite0_joint(("cat",))

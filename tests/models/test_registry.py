@@ -63,7 +63,7 @@ def test_a_network_of_timm_is_built_and_found_again_by_its_card(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "fault"),
-    [("resnet5O", "near it are resnet50"), ("timm:resnet5O", "timm has no model 'resnet5O'; near it are")],
+    [("resnet5O", "'resnet5O'.* resnet50"), ("timm:resnet5O", "timm.*'resnet5O'.* resnet50")],
 )
 def test_a_wrong_name_lists_the_near_ones(name, fault):
     if name.startswith("timm"):
@@ -74,12 +74,12 @@ def test_a_wrong_name_lists_the_near_ones(name, fault):
 
 def test_timm_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "timm", None)
-    with pytest.raises(ModelError, match=r"pip install 'dogcam\[timm\]'"):
+    with pytest.raises(ModelError, match=r"dogcam\[timm\]"):
         find_architecture("timm:resnet18")
 
 
 def test_a_network_without_a_linear_head_is_refused():
-    with pytest.raises(ModelError, match=r"SqueezeNet has no head .* no linear layer puts out its 1000"):
+    with pytest.raises(ModelError, match=r"SqueezeNet.* 1000"):
         find_architecture("squeezenet1_1").build(CLASSES, False)
 
 
@@ -93,7 +93,7 @@ def test_the_last_fitting_layer_is_replaced_with_or_without_its_bias():
 def test_images_that_a_network_cannot_take_are_refused_and_it_is_left_as_it_was():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 2), nn.Dropout())
     network[2].eval()
-    with pytest.raises(ModelError, match=r"sample_net cannot be given images of 9 x 9 pixels .* such as 128"):
+    with pytest.raises(ModelError, match=r"sample_net.* 9 x 9 .* 128"):
         require_input(network, "sample_net", (9, 9))
     assert [each.training for each in network] == [True, True, False]
 
@@ -121,7 +121,7 @@ def test_a_failed_download_says_what_to_do(monkeypatch, tmp_path, name):
         monkeypatch.setattr(timm, "create_model", no_network)
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    with pytest.raises(ModelError, match=rf"weights of {name} cannot be had .* or begin anew with --start"):
+    with pytest.raises(ModelError, match=rf"{name}\b.*--start"):
         starting_network(find_architecture(name), CLASSES)
 
 
@@ -189,11 +189,11 @@ def test_a_densenet_of_torchvision_has_the_names_of_old(tmp_path):
 
 def test_starts_that_cannot_be_are_refused(tmp_path):
     sample_net = find_architecture("sample_net")
-    with pytest.raises(ModelError, match="sample_net has no ImageNet weights"):
+    with pytest.raises(ModelError, match=r"sample_net.*--start none"):
         starting_network(sample_net, CLASSES, "imagenet")
-    with pytest.raises(ModelError, match=r"nowhere\.pt cannot be read"):
+    with pytest.raises(ModelError, match=r"nowhere\.pt"):
         starting_network(sample_net, CLASSES, str(tmp_path / "nowhere.pt"))
-    with pytest.raises(ModelError, match="cannot start from nothing"):
+    with pytest.raises(ModelError, match=r"efficientnet_lite0_voc2007.*--start imagenet"):
         starting_network(find_architecture("efficientnet_lite0_voc2007"), CLASSES, "none")
 
 
@@ -217,18 +217,18 @@ def test_a_head_that_does_not_fit_the_list_is_refused_with_both_numbers(tmp_path
     network = find_architecture("sample_net").build(PUBLISHED_CLASSES, False)
     card = {"architecture": "sample_net", "classes": list(CLASSES), "input_size": [32, 32]}
     save_checkpoint(path, network.state_dict(), card)
-    with pytest.raises(ModelError, match=r"head\.weight has 20 outputs, its class list 3 \(cat, dog"):
+    with pytest.raises(ModelError, match=r"head\.weight.* 20 .* 3 \(cat, dog"):
         load_classifier(None, path, "cpu")
 
 
 def test_the_architecture_is_the_cards_or_the_callers_never_both(tmp_path):
     path = tmp_path / "weights.safetensors"
     sample(path, CLASSES)
-    with pytest.raises(ModelError, match="does not say which network it belongs to; name it: --model"):
+    with pytest.raises(ModelError, match="--model NAME"):
         load_classifier(None, path, "cpu")
     network = find_architecture("sample_net").build(CLASSES, False)
     card = {"architecture": "sample_net", "classes": list(CLASSES), "input_size": [32, 32]}
     save_checkpoint(path, network.state_dict(), card)
-    with pytest.raises(ModelError, match="is a sample_net by its card, not a resnet18"):
+    with pytest.raises(ModelError, match=r"sample_net.* resnet18"):
         load_classifier("resnet18", path, "cpu")
     assert load_classifier(None, path, "cpu").name == "sample_net"

@@ -113,17 +113,17 @@ def test_a_small_object_is_heard_that_the_average_does_not_hear():
     ],
 )
 def test_a_network_whose_places_cannot_be_scored_is_refused(other, has):
-    with pytest.raises(ModelError, match=f"features, pool, flatten, head.* this {has}.*: leave it out"):
+    with pytest.raises(ModelError, match=f"features, pool, flatten, head.* {has}"):
         HighResolutionPass((32, 32)).logits(other(), images())
 
 
 @pytest.mark.parametrize(
     ("size", "share", "fault"),
     [
-        ((0, 5), 0.1, "at 0 x 5 pixels"),
-        ((5, 5), 0.0, "share of 0 places"),
-        ((5, 5), 1.5, "share of 1.5"),
-        ((5, 5), float("nan"), "share of nan"),
+        ((0, 5), 0.1, "0 x 5"),
+        ((5, 5), 0.0, "share.* 0 "),
+        ((5, 5), 1.5, r"share.* 1\.5"),
+        ((5, 5), float("nan"), "share.* nan"),
     ],
 )
 def test_a_closer_look_that_cannot_be_is_refused(size, share, fault):
@@ -200,7 +200,7 @@ def test_a_checkpoint_says_how_to_look_closer(split, tmp_path):
 )
 def test_a_card_that_says_it_wrong_is_refused(tmp_path, high_resolution):
     path = save(tmp_path / "weights.safetensors", high_resolution)
-    with pytest.raises(ModelError, match=r"weights\.safetensors.*(high_resolution_pass|share of 3)"):
+    with pytest.raises(ModelError, match=r"weights\.safetensors.*(high_resolution_pass|share.* 3)"):
         load_classifier(None, path, "cpu")
 
 
@@ -209,7 +209,7 @@ def test_a_card_for_a_network_that_cannot_look_closer_is_refused(tmp_path):
     card = {"architecture": "resnet18", "classes": list(CLASSES), "input_size": [32, 32]}
     path = tmp_path / "weights.safetensors"
     save_checkpoint(path, net.state_dict(), card | {"high_resolution_pass": {"size": [64, 64], "share": 0.1}})
-    with pytest.raises(ModelError, match="this ResNet has conv1"):
+    with pytest.raises(ModelError, match=r"ResNet.* conv1"):
         load_classifier(None, path, "cpu")
 
 
@@ -279,7 +279,7 @@ def test_a_training_of_a_network_that_cannot_look_closer_does_not_begin(tmp_path
     data = write_patches(tmp_path / "data", {"train": [["red"], []] * 2, "val": [["red"], []]})
     words = ["train", "--data", data, "--arch", "resnet18", "--start", "none", "--input-size", 32]
     result = run(*words, "--high-resolution-size", 64, "--device", "cpu", "--out", tmp_path / "out")
-    assert result.exit_code == 1 and "this ResNet has conv1" in " ".join(result.stderr.split())
+    assert result.exit_code == 1 and "ResNet.* conv1" in " ".join(result.stderr.split())
     assert "epoch" not in result.stderr
 
 

@@ -70,19 +70,19 @@ def test_the_groups_are_no_part_of_the_checkpoint():
     "group", [[], range(9), [0, 9], [-1, 3], [2, 2]], ids=["empty", "all", "too high", "negative", "twice"]
 )
 def test_a_group_that_has_no_odds_is_refused(group):
-    with pytest.raises(ModelError, match=r"expected some, not all, of the classes from 0 to 8, each once"):
+    with pytest.raises(ModelError, match="0 to 8"):
         LogOddsHead(linear(), [[0, 1], group])
 
 
 @pytest.mark.parametrize("head", [nn.Conv2d(5, 9, 1), nn.Sequential(nn.Linear(5, 9))])
 def test_other_heads_have_no_weights(head):
-    with pytest.raises(ModelError, match="use Grad-CAM"):
+    with pytest.raises(ModelError, match=type(head).__name__):
         head_weights(head, pooled())
 
 
 @pytest.mark.parametrize("head", [nn.Linear(8, 2), LogOddsHead(nn.Linear(8, 3), [[0]])])
 def test_a_head_of_another_width_is_refused(head):
-    with pytest.raises(ModelError, match="takes 8 pooled activations, the layer has 5 maps"):
+    with pytest.raises(ModelError, match=r"8 .*5 "):
         head_weights(head, pooled())
 
 
@@ -119,9 +119,7 @@ def replaced(layer: nn.Linear) -> nn.Linear:
     ids=["sine", "normalised", "replaced", "log-odds of a sine", "joint, new part", "joint, known part"],
 )
 def test_a_layer_with_a_forward_of_its_own_has_other_slopes_than_its_weights(head):
-    with pytest.raises(
-        ModelError, match="forward of its own, whose channel_gradients are not its weights: use"
-    ):
+    with pytest.raises(ModelError, match=r"linear layer.* forward"):
         head_weights(head, pooled(torch.float32))
 
 
@@ -152,11 +150,11 @@ def test_a_joint_heads_weights_are_its_derivative():
     head, x = joint(), pooled()
     expected = torch.stack([torch.autograd.functional.jacobian(head, each[None])[0, :, 0] for each in x])
     torch.testing.assert_close(head_weights(head, x), expected)
-    with pytest.raises(ModelError, match="takes 5 pooled activations"):
+    with pytest.raises(ModelError, match=r"5 .*6 "):
         head_weights(head, torch.zeros(1, 6))
 
 
 @pytest.mark.parametrize("outputs", [[0], [0, 0], [0, 4], [-1, 2]])
 def test_a_joint_head_refuses_outputs_that_do_not_match_its_groups(outputs):
-    with pytest.raises(ModelError, match="2 groups belong to the outputs"):
+    with pytest.raises(ModelError, match="2 groups"):
         JointHead(nn.Linear(5, 4), LogOddsHead(linear(), GROUPS[:2]), outputs)

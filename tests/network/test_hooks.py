@@ -81,7 +81,7 @@ def test_a_layer_that_does_not_run_once_is_refused(layer, times):
     network = Doubled().double()
     with capture(network, [layer]) as activations:
         network(images())
-    with pytest.raises(ModelError, match=rf"'{layer}' ran {times} times .*; expected once"):
+    with pytest.raises(ModelError, match=rf"'{layer}' .*{times} times"):
         activations[layer]
 
 
@@ -89,18 +89,18 @@ def test_an_output_that_is_no_map_is_refused():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), Pair(), First(), nn.Flatten()).double()
     with capture(network, ["1", "3"]) as activations:
         network(images())
-    with pytest.raises(ModelError, match=r"'1' puts out tuple; expected activation maps \(N, C, h, w\) or"):
+    with pytest.raises(ModelError, match=r"'1' .*tuple"):
         activations["1"]
-    with pytest.raises(ModelError, match=r"'3' puts out torch.Size\(\[3, 1872\]\); expected activation maps"):
+    with pytest.raises(ModelError, match=r"'3' .*\[3, 1872\]"):
         activations["3"]
 
 
 def test_a_wrong_layer_name_lists_the_nearest():
-    with pytest.raises(ModelError, match=r"Sequential has no layer 'feature\.latte'") as caught:
+    with pytest.raises(ModelError, match=r"'feature\.latte'") as caught:
         find_layer(pooled(), "feature.latte")
     near = str(caught.value).split("near to it are ")[1].split(", ")
     assert near[0] == "features.late"
-    with pytest.raises(ModelError, match="near to it are features, "):
+    with pytest.raises(ModelError, match="features, "):
         find_layer(pooled(), "")
 
 
@@ -110,7 +110,7 @@ def test_a_module_with_two_names_is_found_by_both():
     assert find_layer(network, "0") is find_layer(network, "1") is network[0]
     with capture(network, ["1"]) as activations:
         network(images(dtype=torch.float32))
-    with pytest.raises(ModelError, match="ran 2 times"):
+    with pytest.raises(ModelError, match=r"'1' .*2 times"):
         activations["1"]
 
 
@@ -138,5 +138,5 @@ def test_each_parameter_gets_its_own_flag_back_on_errors_too():
 def test_weights_that_no_gradient_can_pass_are_refused():
     with torch.inference_mode():
         network = copy.deepcopy(pooled())
-    with pytest.raises(ModelError, match="made under torch"), frozen_parameters(network):
+    with pytest.raises(ModelError, match=r"torch\.inference_mode"), frozen_parameters(network):
         pass

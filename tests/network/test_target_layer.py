@@ -148,7 +148,7 @@ def test_a_network_that_puts_out_more_than_logits_is_refused_and_left_as_it_was(
     network = pooled().train()
     network.append(Packed(wrapped))
     before = snapshot(network)
-    with pytest.raises(ModelError, match=rf"puts out a {found}; expected logits of shape \(N, C\): wrap it"):
+    with pytest.raises(ModelError, match=rf"{found}.*\(N, C\)"):
         choose_layers(network, SIZE)
     assert snapshot(network) == before
 
@@ -156,7 +156,7 @@ def test_a_network_that_puts_out_more_than_logits_is_refused_and_left_as_it_was(
 def test_a_network_without_places_is_refused_and_left_as_it_was():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 4, CLASSES))
     before = snapshot(network)
-    with pytest.raises(ModelError, match="no layer of this Sequential has more than one place"):
+    with pytest.raises(ModelError, match=r"Sequential.* 4 x 4"):
         choose_layers(network, (4, 4))
     with pytest.raises(RuntimeError):
         choose_layers(network, (5, 5))

@@ -42,7 +42,7 @@ def test_whole_numbers_become_floats():
 
 @pytest.mark.parametrize("values", [[1, 2, 3, 4], [[1, 2, 3]], [[[1, 2, 3, 4]]], 5])
 def test_other_shapes_are_refused(values):
-    with pytest.raises(ValueError, match=r"boxes have shape .*; expected \(N, 4\)"):
+    with pytest.raises(ValueError, match=r"boxes .*\(N, 4\)"):
         as_boxes(values)
 
 

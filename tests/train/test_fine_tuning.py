@@ -93,7 +93,7 @@ def test_what_comes_out_lies_between_the_average_and_the_start(splits, tmp_path)
             expected = 0.75 * end.state_dict()[name] + 0.25 * start[name]
             torch.testing.assert_close(tensor, expected if tensor.is_floating_point() else tensor)
     assert measure(between, CLASSES, splits[1].images, PREPROCESSING, 6) == history.last.ap
-    with pytest.raises(ConfigError, match="start_share is 1; expected a share from 0 to below 1"):
+    with pytest.raises(ConfigError, match=r"start_share.* 1"):
         config(start_share=1.0)
 
 
@@ -105,7 +105,7 @@ def test_frozen_layers_do_not_move_and_can_move_afterwards(splits, tmp_path):
     assert torch.equal(network.head.known.linear.weight, start.head.known.linear.weight)
     assert not torch.equal(network.head.linear.weight, start.head.linear.weight)
     assert all(parameter.requires_grad for parameter in network.parameters())
-    with pytest.raises(ModelError, match="no layer 'stem'"), frozen_layers(start, ["stem"]):
+    with pytest.raises(ModelError, match="'stem'"), frozen_layers(start, ["stem"]):
         pass
 
 
@@ -200,7 +200,7 @@ def test_single_places_hear_the_weights_that_were_fitted_before_the_average_lost
 @pytest.mark.parametrize("changes", [{"distillation": 0}, {"known_alone": False}])
 def test_what_needs_an_older_head_is_refused_without_one(splits, tmp_path, changes):
     needing = "known_alone" if "distillation" in changes else "distillation"
-    with pytest.raises(ConfigError, match=f"{needing} needs .* older head .* ends in a Linear: leave"):
+    with pytest.raises(ConfigError, match=f"{needing}.*Linear"):
         run(splits, tmp_path, config(**changes))
 
 
@@ -211,7 +211,7 @@ def test_a_joint_head_behind_other_layers_than_a_chain_is_refused():
             super().__init__()
             self.head = joint_network().head
 
-    with pytest.raises(ConfigError, match="is a Wrapped that ends in a JointHead: leave distillation out"):
+    with pytest.raises(ConfigError, match=r"distillation.*Wrapped.*JointHead"):
         Teacher(Wrapped())
 
 
@@ -246,15 +246,15 @@ def test_hidden_cells_have_the_given_colour_and_the_expected_share():
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"averaging": 1.0}, "averaging is 1"),
-        ({"distillation": -1}, "distillation is -1"),
-        ({"head_rate": 0}, "head_rate is 0"),
-        ({"training_size": 0}, "training_size is 0"),
-        ({"body_mode": "asleep"}, "body_mode is 'asleep'"),
+        ({"averaging": 1.0}, r"averaging.* 1\b"),
+        ({"distillation": -1}, "distillation.* -1"),
+        ({"head_rate": 0}, "head_rate.* 0"),
+        ({"training_size": 0}, "training_size.* 0"),
+        ({"body_mode": "asleep"}, "'asleep'"),
     ],
 )
 def test_settings_of_fine_tuning_out_of_range_are_refused(changes, fault):
     with pytest.raises(ConfigError, match=fault):
         config(**changes)
-    with pytest.raises(ConfigError, match="spread is 'some'"):
+    with pytest.raises(ConfigError, match="'some'"):
         Augmentation(spread="some")

@@ -160,7 +160,7 @@ def test_a_folder_is_not_trained_into_twice_at_once(splits, tmp_path):
     part.write_text("half")
     with (
         dir_lock(tmp_path),
-        pytest.raises(OutputError, match=r"another program is writing to .*; wait until"),
+        pytest.raises(OutputError, match=re.escape(str(tmp_path))),
     ):
         run(splits, tmp_path)
     assert part.exists(), "it may be that other program's"
@@ -171,7 +171,7 @@ def test_a_folder_is_not_trained_into_twice_at_once(splits, tmp_path):
 def test_a_damaged_state_says_how_to_begin_anew(splits, tmp_path):
     run(splits, tmp_path)
     (tmp_path / STATE).write_bytes((tmp_path / STATE).read_bytes()[:100])
-    with pytest.raises(ModelError, match=r"training_state.* --no-resume begins that anew"):
+    with pytest.raises(ModelError, match=r"training_state.*--no-resume"):
         run(splits, tmp_path)
     run(splits, tmp_path, resume=False)
 
@@ -179,13 +179,13 @@ def test_a_damaged_state_says_how_to_begin_anew(splits, tmp_path):
 def test_the_state_of_another_training_is_refused_unless_it_may_be_replaced(splits, tmp_path):
     run(splits, tmp_path)
     other = TrainingConfig(epochs=1, batch_size=5)
-    with pytest.raises(ConfigError, match=r"batch_size is 6, now it is 5|epochs is 4, now it is 1"):
+    with pytest.raises(ConfigError, match=r"batch_size.* 6\b.* 5\b|epochs.* 4\b.* 1\b"):
         run(splits, tmp_path, other)
     with pytest.raises(ConfigError, match="starting weights"):
         run(splits, tmp_path, network=make_network(seed=1))
     padded = make_network()
     padded.features.convolution.padding = (1, 1)
-    with pytest.raises(ConfigError, match=r"its network is Sequential \w{16}, now it is Sequential"):
+    with pytest.raises(ConfigError, match=r"Sequential \w{16}.*Sequential \w{16}"):
         run(splits, tmp_path, network=padded)
     _, history = run(splits, tmp_path, other, resume=False)
     assert len(history.records) == 1
@@ -261,19 +261,19 @@ def test_predictions_are_those_of_single_images(splits):
 
 
 def test_classes_that_cannot_be_learned_are_refused(splits, tmp_path):
-    for classes, fault in ((("red", "green"), "shows green"), (("red", "red"), "once"), ((), "one or more")):
+    for classes, fault in ((("red", "green"), "green"), (("red", "red"), "'red', 'red'"), ((), r"\[\]")):
         with pytest.raises(ConfigError, match=fault):
             train(make_network(), classes, *splits, PREPROCESSING, FAST, tmp_path)
 
 
 def test_measuring_on_training_images_is_refused(splits, tmp_path):
-    with pytest.raises(ConfigError, match="share 16 images"):
+    with pytest.raises(ConfigError, match=r"'train'.* 16 "):
         run((splits[0], splits[0]), tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_reported(splits, tmp_path):
     config = TrainingConfig(epochs=3, batch_size=6, learning_rate=1e30, schedule=Steps())
-    with pytest.raises(ConfigError, match="try a learning_rate lower than"):
+    with pytest.raises(ConfigError, match=r"nan.* 1e\+30"):
         run(splits, tmp_path, config)
 
 
@@ -285,7 +285,7 @@ def test_weights_that_the_last_update_broke_are_reported(splits, tmp_path, monke
         optimizer.param_groups[0]["params"][0].data[0] = float("inf")
 
     monkeypatch.setattr(torch.optim.AdamW, "step", breaks)
-    with pytest.raises(ConfigError, match=r"infinite or nan in epoch 1; try a learning_rate lower than"):
+    with pytest.raises(ConfigError, match=r"epoch 1\b.* 5e-05"):
         run(splits, tmp_path, config)
     assert not (tmp_path / STATE).exists()
 
@@ -296,7 +296,7 @@ def test_a_last_batch_that_a_network_cannot_learn_of_is_refused_beforehand(split
     pooled = OrderedDict(convolution=nn.Conv2d(3, 6, 16), norm=nn.BatchNorm2d(6))
     network = pooled_network(nn.Sequential(pooled), nn.Linear(6, 2))
     state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    with pytest.raises(ConfigError, match=f"choose another batch_size than {given['batch_size']} for 16"):
+    with pytest.raises(ConfigError, match=f"batch_size.* {given['batch_size']} .*16"):
         run(splits, tmp_path, TrainingConfig(**{**vars(FAST), **given}), network)
     assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
     # One image is no harm where every channel has several places.
@@ -344,16 +344,16 @@ def test_the_cosine_rises_and_falls():
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (lambda: TrainingConfig(epochs=0), "epochs is 0"),
-        (lambda: TrainingConfig(batch_size=0), "batch_size is 0"),
-        (lambda: TrainingConfig(learning_rate=float("nan")), "learning_rate is nan"),
-        (lambda: TrainingConfig(weight_decay=-1), "weight_decay is -1"),
-        (lambda: TrainingConfig(precision="float8"), "precision is 'float8'"),
-        (lambda: TrainingConfig(epochs=2, schedule=Cosine(2)), "warm_up takes 2 of 2"),
-        (lambda: Cosine(-1), "warm_up is -1"),
-        (lambda: Steps((15, 5)), "increasing"),
-        (lambda: Steps((0, 5)), "increasing"),
-        (lambda: Steps(factor=0), "step factor is 0"),
+        (lambda: TrainingConfig(epochs=0), "epochs.* 0"),
+        (lambda: TrainingConfig(batch_size=0), "batch_size.* 0"),
+        (lambda: TrainingConfig(learning_rate=float("nan")), "learning_rate.* nan"),
+        (lambda: TrainingConfig(weight_decay=-1), "weight_decay.* -1"),
+        (lambda: TrainingConfig(precision="float8"), "'float8'"),
+        (lambda: TrainingConfig(epochs=2, schedule=Cosine(2)), "warm_up.* 2 of 2"),
+        (lambda: Cosine(-1), "warm_up.* -1"),
+        (lambda: Steps((15, 5)), r"\[15, 5\]"),
+        (lambda: Steps((0, 5)), r"\[0, 5\]"),
+        (lambda: Steps(factor=0), "step.?factor.* 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(make, fault):
@@ -410,7 +410,7 @@ def test_options_become_settings():
     assert config.high_resolution == HighResolutionPass((48, 48), 0.2)
     assert (config.epochs, config.memory_limit) == (6, 3 * 1024**2)
     assert settings(schedule="cosine", warm_up=1.0).schedule == Cosine(1.0)
-    with pytest.raises(ConfigError, match="--steps is 'often'"):
+    with pytest.raises(ConfigError, match=r"--steps.*'often'"):
         settings(steps="often")
 
 
@@ -424,9 +424,9 @@ def test_options_that_are_not_given_are_the_experiments():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"closer_share": 0.2}, "--high-resolution-share would do nothing with no --high-resolution-size"),
-        ({"warm_up": 2.0}, "--warm-up would do nothing with --schedule steps"),
-        ({"schedule": "cosine", "steps": "2", "step_factor": 0.5}, "--steps and --step-factor would do"),
+        ({"closer_share": 0.2}, "--high-resolution-share.* --high-resolution-size"),
+        ({"warm_up": 2.0}, "--warm-up.* --schedule"),
+        ({"schedule": "cosine", "steps": "2", "step_factor": 0.5}, "--steps.* --step-factor"),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(given, said):

@@ -146,7 +146,7 @@ def test_difference_is_paired():
 
 
 def test_difference_needs_the_same_images():
-    with pytest.raises(ValueError, match="same images"):
+    with pytest.raises(ValueError, match=r"10 .*11"):
         bootstrap_ap_difference(many_images(10), many_images(11))
 
 
@@ -165,7 +165,7 @@ def test_no_detections_and_no_images():
 
 
 def test_settings_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="n_resamples is 0"):
+    with pytest.raises(ValueError, match=r"n_resamples.* 0"):
         bootstrap_ap(many_images(5), n_resamples=0)
-    with pytest.raises(ValueError, match="level is 95"):
+    with pytest.raises(ValueError, match=r"level.* 95"):
         percentile_interval([1.0, 2.0], level=95)

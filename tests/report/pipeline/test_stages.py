@@ -78,7 +78,7 @@ def test_a_damaged_batch_is_named_and_made_again(small_data, small_checkpoint, t
     first, path, *_ = (tmp_path / name for name in context.outputs["predict"]["by_split"]["test"])
     written = first.stat().st_mtime_ns
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(RecordError, match=rf"{path.name} is damaged .*delete it"):
+    with pytest.raises(RecordError, match=re.escape(path.name)):
         predict.load(context, "test")
     again = after(context, "predict")
     assert np.array_equal(predict.load(again, "test").logits, before)
@@ -139,7 +139,7 @@ def test_the_best_precision_that_is_named_can_be_asked_for(localised, monkeypatc
     monkeypatch.setattr(localise, "ground_truth", lambda *given: truth)
     monkeypatch.setattr(localise, "detections", lambda *given: found)
     asking = [replace(localised, config=RunConfig(**SETTINGS, precision=asked)) for asked in (0.6, 0.5)]
-    with pytest.raises(ConfigError, match=r"reaches the precision 0\.6 .*the best there is 0\.500: ask for"):
+    with pytest.raises(ConfigError, match=r"0\.6 .*0\.500"):
         evaluate._chosen_threshold(asking[0], 0.5)
     assert evaluate._chosen_threshold(asking[1], 0.5) == 0.9
 

@@ -143,9 +143,7 @@ FALSE = {
 def test_a_claim_that_does_not_follow_is_refused(copied, fault):
     let_differences_be(copied, 0.01, 0.03)
     change_record(copied, FALSE[fault])
-    with pytest.raises(
-        RecordError, match=r"the claim '.*' is .* in the record, but from its numbers follows"
-    ):
+    with pytest.raises(RecordError, match="the claim '"):
         verify_claims(read_results(copied))
     assert_one_line(invoke(["check", str(copied)]), 1, "from its numbers follows")
 
@@ -153,7 +151,7 @@ def test_a_claim_that_does_not_follow_is_refused(copied, fault):
 def test_a_verdict_that_does_not_follow_is_refused(copied):
     let_differences_be(copied, 0.01, 0.03)
     change_record(copied, lambda record: record["detection"]["comparisons"][0].update(verdict="worse"))
-    with pytest.raises(RecordError, match="from its interval follows 'better'"):
+    with pytest.raises(RecordError, match="'better'"):
         verify_claims(read_results(copied))
 
 
@@ -167,7 +165,7 @@ def test_an_interval_that_was_changed_without_its_claim_is_refused(copied):
             each.update(difference=difference(-0.01, 0.03), verdict="not distinguishable")
 
     change_record(copied, widen)
-    with pytest.raises(RecordError, match=r"the claim '.*' is 'supported'"):
+    with pytest.raises(RecordError, match="'supported'"):
         check_report(copied)
 
 
@@ -175,7 +173,7 @@ def test_a_claim_that_is_not_made_cannot_be_stated(finished, tmp_path):
     section = tmp_path / "own" / "sections" / "95-mine.md.j2"
     section.parent.mkdir(parents=True)
     section.write_text('## Mine\n\n{{ claim("map_beats_scored_center_box") }}.\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"no claim 'map_beats_scored_center_box'; it makes {BOX}"):
+    with pytest.raises(ConfigError, match=f"map_beats_scored_center_box.*{BOX}"):
         render(read_results(finished), finished, open_templates(section.parent.parent))
 
 

@@ -160,9 +160,9 @@ FAULTS = {
     "an unknown word": (lambda record: record["detection"].update(ties="random"), r"detection\.ties"),
     "an impossible setting": (lambda record: record["config"].update(batch_size=0), r"config\.batch_size"),
     "no number": (lambda record: record["classification"].update(chance=math.nan), r"classification\.chance"),
-    "an older version": (lambda record: record.update(schema_version=0), "of version 0; .* reads version 1"),
-    "a newer version": (lambda record: record.update(schema_version=2), "of version 2"),
-    "no version": (lambda record: record.pop("schema_version"), "of version None"),
+    "an older version": (lambda record: record.update(schema_version=0), "version 0.*version 1"),
+    "a newer version": (lambda record: record.update(schema_version=2), "version 2"),
+    "no version": (lambda record: record.pop("schema_version"), "version None"),
 }
 
 
@@ -179,19 +179,19 @@ def test_a_record_with_a_fault_is_refused(finished, tmp_path, fault):
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"null", b"\xff\xfe\x00", b'{"schema_version"'])
 def test_a_damaged_record_is_refused(tmp_path, content):
     (tmp_path / "results.json").write_bytes(content)
-    with pytest.raises(RecordError, match=r"results\.json is not a record: "):
+    with pytest.raises(RecordError, match=r"results\.json"):
         read_results(tmp_path)
 
 
 def test_a_truncated_record_is_refused(finished, tmp_path):
     whole = (finished / "results.json").read_bytes()
     (tmp_path / "results.json").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RecordError, match=r"results\.json is not a record: "):
+    with pytest.raises(RecordError, match=r"results\.json"):
         read_results(tmp_path)
 
 
 def test_a_missing_record_is_refused(tmp_path):
-    with pytest.raises(RecordError, match=r"results\.json cannot be read .*finished `dogcam-report run`"):
+    with pytest.raises(RecordError, match=r"results\.json.*dogcam-report run"):
         read_results(tmp_path)
 
 

@@ -1,5 +1,7 @@
 """Values that know where in the record they stand."""
 
+import re
+
 import pytest
 
 from dogcam.errors import RecordError
@@ -24,7 +26,7 @@ def test_paths_follow_attributes_items_and_iteration():
 def test_models_are_walked_by_their_fields_alone():
     ref = Ref(Estimate(value=0.25, interval=Interval(low=0.0, high=1.0, level=0.95)), "x")
     assert path_of(ref.interval.high) == "x.interval.high"
-    with pytest.raises(RecordError, match=r"no 'x\.model_fields'"):
+    with pytest.raises(RecordError, match=r"x\.model_fields"):
         _ = ref.model_fields
 
 
@@ -34,7 +36,7 @@ def test_models_are_walked_by_their_fields_alone():
     ids=["top", "item", "list"],
 )
 def test_a_field_that_is_not_there_is_an_error(reach):
-    with pytest.raises(RecordError, match="the record has no"):
+    with pytest.raises(RecordError, match=r"(nothing|methods)"):
         reach(Ref(DOCUMENT))
 
 
@@ -50,14 +52,14 @@ def test_a_ref_is_as_true_as_its_value_and_compares_like_it():
 
 
 def test_fields_are_no_indices():
-    with pytest.raises(TypeError, match="fields are attributes"):
+    with pytest.raises(TypeError, match="'methods'"):
         _ = Ref(DOCUMENT)["methods"]
 
 
 def test_items_are_found_by_their_fields():
     methods = Ref(DOCUMENT).methods
     assert path_of(find(methods, name="grad_cam")) == "methods.1"
-    with pytest.raises(RecordError, match=r"methods has no item with \{'name': 'cma'\}"):
+    with pytest.raises(RecordError, match=r"methods.*'cma'"):
         find(methods, name="cma")
 
 
@@ -65,5 +67,5 @@ def test_items_are_found_by_their_fields():
     "path", ["", "method", "methods.2", "methods.x", "methods.0.rows.0.ap.0", "methods.0."]
 )
 def test_a_path_that_leads_nowhere_is_an_error(path):
-    with pytest.raises(RecordError, match="it ends at"):
+    with pytest.raises(RecordError, match=re.escape(repr(path))):
         resolve(DOCUMENT, path)

@@ -1,6 +1,7 @@
 """How numbers and words of the record are shown, in both flavours."""
 
 import html
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -65,10 +66,10 @@ def test_what_is_not_defined_is_said_to_be_so(flavour, name):
 def test_only_numbers_of_the_record_are_shown(name):
     show = getattr(PLAIN, name)
     for stray in (0.5, 3, None, "0.5"):
-        with pytest.raises(RecordError, match="not from the record"):
+        with pytest.raises(RecordError, match=re.escape(repr(stray))):
             show(stray)
     for wrong in ("0.5", True, [1], {}):
-        with pytest.raises(RecordError, match=r"x\.y is .*; expected a number"):
+        with pytest.raises(RecordError, match=r"x\.y\b"):
             show(Ref(wrong, "x.y"))
 
 
@@ -148,7 +149,7 @@ def test_hostile_words_are_shown_as_they_are_written(words, how):
 def test_words_are_told_from_numbers():
     assert PLAIN.words(Ref("other_object")) == "look alike"
     for wrong in (1, None, ["x"]):
-        with pytest.raises(RecordError, match="only words can be shown as text"):
+        with pytest.raises(RecordError, match="text"):
             PLAIN.text(Ref(wrong, "x"))
 
 
@@ -166,7 +167,7 @@ def test_expressions_put_out_words_and_what_is_formatted_only():
     assert PAGE.finalize(Ref("a<b")) == "a&lt;b"
     assert PAGE.finalize(Markup("<b>")) == "<b>"
     for wrong in (Ref(0.5, "x"), 0.5, Ref([1], "x"), Ref(None, "x"), Ref(True, "x")):
-        with pytest.raises(RecordError, match="give it a formatter"):
+        with pytest.raises(RecordError, match="formatter"):
             PAGE.finalize(wrong)
 
 

@@ -475,13 +475,13 @@ def test_a_faulty_template_is_named(finished, tmp_path, monkeypatch, fault):
 def test_a_section_without_a_heading_is_named(finished, tmp_path, monkeypatch):
     section = copy_templates(tmp_path, monkeypatch) / "sections" / "10-summary.md.j2"
     section.write_text("Words without a heading.\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"10-summary\.md\.j2: a section begins with `## Title`"):
+    with pytest.raises(ConfigError, match=r"10-summary\.md\.j2.*## Title"):
         rendered(finished)
 
 
 def test_a_missing_page_is_named(finished, tmp_path, monkeypatch):
     (copy_templates(tmp_path, monkeypatch) / "html" / "page.j2").unlink()
-    with pytest.raises(ConfigError, match=r"no template 'html/page\.j2'"):
+    with pytest.raises(ConfigError, match=r"html/page\.j2"):
         rendered(finished)
 
 
