@@ -13,7 +13,7 @@ ENV := $(word 1,$(FOUND))
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
 
-.PHONY: help report report-voc2007 train-voc2007 test lint oracles bench sample-weights show-bin clean
+.PHONY: help report report-voc2007 train-voc2007 test lint oracles bench docs sample-weights show-bin clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -36,6 +36,9 @@ oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 gener
 
 bench: $(STAMP)-bench ## measure evaluation and maps, beside other libraries; writes build/bench/
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)-test ## build the site of docs/ with the reference of API and commands: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 sample-weights: $(STAMP)-core ## train the sample's network again, from nothing (20 minutes)
 	$(BIN)/dogcam train --data sample --cache build/cache --input-size 160 --epochs 60 --batch-size 16 \
