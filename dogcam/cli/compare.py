@@ -1,20 +1,25 @@
 """The command `dogcam compare-classifiers`: who boxes better, and who ranks better, with paired intervals."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
+import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from dogcam.cam import GradCam
 from dogcam.cli.common import FRACTION
-from dogcam.data.voc import read_split
+from dogcam.data.voc import LabelledImage, read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
-from dogcam.evaluate.compare import ApDifference, compare_boxes, compare_rankings, look, require_shown
+from dogcam.detection.detector import Detector, detections_of
+from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
 from dogcam.evaluate.metrics import IOU_THRESHOLDS
-from dogcam.models.classifier import describe_classifier, load_classifier
+from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
+from dogcam.structures.detections import Detections
 
 
 @click.command("compare-classifiers")
@@ -63,10 +68,10 @@ def command(
     classifiers = [load_classifier(name, weights, device) for name, weights in named]
     for each in classifiers:
         each.index_of(target)
-    pair = [look(each, images, target, LocalisationRule(cam_threshold)) for each in classifiers]
+    pair = [_detect(each, images, target, cam_threshold) for each in classifiers]
     draws = {"n_resamples": resamples, "seed": seed}
-    boxes = compare_boxes(images, target, *(each.detections for each in pair), IOU_THRESHOLDS, **draws)
-    ranking = compare_rankings(images, *pair, **draws)
+    boxes = compare_boxes(images, target, *(found for found, _ in pair), IOU_THRESHOLDS, **draws)
+    ranking = compare_rankings(images, *(ranking for _, ranking in pair), **draws)
     if as_json:
         rows = {
             "data": photographs.describe(),
@@ -90,6 +95,15 @@ def command(
         weights = each.weights_sha256()[:8]
         console.print(f"{which}: {each.name} at {each.looks} pixels, {each.source}, sha256 {weights}")
     console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
+
+
+def _detect(
+    classifier: Classifier, images: Sequence[LabelledImage], target: str, cam_threshold: float
+) -> tuple[Detections, Ranking]:
+    request, rule = GradCam(classifier.target_layer), LocalisationRule(cam_threshold)
+    results = list(Detector(classifier, (target,), request, rule).run(image.read() for image in images))
+    logits = torch.from_numpy(np.stack([each.logits for each in results]))
+    return detections_of(results, target), Ranking(classifier.classes, logits)
 
 
 def _plain(row: ApDifference) -> dict:

@@ -4,19 +4,17 @@ from collections import Counter
 from pathlib import Path
 
 import click
-import numpy as np
-from PIL import Image
 
-from dogcam.cam import METHODS, Request, Views, explain
+from dogcam.cam import METHODS, Views
 from dogcam.cli.common import FRACTION, FiniteRange
-from dogcam.data.voc import read_image
-from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise, reason_for_no_box
+from dogcam.detection.boxes_from_maps import LocalisationRule, reason_for_no_box
+from dogcam.detection.detector import Detector
+from dogcam.detection.images import as_image
 from dogcam.draw.overlays import DrawnBox, composite, encode_png
 from dogcam.errors import ConfigError
 from dogcam.files import atomic_write
-from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.models.classifier import load_classifier
 from dogcam.models.registry import require_input
-from dogcam.models.two_scale import fuse_logits
 
 
 @click.command("explain")
@@ -71,33 +69,24 @@ def command(
     """
     _refuse_same_names(images)
     classifier = load_classifier(model or (None if checkpoint else "efficientnet_lite0"), checkpoint, device)
-    rule = LocalisationRule(cam_threshold)
     request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
+    detector = Detector(classifier, (target,), request, LocalisationRule(cam_threshold), views)
     for size in set(views.sizes(classifier.preprocessing.size)) - {classifier.preprocessing.size}:
         require_input(classifier.network, classifier.name, size)
     for path in images:
-        photo = read_image(path, upright=True)
-        probability, map_ = _map(classifier, photo, target, request, views)
-        heat = heat_map(map_, (photo.height, photo.width))
-        boxes, scores = localise(heat, probability, rule)
+        image = as_image(path)
+        (result,) = detector.run(image)
+        heat, boxes, scores = result.heat_map(target), result.boxes, result.scores
         kept = scores >= score_threshold
         found = [(tuple(box), score) for box, score in zip(boxes[kept].tolist(), scores[kept], strict=True)]
         drawn = [DrawnBox(box, "detection", f"{target} {score:.2f}") for box, score in found]
-        written = atomic_write(out / f"{path.stem}.dogcam.png", encode_png(composite(photo, heat, drawn)))
+        written = atomic_write(out / f"{path.stem}.dogcam.png", encode_png(composite(image, heat, drawn)))
         places = "; ".join(f"{' '.join(f'{x:.0f}' for x in box)} ({score:.2f})" for box, score in found)
         nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
         how = f"{method} at {request.layer}"
-        click.echo(f"{path}: {target} {probability:.2f} ({how}), {places or nothing} -> {written}")
-
-
-def _map(
-    classifier: Classifier, photo: Image.Image, target: str, request: Request, views: Views
-) -> tuple[float, np.ndarray]:
-    """Return the probability of the target and its map (h, w)."""
-    index = classifier.index_of(target)
-    explanation = explain(classifier.network, classifier.batch([photo]), [index], [request], views)
-    logits = fuse_logits(explanation.logits, classifier.high_resolution_logits([photo]))
-    return logits[0, index].sigmoid().item(), explanation.maps[0][0, 0].cpu().numpy()
+        click.echo(
+            f"{path}: {target} {result.probabilities[0]:.2f} ({how}), {places or nothing} -> {written}"
+        )
 
 
 def _refuse_same_names(images: tuple[Path, ...]) -> None:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
+from dogcam.cam import Views
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import LabelledImage
+from dogcam.detection import detector
 from dogcam.evaluate.metrics import Interval, percentile_interval, resampled_ranking_ap
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits, run_on
-from dogcam.network.hooks import evaluation_mode
+from dogcam.models.two_scale import HighResolutionPass
 
 AP_VARIANT = "scikit-learn average_precision_score, not interpolated"
 
@@ -70,13 +71,11 @@ def predict(
     Returns:
         (N, C) float32 tensor on the CPU.
     """
-    device, logits = next(network.parameters()).device, []
-    with torch.no_grad(), evaluation_mode(network):
-        for start in range(0, len(images), batch_size):
-            photographs = [image.read() for image in images[start : start + batch_size]]
-            first = run_on(network, photographs, preprocessing, device, flip=flip)
-            second = high_resolution_logits(network, photographs, preprocessing, high_resolution, flip=flip)
-            logits.append(fuse_logits(first, second).cpu())
+    logits = []
+    for start in range(0, len(images), batch_size):
+        batch = [image.read() for image in images[start : start + batch_size]]
+        found = detector.predict(network, batch, preprocessing, high_resolution, views=Views(flip=flip))
+        logits.append(found.logits)
     return torch.cat(logits)
 
 

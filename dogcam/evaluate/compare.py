@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from dogcam.cam import GradCam, explain
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import LabelledImage
-from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.errors import DataError
 from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
 from dogcam.evaluate.metrics import (
@@ -20,8 +17,6 @@ from dogcam.evaluate.metrics import (
     percentile_interval,
     precision_recall,
 )
-from dogcam.models.classifier import Classifier
-from dogcam.models.two_scale import fuse_logits
 from dogcam.structures.detections import Detections, GroundTruth
 
 
@@ -58,52 +53,16 @@ class RankingDifference:
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What a classifier says of photographs.
+class Ranking:
+    """Scores that rank N images by C classes.
 
     Attributes:
-        detections: the boxes of one class.
         classes: C names.
-        logits: (N, C) float32 tensor on the CPU.
+        scores: (N, C) float tensor, logits for example.
     """
 
-    detections: Detections
-    classes: tuple[str, ...]
-    logits: Tensor
-
-
-def look(
-    classifier: Classifier,
-    images: Sequence[LabelledImage],
-    target: str,
-    rule: LocalisationRule,
-    batch_size: int = 16,
-) -> Findings:
-    """Box a class in photographs with Grad-CAM at the classifier's last maps; keep the logits of all classes.
-
-    Args:
-        classifier: knows the class.
-        images: N photographs.
-        target: the class; a box is scored by its probability times the height of the map within.
-        rule: how a map becomes boxes.
-        batch_size: how many photographs at a time.
-
-    Raises:
-        ModelError: where the classifier does not know the class.
-    """
-    index, found, logits = classifier.index_of(target), [], []
-    for start in range(0, len(images), batch_size):
-        chosen = images[start : start + batch_size]
-        pictures = [image.read() for image in chosen]
-        batch = classifier.batch(pictures)
-        explanation = explain(classifier.network, batch, [index], [GradCam(classifier.target_layer)])
-        logits.append(fuse_logits(explanation.logits, classifier.high_resolution_logits(pictures)).cpu())
-        scores = logits[-1][:, index].double().sigmoid().numpy()
-        maps = explanation.maps[0][:, 0].cpu().numpy()
-        for image, map_, score in zip(chosen, maps, scores, strict=True):
-            found.append(localise(heat_map(map_, image.size), score, rule))
-    detections = Detections.from_images([boxes for boxes, _ in found], [scores for _, scores in found])
-    return Findings(detections, tuple(classifier.classes), torch.cat(logits))
+    classes: Sequence[str]
+    scores: Tensor
 
 
 def require_shown(images: Sequence[LabelledImage], target: str) -> None:
@@ -154,8 +113,8 @@ def compare_boxes(
 
 def compare_rankings(
     images: Sequence[LabelledImage],
-    findings: Findings,
-    others: Findings,
+    first: Ranking,
+    second: Ranking,
     *,
     n_resamples: int = 2000,
     seed: int = 0,
@@ -164,12 +123,12 @@ def compare_rankings(
 
     Args:
         images: annotated photographs.
-        findings, others: what the first and the second say of them.
+        first, second: the scores of both classifiers for them.
         n_resamples, seed: of the bootstrap over images, the same photographs as for boxes.
     """
-    classes = [name for name in findings.classes if name in others.classes]
+    classes = [name for name in first.classes if name in second.classes]
     labels = label_matrix(images, classes)
-    scores = [each.logits[:, [each.classes.index(name) for name in classes]] for each in (findings, others)]
+    scores = [each.scores[:, [each.classes.index(name) for name in classes]] for each in (first, second)]
     aps = [class_ap(labels, each, classes) for each in scores]
     samples = [
         resampled_by_class(labels, each, classes, n_resamples=n_resamples, seed=seed) for each in scores

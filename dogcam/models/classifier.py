@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
@@ -58,6 +60,19 @@ class Classifier:
         if class_name not in self.classes:
             raise ModelError(f"{self.name} has no class {class_name!r}; it knows {', '.join(self.classes)}")
         return self.classes.index(class_name)
+
+    def probabilities(self, logits: Tensor | NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the probabilities of logits.
+
+        Args:
+            logits: (N, C) tensor or array, of all classes.
+
+        Returns:
+            (N, C) float64 array in [0, 1], the sigmoid of each logit.
+        """
+        values = logits.detach().cpu().numpy() if isinstance(logits, Tensor) else logits
+        with np.errstate(over="ignore"):
+            return 1.0 / (1.0 + np.exp(-values.astype(np.float64)))
 
     @property
     def device(self) -> torch.device:

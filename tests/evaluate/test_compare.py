@@ -10,11 +10,13 @@ from click.testing import CliRunner
 from sklearn.metrics import average_precision_score
 from torch import nn
 
+from dogcam.cam import GradCam
 from dogcam.cli.main import main
 from dogcam.data.voc import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
+from dogcam.detection.detector import Detector, detections_of
 from dogcam.errors import DataError, ModelError
-from dogcam.evaluate.compare import Findings, compare_boxes, compare_rankings, look
+from dogcam.evaluate.compare import Ranking, compare_boxes, compare_rankings
 from dogcam.evaluate.metrics import image_draws
 from dogcam.models.classifier import SAMPLE_WEIGHTS, Classifier
 from dogcam.models.networks import pooled_network
@@ -47,13 +49,18 @@ def redness(sign: float = 1.0) -> Classifier:
     return Classifier("red", network.eval(), ("red",), preprocessing, *layers, "made by hand")
 
 
+def detect(classifier: Classifier, split, target: str = "red", batch_size: int = 16) -> Detections:
+    detector = Detector(classifier, (target,), GradCam(classifier.target_layer), RULE)
+    return detections_of(detector.run((image.read() for image in split.images), batch_size), target)
+
+
 def boxes_of_truth(split) -> Detections:
     boxes = [image.boxes_of("red") for image in split.images]
     return Detections.from_images(boxes, [[1.0] * len(each) for each in boxes])
 
 
 def test_a_map_of_redness_boxes_red_patches_as_well_as_the_truth(split):
-    found = look(redness(), split.images, "red", RULE, batch_size=5).detections
+    found = detect(redness(), split, batch_size=5)
     rows = compare_boxes(split.images, "red", found, boxes_of_truth(split), (0.3, 0.5))
     assert list(rows) == [0.3, 0.5]
     for row in rows.values():
@@ -62,7 +69,7 @@ def test_a_map_of_redness_boxes_red_patches_as_well_as_the_truth(split):
 
 
 def test_what_finds_nothing_is_worse_by_the_whole_average_precision(split):
-    nothing = look(redness(-1.0), split.images, "red", RULE).detections
+    nothing = detect(redness(-1.0), split)
     assert len(nothing.boxes) == 0
     row = compare_boxes(split.images, "red", nothing, boxes_of_truth(split), (0.5,))[0.5]
     assert (row.ap, row.other_ap, row.difference) == (0.0, 1.0, -1.0)
@@ -71,24 +78,23 @@ def test_what_finds_nothing_is_worse_by_the_whole_average_precision(split):
 
 def test_a_class_that_nobody_knows_or_shows_is_refused(split):
     with pytest.raises(ModelError, match=r"'dog'.* red"):
-        look(redness(), split.images, "dog", RULE)
+        detect(redness(), split, "dog")
     with pytest.raises(DataError, match=r"12 .*dog"):
         compare_boxes(split.images, "dog", boxes_of_truth(split), boxes_of_truth(split), (0.5,))
 
 
-def findings(classes, seed: int) -> Findings:
-    logits = torch.randn(12, len(classes), generator=torch.Generator().manual_seed(seed))
-    return Findings(Detections.from_images([], []), classes, logits)
+def random_ranking(classes, seed: int) -> Ranking:
+    return Ranking(classes, torch.randn(12, len(classes), generator=torch.Generator().manual_seed(seed)))
 
 
 def test_rankings_are_compared_by_the_classes_that_both_know(split):
-    first, second = findings(("blue", "green", "red"), 0), findings(("red", "dog", "blue"), 1)
+    first, second = random_ranking(("blue", "green", "red"), 0), random_ranking(("red", "dog", "blue"), 1)
     ranking = compare_rankings(split.images, first, second, n_resamples=400, seed=3)
     draws = image_draws_of(12, 400, seed=3)
     expected = {}
     for name in ("blue", "red"):
         labels = np.array([name in image.labels for image in split.images])
-        scores = [each.logits[:, each.classes.index(name)].numpy() for each in (first, second)]
+        scores = [each.scores[:, each.classes.index(name)].numpy() for each in (first, second)]
         aps = [average_precision_score(labels, each) for each in scores]
         drawn = [
             np.subtract(*(average_precision_score(labels[chosen], each[chosen]) for each in scores))
@@ -110,8 +116,8 @@ def test_a_resample_without_the_class_is_left_out_in_silence(split):
     only = split.images[0]
     images = [only, *(image for image in split.images if "red" not in image.labels)]
     pair = [
-        Findings(each.detections, ("red",), each.logits[: len(images), :1])
-        for each in (findings(("red", "blue"), 0), findings(("red", "blue"), 1))
+        Ranking(("red",), each.scores[: len(images), :1])
+        for each in (random_ranking(("red", "blue"), 0), random_ranking(("red", "blue"), 1))
     ]
     ranking = compare_rankings(images, *pair, n_resamples=100)
     red, mean = ranking.classes["red"], ranking.mean
@@ -168,7 +174,7 @@ def test_a_checkpoint_that_names_its_network_needs_no_model(split):
 
 
 def test_what_cannot_be_compared_is_refused_before_a_photograph_is_looked_at(split, monkeypatch):
-    monkeypatch.setattr("dogcam.cli.compare.look", lambda *_: pytest.fail("it was looked at"))
+    monkeypatch.setattr("dogcam.cli.compare.Detector", lambda *_: pytest.fail("a network ran"))
     assert_one_line(CliRunner().invoke(main, options(split, "--target", "horse")), 1, "shows a horse")
     missing = options(split, "--target", "blue", "--checkpoint", SAMPLE_WEIGHTS.with_name("none.safetensors"))
     assert_one_line(CliRunner().invoke(main, missing), 1, "none.safetensors cannot be read")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.backends import Backend
-from dogcam.cam import explain
 from dogcam.data.voc import LabelledImage
+from dogcam.detection import detector
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write
 from dogcam.models.two_scale import fuse_logits
@@ -81,19 +81,19 @@ def _predict(
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
     wanted = requests(classifier)
-    pictures = [image.read() for image in images]
-    batch = classifier.batch(pictures)
-    explanation = explain(classifier.network, batch, [context.target], list(wanted.values()))
-    logits = {"logits": explanation.logits}
-    maps = {name: found[:, 0] for name, found in zip(wanted, explanation.maps, strict=True)}
+    found = detector.predict(
+        classifier.network, [image.read() for image in images], classifier.preprocessing,
+        classifier.high_resolution, [context.target], list(wanted.values()),
+    )  # fmt: skip
+    logits = {"logits": found.logits}
+    maps = {name: each[:, 0] for name, each in zip(wanted, found.maps, strict=True)}
     if context.config.backend != REFERENCE:
         logits[_REFERENCE], maps[GRAD_CAM_REFERENCE] = logits["logits"], maps[GRAD_CAM]
     if backend is not None:
-        logits["logits"], of_backend = run_backend(backend, batch, context.target)
-        maps |= of_backend
-    high_resolution = classifier.high_resolution_logits(pictures)
-    said = {name: fuse_logits(each, high_resolution) for name, each in logits.items()}
-    return {name: tensor.cpu().numpy() for name, tensor in (said | maps).items()}
+        of_backend, own_maps = run_backend(backend, found.batch, context.target)
+        logits["logits"] = fuse_logits(of_backend, found.high_resolution)
+        maps |= own_maps
+    return {name: tensor.cpu().numpy() for name, tensor in (logits | maps).items()}
 
 
 def _npz(arrays: dict[str, NDArray]) -> bytes:

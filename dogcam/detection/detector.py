@@ -1,0 +1,202 @@
+"""The chain from images to scored boxes: logits and class activation maps, heat maps, boxes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from dogcam.cam import Request, Views, explain
+from dogcam.cam.targets import Targets
+from dogcam.cam.views import ONE_VIEW
+from dogcam.detection.boxes_from_maps import LocalisationRule, Map, heat_map, localise_by_rules
+from dogcam.detection.images import ImageSources, as_image, each_source, in_batches
+from dogcam.models.classifier import Classifier
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits
+from dogcam.structures.boxes import Boxes
+from dogcam.structures.detections import Detections
+
+DEFAULT_RULE = LocalisationRule(0.3)
+"""The customary threshold for class activation maps, tuned on no data; all components are boxed."""
+
+Located = tuple[Boxes, NDArray[np.float64]]
+"""The boxes of one class in one image, (N, 4), and their (N,) scores, the highest first."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The output of a network for a batch of N images.
+
+    Attributes:
+        batch: (N, 3, H, W) float tensor, the network's input, on its device.
+        logits: (N, C) float32 tensor on the CPU; the mean of both passes if there are two.
+        maps: for each request an (N, K, h, w) float tensor of the class activation maps, on the CPU.
+        high_resolution: (N, C) logits of the high-resolution pass; None without such a pass.
+    """
+
+    batch: Tensor
+    logits: Tensor
+    maps: tuple[Tensor, ...]
+    high_resolution: Tensor | None
+
+
+def predict(
+    network: nn.Module,
+    images: Sequence[Image.Image],
+    preprocessing: Preprocessing,
+    high_resolution: HighResolutionPass | None = None,
+    targets: Targets = (0,),
+    requests: Sequence[Request] = (),
+    views: Views = ONE_VIEW,
+) -> Predictions:
+    """Run a network on images: logits and the class activation maps of some classes.
+
+    Args:
+        network: maps (N, 3, H, W) images to (N, C) logits; left as it was found.
+        images: N RGB images.
+        preprocessing: makes the network's input from them.
+        high_resolution: second pass, whose logits are averaged with the first's; None for one pass.
+        targets: K class indices to explain.
+        requests: the maps to compute; none of them costs nothing.
+        views: scales and mirror images to average over.
+
+    Raises:
+        ModelError: as `dogcam.cam.explain`.
+    """
+    device = next(network.parameters()).device
+    batch = preprocessing(images).to(device, memory_format=torch.channels_last)
+    explanation = explain(network, batch, targets, requests, views)
+    second = high_resolution_logits(network, images, preprocessing, high_resolution, flip=views.flip)
+    logits = fuse_logits(explanation.logits, second).cpu()
+    return Predictions(batch, logits, tuple(maps.cpu() for maps in explanation.maps), second)
+
+
+def boxes_from_map(
+    map_: Map, size: tuple[int, int], score: float, rules: Sequence[LocalisationRule]
+) -> list[Located]:
+    """Return the boxes that each of several rules finds on a class activation map.
+
+    Args:
+        map_: (h, w) float array, one class activation map.
+        size: (height, width) of the image in pixels.
+        score: score of the image for the class, in [0, 1]; the box of the map's peak gets all of it.
+        rules: how the map becomes boxes.
+
+    Returns:
+        For each rule (N, 4) boxes, half-open xyxy in pixels of the image, and (N,) scores.
+    """
+    return localise_by_rules(heat_map(map_, size), score, rules)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """What a detector found in one image.
+
+    Attributes:
+        size: (height, width) of the image in pixels.
+        targets: K class names.
+        logits: (C,) float32 array of the logits of all classes of the classifier.
+        probabilities: (K,) float64 array, the probability of each target.
+        maps: (K, h, w) float32 array, the class activation map of each target.
+        located: for each target its boxes and scores.
+    """
+
+    size: tuple[int, int]
+    targets: tuple[str, ...]
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+    maps: NDArray[np.float32]
+    located: tuple[Located, ...]
+
+    @property
+    def boxes(self) -> Boxes:
+        """(N, 4) boxes of all targets, target by target: half-open xyxy in pixels."""
+        return np.concatenate([boxes for boxes, _ in self.located])
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """(N,) scores in [0, 1]: the probability times the relative peak of the map inside the box."""
+        return np.concatenate([scores for _, scores in self.located])
+
+    @property
+    def labels(self) -> list[str]:
+        """The N class names of the boxes."""
+        return [name for name, (boxes, _) in zip(self.targets, self.located, strict=True) for _ in boxes]
+
+    def above(self, score_threshold: float) -> "ImageResult":
+        """Return the same result without the boxes that score less."""
+        kept = [scores >= score_threshold for _, scores in self.located]
+        located = zip(self.located, kept, strict=True)
+        return replace(self, located=tuple((boxes[keep], scores[keep]) for (boxes, scores), keep in located))
+
+    def heat_map(self, target: str) -> Map:
+        """Return the map of a target at the size of the image: (height, width) float32 array in [0, 1]."""
+        return heat_map(self.maps[self.targets.index(target)], self.size)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A classifier used as a detector: every connected component of a thresholded map is a box.
+
+    Attributes:
+        classifier: knows the targets.
+        targets: names of K classes; they share one forward pass.
+        request: the kind of map and its layer.
+        rule: how a map becomes boxes.
+        views: scales and mirror images to average over.
+
+    Raises:
+        ModelError: if the classifier does not know a target.
+    """
+
+    classifier: Classifier
+    targets: tuple[str, ...]
+    request: Request
+    rule: LocalisationRule = DEFAULT_RULE
+    views: Views = ONE_VIEW
+
+    def __post_init__(self) -> None:
+        for name in self.targets:
+            self.classifier.index_of(name)
+
+    def run(self, images: ImageSources, batch_size: int = 16) -> Iterator[ImageResult]:
+        """Yield the result of each image, in their order.
+
+        Args:
+            images: one image or several; files are read batch by batch.
+            batch_size: images in one forward pass.
+
+        Raises:
+            DataError: if an image cannot be read.
+        """
+        for batch in in_batches(each_source(images), batch_size):
+            yield from self._batch([as_image(source) for source in batch])
+
+    def _batch(self, images: Sequence[Image.Image]) -> Iterator[ImageResult]:
+        classifier = self.classifier
+        indices = [classifier.index_of(name) for name in self.targets]
+        found = predict(
+            classifier.network, images, classifier.preprocessing, classifier.high_resolution,
+            indices, [self.request], self.views,
+        )  # fmt: skip
+        probabilities = classifier.probabilities(found.logits)[:, indices]
+        maps = found.maps[0].numpy()
+        for image, logits, scores, each in zip(
+            images, found.logits.numpy(), probabilities, maps, strict=True
+        ):
+            size = (image.height, image.width)
+            located = tuple(
+                boxes_from_map(map_, size, score, [self.rule])[0]
+                for map_, score in zip(each, scores, strict=True)
+            )
+            yield ImageResult(size, self.targets, logits, scores, each, located)
+
+
+def detections_of(results: Iterable[ImageResult], target: str) -> Detections:
+    """Gather the boxes of one target over images, numbered in the order of the results."""
+    located = [each.located[each.targets.index(target)] for each in results]
+    return Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
