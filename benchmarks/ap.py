@@ -21,7 +21,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.table import Table
 
-from dogcam.evaluate.metrics import IOU_THRESHOLDS, match, precision_recall, resampled_ap
+from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler, match, precision_recall
 from dogcam.structures.boxes import area
 from dogcam.structures.detections import Detections, GroundTruth
 
@@ -177,7 +177,7 @@ CONTENDERS = (
 def bootstrap_with_dogcam(n_images: int, n_resamples: int) -> Outcome:
     """Measure the resampling of the images, from matches that are there already."""
     matches = match(*boxes_in_images(n_images * DETECTIONS_PER_IMAGE), IOU_THRESHOLDS)
-    samples, cost = cost_of(lambda: resampled_ap(matches, n_resamples=n_resamples))
+    samples, cost = cost_of(lambda: Resampler(n_images, n_resamples).ap_samples(matches))
     return Outcome(cost, tuple(samples.mean(axis=1).tolist()))
 
 

@@ -96,9 +96,9 @@ def tables(cases: Sequence[Case], types: Sequence[str]) -> str:
         for title, subjects in {"all": tuple(SUBJECTS), **{v: (k,) for k, v in SUBJECTS.items()}}.items():
             share = agreement(cases, types, half, *subjects)
             ends = share.wilson_interval()
+            span = "n/a" if ends.low is None else f"{100 * ends.low:.0f} to {100 * ends.high:.0f} %"
             lines.append(
-                f"| {half} | {title} | {share.count} of {share.total} | {100 * share.value:.0f} % | "
-                f"{100 * ends.low:.0f} to {100 * ends.high:.0f} % |"
+                f"| {half} | {title} | {share.count} of {share.total} | {100 * share.value:.0f} % | {span} |"
             )
     for half in HALVES:
         counts = Counter(

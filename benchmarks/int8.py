@@ -19,7 +19,7 @@ from torch import Tensor
 from dogcam.backends import Backend, Quantisation, load_backend
 from dogcam.data.voc import LabelledImage, Split, read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise
-from dogcam.evaluate.metrics import Matches, bootstrap_ap_difference, match, precision_recall
+from dogcam.evaluate.metrics import Matches, Resampler, match, precision_recall
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.structures.detections import Detections, GroundTruth
 
@@ -111,7 +111,7 @@ def _row(
     row |= {"ranges": how and how.ranges, "float_ends": [how.float_first, how.float_last] if how else None}
     row |= {"iou": IOU_THRESHOLDS, "ap": ap}
     if exact is not None:
-        intervals = bootstrap_ap_difference(found, exact, seed=SEED)
+        intervals = Resampler(found.n_images, seed=SEED).ap_difference(found, exact)
         float_ap = [precision_recall(exact, iou).average_precision() for iou in IOU_THRESHOLDS]
         row["ap_difference"] = [one - other for one, other in zip(ap, float_ap, strict=True)]
         row["ap_difference_interval"] = [[interval.low, interval.high] for interval in intervals]

@@ -62,6 +62,9 @@ def main() -> None:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")
+@click.option(
+    "--confidence-level", type=float, default=0.95, show_default=True, help="Level of the intervals."
+)
 @click.option("--out", type=_FOLDER, help="The run's folder.  [default: build/NAME]")
 @click.option("--cache", type=_FOLDER, help="Where data sets are kept.")
 @_TEMPLATES

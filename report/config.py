@@ -33,7 +33,9 @@ class RunConfig(BaseModel):
         iou_thresholds: where AP and recall are measured; the operating point takes the last.
         backend: what computes the maps of the target layer; those at an earlier one need the engine.
         batch_size, device: how the network is run.
-        n_resamples, seed: of the bootstrap and of the gallery's random picks.
+        n_resamples: number of bootstrap resamples.
+        confidence_level: of the intervals.
+        seed: of the bootstrap and of the gallery's random choices.
         per_kind: how many pictures the gallery shows of each kind of failure.
     """
 
@@ -54,6 +56,7 @@ class RunConfig(BaseModel):
     batch_size: Count = 16
     device: str = "auto"
     n_resamples: Annotated[int, Field(ge=100)] = 2000
+    confidence_level: OpenFraction = 0.95
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2007
     per_kind: Count = 4
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.evaluate import metrics
-from dogcam.evaluate.metrics import Matches
+from dogcam.evaluate.metrics import Estimate, Matches, Resampler
 from dogcam.structures.detections import Detections, GroundTruth
-from report.record import Estimate, Interval, Results
+from report.record import Results
 from report.record.claim_rules import changed_claims, status_of
 from report.record.diff import ImageChange, MetricChange, RunDiff, SettingChange, Side
 from report.record.io import read_results
@@ -56,7 +56,7 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
     )
     measured = old.measures(), new.measures()
     shared = [name for name in measured[0] if name in measured[1]]
-    changes = [_change(*name, measured[0][name], measured[1][name]) for name in shared]
+    changes = [_change(*name, measured[0][name], measured[1][name], new.resampler) for name in shared]
     failing = (old.failing(), new.failing()) if why_not is None else None
     return RunDiff(
         title=f"From {before.resolve().name} to {after.resolve().name}",
@@ -65,7 +65,7 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
         same_images=why_not is None,
         why_not_paired=why_not,
         n_resamples=records[1].detection.n_resamples,
-        level=0.95,
+        level=records[1].config.confidence_level,
         n_metrics=len(shared),
         metrics=[change for change in changes if change.before != change.after],
         claims=changed_claims(records[0].claims, records[1].claims),
@@ -83,8 +83,8 @@ class _Run:
     def __init__(self, record: Results, tables: RunTables, sampled_as: Results, paired: bool) -> None:
         self.record, self.tables, self.paired = record, tables, paired
         # Both runs draw the same images, whatever seeds they had, so that differences are paired.
-        detection = sampled_as.detection
-        self.sampling = {"n_resamples": detection.n_resamples, "seed": detection.bootstrap_seed}
+        detection, level = sampled_as.detection, sampled_as.config.confidence_level
+        self.resampler = Resampler(len(tables.ids), detection.n_resamples, level, detection.bootstrap_seed)
         self.truth = GroundTruth.from_images(tables.truth, tables.difficult)
 
     def matches(self, method: str, ious: list[float]) -> Matches:
@@ -95,7 +95,7 @@ class _Run:
         found: Measures = {}
         for method in self.record.detection.methods:
             matches = self.matches(method.name, [row.iou for row in method.rows])
-            drawn = metrics.resampled_ap(matches, **self.sampling) if self.paired else None
+            drawn = self.resampler.ap_samples(matches) if self.paired else None
             for place, row in enumerate(method.rows):
                 samples = drawn[place] if drawn is not None else None
                 found[f"{method.title}: average precision", row.iou] = Measured(row.ap, samples)
@@ -119,14 +119,14 @@ class _Run:
     def _classification(self) -> Measures:
         present = [bool(boxes) for boxes in self.tables.truth]
         scores = self.tables.probabilities
-        drawn = metrics.resampled_ranking_ap(present, scores, **self.sampling) if self.paired else None
+        drawn = self.resampler.ranking_ap_samples(present, scores) if self.paired else None
         value = self.record.classification.target.value
         return {("average precision of ranking the images", None): Measured(value, drawn)}
 
     def _ratio(self, value: float | None, numerator: NDArray, denominator: NDArray) -> Measured:
         if not self.paired:
             return Measured(value)
-        return Measured(value, metrics.resampled_ratio(numerator, denominator, **self.sampling))
+        return Measured(value, self.resampler.ratio_samples(numerator, denominator))
 
     def failing(self) -> dict[str, ImageChange]:
         """Return the images with a wrong box or a missed object at the operating point, in their order."""
@@ -174,14 +174,14 @@ def _why_not_paired(records: tuple[Results, Results], tables: tuple[RunTables, R
     return None
 
 
-def _change(what: str, iou: float | None, before: Measured, after: Measured) -> MetricChange:
+def _change(
+    what: str, iou: float | None, before: Measured, after: Measured, resampler: Resampler
+) -> MetricChange:
     values = before.value, after.value
     value = None if None in values else after.value - before.value
     interval = None
     if before.samples is not None and after.samples is not None:
-        found = metrics.percentile_interval(after.samples - before.samples)
-        low, high = (end if math.isfinite(end) else None for end in (found.low, found.high))
-        interval = Interval(low=low, high=high, level=found.level)
+        interval = resampler.interval(after.samples - before.samples)
     difference = Estimate(value=value, interval=interval)
     verdict = _VERDICTS[status_of(difference)] if interval else "not paired"
     return MetricChange(

@@ -32,7 +32,8 @@ MAY_IMPORT = {
     },
     "report": set(),
     "report.config": {"dogcam.errors"},
-    "report.record": {"report.config", "dogcam.errors", "dogcam.files"},
+    # The record serialises the dataclasses of the evaluation.
+    "report.record": {"report.config", "dogcam.evaluate", "dogcam.errors", "dogcam.files"},
     "report.render": {"report.record", "dogcam.errors", "dogcam.files"},
     # A paired interval is resampled from the tables of both runs.
     "report.diff": {"report.record", "dogcam.evaluate", "dogcam.structures"},

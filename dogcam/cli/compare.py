@@ -17,7 +17,7 @@ from dogcam.data.voc import LabelledImage, read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
-from dogcam.evaluate.metrics import IOU_THRESHOLDS
+from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler
 from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
 from dogcam.structures.detections import Detections
 
@@ -69,9 +69,9 @@ def command(
     for each in classifiers:
         each.index_of(target)
     pair = [_detect(each, images, target, cam_threshold) for each in classifiers]
-    draws = {"n_resamples": resamples, "seed": seed}
-    boxes = compare_boxes(images, target, *(found for found, _ in pair), IOU_THRESHOLDS, **draws)
-    ranking = compare_rankings(images, *(ranking for _, ranking in pair), **draws)
+    resampler = Resampler(len(images), resamples, seed=seed)
+    boxes = compare_boxes(images, target, *(found for found, _ in pair), IOU_THRESHOLDS, resampler)
+    ranking = compare_rankings(images, *(ranking for _, ranking in pair), resampler)
     if as_json:
         rows = {
             "data": photographs.describe(),

@@ -1,7 +1,6 @@
 """The command `dogcam evaluate`: a classifier and a split in, average precisions with intervals out."""
 
 import json
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,10 @@ from dogcam.draw.plots import EstimateRow, class_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
-from dogcam.evaluate.metrics import Interval
+from dogcam.evaluate.metrics import LEVEL, Interval, Resampler, defined
 from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
 from dogcam.models.registry import require_input
-
-LEVEL = 0.95
 
 
 @click.command("evaluate")
@@ -77,7 +74,8 @@ def command(
             flip=flip, high_resolution=classifier.high_resolution,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
-    scores = score_classes(labels, logits, classifier.classes, n_resamples=resamples, level=LEVEL, seed=seed)
+    resampler = Resampler(len(photographs), resamples, seed=seed)
+    scores = score_classes(labels, logits, classifier.classes, resampler)
     # Shown first: that a file cannot be written must not cost what was measured.
     Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
     if json_path:
@@ -112,7 +110,7 @@ def _estimate(value: float, interval: Interval) -> dict[str, float | None]:
 
 
 def _ends(value: float, interval: Interval) -> tuple[float | None, float | None, float | None]:
-    return tuple(each if math.isfinite(each) else None for each in (value, interval.low, interval.high))
+    return defined(value), interval.low, interval.high
 
 
 def _rows(scores: ClassificationScores) -> list[EstimateRow]:
@@ -139,4 +137,4 @@ def _table(classifier: Classifier, split: Split, scores: ClassificationScores) -
 
 
 def _span(interval: Interval) -> str:
-    return f"{interval.low:.3f} to {interval.high:.3f}"
+    return "n/a" if interval.low is None else f"{interval.low:.3f} to {interval.high:.3f}"

@@ -1,40 +1,48 @@
-"""Which objects are found: groups of objects by what they are like, and the recall of each group."""
+"""Recall of groups of objects: by size, aspect ratio, number, border and other classes in the image."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.evaluate.metrics import TRUE_POSITIVE, Interval, Matches, bootstrap_ratio
+from dogcam.evaluate.metrics import TRUE_POSITIVE, Estimate, Matches, Resampler, estimate
 from dogcam.structures.boxes import area, iou
 from dogcam.structures.detections import GroundTruth
 
-SIZES = {"small": 0.0, "medium": 0.1, "large": 0.3}
-"""The share of its image that an object's box takes, from which on it has each name."""
+Size = Literal["small", "medium", "large"]
+
+SIZES: dict[Size, float] = {"small": 0.0, "medium": 0.1, "large": 0.3}
+"""Lower bounds of the size classes: the share of the image's area that a box covers."""
 
 ASPECTS = {"tall": 0.0, "square": 0.8, "wide": 1.25}
-"""Width over height of its box, likewise."""
+"""Lower bounds of the aspect classes: width over height of a box."""
 
 N_INSTANCES = {"alone": 1, "two together": 2, "three or more": 3}
-"""How many objects of the class the image shows, itself included, likewise."""
+"""Lower bounds of the number of objects of the class in the image, the object itself included."""
 
 EDGE = 1.0
-"""How near to the border of its image, in pixels, a box touches it."""
+"""A box nearer to the border of its image than this, in pixels, touches it."""
 
 FEW = 10
-"""A group of fewer objects is too small to say anything by itself."""
+"""A group of fewer objects is marked: its recall is uncertain."""
+
+
+def size_of(share: float) -> Size:
+    """Return the size class of a box that covers this share of its image."""
+    return [name for name, low in SIZES.items() if share >= low][-1]
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Objects that are alike in one way.
+    """Objects with a property in common.
 
     Attributes:
-        name: what they are called.
+        name: the group's name.
         members: (M,) bool array over the ground truth's boxes.
-        low, high: what was measured lies from the one up to, not with, the other; None where there is no
-            such end, or nothing was measured.
+        low, high: the half-open interval [low, high) of the measured property; None if there is no such end,
+            or nothing is measured.
     """
 
     name: str
@@ -45,33 +53,29 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """How many objects of a group there are, how many were found, and how well boxes fit them.
+    """The recall of a group at an operating point.
 
     Attributes:
-        n_objects, n_images: how many there are, and in how many images.
-        n_found: how many were found at the operating point.
-        recall: the share that was found.
-        recall_interval: its bootstrap interval over images.
+        n_objects, n_images: the number of objects, and of images that show them.
+        n_found: the number of objects that were found.
+        recall: the share of them; None for an empty group.
         overlap: mean over the objects of the IoU with the kept detection that fits best, 0 without one.
-        overlap_interval: its interval.
     """
 
     n_objects: int
     n_images: int
     n_found: int
-    recall: float
-    recall_interval: Interval
-    overlap: float
-    overlap_interval: Interval
+    recall: Estimate
+    overlap: Estimate
 
     @property
     def few(self) -> bool:
-        """Whether there are too few to say anything of them."""
+        """Whether there are fewer than `FEW` objects."""
         return self.n_objects < FEW
 
 
 def by_size(truth: GroundTruth, sizes: Sequence[tuple[int, int]]) -> list[Group]:
-    """Group objects by the share of the image that their boxes take.
+    """Group objects by the share of the image that their boxes cover.
 
     Args:
         truth: M boxes.
@@ -82,20 +86,20 @@ def by_size(truth: GroundTruth, sizes: Sequence[tuple[int, int]]) -> list[Group]
 
 
 def by_aspect(truth: GroundTruth) -> list[Group]:
-    """Group objects by width over height; a box without height is as wide as can be."""
+    """Group objects by width over height, which is infinite for a box without height."""
     width, height = (truth.boxes[:, 2:] - truth.boxes[:, :2]).T
     ratio = np.divide(width, height, out=np.full(len(width), np.inf), where=height > 0)
     return _binned(ratio, ASPECTS)
 
 
 def by_n_instances(truth: GroundTruth) -> list[Group]:
-    """Group objects by how many of their class the image shows."""
+    """Group objects by the number of objects of their class in the image."""
     together = np.bincount(truth.image, minlength=truth.n_images)[truth.image]
     return _binned(together, N_INSTANCES)
 
 
 def by_edge(truth: GroundTruth, sizes: Sequence[tuple[int, int]]) -> list[Group]:
-    """Group objects by whether their boxes touch the border of the image, where they may go on beyond it."""
+    """Group objects by whether their boxes touch the border of the image and may be truncated."""
     height, width = np.array(sizes, dtype=np.float64).reshape(-1, 2)[truth.image].T
     x0, y0, x1, y1 = truth.boxes.T
     nearest = np.min([x0, y0, width - x1, height - y1], axis=0, initial=np.inf)
@@ -104,15 +108,15 @@ def by_edge(truth: GroundTruth, sizes: Sequence[tuple[int, int]]) -> list[Group]
 
 
 def by_other_class(truth: GroundTruth, labels: Mapping[str, NDArray[np.bool_]]) -> list[Group]:
-    """Group objects by what else the image shows; an object may be in several of these groups.
+    """Group objects by the other classes in the image; an object may be in several of these groups.
 
     Args:
         truth: M boxes.
         labels: for each other class an (n_images,) bool array, whether the image shows it.
 
     Returns:
-        A group for each class that occurs together with an object, the most frequent first, and last the
-        objects that no other class is with.
+        A group for each class that occurs together with an object, the most frequent first, and last a group
+        of the objects without another class.
     """
     groups = [Group(name, present[truth.image]) for name, present in labels.items()]
     groups = sorted((g for g in groups if g.members.any()), key=lambda g: (-g.members.sum(), g.name))
@@ -126,20 +130,19 @@ def measure_groups(
     *,
     iou_threshold: float,
     score_threshold: float,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    resampler: Resampler,
 ) -> list[GroupResult]:
-    """Return how well each group is found at an operating point.
+    """Return the recall of each group at an operating point.
 
     Args:
         matches: of all images; every box of its ground truth must be one that counts.
-        groups: what to tell apart.
+        groups: the groups, which may overlap.
         iou_threshold: one of the matches' thresholds.
-        score_threshold: detections that score less are not made.
-        n_resamples, seed: of the bootstrap over images.
+        score_threshold: detections of a lower score are ignored.
+        resampler: of the same images.
 
     Raises:
-        ValueError: where some boxes are not counted: their recall would not be that of the operating point.
+        ValueError: if some boxes are not counted: their recall would not be that of the operating point.
     """
     if not matches.counted.all():
         raise ValueError("some boxes are ignored or absent; break down matches in which every box counts")
@@ -148,8 +151,7 @@ def measure_groups(
     found = np.zeros(len(matches.ground_truth), dtype=bool)
     found[matches.best[right]] = True
     overlap = _best_overlaps(matches, kept)
-    sampling = {"n_resamples": n_resamples, "seed": seed}
-    return [_measure(matches.ground_truth, group.members, found, overlap, sampling) for group in groups]
+    return [_measure(matches.ground_truth, group.members, found, overlap, resampler) for group in groups]
 
 
 def _measure(
@@ -157,25 +159,21 @@ def _measure(
     members: NDArray[np.bool_],
     found: NDArray[np.bool_],
     overlap: NDArray[np.float64],
-    sampling: dict,
+    resampler: Resampler,
 ) -> GroupResult:
     image = truth.image[members]
 
     def per_image(weights: NDArray) -> NDArray[np.float64]:
         return np.bincount(image, weights=weights[members], minlength=truth.n_images)
 
+    def mean(values: NDArray) -> Estimate:
+        value = values[members].mean() if n_objects else float("nan")
+        return estimate(value, resampler.ratio(per_image(values), counts))
+
     n_objects = int(members.sum())
     counts = per_image(np.ones(len(truth)))
-    nothing = float("nan")
-    return GroupResult(
-        n_objects=n_objects,
-        n_images=int((counts > 0).sum()),
-        n_found=int(found[members].sum()),
-        recall=float(found[members].mean()) if n_objects else nothing,
-        recall_interval=bootstrap_ratio(per_image(found), counts, **sampling),
-        overlap=float(overlap[members].mean()) if n_objects else nothing,
-        overlap_interval=bootstrap_ratio(per_image(overlap), counts, **sampling),
-    )
+    n_found = int(found[members].sum())
+    return GroupResult(n_objects, int((counts > 0).sum()), n_found, mean(found), mean(overlap))
 
 
 def _best_overlaps(matches: Matches, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -189,7 +187,7 @@ def _best_overlaps(matches: Matches, kept: NDArray[np.bool_]) -> NDArray[np.floa
 
 
 def _binned(values: NDArray, names: Mapping[str, float]) -> list[Group]:
-    """Group objects by where a value falls; the last name has no upper end."""
+    """Group objects by the class of a value; the last class has no upper bound."""
     ends = [*names.values(), np.inf]
     return [
         Group(

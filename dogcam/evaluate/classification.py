@@ -13,7 +13,7 @@ from dogcam.cam import Views
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import LabelledImage
 from dogcam.detection import detector
-from dogcam.evaluate.metrics import Interval, percentile_interval, resampled_ranking_ap
+from dogcam.evaluate.metrics import Interval, Resampler
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
 
@@ -101,13 +101,7 @@ def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str
 
 
 def score_classes(
-    labels: Tensor,
-    scores: Tensor,
-    classes: Sequence[str],
-    *,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
+    labels: Tensor, scores: Tensor, classes: Sequence[str], resampler: Resampler
 ) -> ClassificationScores:
     """Measure a ranking of photographs, with bootstrap intervals over photographs.
 
@@ -116,11 +110,10 @@ def score_classes(
 
     Args:
         labels, scores, classes: as for `class_ap`.
-        n_resamples, level, seed: how often photographs are drawn, the share of the resamples inside, the
-            draws.
+        resampler: of the same photographs.
     """
     ap = class_ap(labels, scores, classes)
-    drawn = resampled_by_class(labels, scores, classes, n_resamples=n_resamples, seed=seed)
+    drawn = resampled_by_class(labels, scores, classes, resampler)
     mean = mean_over_classes(list(drawn.values()))
     return ClassificationScores(
         n_images=len(labels),
@@ -129,31 +122,30 @@ def score_classes(
                 name,
                 int(labels[:, list(classes).index(name)].sum()),
                 value,
-                percentile_interval(drawn[name], level),
+                resampler.interval(drawn[name]),
             )
             for name, value in ap.items()
         ),
         absent=tuple(name for name in classes if name not in ap),
         mean_ap=float(np.mean(list(ap.values()))) if ap else float("nan"),
-        interval=percentile_interval(mean, level),
+        interval=resampler.interval(mean),
     )
 
 
 def resampled_by_class(
-    labels: Tensor, scores: Tensor, classes: Sequence[str], *, n_resamples: int = 2000, seed: int = 0
+    labels: Tensor, scores: Tensor, classes: Sequence[str], resampler: Resampler
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the average precision of each class in every resample, as `resampled_ranking_ap` does.
+    """Return the average precision of each class in every resample of the photographs.
 
     Args:
         labels, scores, classes: as for `class_ap`.
-        n_resamples: B.
-        seed: of the draws, the same photographs for every class.
+        resampler: draws the same photographs for every class, B times.
 
     Returns:
         (B,) float array by name, in the order of `classes`; classes without a positive image are left out.
     """
     return {
-        name: resampled_ranking_ap(labels[:, column], scores[:, column], n_resamples=n_resamples, seed=seed)
+        name: resampler.ranking_ap_samples(labels[:, column], scores[:, column])
         for column, name in enumerate(classes)
         if labels[:, column].any()
     }

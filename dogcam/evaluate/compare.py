@@ -10,13 +10,7 @@ from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import LabelledImage
 from dogcam.errors import DataError
 from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
-from dogcam.evaluate.metrics import (
-    Interval,
-    bootstrap_ap_difference,
-    match,
-    percentile_interval,
-    precision_recall,
-)
+from dogcam.evaluate.metrics import Interval, Resampler, match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
 
 
@@ -81,9 +75,7 @@ def compare_boxes(
     detections: Detections,
     others: Detections,
     iou_thresholds: Sequence[float],
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    resampler: Resampler,
 ) -> dict[float, ApDifference]:
     """Compare two sets of boxes of the same photographs, one result for each IoU threshold.
 
@@ -94,7 +86,7 @@ def compare_boxes(
         target: the class.
         detections, others: the boxes of the first and of the second.
         iou_thresholds: what the IoU of a match exceeds.
-        n_resamples, seed: of the bootstrap over images.
+        resampler: of the same images.
 
     Raises:
         DataError: where no photograph shows the class.
@@ -105,7 +97,7 @@ def compare_boxes(
     )
     require_shown(images, target)
     both = [match(truth, each, iou_thresholds) for each in (detections, others)]
-    intervals = bootstrap_ap_difference(*both, n_resamples=n_resamples, seed=seed)
+    intervals = resampler.ap_difference(*both)
     aps = [[precision_recall(each, iou).average_precision() for each in both] for iou in iou_thresholds]
     rows = zip(iou_thresholds, aps, intervals, strict=True)
     return {iou: ApDifference(*map(float, pair), interval) for iou, pair, interval in rows}
@@ -115,30 +107,26 @@ def compare_rankings(
     images: Sequence[LabelledImage],
     first: Ranking,
     second: Ranking,
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    resampler: Resampler,
 ) -> RankingDifference:
     """Compare how two classifiers rank the same photographs by each class that both know.
 
     Args:
         images: annotated photographs.
         first, second: the scores of both classifiers for them.
-        n_resamples, seed: of the bootstrap over images, the same photographs as for boxes.
+        resampler: of the same images.
     """
     classes = [name for name in first.classes if name in second.classes]
     labels = label_matrix(images, classes)
     scores = [each.scores[:, [each.classes.index(name) for name in classes]] for each in (first, second)]
     aps = [class_ap(labels, each, classes) for each in scores]
-    samples = [
-        resampled_by_class(labels, each, classes, n_resamples=n_resamples, seed=seed) for each in scores
-    ]
+    samples = [resampled_by_class(labels, each, classes, resampler) for each in scores]
     gaps = {name: samples[0][name] - samples[1][name] for name in samples[0]}
     means = (float(np.mean(list(each.values()))) for each in aps)
     return RankingDifference(
         {
-            name: ApDifference(aps[0][name], aps[1][name], percentile_interval(gap))
+            name: ApDifference(aps[0][name], aps[1][name], resampler.interval(gap))
             for name, gap in gaps.items()
         },
-        ApDifference(*means, percentile_interval(mean_over_classes(list(gaps.values())))),
+        ApDifference(*means, resampler.interval(mean_over_classes(list(gaps.values())))),
     )

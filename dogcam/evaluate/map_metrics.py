@@ -1,7 +1,7 @@
-"""How well a map alone says where things are, in images that are known to show them (Choe et al. 2020).
+"""Localisation metrics of a heat map alone, in images that show the class (Choe et al. 2020).
 
-Average precision mixes what the classifier knows with what the map shows. The measures here take the class as
-given and look at the map, each in its own way: at its peak, at its mass, at its boxes, at its pixels.
+Average precision mixes the errors of the classifier with those of the map. These metrics take the class as
+given and measure one property of the map each: its peak, its sum, its boxes or its pixels.
 """
 
 from collections.abc import Sequence
@@ -11,44 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.detection.boxes_from_maps import Map, component_boxes
-from dogcam.evaluate.metrics import Interval, bootstrap_ratio, percentile_interval, resampled_sums
+from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.boxes import Boxes, iou
 
-CAM_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
-"""Where a map is cut in turn: every twentieth of its peak."""
+BOX_CAM_THRESHOLDS = tuple(step / 20 for step in range(1, 20))
+"""The thresholds of MaxBoxAcc: every twentieth of a map's peak."""
 
 STRICT_IOU = 0.5
 IOU_LEVELS = (0.3, 0.5, 0.7)
 """The overlaps of MaxBoxAcc and of MaxBoxAccV2."""
 
-TOLERANCE = 15
-"""How many pixels beside a box a peak may lie and still point at it (Zhang et al. 2016)."""
+POINTING_TOLERANCE = 15
+"""The distance from a box, in pixels, up to which a peak counts as on it (Zhang et al. 2016)."""
 
 LEVELS = 256
-"""How many steps of a map's height PxAP tells apart."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A figure over a set of images, with its bootstrap interval; nan where no image counts."""
-
-    value: float
-    interval: Interval
+"""Number of score levels of PxAP."""
 
 
 @dataclass(frozen=True, eq=False)
 class MapScores:
-    """What was seen of one map, in an image that shows the class.
+    """The measurements of one map, in an image that shows the class.
 
     Attributes:
-        points: whether the peak lies on an object or within `TOLERANCE` pixels of one.
+        points: whether the peak lies on an object or within `POINTING_TOLERANCE` pixels of one.
         energy: share of the map's sum that lies inside the boxes, in [0, 1]; 0 for an empty map.
-        largest: (T,) float array, for each of `CAM_THRESHOLDS` the IoU of the box around the largest
+        largest: (T,) float array, for each of `BOX_CAM_THRESHOLDS` the IoU of the box around the largest
             component with the object that it overlaps most.
         any_component: (T,) float array, the best such IoU over all components.
-        chosen: as `largest`, at the cut that was chosen on other images.
-        pixels: (2, LEVELS) int array, how many pixels off and on the object have each height, from 0 to the
-            peak; all 0 where there is no mask.
+        chosen: as `largest`, at the threshold that was chosen on other images.
+        pixels: (2, LEVELS) int array, how many pixels off and on the object have each level, from 0 to the
+            peak; all 0 without a mask.
     """
 
     points: bool
@@ -62,15 +54,15 @@ class MapScores:
 def score_map(
     heat: Map, boxes: Boxes, cam_threshold: float, mask: NDArray[np.uint8] | None = None
 ) -> MapScores:
-    """Hold a heat map against the objects of its image.
+    """Measure a heat map against the objects of its image.
 
     Args:
         heat: (height, width) float array in [0, 1], from `dogcam.detection.boxes_from_maps.heat_map`.
         boxes: (M, 4) float array, xyxy in pixels, M >= 1, the objects of the class.
-        cam_threshold: a cut that was chosen on other images, in (0, 1).
-        mask: (height, width) array, 1 on the objects, 0 beside them, anything else undecided; or None.
+        cam_threshold: a threshold that was chosen on other images, in (0, 1).
+        mask: (height, width) array, 1 on the objects, 0 off them, any other value is ignored; or None.
     """
-    overlaps = [_overlaps(heat, boxes, threshold) for threshold in CAM_THRESHOLDS]
+    overlaps = [_overlaps(heat, boxes, threshold) for threshold in BOX_CAM_THRESHOLDS]
     return MapScores(
         points_at(heat, boxes),
         energy_inside(heat, boxes),
@@ -81,14 +73,14 @@ def score_map(
     )
 
 
-def points_at(heat: Map, boxes: Boxes, tolerance: float = TOLERANCE) -> bool:
-    """Say whether the map's peak lies on an object: the pointing game (Zhang et al. 2016).
+def points_at(heat: Map, boxes: Boxes, tolerance: float = POINTING_TOLERANCE) -> bool:
+    """Return whether the map's peak is on an object: the pointing game (Zhang et al. 2016).
 
     Args:
-        heat: (height, width) float array; a map that is 0 everywhere points at nothing. Of several peaks the
-            mean place counts.
+        heat: (height, width) float array; a map that is 0 everywhere has no peak. The mean position of
+            several peaks counts.
         boxes: (M, 4) float array, xyxy in pixels.
-        tolerance: how many pixels beside a box are still on it.
+        tolerance: the distance from a box, in pixels, up to which the peak counts as on it.
     """
     peak = heat.max(initial=0.0)
     if peak <= 0:
@@ -112,7 +104,7 @@ def energy_inside(heat: Map, boxes: Boxes) -> float:
 
 
 def centre_map(size: tuple[int, int], spread: float = 0.25) -> Map:
-    """Return the map of somebody who never looks: a bell in the middle of the image.
+    """Return a Gaussian prior at the centre of the image: the baseline that uses no network.
 
     Args:
         size: (height, width) in pixels.
@@ -129,55 +121,55 @@ def centre_map(size: tuple[int, int], spread: float = 0.25) -> Map:
     return bell / bell.max()
 
 
-def pointing_game(scores: Sequence[MapScores | None], **sampling: int) -> Measured:
-    """Return the share of images whose map's peak lies on an object.
+Scores = Sequence[MapScores | None]
+"""For each image of the data set its measurements; None for an image that does not show the class.
 
-    Args:
-        scores: for each image of the data set what was seen of its map; None for an image that does not
-            show the class and does not count, but is drawn again like every other.
-        sampling: `n_resamples` and `seed`, as in `dogcam.evaluate.metrics.resampled_ap`.
-    """
-    return _mean([each and float(each.points) for each in scores], sampling)
+Such an image does not count, but it is resampled like every other."""
 
 
-def energy_pointing_game(scores: Sequence[MapScores | None], **sampling: int) -> Measured:
-    """Return the mean share of the map inside the boxes; arguments as in `pointing_game`."""
-    return _mean([each and each.energy for each in scores], sampling)
+def pointing_game(scores: Scores, resampler: Resampler) -> Estimate:
+    """Return the share of images whose map's peak is on an object."""
+    return _mean([each and float(each.points) for each in scores], resampler)
 
 
-def max_box_accuracy(scores: Sequence[MapScores | None], **sampling: int) -> Measured:
+def energy_pointing_game(scores: Scores, resampler: Resampler) -> Estimate:
+    """Return the mean share of the map's sum inside the boxes."""
+    return _mean([each and each.energy for each in scores], resampler)
+
+
+def box_accuracy(scores: Scores, resampler: Resampler) -> Estimate:
+    """Return the accuracy of `max_box_accuracy` at the threshold that was chosen on other images."""
+    return _mean([each and float(each.chosen >= STRICT_IOU) for each in scores], resampler)
+
+
+def max_box_accuracy(scores: Scores, resampler: Resampler) -> Estimate:
     """Return MaxBoxAcc: the share of images whose largest component's box has an IoU of at least one half.
 
-    The cut is the one of `CAM_THRESHOLDS` that serves these very images best, as its authors define it: it
-    says what a map could give, and flatters. The interval is of that cut: resamples that chose their own
-    would flatter once more, and their interval could lie above the figure.
+    As its authors define it, the threshold is the one of `BOX_CAM_THRESHOLDS` that is best for these very
+    images, so the value is optimistic. The interval keeps this threshold: if each resample chose its own, the
+    interval could lie above the value.
     """
     overlaps = [None if each is None else each.largest >= STRICT_IOU for each in scores]
-    return _best_cut([overlaps], sampling)
+    return _at_best_threshold([overlaps], resampler)
 
 
-def max_box_accuracy_v2(scores: Sequence[MapScores | None], **sampling: int) -> Measured:
-    """Return MaxBoxAccV2: any component may be right; mean over `IOU_LEVELS`, each at its best cut."""
+def max_box_accuracy_v2(scores: Scores, resampler: Resampler) -> Estimate:
+    """Return MaxBoxAccV2: any component counts; mean over `IOU_LEVELS`, each at its best threshold."""
     levels = [
         [None if each is None else each.any_component >= level for each in scores] for level in IOU_LEVELS
     ]
-    return _best_cut(levels, sampling)
+    return _at_best_threshold(levels, resampler)
 
 
-def box_accuracy(scores: Sequence[MapScores | None], **sampling: int) -> Measured:
-    """Return the accuracy of `max_box_accuracy` at the cut that was chosen elsewhere: the honest figure."""
-    return _mean([each and float(each.chosen >= STRICT_IOU) for each in scores], sampling)
+def pixel_average_precision(scores: Scores, resampler: Resampler) -> Estimate:
+    """Return PxAP: the area under precision and recall of the pixels of all images.
 
-
-def pixel_average_precision(scores: Sequence[MapScores | None], **sampling: int) -> Measured:
-    """Return PxAP: the area under precision and recall of the pixels of all images, as the cut descends.
-
-    Nothing is interpolated. Images without a mask do not count; nan where none has an object's pixel.
+    Nothing is interpolated. Images without a mask do not count; None if no mask shows an object.
     """
     empty = np.zeros((2, LEVELS), dtype=np.int64)
     counts = np.stack([empty if each is None else each.pixels for each in scores], axis=-1)
-    drawn = _pixel_ap(resampled_sums(counts, **sampling))
-    return Measured(float(_pixel_ap(counts.sum(axis=-1, keepdims=True))[0]), percentile_interval(drawn))
+    value = _pixel_ap(counts.sum(axis=-1, keepdims=True))[0]
+    return estimate(value, resampler.interval(_pixel_ap(resampler.sums(counts))))
 
 
 def _overlaps(heat: Map, boxes: Boxes, cam_threshold: float) -> tuple[float, float]:
@@ -206,21 +198,23 @@ def _pixel_ap(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(area, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def _mean(values: Sequence[float | None], sampling: dict) -> Measured:
+def _mean(values: Sequence[float | None], resampler: Resampler) -> Estimate:
     """Return the mean over the images that count."""
     counted = np.array([value is not None for value in values], dtype=np.float64)
     filled = np.array([value or 0.0 for value in values])
     value = filled.sum() / counted.sum() if counted.any() else float("nan")
-    return Measured(float(value), bootstrap_ratio(filled, counted, **sampling))
+    return estimate(value, resampler.ratio(filled, counted))
 
 
-def _best_cut(levels: Sequence[Sequence[NDArray[np.bool_] | None]], sampling: dict) -> Measured:
-    """Return the mean over the levels of the best accuracy over the cuts."""
-    none = np.zeros(len(CAM_THRESHOLDS), dtype=bool)
+def _at_best_threshold(
+    levels: Sequence[Sequence[NDArray[np.bool_] | None]], resampler: Resampler
+) -> Estimate:
+    """Return the mean over the levels of the best accuracy over the thresholds."""
+    none = np.zeros(len(BOX_CAM_THRESHOLDS), dtype=bool)
     right = np.array([[none if each is None else each for each in level] for level in levels])
-    right = right.reshape(len(levels), -1, len(CAM_THRESHOLDS)).astype(np.float64)
+    right = right.reshape(len(levels), -1, len(BOX_CAM_THRESHOLDS)).astype(np.float64)
     best = right.sum(axis=1).argmax(axis=1)
-    per_image = np.mean([level[:, cut] for level, cut in zip(right, best, strict=True)], axis=0)
+    per_image = np.mean([level[:, place] for level, place in zip(right, best, strict=True)], axis=0)
     return _mean(
-        [None if each is None else value for each, value in zip(levels[0], per_image, strict=True)], sampling
+        [None if each is None else value for each, value in zip(levels[0], per_image, strict=True)], resampler
     )

@@ -57,6 +57,8 @@ from report.record.tables import (
 MASKS = "the masks"
 """The data that only some stages look at: nothing else is to run again when masks come, or are mended."""
 
+BOOTSTRAP = ("n_resamples", "confidence_level", "seed")
+
 STAGES = (
     Stage(
         predict.NAME, "run the network over every image", predict.run,
@@ -69,32 +71,32 @@ STAGES = (
     Stage(
         evaluate.NAME, "measure classifier and boxes", evaluate.run,
         needs=(predict.NAME, localise.NAME),
-        settings=("target", "iou_thresholds", "precision", "n_resamples", "seed"),
+        settings=("target", "iou_thresholds", "precision", *BOOTSTRAP),
     ),
     Stage(
         measure_maps.NAME, "measure the maps with the class given", measure_maps.run,
-        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"), inputs=(MASKS,),
+        needs=(predict.NAME, localise.NAME), settings=("target", *BOOTSTRAP), inputs=(MASKS,),
     ),
     Stage(
         compare.NAME, "hold the kinds of map against each other", compare.run,
-        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"),
+        needs=(predict.NAME, localise.NAME), settings=("target", *BOOTSTRAP),
     ),
     Stage(
         analyse.NAME, "say why boxes failed", analyse.run,
         needs=(predict.NAME, localise.NAME, evaluate.NAME),
-        settings=("target", "per_kind", "n_resamples", "seed"),
+        settings=("target", "per_kind", *BOOTSTRAP),
     ),
     Stage(
         break_down.NAME, "say which objects are found", break_down.run,
-        needs=(localise.NAME, evaluate.NAME), settings=("target", "n_resamples", "seed"),
+        needs=(localise.NAME, evaluate.NAME), settings=("target", *BOOTSTRAP),
     ),
     Stage(
         sanity.NAME, "ask whether the maps depend on what was learned", sanity.run,
-        needs=(predict.NAME, localise.NAME), settings=("target", "batch_size", "n_resamples", "seed"),
+        needs=(predict.NAME, localise.NAME), settings=("target", "batch_size", *BOOTSTRAP),
     ),
     Stage(
         segment.NAME, "grow masks from the maps", segment.run,
-        needs=(predict.NAME, localise.NAME), settings=("target", "n_resamples", "seed"), inputs=(MASKS,),
+        needs=(predict.NAME, localise.NAME), settings=("target", *BOOTSTRAP), inputs=(MASKS,),
     ),
     Stage(
         draw.NAME, "draw figures and gallery", draw.run,

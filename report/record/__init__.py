@@ -5,6 +5,7 @@ from report.record.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.record.claims import Claim, ClaimChange, ClaimPart
 from report.record.data import BackendInfo, ClassCount, DataInfo, HighResolutionPassInfo, ModelInfo, SplitInfo
 from report.record.detection import (
+    ChosenThreshold,
     ClassAp,
     Classification,
     Comparison,
@@ -12,14 +13,13 @@ from report.record.detection import (
     Detection,
     DetectionRow,
     Method,
-    OperatingPoint,
     PublishedRow,
     ScoredDetection,
     SweepRow,
     ThresholdRow,
     Tuning,
 )
-from report.record.failures import Failures, FailureType, GalleryBox, GalleryItem, TypeCount
+from report.record.failures import Failures, FailureTypeResult, GalleryBox, GalleryItem
 from report.record.figures import Figure
 from report.record.localisation import ClassifiedAndLocalised, Localisation, MapMetrics
 from report.record.maps import MapComparison, MapExample
@@ -33,6 +33,7 @@ __all__ = [
     "BackendInfo",
     "Breakdown",
     "Breakdowns",
+    "ChosenThreshold",
     "Claim",
     "ClaimChange",
     "ClaimPart",
@@ -46,7 +47,7 @@ __all__ = [
     "Detection",
     "DetectionRow",
     "Estimate",
-    "FailureType",
+    "FailureTypeResult",
     "Failures",
     "Figure",
     "Fraction",
@@ -64,7 +65,6 @@ __all__ = [
     "Method",
     "Model",
     "ModelInfo",
-    "OperatingPoint",
     "PermutedLabels",
     "PublishedRow",
     "Results",
@@ -80,5 +80,4 @@ __all__ = [
     "SweepRow",
     "ThresholdRow",
     "Tuning",
-    "TypeCount",
 ]

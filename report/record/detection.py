@@ -142,7 +142,7 @@ class Detection(Model):
         return next(method for method in self.methods if method.name == name)
 
 
-class OperatingPoint(ThresholdRow):
+class ChosenThreshold(ThresholdRow):
     """The score threshold that was chosen and what comes of it; counts and gallery are all taken here."""
 
     method: str

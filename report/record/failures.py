@@ -4,14 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from dogcam.evaluate.breakdowns import Size
+from dogcam.evaluate.errors.kinds import FailureType
 from report.record.base import Estimate, Fraction, Model
-
-FailureType = Literal[
-    "missed", "background", "other_object", "part", "context", "merged", "split", "duplicate", "poor_overlap"
-]
-
-
-Size = Literal["small", "medium", "large"]
 
 
 class GalleryBox(Model):
@@ -47,7 +42,7 @@ class GalleryItem(Model):
     boxes: list[GalleryBox]
 
 
-class TypeCount(Model):
+class FailureTypeResult(Model):
     """How often a kind of failure occurs at the operating point, and what mending it would be worth."""
 
     kind: FailureType
@@ -63,7 +58,7 @@ class Failures(Model):
     """What goes wrong at the operating point: every false positive and missed object has exactly one kind."""
 
     n_success: int
-    kinds: list[TypeCount]
+    kinds: list[FailureTypeResult]
     successes: list[GalleryItem]
     size_edges: tuple[Fraction, Fraction] = Field(
         description="from which share of the image on a size is medium, and large"

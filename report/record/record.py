@@ -10,7 +10,7 @@ from report.record.base import Model
 from report.record.breakdowns import Breakdowns
 from report.record.claims import Claim, ClaimChange
 from report.record.data import DataInfo, ModelInfo
-from report.record.detection import Classification, Detection, OperatingPoint, PublishedRow, Tuning
+from report.record.detection import ChosenThreshold, Classification, Detection, PublishedRow, Tuning
 from report.record.failures import Failures
 from report.record.figures import Figure
 from report.record.localisation import Localisation
@@ -34,7 +34,7 @@ class Results(Model):
     tuning: list[Tuning]
     classification: Classification
     detection: Detection
-    operating_point: OperatingPoint
+    operating_point: ChosenThreshold
     localisation: Localisation
     failures: Failures
     breakdowns: Breakdowns

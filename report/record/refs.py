@@ -1,6 +1,7 @@
 """Values of the record that know where in it they stand, so that every number of a report can be traced."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,7 +27,7 @@ class Ref:
         if name.startswith("__"):
             raise AttributeError(name)
         value = self._value
-        if isinstance(value, BaseModel) and name in type(value).model_fields:
+        if name in _fields(value):
             return Ref(getattr(value, name), self._join(name))
         if isinstance(value, dict) and name in value:
             return Ref(value[name], self._join(name))
@@ -65,6 +66,13 @@ class Ref:
 
     def _join(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
+
+
+def _fields(value: Any) -> Container[str]:
+    """Return the names of the fields of a part of the record."""
+    if isinstance(value, BaseModel):
+        return type(value).model_fields
+    return [field.name for field in fields(value)] if is_dataclass(value) else ()
 
 
 def raw(value: object) -> Any:

@@ -14,7 +14,7 @@ from dogcam.cli.main import main
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.voc import read_split
 from dogcam.evaluate.classification import class_ap, predict, score_classes
-from dogcam.evaluate.metrics import resampled_ranking_ap
+from dogcam.evaluate.metrics import Resampler
 from dogcam.models.card import card_of
 from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.models.classifier import SAMPLE_WEIGHTS, load_classifier
@@ -36,7 +36,7 @@ def random_case(seed, n=40):
 @pytest.mark.parametrize("seed", range(5))
 def test_resampled_ap_is_scikit_learns_on_the_repeated_photographs(seed):
     labels, scores = random_case(seed)
-    values = resampled_ranking_ap(labels[:, 0].numpy(), scores[:, 0].numpy(), n_resamples=20, seed=3)
+    values = Resampler(40, 20, seed=3).ranking_ap_samples(labels[:, 0], scores[:, 0])
     drawn = np.random.default_rng(3).integers(len(labels), size=(20, len(labels)))
     expected = [average_precision_score(labels[rows, 0], scores[rows, 0]) for rows in drawn]
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
@@ -44,7 +44,7 @@ def test_resampled_ap_is_scikit_learns_on_the_repeated_photographs(seed):
 
 def test_a_resample_without_the_class_is_not_defined():
     labels = np.array([1, 0, 0])
-    values = resampled_ranking_ap(labels, [3.0, 2.0, 1.0], n_resamples=200, seed=1)
+    values = Resampler(3, 200, seed=1).ranking_ap_samples(labels, [3.0, 2.0, 1.0])
     assert set(values[~np.isnan(values)]) == {1.0}
     share = np.isnan(values).mean()
     # Three draws of three miss one photograph in (2/3)^3 of the cases.
@@ -53,7 +53,7 @@ def test_a_resample_without_the_class_is_not_defined():
 
 def test_scores_hold_what_each_class_and_their_mean_are_worth():
     labels, scores = random_case(7)
-    found = score_classes(labels, scores, CLASSES, n_resamples=300, seed=2)
+    found = score_classes(labels, scores, CLASSES, Resampler(40, 300, seed=2))
     ap = class_ap(labels, scores, CLASSES)
     assert {each.name: each.ap for each in found.classes} == ap
     assert found.absent == ("cow",)
@@ -65,9 +65,9 @@ def test_scores_hold_what_each_class_and_their_mean_are_worth():
 
 
 def test_without_a_positive_photograph_nothing_is_defined():
-    found = score_classes(torch.zeros(4, 1), torch.rand(4, 1), ("cat",), n_resamples=10)
+    found = score_classes(torch.zeros(4, 1), torch.rand(4, 1), ("cat",), Resampler(4, 10))
     assert math.isnan(found.mean_ap)
-    assert math.isnan(found.interval.low)
+    assert found.interval.low is None
     assert found.classes == ()
 
 

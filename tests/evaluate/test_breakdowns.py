@@ -1,7 +1,5 @@
 """Groups of objects by hand, and their recall against loops."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -14,8 +12,9 @@ from dogcam.evaluate.breakdowns import (
     by_other_class,
     by_size,
     measure_groups,
+    size_of,
 )
-from dogcam.evaluate.metrics import match
+from dogcam.evaluate.metrics import Resampler, match
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.references import iou
 
@@ -43,6 +42,12 @@ def test_sizes_begin_with_their_lower_bound():
     }
     ends = [(group.low, group.high) for group in by_size(TRUTH, SIZES)]
     assert ends == [(None, 0.1), (0.1, 0.3), (0.3, None)]
+
+
+def test_a_size_class_includes_its_lower_bound():
+    assert [size_of(share) for share in (0.0, 0.0999, 0.1, 0.2999, 0.3, 1.0)] == [
+        "small", "small", "medium", "medium", "large", "large",
+    ]  # fmt: skip
 
 
 def test_shapes_are_width_over_height():
@@ -89,7 +94,7 @@ def test_recall_and_overlap_equal_the_loop(seed):
     matches = match(truth, found, [0.5])
     group = Group("some", rng.random(30) < 0.6)
     (result,) = measure_groups(
-        matches, [group], iou_threshold=0.5, score_threshold=0.4, n_resamples=100, seed=1
+        matches, [group], iou_threshold=0.5, score_threshold=0.4, resampler=Resampler(8, 100, seed=1)
     )
     kept = [k for k in range(30) if found.scores[k] >= 0.4]
     right = {int(matches.best[k]) for k in kept if matches.kind_at(0.5)[k] == 1}
@@ -103,9 +108,9 @@ def test_recall_and_overlap_equal_the_loop(seed):
     assert result.n_objects == len(chosen)
     assert result.n_images == len({int(truth.image[m]) for m in chosen})
     assert result.n_found == len(right & set(chosen)) > 0
-    assert result.recall == pytest.approx(result.n_found / len(chosen))
-    assert result.overlap == pytest.approx(np.mean(overlaps))
-    assert result.recall_interval.low <= result.recall <= result.recall_interval.high
+    assert result.recall.value == pytest.approx(result.n_found / len(chosen))
+    assert result.overlap.value == pytest.approx(np.mean(overlaps))
+    assert result.recall.interval.low <= result.recall.value <= result.recall.interval.high
     assert result.few == (len(chosen) < FEW)
 
 
@@ -113,16 +118,16 @@ def test_an_empty_group_is_counted_and_not_measured():
     matches = match(TRUTH, Detections.from_images([[], [], []], [[], [], []]), [0.5])
     groups = [Group("none", np.zeros(4, dtype=bool)), Group("all", np.ones(4, dtype=bool))]
     nothing, everything = measure_groups(
-        matches, groups, iou_threshold=0.5, score_threshold=0, n_resamples=20
+        matches, groups, iou_threshold=0.5, score_threshold=0, resampler=Resampler(3, 20)
     )
     assert (nothing.n_objects, nothing.few) == (0, True)
-    assert math.isnan(nothing.recall)
-    assert math.isnan(nothing.recall_interval.low)
-    assert (everything.n_found, everything.recall, everything.overlap) == (0, 0, 0)
+    assert nothing.recall.value is None
+    assert nothing.recall.interval.low is None
+    assert (everything.n_found, everything.recall.value, everything.overlap.value) == (0, 0, 0)
 
 
 def test_boxes_that_do_not_count_are_refused():
     truth = GroundTruth.from_images([[[0, 0, 5, 5]]], [[True]])
     matches = match(truth, Detections.from_images([[]], [[]]), [0.5], difficult="ignored")
     with pytest.raises(ValueError, match="ignored"):
-        measure_groups(matches, [], iou_threshold=0.5, score_threshold=0)
+        measure_groups(matches, [], iou_threshold=0.5, score_threshold=0, resampler=Resampler(1))

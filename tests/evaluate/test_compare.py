@@ -17,7 +17,7 @@ from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.errors import DataError, ModelError
 from dogcam.evaluate.compare import Ranking, compare_boxes, compare_rankings
-from dogcam.evaluate.metrics import image_draws
+from dogcam.evaluate.metrics import Resampler
 from dogcam.models.classifier import SAMPLE_WEIGHTS, Classifier
 from dogcam.models.networks import pooled_network
 from dogcam.models.preprocessing import Preprocessing
@@ -26,6 +26,7 @@ from tests.support.runs import assert_one_line
 from tests.support.voc_folders import write_patches
 
 RULE = LocalisationRule(0.5)
+DRAWN = Resampler(12, 200)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def boxes_of_truth(split) -> Detections:
 
 def test_a_map_of_redness_boxes_red_patches_as_well_as_the_truth(split):
     found = detect(redness(), split, batch_size=5)
-    rows = compare_boxes(split.images, "red", found, boxes_of_truth(split), (0.3, 0.5))
+    rows = compare_boxes(split.images, "red", found, boxes_of_truth(split), (0.3, 0.5), DRAWN)
     assert list(rows) == [0.3, 0.5]
     for row in rows.values():
         assert row.ap > 0.95 and row.other_ap == 1.0
@@ -71,7 +72,7 @@ def test_a_map_of_redness_boxes_red_patches_as_well_as_the_truth(split):
 def test_what_finds_nothing_is_worse_by_the_whole_average_precision(split):
     nothing = detect(redness(-1.0), split)
     assert len(nothing.boxes) == 0
-    row = compare_boxes(split.images, "red", nothing, boxes_of_truth(split), (0.5,))[0.5]
+    row = compare_boxes(split.images, "red", nothing, boxes_of_truth(split), (0.5,), DRAWN)[0.5]
     assert (row.ap, row.other_ap, row.difference) == (0.0, 1.0, -1.0)
     assert (row.interval.low, row.interval.high) == (-1.0, -1.0)
 
@@ -80,7 +81,7 @@ def test_a_class_that_nobody_knows_or_shows_is_refused(split):
     with pytest.raises(ModelError, match=r"'dog'.* red"):
         detect(redness(), split, "dog")
     with pytest.raises(DataError, match=r"12 .*dog"):
-        compare_boxes(split.images, "dog", boxes_of_truth(split), boxes_of_truth(split), (0.5,))
+        compare_boxes(split.images, "dog", boxes_of_truth(split), boxes_of_truth(split), (0.5,), DRAWN)
 
 
 def random_ranking(classes, seed: int) -> Ranking:
@@ -89,7 +90,7 @@ def random_ranking(classes, seed: int) -> Ranking:
 
 def test_rankings_are_compared_by_the_classes_that_both_know(split):
     first, second = random_ranking(("blue", "green", "red"), 0), random_ranking(("red", "dog", "blue"), 1)
-    ranking = compare_rankings(split.images, first, second, n_resamples=400, seed=3)
+    ranking = compare_rankings(split.images, first, second, Resampler(12, 400, seed=3))
     draws = image_draws_of(12, 400, seed=3)
     expected = {}
     for name in ("blue", "red"):
@@ -119,7 +120,7 @@ def test_a_resample_without_the_class_is_left_out_in_silence(split):
         Ranking(("red",), each.scores[: len(images), :1])
         for each in (random_ranking(("red", "blue"), 0), random_ranking(("red", "blue"), 1))
     ]
-    ranking = compare_rankings(images, *pair, n_resamples=100)
+    ranking = compare_rankings(images, *pair, Resampler(len(images), 100))
     red, mean = ranking.classes["red"], ranking.mean
     assert (mean.ap, mean.other_ap, mean.interval) == (red.ap, red.other_ap, red.interval)
     assert np.isfinite([red.interval.low, red.interval.high]).all()
@@ -127,7 +128,7 @@ def test_a_resample_without_the_class_is_left_out_in_silence(split):
 
 def image_draws_of(n: int, n_resamples: int, seed: int) -> list[np.ndarray]:
     """The images of each resample, one by one, in place of how often each is drawn."""
-    counts = np.concatenate(list(image_draws(n, n_resamples, seed)), axis=1)
+    counts = np.concatenate(list(Resampler(n, n_resamples, seed=seed).draws()), axis=1)
     return [np.repeat(np.arange(n), column) for column in counts.T.astype(int)]
 
 

@@ -84,8 +84,8 @@ def test_intervals_are_those_of_the_paired_bootstrap(two):
 
     change_record(after, measure)
     detection = record_of(after)["detection"]
-    sampling = {"n_resamples": detection["n_resamples"], "seed": detection["bootstrap_seed"]}
-    expected = metrics.bootstrap_ap_difference(ours, matches_of(before, "grad_cam"), **sampling)
+    drawn = metrics.Resampler(ours.n_images, detection["n_resamples"], seed=detection["bootstrap_seed"])
+    expected = drawn.ap_difference(ours, matches_of(before, "grad_cam"))
     precisions = (each for each in compare_runs(before, after).metrics if each.what.endswith("precision"))
     changes = {each.iou: each for each in precisions}
     assert changes

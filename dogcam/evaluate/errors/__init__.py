@@ -1,4 +1,4 @@
-"""Why detections fail and objects are missed: one kind for each, and what mending a kind would be worth."""
+"""The failure type of every false positive and missed object, and the AP gain if each type were fixed."""
 
 from dogcam.evaluate.errors.kinds import (
     FAILURE_TYPES,
@@ -9,7 +9,7 @@ from dogcam.evaluate.errors.kinds import (
     TypeCount,
     count_types,
 )
-from dogcam.evaluate.errors.oracle import Gain, ap_gains, mend
+from dogcam.evaluate.errors.oracle import Gain, ap_gains, fix
 from dogcam.evaluate.errors.rules import classify_failures, find_successes, other_object
 
 __all__ = [
@@ -24,6 +24,6 @@ __all__ = [
     "classify_failures",
     "count_types",
     "find_successes",
-    "mend",
+    "fix",
     "other_object",
 ]

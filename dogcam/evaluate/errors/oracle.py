@@ -1,19 +1,19 @@
-"""What average precision would be if one kind of failure did not occur: an oracle that mends it.
+"""The AP gain if one failure type were fixed: an oracle corrects all failures of this type.
 
-The idea is that of TIDE (Bolya et al. 2020), on the ranking of all detections, with the kinds of an operating
-point. A kind is mended so:
+As in TIDE (Bolya et al. 2020), on the ranking of all detections, with the failure types of an operating
+point. A failure type is fixed as follows:
 
 - A wrong box of `background`, `other_object` or `duplicate` is removed.
-- A wrong box of `too_small`, `too_large`, `split` or `poor_overlap` is corrected to the object that it is
-  judged by, and one that is `merged` becomes a box on each of the objects in it; it keeps its score. Objects
-  that something finds are left to what finds them; of several corrected boxes the best-ranked takes the
-  object; a box that is left with none is removed.
-- A missed object of the kind is found, if the above does not: as surely as the box that explains it, or,
-  where none does (`missed`), as the last of the boxes at the operating point.
+- A wrong box of `too_small`, `too_large`, `split` or `poor_overlap` is moved to the object that it is judged
+  by. A `merged` box becomes a box on each of the objects in it. Both keep their score. An object that another
+  detection finds is left to that detection. If several boxes are moved to one object, the best-ranked takes
+  it. A box without an object is removed.
+- A missed object of the type is found, unless the rule above finds it. Its score is that of the box that
+  explains it. If no box does (`missed`), it is ranked last of the boxes at the operating point.
 - A detection below the operating point that found one of these objects moves up with it.
 
-Nothing else changes, so a mended ranking is never worse, and mending a kind that does not occur gains
-nothing. The gains of several kinds do not add up: each is what is gained while all others stay.
+Nothing else changes: a fixed ranking is never worse, and fixing a type that does not occur gains nothing. The
+gains of several types do not add up, since each is computed while all other failures stay.
 """
 
 from collections.abc import Sequence
@@ -25,28 +25,26 @@ from numpy.typing import NDArray
 from dogcam.evaluate.errors.kinds import FAILURE_TYPES, Failure, FailureType
 from dogcam.evaluate.metrics import (
     TRUE_POSITIVE,
-    Interval,
+    Estimate,
     Matches,
-    percentile_interval,
+    Resampler,
+    estimate,
     precision_recall,
-    resampled_ap,
 )
 from dogcam.structures.detections import Detections
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What mending one kind of failure adds to the average precision.
+    """The AP gain if one failure type were fixed.
 
     Attributes:
-        kind: what is mended.
-        value: the gain, in [0, 1]; nan without ground truth.
-        interval: its bootstrap interval over images.
+        kind: the failure type.
+        ap: the gain in AP, in [0, 1]; None without ground truth.
     """
 
     kind: FailureType
-    value: float
-    interval: Interval
+    ap: Estimate
 
 
 def ap_gains(
@@ -55,32 +53,29 @@ def ap_gains(
     *,
     iou_threshold: float,
     score_threshold: float,
-    n_resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
+    resampler: Resampler,
 ) -> list[Gain]:
-    """Return what mending each kind would gain in all-point AP, in the order of `FAILURE_TYPES`.
+    """Return the gain in all-point AP if each failure type were fixed, in the order of `FAILURE_TYPES`.
 
     Args:
-        matches: what `match` returned.
-        failures: what `classify_failures` returned for them.
-        iou_threshold, score_threshold: the operating point that the failures were classified at.
-        n_resamples, level, seed: of the bootstrap; the failures keep their kinds in every resample.
+        matches: the result of `match`.
+        failures: the result of `classify_failures` for them.
+        iou_threshold, score_threshold: the operating point at which the failures were classified.
+        resampler: of the same images; failures keep their types in every resample.
     """
-    sampling = {"n_resamples": n_resamples, "seed": seed}
-    place = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
+    point = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
     before = _at_one_threshold(matches, iou_threshold)
-    drawn, value = resampled_ap(before, **sampling)[0], _ap(before)
+    drawn, value = resampler.ap_samples(before)[0], _ap(before)
     gains = []
     for kind in FAILURE_TYPES:
         occurs = any(failure.kind == kind for failure in failures)
-        after = mend(matches, failures, kind, **place) if occurs else before
-        drawn_after = resampled_ap(after, **sampling)[0] if occurs else drawn
-        gains.append(Gain(kind, _ap(after) - value, percentile_interval(drawn_after - drawn, level)))
+        after = fix(matches, failures, kind, **point) if occurs else before
+        drawn_after = resampler.ap_samples(after)[0] if occurs else drawn
+        gains.append(Gain(kind, estimate(_ap(after) - value, resampler.interval(drawn_after - drawn))))
     return gains
 
 
-def mend(
+def fix(
     matches: Matches,
     failures: Sequence[Failure],
     kind: FailureType,
@@ -88,9 +83,9 @@ def mend(
     iou_threshold: float,
     score_threshold: float,
 ) -> Matches:
-    """Return the matches as they would be if one kind of failure did not occur, at `iou_threshold` alone.
+    """Return the matches without the failures of one type, at `iou_threshold` alone.
 
-    Arguments as for `ap_gains`. A box that finds an object it did not find before lies on it exactly.
+    Arguments as for `ap_gains`. A box that finds an object it did not find before is the object's box.
     """
     matches = _at_one_threshold(matches, iou_threshold)
     places = np.empty(len(matches.order), dtype=np.int64)
@@ -107,7 +102,7 @@ def mend(
 def _newly_found(
     failures: Sequence[Failure], kind: FailureType, places: NDArray[np.int64], last: int
 ) -> dict[int, int]:
-    """Return the objects that are found once the kind is mended, each with its place in the ranking."""
+    """Return the objects that are found once the type is fixed, each with its place in the ranking."""
     missed = {failure.ground_truth for failure in failures if failure.subject == "ground_truth"}
     found: dict[int, int] = {}
     wrong = (failure for failure in failures if _is_wrong(failure, kind))
@@ -133,9 +128,9 @@ def _rebuilt(
     objects: NDArray[np.int64],
     places: NDArray[np.int64],
 ) -> Matches:
-    """Put the detections that are left, and a true positive on each of the objects, into one ranking."""
+    """Rank the detections that are left together with a true positive on each of the objects."""
     truth, old = matches.ground_truth, matches.detections
-    # Behind the last place, should nothing be kept at the operating point, comes the first.
+    # If nothing is kept at the operating point, the last place is -1: the first place then.
     ranked_scores = old.scores[matches.order]
     scores = ranked_scores[np.maximum(places, 0)] if len(ranked_scores) else np.zeros(len(objects))
     return replace(
@@ -145,7 +140,7 @@ def _rebuilt(
             np.vstack([old.boxes[left], truth.boxes[objects]]),
             np.append(old.scores[left], scores),
         ),
-        # Stable, and what is left comes first: a box that is added stands behind the one that explains it.
+        # Stable, and detections that are left come first: an added box follows the one that explains it.
         order=np.argsort(np.append(left_places, places), kind="stable"),
         best=np.append(matches.best[left], objects),
         best_iou=np.append(matches.best_iou[left], np.ones(len(objects))),

@@ -1,21 +1,16 @@
 """How good boxes are: matching, precision and recall, average precision, operating points, intervals."""
 
-from dogcam.evaluate.metrics.bootstrap import (
+from dogcam.evaluate.metrics.bootstrap import Resampler, counts_per_image, ground_truth_per_image
+from dogcam.evaluate.metrics.estimates import (
+    LEVEL,
+    Estimate,
     Interval,
-    bootstrap_ap,
-    bootstrap_ap_difference,
-    bootstrap_f1,
-    bootstrap_ratio,
-    bootstrap_recall,
-    ground_truth_per_image,
-    image_draws,
+    defined,
+    estimate,
     percentile_interval,
-    precision_band,
-    resampled_ap,
-    resampled_ratio,
-    resampled_sums,
+    undefined,
 )
-from dogcam.evaluate.metrics.localisation import bootstrap_corloc, corloc
+from dogcam.evaluate.metrics.localisation import corloc, located
 from dogcam.evaluate.metrics.matching import (
     DIFFICULT,
     FALSE_POSITIVE,
@@ -39,11 +34,9 @@ from dogcam.evaluate.metrics.precision_recall import (
     PrecisionRecall,
     Variant,
     average_precision,
-    merge_curves,
     precision_recall,
 )
 from dogcam.evaluate.metrics.proportion import Proportion
-from dogcam.evaluate.metrics.ranking import resampled_ranking_ap
 from dogcam.evaluate.metrics.tied_scores import TieRange, ap_over_ties
 
 __all__ = [
@@ -51,15 +44,18 @@ __all__ = [
     "FALSE_POSITIVE",
     "IGNORED",
     "IOU_THRESHOLDS",
+    "LEVEL",
     "TIES",
     "TRUE_POSITIVE",
     "VARIANTS",
     "Difficult",
+    "Estimate",
     "Interval",
     "Matches",
     "OperatingPoint",
     "PrecisionRecall",
     "Proportion",
+    "Resampler",
     "TieRange",
     "Ties",
     "Variant",
@@ -67,25 +63,17 @@ __all__ = [
     "average_precision",
     "best_f1_point",
     "best_precision",
-    "bootstrap_ap",
-    "bootstrap_ap_difference",
-    "bootstrap_corloc",
-    "bootstrap_f1",
-    "bootstrap_ratio",
-    "bootstrap_recall",
     "corloc",
+    "counts_per_image",
+    "defined",
+    "estimate",
     "ground_truth_per_image",
-    "image_draws",
+    "located",
     "match",
-    "merge_curves",
     "operating_point",
     "percentile_interval",
     "precision_at_least",
-    "precision_band",
     "precision_recall",
     "rank",
-    "resampled_ap",
-    "resampled_ranking_ap",
-    "resampled_ratio",
-    "resampled_sums",
+    "undefined",
 ]

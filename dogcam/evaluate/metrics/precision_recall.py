@@ -1,6 +1,5 @@
 """Precision and recall along the ranking, and the average precision, always with its variant named."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -99,29 +98,6 @@ def curve_of(
 ) -> PrecisionRecall:
     """Count along a ranking that is given as (K,) scores and (K,) flags of the true positives."""
     return PrecisionRecall(iou_threshold, scores, np.cumsum(correct), np.cumsum(~correct), n_ground_truth)
-
-
-def merge_curves(curves: Sequence[PrecisionRecall]) -> PrecisionRecall:
-    """Join the curves of disjoint sets of images, without their boxes in one place.
-
-    Matching never crosses images, so the flags of each part stand; only the ranking is made anew. Equal
-    scores keep the order of the parts, so parts in image order give what one stable ranking of all images
-    gives.
-
-    Args:
-        curves: at least one curve, all at the same IoU threshold.
-
-    Raises:
-        ValueError: where the IoU thresholds differ or there is no curve.
-    """
-    thresholds = {curve.iou_threshold for curve in curves}
-    if len(thresholds) != 1:
-        raise ValueError(f"curves at the IoU thresholds {sorted(thresholds)}; expected one threshold")
-    scores = np.concatenate([curve.scores for curve in curves])
-    correct = np.concatenate([np.diff(curve.true_positives, prepend=0) for curve in curves]) > 0
-    order = np.argsort(-scores, kind="stable")
-    n_ground_truth = sum(curve.n_ground_truth for curve in curves)
-    return curve_of(thresholds.pop(), scores[order], correct[order], n_ground_truth)
 
 
 def average_precision(

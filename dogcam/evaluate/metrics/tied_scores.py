@@ -1,12 +1,13 @@
 """How far the order of equal scores alone can move the average precision."""
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.evaluate.metrics.bootstrap import Interval
+from dogcam.evaluate.metrics.estimates import Interval, undefined
 from dogcam.evaluate.metrics.matching import TRUE_POSITIVE, Matches, first_claims
 from dogcam.evaluate.metrics.precision_recall import Variant, curve_of
 
@@ -34,8 +35,10 @@ class TieRange:
         """How far the order of equal scores can move the figure."""
         return self.high - self.low
 
-    def interval(self, level: float = 0.95) -> Interval:
-        """Return where the mean over all orders lies, by the normal law of means of random orders."""
+    def interval(self, level: float) -> Interval:
+        """Return the interval of the mean over all orders, by the normal law of means of random orders."""
+        if math.isnan(self.expected):
+            return undefined(level)
         half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
         # The mean over all orders lies between the extremes, which are exact.
         ends = max(self.low, self.expected - half), min(self.high, self.expected + half)

@@ -33,19 +33,17 @@ def run(context: Context) -> dict:
     )
     at_point = {"iou_threshold": iou, "score_threshold": score_threshold}
     failures = taxonomy.classify_failures(matches, **at_point, others=_others(context))
-    gains = taxonomy.ap_gains(
-        matches, failures, **at_point, n_resamples=context.config.n_resamples, seed=context.config.seed
-    )
+    gains = taxonomy.ap_gains(matches, failures, **at_point, resampler=context.resampler)
     successes = taxonomy.find_successes(matches, **at_point)
     gallery = _Gallery(context, matches, score_threshold)
     return results.Failures(
         n_success=len(successes),
         kinds=[
-            results.TypeCount(
+            results.FailureTypeResult(
                 kind=count.kind,
                 n_detections=count.n_detections,
                 n_missed=count.n_missed,
-                ap_gain=evaluate.estimate(gain.value, gain.interval),
+                ap_gain=gain.ap,
                 items=gallery.failures([each for each in failures if each.kind == count.kind]),
             )
             for count, gain in zip(taxonomy.count_types(failures), gains, strict=True)

@@ -9,7 +9,6 @@ from dogcam.structures.detections import GroundTruth
 from report import record as results
 from report.pipeline.stages import evaluate, localise
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.evaluate import estimate
 from report.pipeline.stages.methods import MAIN
 
 NAME = "break_down"
@@ -23,8 +22,7 @@ def run(context: Context) -> dict:
     settings = {
         "iou_threshold": point["iou"],
         "score_threshold": point["score_threshold"],
-        "n_resamples": context.config.n_resamples,
-        "seed": context.config.seed,
+        "resampler": context.resampler,
     }
     return results.Breakdowns(
         few_below=breakdowns.FEW,
@@ -74,6 +72,6 @@ def _row(group: Group, found: breakdowns.GroupResult) -> results.GroupRow:
         n_images=found.n_images,
         n_found=found.n_found,
         few=found.few,
-        recall=estimate(found.recall, found.recall_interval),
-        overlap=estimate(found.overlap, found.overlap_interval),
+        recall=found.recall,
+        overlap=found.overlap,
     )

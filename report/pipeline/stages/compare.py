@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.detection.boxes_from_maps import normalise, resize
-from dogcam.evaluate import metrics
+from dogcam.evaluate.metrics import Estimate, defined, estimate
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.evaluate import defined, estimate
 from report.pipeline.stages.methods import AT_EARLIER, CAM, EARLIER, GRAD_CAM_REFERENCE, MAIN, PROBABILITY
 
 NAME = "compare"
@@ -128,13 +127,11 @@ def pick(values: Sequence[float]) -> list[tuple[int, int, str]]:
     return [(order[ranks[why]], 1 + ranks[why], why) for why in few.get(len(order), ranks)]
 
 
-def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) -> results.Estimate:
+def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) -> Estimate:
     """Return the mean over some of the images; resampling goes over all images, as everywhere."""
     per_image, counted = np.zeros(len(context.test)), np.zeros(len(context.test))
     per_image[places], counted[places] = values, 1.0
-    drawn = metrics.bootstrap_ratio(
-        per_image, counted, n_resamples=context.config.n_resamples, seed=context.config.seed
-    )
+    drawn = context.resampler.ratio(per_image, counted)
     return estimate(float(values.mean()) if len(values) else float("nan"), drawn)
 
 

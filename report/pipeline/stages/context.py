@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from dogcam.data.voc import LabelledImage, Split
+from dogcam.evaluate.metrics import Resampler
 from dogcam.models.classifier import Classifier
 from report.config import RunConfig
 
@@ -63,6 +65,12 @@ class Context:
     def target(self) -> int:
         """The index of the target class among the logits."""
         return self.classifier.index_of(self.config.target)
+
+    @cached_property
+    def resampler(self) -> Resampler:
+        """The resamples of the reported images, the same for every number."""
+        config = self.config
+        return Resampler(len(self.test), config.n_resamples, config.confidence_level, config.seed)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -14,6 +14,7 @@ from dogcam.draw import overlays as pictures
 from dogcam.draw import plots
 from dogcam.draw.overlays import DrawnBox
 from dogcam.draw.svg import to_svg
+from dogcam.evaluate.metrics import Estimate
 from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, rescale
 from report import record as results
@@ -58,7 +59,7 @@ def run(context: Context) -> dict:
 def _drawings(context: Context) -> Iterator[tuple[str, Figure, str]]:
     """Yield each figure with its name and its text alternative."""
     detection = results.Detection(**context.outputs[evaluate.NAME]["detection"])
-    point = results.OperatingPoint(**context.outputs[evaluate.NAME]["operating_point"])
+    point = results.ChosenThreshold(**context.outputs[evaluate.NAME]["operating_point"])
     yield _precision_recall(detection, point)
     yield _estimates(detection)
     yield from _sweeps(context)
@@ -68,7 +69,9 @@ def _drawings(context: Context) -> Iterator[tuple[str, Figure, str]]:
     yield from _sanity(results.Sanity(**context.outputs[sanity.NAME]))
 
 
-def _precision_recall(detection: results.Detection, point: results.OperatingPoint) -> tuple[str, Figure, str]:
+def _precision_recall(
+    detection: results.Detection, point: results.ChosenThreshold
+) -> tuple[str, Figure, str]:
     methods = [detection.method(name) for name in SHOWN_METHODS]
     panels = []
     for index, iou in enumerate(detection.iou_thresholds):
@@ -220,11 +223,11 @@ def _sanity(found: results.Sanity) -> Iterator[tuple[str, Figure, str]]:
     )
 
 
-def _sanity_row(found: results.Estimate) -> plots.EstimateRow:
+def _sanity_row(found: Estimate) -> plots.EstimateRow:
     return plots.EstimateRow("", found.value, found.interval.low, found.interval.high)
 
 
-def _signed(found: results.Estimate) -> str:
+def _signed(found: Estimate) -> str:
     return "n/a" if found.value is None else f"{found.value:.2f}"
 
 

@@ -11,7 +11,7 @@ from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError
 from dogcam.evaluate import metrics
 from dogcam.evaluate.classification import AP_VARIANT, score_classes
-from dogcam.evaluate.metrics import Matches
+from dogcam.evaluate.metrics import Interval, Matches, Resampler, defined, estimate, undefined
 from report import record as results
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
@@ -37,10 +37,10 @@ def run(context: Context) -> dict:
     matches = {
         name: metrics.match(truth, localise.detections(context, "test", name), thresholds) for name in names
     }
-    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
+    resampler = context.resampler
     in_turn = context.progress.track(names, len(names), "evaluate")
-    resampled = {name: metrics.resampled_ap(matches[name], **sampling) for name in in_turn}
-    point = _operating_point(context, matches[MAIN], sampling)
+    resampled = {name: resampler.ap_samples(matches[name]) for name in in_turn}
+    point = _operating_point(context, matches[MAIN], resampler)
     detection = results.Detection(
         ap_variant="all_point",
         ties="stable",
@@ -48,51 +48,38 @@ def run(context: Context) -> dict:
         n_resamples=context.config.n_resamples,
         bootstrap_seed=context.config.seed,
         iou_thresholds=list(thresholds),
-        methods=[_method(name, matches[name], resampled[name], sampling) for name in names],
-        comparisons=_comparisons(matches, resampled, thresholds),
+        methods=[_method(name, matches[name], resampled[name], resampler) for name in names],
+        comparisons=_comparisons(matches, resampled, thresholds, resampler),
         points=_points(context, matches[MAIN], point.iou),
         thresholds=[
-            results.ThresholdRow(**_at_threshold(matches[MAIN], point.iou, score, sampling))
+            results.ThresholdRow(**_at_threshold(matches[MAIN], point.iou, score, resampler))
             for score in sorted({*ROUND_SCORES, point.score_threshold}, reverse=True)
         ],
     )
     return {
         "detection": detection.model_dump(mode="json"),
         "operating_point": point.model_dump(mode="json"),
-        "classification": _classification(context, sampling).model_dump(mode="json"),
+        "classification": _classification(context, resampler).model_dump(mode="json"),
     }
 
 
-def defined(value: float) -> float | None:
-    """Return the number, or None where it is not one: JSON knows no nan and no infinity."""
-    return float(value) if math.isfinite(value) else None
-
-
-def interval(found: metrics.Interval) -> results.Interval:
-    """Return an interval of the science as one of the record."""
-    return results.Interval(low=defined(found.low), high=defined(found.high), level=found.level)
-
-
-def estimate(value: float, found: metrics.Interval) -> results.Estimate:
-    """Return a number with its interval, for the record."""
-    return results.Estimate(value=defined(value), interval=interval(found))
-
-
-def over_images(n_images: int, found: metrics.Interval) -> metrics.Interval:
+def over_images(n_images: int, found: Interval) -> Interval:
     """Return an interval over images; an undefined one where only one image bears on it.
 
     Whatever is drawn again is the same image then: that is no spread, and nothing can be told from it.
     """
-    return found if n_images > 1 else metrics.Interval(math.nan, math.nan, found.level)
+    return found if n_images > 1 else undefined(found.level)
 
 
-def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling: dict) -> results.Method:
+def _method(
+    name: str, matches: Matches, samples: NDArray[np.float64], resampler: Resampler
+) -> results.Method:
     text = METHODS[name]
     older = metrics.match(matches.ground_truth, matches.detections, matches.iou_thresholds, ties="introsort")
     rows, curves = [], []
     for iou, ap_samples in zip(matches.iou_thresholds, samples, strict=True):
         curve = metrics.precision_recall(matches, iou)
-        ties = metrics.ap_over_ties(matches, iou, seed=sampling["seed"])
+        ties = metrics.ap_over_ties(matches, iou, seed=resampler.seed)
         rows.append(
             results.DetectionRow(
                 iou=iou,
@@ -100,26 +87,26 @@ def _method(name: str, matches: Matches, samples: NDArray[np.float64], sampling:
                 recall=defined(curve.total_recall),
                 n_ground_truth=matches.n_ground_truth,
                 n_detections=len(matches.detections),
-                ap_interval=interval(metrics.percentile_interval(ap_samples)),
-                recall_interval=interval(metrics.bootstrap_recall(matches, iou, **sampling)),
+                ap_interval=resampler.interval(ap_samples),
+                recall_interval=resampler.recall(matches, iou),
                 ap_lowest=defined(ties.low),
                 ap_highest=defined(ties.high),
                 depends_on_ties=ties.width > TIES_MATTER,
-                ap_expected=estimate(ties.expected, ties.interval()),
+                ap_expected=estimate(ties.expected, ties.interval(resampler.level)),
                 ap_introsort=defined(metrics.precision_recall(older, iou).average_precision()),
             )
         )
-        curves.append(_curve(matches, curve, sampling))
+        curves.append(_curve(matches, curve, resampler))
     return results.Method(
         name=name, title=text.title, description=text.description, kind=text.kind, rows=rows, curves=curves
     )
 
 
-def _curve(matches: Matches, curve: metrics.PrecisionRecall, sampling: dict) -> results.Curve:
+def _curve(matches: Matches, curve: metrics.PrecisionRecall, resampler: Resampler) -> results.Curve:
     """Thin a curve to the points at which it turns: around each true positive, and the last."""
     rises = np.diff(curve.true_positives, prepend=0) > 0
     keep = rises | np.append(rises[1:], True)[: len(rises)]
-    low, high = metrics.precision_band(matches, curve.iou_threshold, curve.recall[keep], **sampling)
+    low, high = resampler.precision_band(matches, curve.iou_threshold, curve.recall[keep])
     return results.Curve(
         iou=curve.iou_threshold,
         recall=_rounded(curve.recall[keep]),
@@ -148,26 +135,29 @@ def _points(context: Context, matches: Matches, iou: float) -> list[results.Scor
 
 
 def _comparisons(
-    matches: dict[str, Matches], resampled: dict[str, NDArray[np.float64]], thresholds: Sequence[float]
+    matches: dict[str, Matches],
+    resampled: dict[str, NDArray[np.float64]],
+    thresholds: Sequence[float],
+    resampler: Resampler,
 ) -> list[results.Comparison]:
     pairs = [(MAIN, other) for other in matches if other != MAIN]
     pairs += [(EARLIER, other) for other in AT_EARLIER]
     return [
-        _comparison(matches, resampled, pair, index, iou)
+        _comparison(matches, resampled, pair, index, iou, resampler)
         for pair in pairs
         for index, iou in enumerate(thresholds)
     ]
 
 
 def _comparison(
-    matches: dict, resampled: dict, pair: tuple[str, str], index: int, iou: float
+    matches: dict, resampled: dict, pair: tuple[str, str], index: int, iou: float, resampler: Resampler
 ) -> results.Comparison:
     difference = np.subtract(
         *(metrics.precision_recall(matches[name], iou).average_precision() for name in pair)
     )
     n_images = np.count_nonzero(metrics.ground_truth_per_image(matches[pair[0]]))
     samples = np.subtract(*(resampled[name][index] for name in pair))
-    found = over_images(n_images, metrics.percentile_interval(samples))
+    found = over_images(n_images, resampler.interval(samples))
     verdict = "not distinguishable"
     if found.excludes_zero:
         verdict = "better" if difference > 0 else "worse"
@@ -176,7 +166,7 @@ def _comparison(
     )
 
 
-def _operating_point(context: Context, matches: Matches, sampling: dict) -> results.OperatingPoint:
+def _operating_point(context: Context, matches: Matches, resampler: Resampler) -> results.ChosenThreshold:
     iou, asked = context.config.iou_thresholds[-1], context.config.precision
     if context.tuning is None and asked is not None:
         raise ConfigError(
@@ -188,29 +178,24 @@ def _operating_point(context: Context, matches: Matches, sampling: dict) -> resu
     else:
         rule = "best_f1" if asked is None else "precision"
         score_threshold, chosen_on = _chosen_threshold(context, iou), context.tuning.name
-    return results.OperatingPoint(
+    return results.ChosenThreshold(
         method=MAIN, iou=iou, rule=rule, asked_precision=asked, chosen_on=chosen_on,
-        **_at_threshold(matches, iou, score_threshold, sampling),
+        **_at_threshold(matches, iou, score_threshold, resampler),
     )  # fmt: skip
 
 
-def _at_threshold(matches: Matches, iou: float, score_threshold: float, sampling: dict) -> dict:
+def _at_threshold(matches: Matches, iou: float, score_threshold: float, resampler: Resampler) -> dict:
     """Return what comes of one score threshold, as the fields of a `ThresholdRow`."""
     point = metrics.operating_point(metrics.precision_recall(matches, iou), score_threshold)
-    kept = matches.detections.scores >= score_threshold
-    right = kept & (matches.kind_at(iou) == metrics.TRUE_POSITIVE)
-    per_image = [
-        np.bincount(matches.detections.image[chosen], minlength=matches.n_images) for chosen in (right, kept)
-    ]
-    at_threshold = {"score_threshold": score_threshold, **sampling}
+    at = (matches, iou, score_threshold)
     return {
         "score_threshold": score_threshold,
         "true_positives": point.true_positives,
         "false_positives": point.false_positives,
         "false_negatives": point.false_negatives,
-        "precision": estimate(point.precision, metrics.bootstrap_ratio(*per_image, **sampling)),
-        "recall": estimate(point.recall, metrics.bootstrap_recall(matches, iou, **at_threshold)),
-        "f1": estimate(point.f1, metrics.bootstrap_f1(matches, iou, **at_threshold)),
+        "precision": estimate(point.precision, resampler.precision(*at)),
+        "recall": estimate(point.recall, resampler.recall(*at)),
+        "f1": estimate(point.f1, resampler.f1(*at)),
     }
 
 
@@ -234,7 +219,7 @@ def _chosen_threshold(context: Context, iou: float) -> float:
     return point.score_threshold
 
 
-def _classification(context: Context, sampling: dict) -> results.Classification:
+def _classification(context: Context, resampler: Resampler) -> results.Classification:
     predictions = predict.load(context, "test")
     annotated = set(context.test.class_names())
     known = [name for name in context.classifier.classes if name in annotated]
@@ -242,7 +227,7 @@ def _classification(context: Context, sampling: dict) -> results.Classification:
     scores = torch.tensor(
         np.stack([predictions.probabilities(context.classifier.index_of(name)) for name in known], axis=1)
     )
-    ranked = score_classes(labels, scores, known, **sampling)
+    ranked = score_classes(labels, scores, known, resampler)
     classes = [
         results.ClassAp(name=each.name, n_images=each.n_positive, ap=estimate(each.ap, each.interval))
         for each in ranked.classes
@@ -253,7 +238,7 @@ def _classification(context: Context, sampling: dict) -> results.Classification:
     return results.Classification(
         target=next(each.ap for each in classes if each.name == context.config.target),
         chance=float(present.mean()),
-        accuracy=estimate(right.mean(), metrics.bootstrap_ratio(right, whole, **sampling)),
+        accuracy=estimate(right.mean(), resampler.ratio(right, whole)),
         mean_ap=estimate(ranked.mean_ap, ranked.interval) if len(classes) > 1 else None,
         classes=classes,
         ap_variant=AP_VARIANT,

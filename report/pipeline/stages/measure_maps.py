@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 from dogcam.data.voc import LabelledImage
 from dogcam.detection.boxes_from_maps import Map, heat_map
 from dogcam.evaluate import map_metrics as map_metrics
-from dogcam.evaluate import metrics
-from dogcam.evaluate.map_metrics import MapScores, Measured
+from dogcam.evaluate.map_metrics import MapScores
+from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.boxes import Boxes, as_boxes, iou
 from report import record as results
 from report.pipeline.stages import localise, predict, segment
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.evaluate import estimate
 from report.pipeline.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
 
 NAME = "measure"
@@ -35,26 +34,26 @@ def run(context: Context) -> dict:
     for seen in _seen(context):
         for name, each in scores.items():
             each.append(seen.get(name))
-    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
     masks = [each for each in scores[MAIN] if each is not None and each.pixels.any()]
     return results.Localisation(
         n_images=sum(each is not None for each in scores[MAIN]),
         n_masks=len(masks),
         cam_threshold=_cut(context, MAIN),
-        n_cuts=len(map_metrics.CAM_THRESHOLDS),
+        n_cuts=len(map_metrics.BOX_CAM_THRESHOLDS),
         strict_iou=map_metrics.STRICT_IOU,
         iou_levels=list(map_metrics.IOU_LEVELS),
-        tolerance=map_metrics.TOLERANCE,
+        tolerance=map_metrics.POINTING_TOLERANCE,
         score_threshold=SCORE_THRESHOLD,
-        rows=[_row(name, scores[name], bool(masks), sampling) for name in TITLES],
-        classified_and_localised=_classified_and_localised(context, sampling),
+        rows=[_row(name, scores[name], bool(masks), context.resampler) for name in TITLES],
+        classified_and_localised=_classified_and_localised(context),
     ).model_dump(mode="json")
 
 
-def _row(name: str, scores: list[MapScores | None], with_masks: bool, sampling: dict) -> results.MapMetrics:
-    def measured(measure) -> results.Estimate:
-        found: Measured = measure(scores, **sampling)
-        return estimate(found.value, found.interval)
+def _row(
+    name: str, scores: list[MapScores | None], with_masks: bool, resampler: Resampler
+) -> results.MapMetrics:
+    def measured(measure) -> Estimate:
+        return measure(scores, resampler)
 
     return results.MapMetrics(
         name=name,
@@ -101,7 +100,7 @@ def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
     return np.where(mask == 255, 255, mask == index).astype(np.uint8)
 
 
-def _classified_and_localised(context: Context, sampling: dict) -> results.ClassifiedAndLocalised:
+def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalised:
     rows = context.outputs[localise.NAME]["detections"]["test"][MAIN]
     present = np.array([context.has_target(image) for image in context.test.images], dtype=bool)
     placed = np.array(
@@ -114,9 +113,9 @@ def _classified_and_localised(context: Context, sampling: dict) -> results.Class
     probable = predict.load(context, "test").probabilities(context.target) > SCORE_THRESHOLD
     label, place = present & probable, present & placed
 
-    def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> results.Estimate:
+    def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
         value = part.sum() / whole.sum() if whole.any() else float("nan")
-        return estimate(value, metrics.bootstrap_ratio(part, whole, **sampling))
+        return estimate(value, context.resampler.ratio(part, whole))
 
     return results.ClassifiedAndLocalised(
         n_both=int((label & place).sum()),

@@ -1,15 +1,18 @@
 """Ask whether the maps depend on what the network learned: weights, labels and pixels are taken away."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from dogcam.cam import explain
-from dogcam.evaluate import metrics, sanity
+from dogcam.evaluate import sanity
+from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from report import record as results
 from report.pipeline.stages import compare, predict
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.evaluate import estimate, over_images
+from report.pipeline.stages.evaluate import over_images
 from report.pipeline.stages.methods import MAIN, requests
 
 NAME = "sanity"
@@ -42,10 +45,11 @@ def run(context: Context) -> dict:
         fitted = _permuted(context, batch, trained, rng)
         curves, checks = _erasing(context, batch, trained, rng)
     floor = [compare.best_ious(context, method) for method in (MAIN, "centerbox")]
+    unknown = Estimate(None, undefined(context.config.confidence_level))
     best_box, centre_box, gain = (_mean(context, each) for each in (*floor, floor[0] - floor[1]))
     checks = [
-        _check("randomised_spearman", depths[-1].spearman if depths else _UNDEFINED, "below"),
-        _check("randomised_ssim", depths[-1].ssim if depths else _UNDEFINED, "below"),
+        _check("randomised_spearman", depths[-1].spearman if depths else unknown, "below"),
+        _check("randomised_ssim", depths[-1].ssim if depths else unknown, "below"),
         *([_check("permuted_spearman", fitted.spearman, "below")] if fitted else []),
         *checks,
         _check("centre_box", gain, "above"),
@@ -54,9 +58,6 @@ def run(context: Context) -> dict:
         n_images=len(places), n_draws=N_DRAWS, seed=context.config.seed, depths=depths, permuted=fitted,
         fractions=list(FRACTIONS), curves=curves, centre_box=centre_box, best_box=best_box, checks=checks,
     ).model_dump(mode="json")  # fmt: skip
-
-
-_UNDEFINED = results.Estimate(value=None, interval=results.Interval(low=None, high=None, level=0.95))
 
 
 def _draw(rng: np.random.Generator, places: list[int], n_most: int) -> list[int]:
@@ -177,18 +178,17 @@ def _similarities(measure, trained: Maps, found: list[Maps]) -> NDArray[np.float
     return np.array([[measure(*pair) for pair in zip(trained, maps, strict=True)] for maps in found])
 
 
-def _mean(context: Context, values: NDArray[np.float64]) -> results.Estimate:
+def _mean(context: Context, values: NDArray[np.float64]) -> Estimate:
     """Return the mean of what is defined, with its interval over images: (images,) or (draws, images)."""
     rows = np.atleast_2d(values)
     defined = ~np.isnan(rows)
     part, whole = np.where(defined, rows, 0.0).sum(axis=0), defined.sum(axis=0)
     mean = part.sum() / whole.sum() if whole.any() else float("nan")
-    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
-    found = metrics.bootstrap_ratio(part, whole, **sampling)
+    found = replace(context.resampler, n_images=len(part)).ratio(part, whole)
     return estimate(mean, over_images(np.count_nonzero(whole), found))
 
 
-def _check(name: str, value: results.Estimate, must_be: str) -> results.SanityCheck:
+def _check(name: str, value: Estimate, must_be: str) -> results.SanityCheck:
     mark = sanity.MOST_SIMILARITY if must_be == "below" else sanity.LEAST_DIFFERENCE
     passed = None
     if value.interval.low is not None:

@@ -11,11 +11,10 @@ from dogcam.data.voc import LabelledImage
 from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map
 from dogcam.detection.boxes_from_maps import localise as box_objects
 from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seeds
-from dogcam.evaluate import metrics
+from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from report import record as results
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.evaluate import estimate
 from report.pipeline.stages.methods import MAIN
 
 NAME = "segment"
@@ -63,7 +62,7 @@ def run(context: Context) -> dict | None:
     counts = _count(context, "test", context.test.images, makers)
     if not sum(counts["full_image"], MaskCounts()).truth:
         return None
-    sampling = {"n_resamples": context.config.n_resamples, "seed": context.config.seed}
+    resampler = context.resampler
     return results.Segmentation(
         score_threshold=SCORE_THRESHOLD,
         cam_threshold=cam,
@@ -74,10 +73,10 @@ def run(context: Context) -> dict | None:
         n_images=len(context.test),
         n_target_images=sum(context.has_target(image) for image in context.test.images),
         rows=[
-            results.MaskRow(name=name, title=title, iou=_iou(counts[name], sampling))
+            results.MaskRow(name=name, title=title, iou=_iou(counts[name], resampler))
             for name, title in TITLES.items()
         ],
-        gain=_gain(counts["grown"], counts["cut"], sampling),
+        gain=_gain(counts["grown"], counts["cut"], resampler),
         sweep=sweep,
     ).model_dump(mode="json")
 
@@ -157,15 +156,15 @@ def _heats(
         yield image, heat_map(map_, image.size) if likely else None
 
 
-def _iou(counts: Sequence[MaskCounts], sampling: dict) -> results.Estimate:
+def _iou(counts: Sequence[MaskCounts], resampler: Resampler) -> Estimate:
     shared, union = _columns(counts)
-    return estimate(sum(counts, MaskCounts()).iou, metrics.bootstrap_ratio(shared, union, **sampling))
+    return estimate(sum(counts, MaskCounts()).iou, resampler.ratio(shared, union))
 
 
-def _gain(ours: Sequence[MaskCounts], theirs: Sequence[MaskCounts], sampling: dict) -> results.Estimate:
+def _gain(ours: Sequence[MaskCounts], theirs: Sequence[MaskCounts], resampler: Resampler) -> Estimate:
     difference = sum(ours, MaskCounts()).iou - sum(theirs, MaskCounts()).iou
-    drawn = [metrics.resampled_ratio(*_columns(counts), **sampling) for counts in (ours, theirs)]
-    return estimate(difference, metrics.percentile_interval(drawn[0] - drawn[1]))
+    drawn = [resampler.ratio_samples(*_columns(counts)) for counts in (ours, theirs)]
+    return estimate(difference, resampler.interval(drawn[0] - drawn[1]))
 
 
 def _columns(counts: Sequence[MaskCounts]) -> tuple[list[int], list[int]]:

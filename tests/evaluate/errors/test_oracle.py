@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogcam.evaluate.errors import FAILURE_TYPES, ap_gains, classify_failures, mend
-from dogcam.evaluate.metrics import bootstrap_ap_difference, match, precision_recall
+from dogcam.evaluate.errors import FAILURE_TYPES, ap_gains, classify_failures, fix
+from dogcam.evaluate.metrics import Resampler, match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
 from tests.support.references_errors import fixed_ap_by_loops
@@ -18,71 +18,71 @@ SECOND_DOG = (40, 0, 70, 30)
 POINT = {"iou_threshold": 0.5, "score_threshold": 0.5}
 
 
-def gains_of(dogs, boxes, scores, **settings):
+def gains_of(dogs, boxes, scores):
     """The gains by kind at `POINT`; a list of boxes for each image."""
     matches = match(GroundTruth.from_images(dogs), Detections.from_images(boxes, scores), [0.5])
     failures = classify_failures(matches, **POINT)
-    return {gain.kind: gain for gain in ap_gains(matches, failures, **POINT, **settings)}
+    return {
+        gain.kind: gain for gain in ap_gains(matches, failures, **POINT, resampler=Resampler(len(dogs), 100))
+    }
 
 
 def test_a_false_alarm_is_removed_and_a_part_corrected():
     """The ranking is wrong, right, part: AP 1/2 x 1/2; without the alarm 1/2; with the part mended 2/3."""
-    gains = gains_of(
-        [[], [DOG], [DOG]], [[DOG], [DOG], [(0, 0, 9, 9)]], [[0.9], [0.8], [0.7]], n_resamples=100
-    )
-    assert gains["background"].value == pytest.approx(1 / 4)
-    assert gains["too_small"].value == pytest.approx(2 / 3 - 1 / 4)
+    gains = gains_of([[], [DOG], [DOG]], [[DOG], [DOG], [(0, 0, 9, 9)]], [[0.9], [0.8], [0.7]])
+    assert gains["background"].ap.value == pytest.approx(1 / 4)
+    assert gains["too_small"].ap.value == pytest.approx(2 / 3 - 1 / 4)
     others = [gain for kind, gain in gains.items() if kind not in ("background", "too_small")]
     assert len(others) == len(FAILURE_TYPES) - 2
     for gain in others:
-        assert (gain.value, gain.interval.low, gain.interval.high) == (0.0, 0.0, 0.0)
+        assert (gain.ap.value, gain.ap.interval.low, gain.ap.interval.high) == (0.0, 0.0, 0.0)
 
 
 def test_a_missed_dog_is_found_as_the_last_of_the_operating_point():
     """Right, then wrong, then the dog that was passed over; what stands below the point does not count."""
     gains = gains_of([[DOG], [], [DOG], []], [[DOG], [DOG], [], [DOG]], [[0.9], [0.8], [], [0.4]])
-    assert gains["missed"].value == pytest.approx(1 / 2 * 2 / 3)
+    assert gains["missed"].ap.value == pytest.approx(1 / 2 * 2 / 3)
 
 
 def test_a_box_around_two_dogs_becomes_two_boxes():
     gains = gains_of([[DOG, SECOND_DOG], []], [[(0, 0, 80, 30)], [DOG]], [[0.8], [0.9]])
-    assert gains["merged"].value == pytest.approx(2 / 3)
+    assert gains["merged"].ap.value == pytest.approx(2 / 3)
 
 
 def test_a_box_that_found_one_dog_finds_its_puppy_as_surely():
     gains = gains_of([[DOG, (20, 20, 30, 30)], []], [[DOG], [DOG]], [[0.9], [0.8]])
-    assert gains["merged"].value == pytest.approx(1 / 2)
+    assert gains["merged"].ap.value == pytest.approx(1 / 2)
 
 
 def test_a_dog_in_two_pieces_becomes_one_box():
     """Head and tail are one dog: one box is corrected, the other goes, so that the next dog moves up."""
     pieces, scores = [(0, 0, 8, 8), (20, 20, 30, 30)], [0.9, 0.8]
     gains = gains_of([[DOG], [DOG]], [pieces, [DOG]], [scores, [0.7]])
-    assert gains["split"].value == pytest.approx(1 - 1 / 2 * 1 / 3)
+    assert gains["split"].ap.value == pytest.approx(1 - 1 / 2 * 1 / 3)
 
 
 def test_a_duplicate_is_removed():
     gains = gains_of([[DOG], [DOG]], [[DOG, (0, 0, 30, 28)], [DOG]], [[0.9, 0.8], [0.7]])
-    assert gains["duplicate"].value == pytest.approx(1 - (1 / 2 + 1 / 2 * 2 / 3))
+    assert gains["duplicate"].ap.value == pytest.approx(1 - (1 / 2 + 1 / 2 * 2 / 3))
 
 
 def test_a_box_below_the_operating_point_moves_up_with_what_it_found():
     """The dog was found, but not surely enough; mended, it is one true positive and not two."""
     gains = gains_of([[DOG], []], [[DOG], [DOG, DOG]], [[0.2], [0.9, 0.4]])
     # missed at the point; before: wrong, wrong, right; after: wrong, right, wrong
-    assert gains["missed"].value == pytest.approx(1 / 2 - 1 / 3)
+    assert gains["missed"].ap.value == pytest.approx(1 / 2 - 1 / 3)
 
 
 def test_where_nothing_is_detected_what_is_missed_comes_first():
     gains = gains_of([[DOG], []], [[], [DOG]], [[], [0.1]])
-    assert gains["missed"].value == 1.0
+    assert gains["missed"].ap.value == 1.0
 
 
 def test_without_any_object_no_gain_is_defined():
-    gains = gains_of([[]], [[DOG]], [[0.9]], n_resamples=100)
+    gains = gains_of([[]], [[DOG]], [[0.9]])
     for gain in gains.values():
-        assert math.isnan(gain.value)
-        assert math.isnan(gain.interval.low)
+        assert gain.ap.value is None
+        assert gain.ap.interval.low is None
 
 
 def test_a_gain_s_interval_is_that_of_the_paired_difference():
@@ -92,12 +92,13 @@ def test_a_gain_s_interval_is_that_of_the_paired_difference():
     truth, found = GroundTruth.from_images(dogs), Detections.from_images(boxes, rng.random((20, 1)))
     matches = match(truth, found, [0.3, 0.5])
     failures = classify_failures(matches, **POINT)
-    gains = {g.kind: g for g in ap_gains(matches, failures, **POINT, n_resamples=300, seed=3)}
-    (interval,) = bootstrap_ap_difference(
-        mend(matches, failures, "too_small", **POINT), match(truth, found, [0.5]), n_resamples=300, seed=3
+    resampler = Resampler(20, 300, seed=3)
+    gains = {g.kind: g for g in ap_gains(matches, failures, **POINT, resampler=resampler)}
+    (interval,) = resampler.ap_difference(
+        fix(matches, failures, "too_small", **POINT), match(truth, found, [0.5])
     )
-    assert gains["too_small"].interval == interval
-    assert interval.low < gains["too_small"].value < interval.high
+    assert gains["too_small"].ap.interval == interval
+    assert interval.low < gains["too_small"].ap.value < interval.high
 
 
 @generated
@@ -109,7 +110,7 @@ def test_mending_equals_the_loops_and_never_harms(case, iou_threshold, score_thr
     matches = match(*case, [iou_threshold])
     place = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
     failures = classify_failures(matches, **place)
-    mended = precision_recall(mend(matches, failures, kind, **place), iou_threshold).average_precision()
+    mended = precision_recall(fix(matches, failures, kind, **place), iou_threshold).average_precision()
     if not matches.n_ground_truth:
         assert math.isnan(mended)
         return
@@ -125,7 +126,7 @@ def test_a_mended_ranking_is_whole(case, iou_threshold, kind):
     matches = match(*case, [iou_threshold])
     place = {"iou_threshold": iou_threshold, "score_threshold": 0.3}
     failures = classify_failures(matches, **place)
-    mended = mend(matches, failures, kind, **place)
+    mended = fix(matches, failures, kind, **place)
     found = mended.best[mended.kind[0] == 1]
     assert len(set(found.tolist())) == len(found)
     assert sorted(mended.order.tolist()) == list(range(len(mended.detections)))

@@ -9,27 +9,27 @@ from hypothesis import strategies as st
 
 from dogcam.evaluate.metrics import (
     DIFFICULT,
+    LEVEL,
     VARIANTS,
     Interval,
-    bootstrap_ap,
-    bootstrap_ap_difference,
-    bootstrap_corloc,
-    bootstrap_f1,
-    bootstrap_ratio,
-    bootstrap_recall,
+    Resampler,
+    bootstrap,
     corloc,
+    located,
     match,
     operating_point,
     percentile_interval,
-    precision_band,
     precision_recall,
-    resampled_ap,
 )
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.cases import cases, generated
 from tests.support.references import draw_images
 
 N_RESAMPLES = 5
+
+
+def resampler_of(matches, **settings):
+    return Resampler(matches.n_images, N_RESAMPLES, seed=3, **settings)
 
 
 def repeated(matches, difficult="counted", seed=3):
@@ -46,7 +46,7 @@ def repeated(matches, difficult="counted", seed=3):
 @given(cases(), st.sampled_from(VARIANTS), st.sampled_from(DIFFICULT))
 def test_resampled_ap_equals_repeating_images(case, variant, difficult):
     matches = match(*case, (0.3, 0.5), difficult=difficult)
-    values = resampled_ap(matches, variant, n_resamples=N_RESAMPLES, seed=3)
+    values = resampler_of(matches).ap_samples(matches, variant)
     expected = [
         [precision_recall(again, threshold).average_precision(variant) for threshold in (0.3, 0.5)]
         for again in repeated(matches, difficult)
@@ -69,16 +69,17 @@ def test_the_band_equals_repeating_images(case, difficult):
     matches = match(*case, (0.3,), difficult=difficult)
     recalls = [0.0, 0.25, 1 / 3, 0.5, 1.0]
     drawn = [[interpolated(again, 0.3, r) for r in recalls] for again in repeated(matches, difficult)]
-    band = precision_band(matches, 0.3, recalls, n_resamples=N_RESAMPLES, level=0.6, seed=3)
-    expected = [percentile_interval(column, level=0.6) for column in zip(*drawn, strict=True)]
-    np.testing.assert_allclose(band[0], [each.low for each in expected], rtol=0, atol=1e-12)
-    np.testing.assert_allclose(band[1], [each.high for each in expected], rtol=0, atol=1e-12)
+    band = resampler_of(matches, level=0.6).precision_band(matches, 0.3, recalls)
+    expected = [percentile_interval(column, 0.6) for column in zip(*drawn, strict=True)]
+    for ends, name in zip(band, ("low", "high"), strict=True):
+        values = np.array([getattr(each, name) for each in expected], dtype=float)
+        np.testing.assert_allclose(ends, values, rtol=0, atol=1e-12)
 
 
 def test_a_band_without_ground_truth_is_not_defined():
     nothing = GroundTruth.from_images([[], []])
     found = Detections.from_images([[[0, 0, 5, 5]], []], [[0.5], []])
-    low, high = precision_band(match(nothing, found, [0.5]), 0.5, [0.0, 1.0], n_resamples=10)
+    low, high = Resampler(2, 10).precision_band(match(nothing, found, [0.5]), 0.5, [0.0, 1.0])
     assert np.isnan([low, high]).all()
 
 
@@ -88,17 +89,20 @@ def test_ratios_equal_repeating_images(case, difficult):
     matches = match(*case, (0.3,), difficult=difficult)
     again = list(repeated(matches, difficult))
     points = [operating_point(precision_recall(each, 0.3), 0.5) for each in again]
-    options = {"n_resamples": N_RESAMPLES, "seed": 3}
+    drawn = resampler_of(matches)
     totals = [precision_recall(each, 0.3).total_recall for each in again]
     pairs = [
-        (bootstrap_recall(matches, 0.3, **options), totals),
-        (bootstrap_recall(matches, 0.3, score_threshold=0.5, **options), [point.recall for point in points]),
-        (bootstrap_f1(matches, 0.3, score_threshold=0.5, **options), [point.f1 for point in points]),
-        (bootstrap_corloc(matches, 0.3, **options), [corloc(each, 0.3).value for each in again]),
+        (drawn.recall(matches, 0.3), totals),
+        (drawn.recall(matches, 0.3, 0.5), [point.recall for point in points]),
+        (drawn.precision(matches, 0.3, 0.5), [point.precision for point in points]),
+        (drawn.f1(matches, 0.3, 0.5), [point.f1 for point in points]),
+        (drawn.ratio(*located(matches, 0.3)), [corloc(each, 0.3).value for each in again]),
     ]
     for interval, samples in pairs:
-        expected = percentile_interval(samples)
-        assert [interval.low, interval.high] == pytest.approx([expected.low, expected.high], nan_ok=True)
+        expected = percentile_interval(samples, LEVEL)
+        assert (interval.low is None) == (expected.low is None)
+        if expected.low is not None:
+            assert [interval.low, interval.high] == pytest.approx([expected.low, expected.high])
 
 
 def many_images(n_images=150, noise=2.0, seed=5):
@@ -112,15 +116,15 @@ def many_images(n_images=150, noise=2.0, seed=5):
 
 def test_more_resamples_than_a_block_continue_the_same_draws():
     matches = many_images()
-    few, many = (resampled_ap(matches, n_resamples=count, seed=1) for count in (10, 150))
+    few, many = (Resampler(150, count, seed=1).ap_samples(matches) for count in (10, 150))
     assert many.shape == (3, 150)
     assert np.array_equal(few, many[:, :10])
-    assert not np.array_equal(few, resampled_ap(matches, n_resamples=10, seed=2))
+    assert not np.array_equal(few, Resampler(150, 10, seed=2).ap_samples(matches))
 
 
 def test_interval_holds_the_estimate_and_narrows_with_the_level():
     matches = many_images()
-    wide, narrow = (bootstrap_ap(matches, level=level) for level in (0.95, 0.5))
+    wide, narrow = (Resampler(150, level=level).ap(matches) for level in (0.95, 0.5))
     for threshold, outer, inner in zip(matches.iou_thresholds, wide, narrow, strict=True):
         ap = precision_recall(matches, threshold).average_precision()
         assert outer.low <= inner.low <= ap <= inner.high <= outer.high
@@ -129,43 +133,66 @@ def test_interval_holds_the_estimate_and_narrows_with_the_level():
 
 def test_interval_of_a_share_is_near_the_binomial_one():
     part = np.arange(400) < 100
-    interval = bootstrap_ratio(part, np.ones(400))
+    interval = Resampler(400).ratio(part, np.ones(400))
     half = 1.96 * (0.25 * 0.75 / 400) ** 0.5
     assert [interval.low, interval.high] == pytest.approx([0.25 - half, 0.25 + half], abs=0.01)
 
 
 def test_difference_is_paired():
     good, same, poor = many_images(noise=2.0), many_images(noise=2.0), many_images(noise=6.0)
-    assert bootstrap_ap_difference(good, same) == (Interval(0.0, 0.0),) * 3
-    assert not any(interval.excludes_zero for interval in bootstrap_ap_difference(good, same))
-    differences = bootstrap_ap_difference(good, poor, n_resamples=200)
-    samples = resampled_ap(good, n_resamples=200) - resampled_ap(poor, n_resamples=200)
-    assert differences == tuple(percentile_interval(row) for row in samples)
+    drawn = Resampler(150, 200)
+    assert drawn.ap_difference(good, same) == (Interval(0.0, 0.0, LEVEL),) * 3
+    assert not any(interval.excludes_zero for interval in drawn.ap_difference(good, same))
+    differences = drawn.ap_difference(good, poor)
+    samples = drawn.ap_samples(good) - drawn.ap_samples(poor)
+    assert differences == tuple(percentile_interval(row, LEVEL) for row in samples)
     assert differences[2].excludes_zero
     assert differences[2].low > 0
 
 
 def test_difference_needs_the_same_images():
-    with pytest.raises(ValueError, match=r"10 .*11"):
-        bootstrap_ap_difference(many_images(10), many_images(11))
+    with pytest.raises(ValueError, match="11"):
+        Resampler(10).ap_difference(many_images(10), many_images(11))
+    with pytest.raises(ValueError, match="11"):
+        Resampler(10).ratio(np.ones(11), np.ones(11))
+    with pytest.raises(ValueError, match="11"):
+        Resampler(10).ranking_ap_samples(np.ones(11), np.ones(11))
 
 
 def test_no_ground_truth_has_no_interval():
     matches = match(GroundTruth([], [], None, 2), Detections([0], [[0, 0, 1, 1]], [1.0]))
-    intervals = [*bootstrap_ap(matches, n_resamples=10), bootstrap_recall(matches, 0.5, n_resamples=10)]
-    assert all(math.isnan(interval.low) and math.isnan(interval.high) for interval in intervals)
+    drawn = Resampler(2, 10)
+    intervals = [*drawn.ap(matches), drawn.recall(matches, 0.5)]
+    assert intervals == [Interval(None, None, LEVEL)] * 4
     assert not any(interval.excludes_zero for interval in intervals)
 
 
 def test_no_detections_and_no_images():
     missed = match(GroundTruth([0], [[0, 0, 1, 1]], None, 1), Detections([], [], []))
-    assert bootstrap_ap(missed, n_resamples=10) == (Interval(0.0, 0.0),) * 3
+    assert Resampler(1, 10).ap(missed) == (Interval(0.0, 0.0, LEVEL),) * 3
     nothing = match(GroundTruth([], [], None, 0), Detections([], [], []))
-    assert math.isnan(bootstrap_ap(nothing, n_resamples=10)[0].low)
+    assert Resampler(0, 10).ap(nothing)[0].low is None
 
 
 def test_settings_out_of_range_are_refused():
-    with pytest.raises(ValueError, match=r"n_resamples.* 0"):
-        bootstrap_ap(many_images(5), n_resamples=0)
-    with pytest.raises(ValueError, match=r"level.* 95"):
-        percentile_interval([1.0, 2.0], level=95)
+    with pytest.raises(ValueError, match="n_resamples is 0"):
+        Resampler(5, 0)
+    with pytest.raises(ValueError, match="level is 95"):
+        percentile_interval([1.0, 2.0], 95)
+    with pytest.raises(ValueError, match="level is 95"):
+        Resampler(5, level=95)
+
+
+def test_draws_that_are_not_held_are_the_same(monkeypatch):
+    matches = many_images(60)
+    held = Resampler(60, 200, seed=4)
+    monkeypatch.setattr(bootstrap, "_MOST_HELD", 0)
+    again = Resampler(60, 200, seed=4)
+    assert np.array_equal(held.ap_samples(matches), again.ap_samples(matches))
+    assert "_held" not in vars(again)
+
+
+def test_each_resample_draws_as_many_images_as_there_are():
+    counts = np.concatenate(list(Resampler(7, 130, seed=1).draws()), axis=1)
+    assert counts.shape == (7, 130)
+    assert (counts.sum(axis=0) == 7).all()

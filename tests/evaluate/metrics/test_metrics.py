@@ -17,7 +17,6 @@ from dogcam.evaluate.metrics import (
     best_precision,
     corloc,
     match,
-    merge_curves,
     operating_point,
     precision_at_least,
     precision_recall,
@@ -143,31 +142,6 @@ def test_nothing_to_find_and_nothing_found(variant):
 
 
 @generated
-@given(cases(), st.integers(0, 4))
-def test_shards_merge_to_the_whole(case, cut):
-    truth, found = case
-    by_image = np.argsort(found.image, kind="stable")
-    found = Detections(found.image[by_image], found.boxes[by_image], found.scores[by_image])
-    parts = []
-    for chosen, kept in ((truth.image < cut, found.image < cut), (truth.image >= cut, found.image >= cut)):
-        part = GroundTruth(truth.image[chosen], truth.boxes[chosen], None, truth.n_images)
-        rest = Detections(found.image[kept], found.boxes[kept], found.scores[kept])
-        parts.append(precision_recall(match(part, rest, [0.3]), 0.3))
-    merged, whole = merge_curves(parts), precision_recall(match(truth, found, [0.3]), 0.3)
-    assert merged.n_ground_truth == whole.n_ground_truth
-    for name in ("scores", "true_positives", "false_positives"):
-        assert getattr(merged, name).tolist() == getattr(whole, name).tolist()
-
-
-def test_curves_at_different_thresholds_do_not_merge():
-    matches = match(*hand_case())
-    with pytest.raises(ValueError, match="one threshold"):
-        merge_curves([precision_recall(matches, 0.3), precision_recall(matches, 0.5)])
-    with pytest.raises(ValueError, match="one threshold"):
-        merge_curves([])
-
-
-@generated
 @given(cases(), st.floats(0, 1))
 def test_operating_points_equal_trying_every_threshold(case, precision):
     truth, found = case
@@ -237,7 +211,7 @@ def test_wilson_interval_against_the_published_example():
     some, none = Proportion(81, 263).wilson_interval(), Proportion(0, 20).wilson_interval()
     assert [round(some.low, 4), round(some.high, 4)] == [0.2553, 0.3662]
     assert [round(none.low, 4), round(none.high, 4)] == [0.0, 0.1611]
-    assert math.isnan(Proportion(0, 0).wilson_interval().low)
+    assert Proportion(0, 0).wilson_interval().low is None
 
 
 @generated

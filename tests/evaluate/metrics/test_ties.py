@@ -106,7 +106,7 @@ def test_expected_value_is_the_mean_over_all_orders():
     assert span.expected == pytest.approx(np.mean(every), abs=4 * span.standard_error)
     assert span.standard_error == pytest.approx(np.std(every) / 4000**0.5, rel=0.1)
     # 1.96 standard errors to both sides.
-    interval = span.interval()
+    interval = span.interval(0.95)
     assert interval.high - interval.low == pytest.approx(2 * 1.96 * span.standard_error, rel=1e-3)
     assert interval.low < span.expected < interval.high
 
@@ -124,5 +124,5 @@ def test_distinct_scores_leave_no_range():
     matches = match(truth, found)
     span = ap_over_ties(matches, 0.5)
     assert span.low == span.high == span.expected == precision_recall(matches, 0.5).average_precision()
-    assert span.interval().low == span.interval().high == span.expected
+    assert span.interval(0.95).low == span.interval(0.95).high == span.expected
     assert span.n_orders == 0

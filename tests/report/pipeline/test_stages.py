@@ -94,8 +94,9 @@ def test_nothing_follows_from_the_spread_of_a_single_image(n_images, told):
         name: metrics.match(truth, Detections.from_images(boxes, scores), (0.5,))
         for name, boxes in (("a", right), ("b", wrong))
     }
-    drawn = {name: metrics.resampled_ap(each, n_resamples=100) for name, each in matches.items()}
-    found = evaluate._comparison(matches, drawn, ("a", "b"), 0, 0.5)
+    resampler = metrics.Resampler(n_images, 100)
+    drawn = {name: resampler.ap_samples(each) for name, each in matches.items()}
+    found = evaluate._comparison(matches, drawn, ("a", "b"), 0, 0.5, resampler)
     assert found.difference.value == 1.0
     assert (found.verdict, found.difference.interval.low) == (
         ("better", 1.0) if told else ("not distinguishable", None)

@@ -1,6 +1,7 @@
 """Claims: decided by their intervals alone, worded by their status, told when they change."""
 
 import pytest
+from pydantic import TypeAdapter
 
 from dogcam.errors import ConfigError, RecordError
 from report.record import Claim, Estimate, Interval
@@ -28,9 +29,13 @@ def difference(low: float | None, high: float | None) -> dict:
     return {"value": middle, "interval": {"low": low, "high": high, "level": 0.95}}
 
 
+def estimate_of(low: float | None, high: float | None) -> Estimate:
+    return TypeAdapter(Estimate).validate_python(difference(low, high))
+
+
 def let_differences_be(run, low: float, high: float):
     """Give every paired difference of a run this interval, and return the record with what follows."""
-    verdict = VERDICTS[status_of(Estimate(**difference(low, high)))]
+    verdict = VERDICTS[status_of(estimate_of(low, high))]
 
     def change(record):
         for each in record["detection"]["comparisons"]:
@@ -55,7 +60,7 @@ def let_differences_be(run, low: float, high: float):
     ],
 )
 def test_a_paired_interval_decides(low, high, status):
-    assert status_of(Estimate(**difference(low, high))) == status
+    assert status_of(estimate_of(low, high)) == status
 
 
 def test_without_an_interval_nothing_can_be_told():

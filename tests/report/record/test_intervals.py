@@ -5,14 +5,14 @@ import typing
 from pydantic import BaseModel
 
 from report.config import RunConfig
-from report.record import Estimate, Interval, Results
+from report.record import Results
 from tests.support.runs import record_of
 
 WITHOUT = {
     "settings and choices": {
         "Tuning.cam_threshold", "SweepRow.cam_threshold", "SweepRow.ap", "SweepRow.mean_ap", "Comparison.iou",
         "Detection.iou_thresholds", "DetectionRow.iou", "Curve.iou", "ThresholdRow.score_threshold",
-        "OperatingPoint.score_threshold", "OperatingPoint.iou", "OperatingPoint.asked_precision",
+        "ChosenThreshold.score_threshold", "ChosenThreshold.iou", "ChosenThreshold.asked_precision",
         "Localisation.cam_threshold", "Localisation.strict_iou", "Localisation.iou_levels",
         "Localisation.score_threshold", "Failures.size_edges", "GroupRow.low", "GroupRow.high",
         "MapComparison.tolerance", "Sanity.fractions", "SanityCheck.mark", "Segmentation.score_threshold",
@@ -66,7 +66,7 @@ def bare_numbers() -> set[str]:
     """The fields that hold a number and neither are an estimate nor have an interval beside them."""
     return {
         f"{model.__name__}.{name}"
-        for model in models_of(Results, set()) - {Interval, Estimate, RunConfig}
+        for model in models_of(Results, set()) - {RunConfig}
         for name, field in model.model_fields.items()
         if float in parts_of(field.annotation) and f"{name}_interval" not in model.model_fields
     }
