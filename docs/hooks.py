@@ -91,6 +91,6 @@ def _commands() -> str:
     for name, module in COMMANDS.items():
         parts.append(
             f"::: mkdocs-click\n    :module: {module}\n    :command: main\n    :prog_name: {name}\n"
-            "    :depth: 1\n    :style: table\n"
+            "    :depth: 1\n    :style: plain\n"
         )
     return "\n\n".join(parts)

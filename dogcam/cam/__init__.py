@@ -1,13 +1,13 @@
-"""Class activation maps: where in the picture a network finds what speaks for a class.
+"""Compute class activation maps: the image regions that support a class.
 
-One interface serves all methods: `explain` takes a network, a batch, target classes and any number of
-requests, each a method at a layer, and makes the maps of all of them from one forward pass (the two methods
-that perturb the network need more). What each method computes stands in the docstring of its request.
+`explain` serves all methods. It takes a network, a batch, target classes and any number of requests, each a
+method at a layer. All maps come from one forward pass; the two methods that perturb the network need more.
+The docstring of each request states its equation.
 
 Guided backpropagation, guided Grad-CAM and deconvolution are left out on purpose. They change the backward
-pass of every ReLU, and what they show is much the same picture when the weights are drawn at random anew
-(Adebayo et al. 2018, Sanity Checks for Saliency Maps): edges of the image, not what the network learned.
-Plain gradients and Grad-CAM pass that check.
+pass of every ReLU. Their maps hardly change when the weights are randomised (Adebayo et al. 2018, Sanity
+Checks for Saliency Maps): they show edges of the image, not what the network learned. Plain gradients and
+Grad-CAM pass that check.
 """
 
 from dogcam.cam.class_map import Cam
@@ -29,7 +29,7 @@ METHODS: dict[str, type[Request]] = {
     "ablation_cam": AblationCam,
     "eigen_cam": EigenCam,
 }
-"""Every method by its name; each can be made from the name of a layer alone."""
+"""All methods by name; each takes the name of a layer as its only required argument."""
 
 __all__ = [
     "METHODS", "AblationCam", "Cam", "EigenCam", "Explanation", "GradCam", "GradCamPlusPlus", "HiResCam",

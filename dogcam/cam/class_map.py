@@ -1,4 +1,4 @@
-"""CAM: the activation maps weighted by the head's own weights."""
+"""CAM: activation maps weighted by the weights of the head."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ from dogcam.network.hooks import find_layer
 
 @dataclass(frozen=True)
 class Cam:
-    """Ask for CAM (Zhou et al. 2016, equation 2).
+    """Request CAM (Zhou et al. 2016, equation 2).
 
         M = sum_k w_k A_k
 
-    The weights w are the head's for the class; with the bias of a linear head, the mean of M is the logit.
-    The network must end in global average pooling and the head, which is verified on the batch.
+    w are the weights of the head for the class. The mean of M plus the bias of a linear head is the logit.
+    The network must end in global average pooling and the head; this is verified on the batch.
 
     Attributes:
-        layer: dotted name of the layer that is averaged over the picture and fed to the head.
+        layer: dotted name of the layer whose spatial average is the input of the head.
         head: dotted name of the head; None for the linear layer or log-odds head that runs last.
     """
 
@@ -30,7 +30,7 @@ class Cam:
 
     @torch.no_grad()
     def maps(self, forward: ForwardPass) -> Tensor:
-        """Return the maps of the target classes: (N, K, h, w) float tensor, negative where it says no."""
+        """Return the maps of the target classes: (N, K, h, w) float tensor, negative against the class."""
         found = forward.layers[self.layer]
         weights = forward.of_targets(self._verified_weights(forward, found))
         return torch.einsum("nchw,nkc->nkhw", found.maps, weights)
@@ -44,7 +44,7 @@ class Cam:
         head = find_layer(forward.network, name)
         pooled = found.maps.mean(dim=(2, 3)).to(found.output.dtype)
         weights = head_weights(head, pooled).to(found.maps.dtype)
-        # `forward` itself: the head's weights know nothing of what somebody's hook makes of its outputs.
+        # `forward` itself: a hook of the caller may change the output of the head, which CAM cannot explain.
         outputs = head.forward(pooled)
         if outputs.shape != logits.shape:
             raise ModelError(
@@ -52,7 +52,7 @@ class Cam:
                 "not the network's last layer; use Grad-CAM, or name the right head"
             )
         differences = forward.of_targets(outputs - logits).abs()
-        # Rounding errs in proportion to the terms of the sum, which may be far larger, or smaller, than it.
+        # Rounding errors are proportional to the terms of the sum, which may be far larger than the sum.
         size = found.maps.abs().mean(dim=(2, 3))
         terms = torch.einsum("nkc,nc->nk", forward.of_targets(weights).abs(), size)
         if not (differences <= max(1e-3, 4 * torch.finfo(logits.dtype).eps) * terms).all():

@@ -1,4 +1,4 @@
-"""Eigen-CAM: what the activation maps have in common, whatever the class."""
+"""Eigen-CAM: the first principal component of the activation maps, independent of the class."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,19 @@ from torch import Tensor
 from dogcam.cam.forward import ForwardPass
 
 WITHOUT_DOUBLE = ("mps",)
-"""The kinds of device that have no double precision."""
+"""Device types without double precision."""
 
 
 @dataclass(frozen=True)
 class EigenCam:
-    """Ask for Eigen-CAM (Muhammad and Yeasin 2020, equations 1 and 2).
+    """Request Eigen-CAM (Muhammad and Yeasin 2020, equations 1 and 2).
 
         A = U S V^T,    L = ReLU(A v_1)
 
-    with the maps as the columns of A, a row for each place, and v_1 the first right singular vector; the maps
-    are not centred. Its sign, which the decomposition leaves open, is the one with which L adds up to no less
-    than 0. The map is the same for every class: it shows what is salient, not what speaks for a class.
+    A has one row for each spatial position and one column for each activation map; v_1 is the first right
+    singular vector. The maps are not centred. The sign of v_1, which the decomposition does not determine, is
+    chosen so that the sum over A v_1 is at least 0. The map is the same for all classes: it shows what is
+    salient, not what supports a class.
 
     Attributes:
         layer: dotted name of the target layer.
@@ -38,7 +39,7 @@ def principal_maps(maps: Tensor) -> Tensor:
     """Project each image's activations on their first right singular vector: (N, C, h, w) -> (N, h, w)."""
     rows = _in_double(maps.flatten(2))
     n_channels, n_positions = rows.shape[1:]
-    # The eigenvectors of the smaller of both products; a decomposition of the whole is many times slower.
+    # Eigenvectors of the smaller of the two products: an SVD of the whole matrix is many times slower.
     if n_positions <= n_channels:
         values, vectors = torch.linalg.eigh(rows.transpose(1, 2) @ rows)
         projected = vectors[..., -1] * values[:, -1:].clamp(min=0).sqrt()
@@ -50,5 +51,5 @@ def principal_maps(maps: Tensor) -> Tensor:
 
 
 def _in_double(tensor: Tensor) -> Tensor:
-    """Return a tensor in double precision: on the CPU where its device has none, else where it is."""
+    """Return a tensor in double precision, on the CPU if its device has none."""
     return (tensor.cpu() if tensor.device.type in WITHOUT_DOUBLE else tensor).double()

@@ -1,4 +1,4 @@
-"""Maps of a batch by the least work that gives the exact answer, all requests from one forward pass."""
+"""Compute all requested maps of a batch from one forward pass, with as few backward passes as possible."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ Gradients = GradCam | GradCamPlusPlus | HiResCam | LayerCam | XGradCam
 Request = Gradients | Cam | ScoreCam | AblationCam | EigenCam
 
 SCALE_OF_HALVES = 1024.0
-"""Of how many times the score float16's gradients are computed: most would be lost below its least number."""
+"""Factor by which a float16 score is scaled before differentiation, so that gradients do not underflow."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one forward pass says of a batch.
+    """Logits and class activation maps of a batch.
 
     Attributes:
-        logits: (N, C) float tensor, the network's raw outputs.
-        maps: for each request a (N, K, h, w) float tensor of class activation maps, one for each of the K
-            target classes, at the resolution of its layer. A map on which nothing speaks for its class is 0
+        logits: (N, C) float tensor, the raw outputs of the network.
+        maps: for each request an (N, K, h, w) float tensor of class activation maps, one for each of the K
+            target classes, at the resolution of its layer. A map without support for its class is 0
             everywhere, never nan.
     """
 
@@ -40,10 +40,10 @@ class Explanation:
 def explain_once(
     network: nn.Module, images: Tensor, targets: Targets, requests: Sequence[Request]
 ) -> Explanation:
-    """Compute the maps of a batch as it is; `explain` says what goes in and out."""
+    """Compute the maps of a batch without test-time augmentation; arguments as for `explain`."""
     layers = list(dict.fromkeys(request.layer for request in requests))
-    # Without a gradient to compute no graph is built at all. Not under inference_mode: what comes out of it
-    # could never enter a graph of the caller's.
+    # No graph is built unless a gradient is needed. inference_mode is not used: its tensors could not enter
+    # a graph of the caller.
     graph = any(isinstance(request, Gradients) for request in requests)
     with forward_pass(underlying(network), images, targets, layers, graph=graph) as forward:
         maps, left = {}, []
@@ -67,7 +67,7 @@ def _closed_form(forward: ForwardPass, request: Gradients, channel_gradients: Te
 
 @torch.no_grad()
 def _channel_gradients(forward: ForwardPass, request: Gradients) -> Tensor | None:
-    """Return the gradient where it is the same at every place, for all classes by one product: (N, K, C)."""
+    """Return the channel gradients of all target classes: (N, K, C); None if G depends on the position."""
     channel_gradients = forward.channel_gradients(request.layer)
     if channel_gradients is None or request.differentiated == "logit":
         return channel_gradients
@@ -78,7 +78,7 @@ def _channel_gradients(forward: ForwardPass, request: Gradients) -> Tensor | Non
 def _differentiate(
     forward: ForwardPass, score: Score, requests: Sequence[Gradients]
 ) -> dict[Gradients, Tensor]:
-    """Make maps from gradients: one backward pass a class, down to the first layer, serves all requests."""
+    """Compute maps from gradients: one backward pass for each class serves all requests."""
     layers = [forward.layers[name] for name in dict.fromkeys(request.layer for request in requests)]
     made: dict[Gradients, list[Tensor]] = {request: [] for request in requests}
     for k in range(forward.targets.shape[1] if requests else 0):
@@ -89,16 +89,17 @@ def _differentiate(
 
 
 def _gradients(forward: ForwardPass, score: Score, k: int, layers: Sequence[Captured]) -> dict[str, Tensor]:
-    """Return the gradient of each image's k-th target, by the names of the layers: (N, C, h, w) each."""
+    """Return the gradient of the k-th target of each image by layer name: (N, C, h, w) each."""
     logits = forward.logits.gather(1, forward.targets[:, k : k + 1])
     scale = SCALE_OF_HALVES if logits.dtype == torch.float16 else 1.0
-    # The sigmoid is taken in single precision at least; in half it is 1 from a logit of 9 on.
+    # The sigmoid needs at least single precision: in half precision it is 1 for logits above 9.
     scores = logits if score == "logit" else logits.to(layers[0].maps.dtype).sigmoid()
     found: dict[str, Tensor | None] = {}
-    # A layer that the network itself runs without gradients is in no graph, and is refused below.
+    # A layer that the network runs without gradients is in no graph; `_checked` refuses it.
     outputs = {layer.name: layer.output for layer in layers if layer.output.requires_grad}
     if outputs and logits.requires_grad:
-        # An image's score depends on its own maps alone, so that one backward pass of the sum serves all.
+        # The score of an image depends only on its own maps, so one backward pass of the sum serves all
+        # images.
         ones = torch.full_like(scores, scale)
         gradients = torch.autograd.grad(
             scores, list(outputs.values()), ones, retain_graph=True, allow_unused=True
@@ -110,12 +111,12 @@ def _gradients(forward: ForwardPass, score: Score, k: int, layers: Sequence[Capt
 def _checked(layer: Captured, gradient: Tensor | None, scale: float) -> Tensor:
     if gradient is None:
         raise ModelError(
-            f"no gradient leads from the logits to the layer {layer.name!r}: they are not computed from its "
-            "output, or the network turns gradients off on the way; name another layer"
+            f"the logits have no gradient with respect to the layer {layer.name!r}: they do not depend on "
+            "its output, or the network disables gradients in between; name another layer"
         )
     if not gradient.isfinite().all():
         raise ModelError(
-            f"the gradient at the layer {layer.name!r} is no finite number in {gradient.dtype}; run the "
-            "network in a wider number format"
+            f"the gradient at the layer {layer.name!r} is not finite in {gradient.dtype}; run the network in "
+            "a wider number format"
         )
     return layer.layout.maps(gradient).to(layer.maps.dtype) / scale

@@ -1,4 +1,4 @@
-"""One forward pass through a network that is left as it was found, and what the methods need of it."""
+"""Run one forward pass, capture what the methods need, and restore the network."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ from dogcam.network.spatial import Layout, require_layout
 
 @dataclass(frozen=True)
 class Captured:
-    """What a layer put out.
+    """The output of a layer.
 
     Attributes:
         name: dotted name of the layer.
-        output: as it was, at the beginning of the graph where one was wanted.
-        layout: where its places are.
-        maps: (N, C, h, w) float tensor of single precision at least: sums over places and maps in half
-            precision would lose the digits that tell maps apart.
+        output: the captured tensor; the graph of the logits starts here if one is recorded.
+        layout: the axes of its spatial positions.
+        maps: (N, C, h, w) float tensor, at least single precision: sums in half precision would lose the
+            digits in which maps differ.
     """
 
     name: str
@@ -35,14 +35,14 @@ class Captured:
 
 @dataclass
 class ForwardPass:
-    """What one forward pass left, and the network to go on with.
+    """The results of one forward pass, and the network for further passes.
 
     Attributes:
-        network: in evaluation mode, asking no gradient of its parameters.
-        images: (N, 3, H, W) float tensor that it was given.
-        logits: (N, C) float tensor, with its graph where one was wanted.
-        targets: (N, K) int64 tensor of classes.
-        layers: what was captured, by the names of the layers.
+        network: in evaluation mode, without gradients for its parameters.
+        images: (N, 3, H, W) float tensor, the input.
+        logits: (N, C) float tensor, with its graph if one is recorded.
+        targets: (N, K) int64 tensor of class indices.
+        layers: captured outputs by layer name.
         last_head: the head that ran last.
     """
 
@@ -55,7 +55,7 @@ class ForwardPass:
     _pooled: dict[str, bool] = field(default_factory=dict)
 
     def pooled_head(self, layer: str) -> nn.Module | None:
-        """Return the head, where averaging this layer and the head are all that follows; verified, once."""
+        """Return the head if only global average pooling and this head follow the layer; verified once."""
         if layer not in self._pooled:
             found = self.layers[layer]
             self._pooled[layer] = is_gap_linear(self.last_head, found.output, found.layout, self.logits)
@@ -63,10 +63,10 @@ class ForwardPass:
 
     @torch.no_grad()
     def channel_gradients(self, layer: str) -> Tensor | None:
-        """Return the gradient of the target logits at any place of each map, if it is the same at all places.
+        """Return the gradient of the target logits for each channel, if it is equal at all spatial positions.
 
         Returns:
-            (N, K, C) float tensor; None where more than averaging and the head follows the layer.
+            (N, K, C) float tensor; None if more than average pooling and the head follows the layer.
         """
         head, found = self.pooled_head(layer), self.layers[layer]
         if head is None:
@@ -75,7 +75,7 @@ class ForwardPass:
         return self.of_targets(weights) / found.layout.n_positions
 
     def of_targets(self, per_class: Tensor) -> Tensor:
-        """Return what belongs to the target classes: (N, C, ...) -> (N, K, ...)."""
+        """Select the target classes: (N, C, ...) -> (N, K, ...)."""
         rows = torch.arange(len(self.targets), device=self.targets.device)[:, None]
         return per_class[rows, self.targets]
 
@@ -84,16 +84,16 @@ class ForwardPass:
 def forward_pass(
     network: nn.Module, images: Tensor, targets: Targets, layers: Sequence[str], *, graph: bool
 ) -> Iterator[ForwardPass]:
-    """Run a network once and lend what it left; afterwards, on errors too, it is as it was.
+    """Run a network once and yield its results; the network is restored afterwards, also after errors.
 
     Args:
         network, images, targets: as for `explain`.
         layers: dotted names of the layers to capture.
-        graph: record the graph of the logits from the first of the layers on; nothing below it.
+        graph: record the graph of the logits, starting at the first of the layers.
 
     Raises:
-        ModelError: where the network cannot take the images, puts out something else than logits, or a layer
-            or a class does not exist.
+        ModelError: if the network cannot take the images or returns no logits, or if a layer or a class does
+            not exist.
     """
     _check_images(network, images)
     with (
@@ -103,7 +103,7 @@ def forward_pass(
         evaluation_mode(network),
         frozen_parameters(network),
     ):
-        # A tensor made under inference_mode may never enter a graph; its copy may.
+        # A tensor created under inference_mode cannot enter a graph; its copy can.
         images = images.clone() if images.is_inference() else images
         with capture(network, layers) as activations, watch_heads(network) as last_head:
             logits = require_logits(network(images))
@@ -120,8 +120,8 @@ def _captured(name: str, output: Tensor, image_size: tuple[int, int]) -> Capture
     finite = maps.isfinite()
     if not finite.all():
         raise ModelError(
-            f"{int((~finite).sum())} of {maps.numel()} activations of the layer {name!r} are no finite "
-            "number; look for nan in the weights or the images, or run the network in a wider number format"
+            f"{int((~finite).sum())} of {maps.numel()} activations of the layer {name!r} are not finite; "
+            "check the weights and the images for nan, or run the network in a wider number format"
         )
     return Captured(name, output, layout, maps)
 

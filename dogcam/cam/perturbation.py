@@ -1,4 +1,4 @@
-"""The methods that ask what becomes of the score when the picture or the maps are changed."""
+"""CAM methods that measure how the score changes if the image or the activation maps are modified."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,18 +13,17 @@ from dogcam.network.hooks import output_changed
 
 @dataclass(frozen=True)
 class ScoreCam:
-    """Ask for Score-CAM (Wang et al. 2020, algorithm 1): how much of the score each map lets through.
+    """Request Score-CAM (Wang et al. 2020, algorithm 1): the score of the image masked by each map.
 
-        H_k = A_k enlarged to the picture and stretched to [0, 1],    s_k = y(X * H_k),
+        H_k = A_k resized to the image and scaled to [0, 1],    s_k = y(X * H_k),
         alpha = softmax over k of s,    L = ReLU(sum_k alpha_k A_k)
 
-    The paper takes the score of a black picture off every s_k, which the softmax cancels. A map that is the
-    same everywhere lets nothing through. An image takes as many forward passes as the layer has maps; all
-    classes share them.
+    The paper subtracts the score of a black image from each s_k; the softmax cancels this. A constant map
+    gives a mask of zeros. An image needs one forward pass for each map of the layer; all classes share them.
 
     Attributes:
         layer: dotted name of the target layer.
-        batch_size: how many masked pictures go through the network at once.
+        batch_size: number of masked images in one forward pass.
     """
 
     layer: str
@@ -52,18 +51,18 @@ class ScoreCam:
 
 @dataclass(frozen=True)
 class AblationCam:
-    """Ask for Ablation-CAM (Ramaswamy and Desai 2020, equation 4): what the score loses without a map.
+    """Request Ablation-CAM (Ramaswamy and Desai 2020, equation 4): the drop of the score without a map.
 
         w_k = (y - y_k) / |y|,    L = ReLU(sum_k w_k A_k)
 
-    y_k is the score with map k set to 0. The paper divides by y, and explains classes whose y is positive; a
-    negative logit would turn the map inside out, hence the absolute value (and no division where y is 0).
-    Where averaging and one head follow the layer, y_k is computed by the head alone; elsewhere an image takes
-    as many forward passes as the layer has maps, and all classes share them.
+    y_k is the score with map k set to 0. The paper divides by y and explains classes with positive y. A
+    negative logit would invert the map, so the absolute value is used; if y is 0, nothing is divided. If only
+    global average pooling and one head follow the layer, only the head computes y_k. Otherwise an image needs
+    one forward pass for each map of the layer; all classes share them.
 
     Attributes:
         layer: dotted name of the target layer.
-        batch_size: how many changed copies of an image go through the network at once.
+        batch_size: number of modified copies of an image in one forward pass.
     """
 
     layer: str
@@ -85,7 +84,7 @@ class AblationCam:
         return _weighted(found, forward.targets.shape[1], weights)
 
     def _logits_of_head(self, head: nn.Module, pooled: Tensor) -> Tensor:
-        """Return the logits without each map in turn, from one image's averages: (C,) -> (C, classes)."""
+        """Return the logits without each map in turn, from the pooled maps of an image: (C,) -> (C, K)."""
         logits = []
         for channels in torch.arange(len(pooled), device=pooled.device).split(self.batch_size):
             changed = pooled.repeat(len(channels), 1)
@@ -94,7 +93,7 @@ class AblationCam:
         return torch.cat(logits)
 
     def _logits_of_network(self, forward: ForwardPass, found: Captured, n: int) -> Tensor:
-        """The same by running the network on copies of image n, each without one map."""
+        """Return the same logits by running the network on copies of image n, each without one map."""
         logits = []
         for channels in torch.arange(found.maps.shape[1]).split(self.batch_size):
 
@@ -110,7 +109,7 @@ class AblationCam:
 
 
 def _weighted(found: Captured, n_targets: int, weights: list[Tensor]) -> Tensor:
-    """Sum the maps of each image with its (C, K) weights: (N, K, h, w), the positive part."""
+    """Sum the maps of each image with its (C, K) weights and apply ReLU: (N, K, h, w)."""
     stacked = found.maps.new_zeros(*found.maps.shape[:2], n_targets)
     for row, of_image in zip(stacked, weights, strict=True):
         row.copy_(of_image)

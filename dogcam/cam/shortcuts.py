@@ -1,4 +1,4 @@
-"""The two maps that this project is about, for those who want one and no more."""
+"""CAM and Grad-CAM as plain functions."""
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ def grad_cam(
         layer, score: as for `GradCam`.
 
     Returns:
-        (N, K, h, w) float tensor, >= 0; all 0 where nothing speaks for the class.
+        (N, K, h, w) float tensor, >= 0; all 0 if nothing supports the class.
     """
     return explain(network, images, targets, [GradCam(layer, score)]).maps[0]
 
@@ -31,9 +31,9 @@ def cam(network: nn.Module, images: Tensor, targets: Targets, layer: str, head: 
         layer, head: as for `Cam`.
 
     Returns:
-        (N, K, h, w) float tensor; its mean over the map is the logit without the bias of a linear head.
+        (N, K, h, w) float tensor; the mean of a map is the logit without the bias of a linear head.
 
     Raises:
-        ModelError: where the network is not built that way; this is verified on the batch, not assumed.
+        ModelError: if the network does not end in global average pooling and the head, verified on the batch.
     """
     return explain(network, images, targets, [Cam(layer, head)]).maps[0]

@@ -1,4 +1,4 @@
-"""Which classes are explained: the same for every image, or others for each."""
+"""Target classes: the same for all images, or different for each image."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from dogcam.errors import ModelError
 
 Targets = Sequence[int] | Sequence[Sequence[int]] | np.ndarray | Tensor
-"""K indices of logits for all images alike, or N rows of K, a row for each image."""
+"""K class indices for all images, or N rows of K indices, one row for each image."""
 
 
 def class_indices(logits: Tensor, targets: Targets) -> Tensor:
@@ -20,17 +20,17 @@ def class_indices(logits: Tensor, targets: Targets) -> Tensor:
         targets: K whole numbers from 0 to C - 1, or N rows of K of them.
 
     Raises:
-        ModelError: where the logits have not two axes, an index is no class, or the rows are not one for each
-            image, all of the same length: targets are never cut short nor repeated to fit.
+        ModelError: if the logits do not have two axes, an index is out of range, or the rows are not one for
+            each image and of equal length. Targets are never truncated or repeated.
     """
     if logits.ndim != 2:
-        raise ModelError(f"the network puts out {tuple(logits.shape)}; expected logits (N, C)")
+        raise ModelError(f"the output of the network has the shape {tuple(logits.shape)}; expected (N, C)")
     n_images, n_classes = logits.shape
     rows = _as_array(targets, n_classes)
     if rows.ndim == 2 and len(rows) != n_images:
         raise ModelError(
-            f"{len(rows)} rows of target classes for {n_images} images; expected a row for each image, or "
-            "one plain list of classes for all of them"
+            f"{len(rows)} rows of target classes for {n_images} images; expected one row for each image, or "
+            "one list of classes for all images"
         )
     known = (rows >= 0) & (rows < n_classes) & (rows == np.floor(rows))
     if rows.shape[-1] == 0 or not known.all():
@@ -54,6 +54,6 @@ def _no_class(targets: Targets, n_classes: int) -> ModelError:
     shown = targets.tolist() if isinstance(targets, np.ndarray | Tensor) else targets
     shown = list(shown) if isinstance(shown, Sequence) and not isinstance(shown, str) else shown
     return ModelError(
-        f"target classes {shown}; expected indices from 0 to {n_classes - 1}: a list of them for all images, "
-        "or a row of as many for each image"
+        f"target classes {shown}; expected indices from 0 to {n_classes - 1}: one list for all images, or "
+        "rows of equal length, one for each image"
     )

@@ -1,4 +1,4 @@
-"""The one entrance to all methods, for the batch as it is or averaged over its views."""
+"""Explain a batch with any methods, with or without test-time augmentation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from dogcam.cam.engine import Explanation, Request, explain_once
 from dogcam.cam.targets import Targets
 
 WIDTH = 3
-"""The axis of (N, C, H, W) along which pictures and maps are mirrored."""
+"""The axis of (N, C, H, W) along which images and maps are mirrored."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """In which sizes, and whether mirrored too, the network sees each picture.
+    """Scales and mirroring of test-time augmentation.
 
     Attributes:
-        scales: factors of the picture's height and width, each above 0.
-        flip: see each size mirrored, left and right swapped, as well.
+        scales: factors of the height and width of the image, each above 0.
+        flip: add a horizontally mirrored copy for each scale.
 
     Raises:
-        ValueError: where there is no scale, or one that is no factor.
+        ValueError: if there is no scale, or one that is not a finite number above 0.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -31,15 +31,15 @@ class Views:
 
     def __post_init__(self) -> None:
         if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
-            raise ValueError(f"the scales are {self.scales}; expected one factor or more, each above 0")
+            raise ValueError(f"the scales are {self.scales}; expected one or more finite factors above 0")
 
     def sizes(self, size: tuple[int, int]) -> list[tuple[int, int]]:
-        """Return the (height, width) in pixels, at least 1 each, in which a picture of that size is seen."""
+        """Return the (height, width) in pixels, at least 1 each, of each scaled copy of an image."""
         height, width = size
         return [(max(1, round(scale * height)), max(1, round(scale * width))) for scale in self.scales]
 
     def of(self, images: Tensor) -> Iterator[tuple[Tensor, bool]]:
-        """Return each view of a batch (N, C, H, W), and whether it is mirrored."""
+        """Yield each view of a batch (N, C, H, W), and whether it is mirrored."""
         for scale, size in zip(self.scales, self.sizes(images.shape[2:]), strict=True):
             view = images if scale == 1 else _resized(images, size)
             yield view, False
@@ -59,26 +59,26 @@ def explain(
 ) -> Explanation:
     """Compute the class activation maps of a batch, all requests from one forward pass.
 
-    Where it is found, and verified on the batch, that averaging and one head are all that follows a layer,
-    the maps of all classes are one product and nothing is differentiated; elsewhere gradients run from the
-    score to the layer and no further. The caller's gradient mode makes no difference: it works under
-    `torch.no_grad` and `torch.inference_mode`. A network under `torch.compile` or `DataParallel` is looked
-    into without either.
+    If only global average pooling and one head follow a layer (verified on the batch), the maps of all
+    classes are a single matrix product. Otherwise gradients are computed from the score back to the layer
+    only. The
+    gradient mode of the caller does not matter: the function works under `torch.no_grad` and
+    `torch.inference_mode`. A network wrapped by `torch.compile` or `DataParallel` is unwrapped.
 
-    With several views, each view's map keeps its positive part, is divided by its peak (a map without one
-    stays 0), mirrored back if its picture was, and resized bilinearly to the largest of the views' maps; the
-    mean of them all is the map, in [0, 1], and the mean of the views' logits are the logits.
+    With several views, ReLU is applied to the map of each view. The map is divided by its maximum (an empty
+    map stays 0), mirrored back if its view was mirrored, and resized bilinearly to the largest map of all
+    views. The result is the mean of the maps, in [0, 1], and the mean of the logits.
 
     Args:
-        network: maps (N, 3, H, W) images to (N, C) logits; left exactly as it was found.
-        images: (N, 3, H, W) float tensor, preprocessed, on the network's device.
-        targets: K indices of logits, the classes to explain, the same for every image; or N rows of K.
-        requests: which maps are wanted.
-        views: in which sizes and directions the pictures are shown.
+        network: maps (N, 3, H, W) images to (N, C) logits; restored to its state afterwards.
+        images: (N, 3, H, W) float tensor, preprocessed, on the device of the network.
+        targets: K class indices to explain in every image, or N rows of K indices.
+        requests: the maps to compute.
+        views: scales and mirroring of test-time augmentation.
 
     Raises:
-        ModelError: where a layer or a class does not exist, the logits do not hang on the layer, CAM is asked
-            of a network that has none, activations are no numbers, or the images are on another device.
+        ModelError: if a layer or a class does not exist, the logits do not depend on the layer, the network
+            has no CAM and it is requested, activations are not finite, or the images are on another device.
     """
     if views == ONE_VIEW:
         return explain_once(network, images, targets, requests)
@@ -107,10 +107,10 @@ def _of_peak(maps: Tensor) -> Tensor:
     return positive / torch.where(peak > 0, peak, 1)
 
 
-def _resized(pictures: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(pictures.shape[2:]) == size:
-        return pictures
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(images.shape[2:]) == size:
+        return images
     # In half precision torch resizes on some devices only.
-    wide = pictures.float() if pictures.dtype.itemsize < 4 else pictures
+    wide = images.float() if images.dtype.itemsize < 4 else images
     resized = F.interpolate(wide, size, mode="bilinear", align_corners=False, antialias=True)
-    return resized.to(pictures.dtype)
+    return resized.to(images.dtype)

@@ -1,7 +1,7 @@
-"""Find out whether averaging over the places and one head is all that stands behind a layer, and verify it.
+"""Verify that only global average pooling and one head follow a layer.
 
-Where it is, the gradient of every logit is known without differentiating: at each of the Z places it is the
-head's weight divided by Z, so that one product serves all classes.
+Then the gradient of every logit is known without differentiation: at each of the Z spatial positions it is
+the weight of the head divided by Z, so one matrix product serves all classes.
 """
 
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from dogcam.network.heads import has_constant_gradient
 from dogcam.network.spatial import Layout
 
 ROUNDING_OF_GRADIENTS = 2
-"""How many times the precision of the number format a slope may be off, in proportion: it is one division, or
-a few. Rounding each of the usual ways of averaging errs by less than 1."""
+"""Relative tolerance of gradients in units of the machine epsilon. A gradient is one division, or a few; all
+usual implementations of average pooling are off by less than 1."""
 
 ROUNDING_OF_MEANS = 4
-"""The same for averages, in proportion to the size of their terms: the usual ways of summing in half
-precision err by about 1, since they keep their sums in single."""
+"""The same for means, relative to the mean absolute value of their terms. Usual sums in half precision are
+off by about 1, because they accumulate in single precision."""
 
 LEAST_OF_MEANS = 1e-3
-"""What averages may be off in any format: in single precision a long sum may err by many times the precision,
-and still by far less than this."""
+"""Least tolerance of means in any number format: a long sum in single precision may be off by many times the
+machine epsilon, but by far less than this."""
 
 
 @dataclass
 class LastHead:
-    """The head that ran last, what it was given and what it put out; None before the forward pass."""
+    """The head that ran last, with its input and output; None before the forward pass."""
 
     name: str | None = None
     module: nn.Module | None = None
@@ -40,7 +40,7 @@ class LastHead:
 
 @contextmanager
 def watch_heads(network: nn.Module) -> Iterator[LastHead]:
-    """Note which linear layer or log-odds head runs last while the block runs; no hook is left behind."""
+    """Record which linear layer or log-odds head runs last in the block; hooks are removed afterwards."""
     last = LastHead()
 
     def noting(name: str):
@@ -58,32 +58,32 @@ def watch_heads(network: nn.Module) -> Iterator[LastHead]:
 
 
 def require_logits(output: object) -> Tensor:
-    """Return what a network put out, if it is a tensor.
+    """Return the output of a network if it is a tensor.
 
     Raises:
-        ModelError: where it is a tuple, a dictionary, or a record of several things.
+        ModelError: if it is anything else, such as a tuple or a dictionary.
     """
     if isinstance(output, Tensor):
         return output
     raise ModelError(
-        f"the network puts out a {type(output).__name__}; expected logits of shape (N, C): wrap it in a "
-        "module whose forward returns the logits alone"
+        f"the network returns a {type(output).__name__}; expected logits of shape (N, C): wrap the network "
+        "in a module whose forward returns only the logits"
     )
 
 
 def is_gap_linear(last: LastHead, output: Tensor, layout: Layout, logits: Tensor) -> bool:
-    """Tell whether the logits are the head that ran last, on the layer's average over its places.
+    """Check whether the logits are the output of the last head on the spatial mean of a layer.
 
-    Nothing is assumed: the head must have put out the very logits, and repeat them from the average of the
-    layer's maps; and the gradients of the head's input, along a random direction, must be that direction
-    divided by the number of places at every place. The values alone would not do: behind a layer that is
-    nowhere negative a ReLU changes nothing but the slope at 0.
+    Values and gradients are verified. The head must have returned these logits, and return them again for the
+    mean of the activation maps. The gradient of the input of the head along a random direction must be that
+    direction divided by the number of positions, at every position. Values alone are not enough: a ReLU after
+    a layer without negative values changes only the gradient at 0.
 
     Args:
         last: the head, from `watch_heads`.
-        output: the layer's captured output, at which the graph of the logits begins; where it needs no
-            gradient, only the values are compared.
-        layout: of the layer's output.
+        output: the captured output of the layer, where the graph of the logits starts; if it requires no
+            gradient, only values are compared.
+        layout: of the output of the layer.
         logits: (N, C) float tensor.
     """
     pooled = last.given
@@ -104,7 +104,7 @@ def _same_values(last: LastHead, maps: Tensor, logits: Tensor) -> bool:
     tolerance = max(LEAST_OF_MEANS, ROUNDING_OF_MEANS * torch.finfo(pooled.dtype).eps)
     if not ((pooled - maps.mean(dim=(2, 3))).abs() <= tolerance * size).all():
         return False
-    # `forward` itself: somebody's hook on the head may have changed what it put out.
+    # `forward` itself: a hook of the caller may have changed the output of the head.
     return torch.allclose(last.module.forward(pooled), logits, rtol=1e-3, atol=1e-5)
 
 
@@ -112,7 +112,7 @@ def _same_gradients(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
     if not pooled.requires_grad:
         return False
     generator = torch.Generator().manual_seed(0)
-    # Between 1 and 2, so that no slope is lost in a number format of few digits.
+    # Between 1 and 2, so that no gradient underflows in a format with few digits.
     direction = (1 + torch.rand(pooled.shape[1], generator=generator)).to(pooled)
     (channel_gradients,) = torch.autograd.grad(
         pooled, output, direction.expand_as(pooled), retain_graph=True, allow_unused=True
@@ -120,11 +120,11 @@ def _same_gradients(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
     if channel_gradients is None:
         return False
     channel_gradients = layout.maps(channel_gradients)
-    # Under autocast the average may have a wider format than the layer; the gradients have the layer's.
+    # Under autocast the mean may have a wider format than the layer; gradients have that of the layer.
     tolerance = ROUNDING_OF_GRADIENTS * max(
         torch.finfo(each.dtype).eps for each in (pooled, channel_gradients)
     )
-    # What is expected must not be rounded as well.
+    # The expected values must not be rounded.
     wide = torch.promote_types(channel_gradients.dtype, torch.float32)
     expected = (direction.to(wide) / layout.n_positions)[:, None, None]
     return bool(((channel_gradients.to(wide) - expected).abs() <= tolerance * expected).all())

@@ -1,4 +1,4 @@
-"""What follows the last activation maps: a linear head, one that pools many classes, or both together."""
+"""Heads: a linear layer, log-odds of pooled classes, or both."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,22 +9,22 @@ from dogcam.errors import ModelError
 
 
 class LogOddsHead(nn.Module):
-    """Pool the classes of a softmax head into a few, each the log-odds of its group of classes.
+    """Pool groups of classes of a softmax head; the output is the log-odds of each group.
 
     With the softmax p over all fine classes and the group G, the output is
 
         log(P / (1 - P)),  P = sum of p_k over k in G,
 
-    the difference of two log-sum-exps of logits. Its sigmoid is P exactly, so that a network trained to tell
-    a thousand classes apart answers "is there a dog?" like a network with a sigmoid a class.
+    the difference of two log-sum-exps of logits. Its sigmoid is exactly P, so a network trained with a
+    softmax over a thousand classes can be used like a multi-label network.
 
     Args:
         linear: the softmax head, (N, C) pooled activations -> logits of the fine classes.
         groups: G groups of indices of fine classes; groups may overlap.
 
     Raises:
-        ModelError: where a group is empty, holds every class (the odds would be infinite), names a class
-            twice, or one that does not exist.
+        ModelError: if a group is empty, contains every class (infinite odds), contains a class twice, or a
+            class that does not exist.
     """
 
     def __init__(self, linear: nn.Linear, groups: Sequence[Sequence[int]]) -> None:
@@ -35,7 +35,7 @@ class LogOddsHead(nn.Module):
         for row, group in zip(members, groups, strict=True):
             row[list(group)] = True
         self.linear = linear
-        # Not part of the checkpoint: the groups are the head's definition, not something it learned.
+        # Not part of the checkpoint: the groups define the head and are not learned.
         self.register_buffer("members", members, persistent=False)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -46,8 +46,8 @@ class LogOddsHead(nn.Module):
     def weights(self, pooled: Tensor) -> Tensor:
         """Return the derivative of each output with respect to the pooled activations.
 
-        Every fine class counts with its share of its side of the odds: inside the group with
-        softmax(logits inside), outside it, negatively, with softmax(logits outside).
+        A fine class in the group has the weight softmax(logits of the group); a class outside it has the
+        negative weight of softmax(logits outside the group).
 
         Args:
             pooled: (N, C) float tensor.
@@ -67,26 +67,28 @@ class LogOddsHead(nn.Module):
 
 
 class JointHead(nn.Module):
-    """Tell classes apart by new linear outputs, some of which also hear what an older head knows.
+    """A new linear head, some of whose outputs also receive the log-odds of the prior (ImageNet) head.
 
-    A network that learns to tell a few classes apart forgets what it does not need for that, such as how far
-    a dog reaches. The older head's groups of classes stay outputs of the same network, and count:
+    Fine-tuning on a few classes can discard features that localise an object well. The pooled classes of the
+    prior head therefore stay part of the network:
 
         y_k = w_k . a + b_k + s_k * log-odds_k(a),
 
-    where the log-odds are those of the group of output k; outputs without a group are linear. The score of a
-    single place p, y_k(a(p)) + v_k . a(p), may use more (`of_positions`): what tells a dog from a cat is less
-    of the dog than what tells breeds apart, and would make its map smaller if the average heard it. The
-    weights v, `near`, are 0 until they are learned, or taken from w by `keep_near`.
+    with the log-odds of the group of output k; outputs without a group are linear. The score of a single
+    spatial position p, y_k(a(p)) + v_k . a(p), has additional local weights v (`of_positions`). They rank
+    small
+    objects better, but in the pooled logits they would shrink the maps: features that distinguish a dog from
+    a cat cover less of the dog than features that distinguish breeds. The weights v, `near`, are 0 until they
+    are learned, or copied from w by `keep_near`.
 
     Args:
         linear: (N, C) pooled activations -> (N, K) logits, the new part.
-        known: the older head with its G groups, for the outputs that have one.
-        outputs: the index of the output that each group belongs to.
-        scale: what s_k is to begin with.
+        known: the prior head with its G groups.
+        outputs: for each group the index of its output.
+        scale: initial value of s_k.
 
     Raises:
-        ModelError: where the outputs are not G different ones of the K.
+        ModelError: if the outputs are not G different indices below K.
     """
 
     def __init__(
@@ -97,14 +99,14 @@ class JointHead(nn.Module):
         fits = all(0 <= each < linear.out_features for each in outputs)
         if not fits or not len(set(outputs)) == len(outputs) == n_groups:
             raise ModelError(
-                f"{n_groups} groups belong to the outputs {outputs}; expected as many different ones of the "
-                f"{linear.out_features}"
+                f"{n_groups} groups have the outputs {outputs}; expected {n_groups} different indices from 0 "
+                f"to {linear.out_features - 1}"
             )
         self.linear, self.known = linear, known
         self.scale = nn.Parameter(torch.full((n_groups,), scale))
         self.near = nn.Parameter(torch.zeros(n_groups, linear.in_features, dtype=linear.weight.dtype))
         places = nn.functional.one_hot(torch.tensor(outputs), linear.out_features).to(linear.weight.dtype)
-        # Not part of the checkpoint, as the groups themselves: (G, K), 1 where a group counts.
+        # Not part of the checkpoint, as the groups: (G, K), 1 for the output of each group.
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -113,14 +115,14 @@ class JointHead(nn.Module):
 
     @torch.no_grad()
     def keep_near(self) -> None:
-        """Let single places hear, as `near`, the linear weights that outputs with a group have now."""
+        """Copy the current linear weights of the outputs with a group to the local weights `near`."""
         self.near.copy_(self.places @ self.linear.weight)
 
     def of_positions(self, activations: Tensor) -> Tensor:
-        """Return the logits of single places, which for outputs with a group hear the weights `near` as well.
+        """Return the logits of single positions, including the local weights `near`.
 
         Args:
-            activations: (P, C) float tensor, of P places.
+            activations: (P, C) float tensor, of P spatial positions.
 
         Returns:
             (P, K) float tensor.
@@ -141,7 +143,7 @@ class JointHead(nn.Module):
 
 
 def position_head(head: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return what scores single places: (P, C) activations -> (P, K) logits; the head itself for most."""
+    """Return the function that scores single positions: (P, C) activations -> (P, K) logits."""
     return head.of_positions if isinstance(head, JointHead) else head
 
 
@@ -149,53 +151,52 @@ def _check_group(group: list[int], n_classes: int) -> None:
     if not 0 < len(set(group)) == len(group) < n_classes or not 0 <= min(group) <= max(group) < n_classes:
         shown = f"{group[:5]}" if len(group) <= 5 else f"{group[:5]} and {len(group) - 5} more"
         raise ModelError(
-            f"a group of {len(group)} classes, {shown}; expected some, not all, of the classes from 0 to "
-            f"{n_classes - 1}, each once"
+            f"a group of {len(group)} classes, {shown}; expected a proper subset of the classes from "
+            f"0 to {n_classes - 1}, each class once"
         )
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Tell a linear layer from others, subclasses that compute something else among them.
+    """Check that a module computes what `nn.Linear` computes.
 
-    The weights of a linear layer are its gradients. Those of a subclass are not, if it normalises its input
-    first or takes a sine of its output.
+    The weights of a linear layer are its gradients. This does not hold for a subclass with a forward of its
+    own, for example one that normalises its input.
     """
-    # A traced network has no `forward` to look at; and somebody may have given one layer another.
+    # A traced network has no `forward` of its type, and an instance may override the method.
     return getattr(type(module), "forward", None) is nn.Linear.forward and "forward" not in vars(module)
 
 
 def has_constant_gradient(head: nn.Module) -> bool:
-    """Tell whether `head_weights` knows the channel_gradients of a head."""
+    """Check whether `head_weights` can compute the gradients of a head."""
     if isinstance(head, JointHead):
         return is_linear(head.linear) and has_constant_gradient(head.known)
     return is_linear(head.linear if isinstance(head, LogOddsHead) else head)
 
 
 def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
-    """Return the weights that the head gives to each pooled activation, for each of its outputs.
+    """Return the weight of each pooled activation for each output of a head.
 
     Args:
         head: an `nn.Linear`, a `LogOddsHead` or a `JointHead`, whose linear layers compute what `nn.Linear`
-            does.
-        pooled: (N, C) float tensor, the activation maps averaged over the picture.
+            computes.
+        pooled: (N, C) float tensor, the spatial means of the activation maps.
 
     Returns:
         (N, K, C) float tensor; for a linear head the same weights for every image.
 
     Raises:
-        ModelError: for any other head: it has no such weights, and so no CAM; and for one that takes another
-            number of pooled activations.
+        ModelError: if the head is of any other kind, which has no CAM, or takes another number of inputs.
     """
     if not has_constant_gradient(head):
         raise ModelError(
-            "CAM needs a head that is one linear layer on pooled activations; this network's is a "
-            f"{type(head).__name__}{_what_is_changed(head)}: use Grad-CAM, which asks nothing of the head"
+            "CAM needs a head that is one linear layer on pooled activations; the head of this network is a "
+            f"{type(head).__name__}{_what_is_changed(head)}: use Grad-CAM, which works with any head"
         )
     linear = head.linear if isinstance(head, LogOddsHead | JointHead) else head
     if linear.in_features != pooled.shape[1]:
         raise ModelError(
             f"the head takes {linear.in_features} pooled activations, the layer has {pooled.shape[1]} maps; "
-            "name the layer that is averaged over the picture and fed to the head"
+            "name the layer whose spatial mean is the input of the head"
         )
     if linear is head:
         return head.weight.expand(len(pooled), -1, -1)

@@ -1,4 +1,4 @@
-"""Capture what layers of a network put out during a forward pass, and leave the network as it was found."""
+"""Capture the outputs of layers during a forward pass, and restore the network afterwards."""
 
 import difflib
 from collections.abc import Callable, Iterator, Sequence
@@ -26,21 +26,21 @@ class Activations:
         self._outputs[layer].append(output)
 
     def __getitem__(self, layer: str) -> Tensor:
-        """Return the layer's only output, of three or four axes: see `dogcam.network.spatial`.
+        """Return the only output of a layer, with three or four axes (see `dogcam.network.spatial`).
 
         Raises:
-            ModelError: where the layer ran not once, or puts out something else than maps or tokens.
+            ModelError: if the layer did not run exactly once, or returns neither maps nor tokens.
         """
         outputs = self._outputs[layer]
         if len(outputs) != 1:
             raise ModelError(
-                f"the layer {layer!r} ran {len(outputs)} times in one forward pass; expected once: "
-                "name a layer that the network uses exactly once"
+                f"the layer {layer!r} ran {len(outputs)} times in one forward pass; expected 1: name a layer "
+                "that the network uses exactly once"
             )
         if not isinstance(outputs[0], Tensor) or outputs[0].ndim not in (3, 4):
             found = getattr(outputs[0], "shape", type(outputs[0]).__name__)
             raise ModelError(
-                f"the layer {layer!r} puts out {found}; expected activation maps (N, C, h, w) or tokens "
+                f"the layer {layer!r} returns {found}; expected activation maps (N, C, h, w) or tokens "
                 "(N, T, C)"
             )
         return outputs[0]
@@ -50,29 +50,29 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     """Return the submodule of that dotted name.
 
     Raises:
-        ModelError: where there is none; the message lists the nearest names.
+        ModelError: if there is none; the message lists the nearest names.
     """
-    # A module that stands in two places has two names; both are the network's.
+    # A module that is registered twice has two names; both are valid.
     layers = {key: module for key, module in network.named_modules(remove_duplicate=False) if key}
     if name in layers:
         return layers[name]
     near = difflib.get_close_matches(name, layers, n=5, cutoff=0.3) or list(layers)[:5]
-    raise ModelError(f"{type(network).__name__} has no layer {name!r}; near to it are {', '.join(near)}")
+    raise ModelError(f"{type(network).__name__} has no layer {name!r}; similar names are {', '.join(near)}")
 
 
 @contextmanager
 def capture(network: nn.Module, layers: Sequence[str]) -> Iterator[Activations]:
-    """Capture the outputs of layers while the block runs; no hook is left behind, on errors neither.
+    """Capture the outputs of layers in the block; hooks are removed afterwards, also after errors.
 
-    Where gradients are enabled, the graph of the forward pass begins at the first of the layers that runs:
-    nothing below it is recorded, provided that no parameter asks for a gradient (`frozen_parameters`).
+    If gradients are enabled, the graph of the forward pass starts at the first of the layers that runs,
+    provided that no parameter requires a gradient (`frozen_parameters`).
 
     Args:
         network: any network.
         layers: dotted names of its submodules.
 
     Raises:
-        ModelError: where the network has no such layer.
+        ModelError: if the network has no such layer.
     """
     activations = Activations()
     with ExitStack() as hooks:
@@ -92,8 +92,8 @@ def _keep_output(activations: Activations, layer: str):
         if torch.is_grad_enabled() and not output.requires_grad:
             output = output.detach().requires_grad_()
         activations.add(layer, output)
-        # The rest of the network gets a copy: an in-place module behind the layer (the ReLU of most
-        # torchvision networks) would otherwise overwrite what was captured.
+        # The rest of the network receives a copy: an in-place module after the layer (the ReLU of most
+        # torchvision networks) would otherwise overwrite the captured tensor.
         return output.clone()
 
     return hook
@@ -101,7 +101,7 @@ def _keep_output(activations: Activations, layer: str):
 
 @contextmanager
 def output_changed(network: nn.Module, layer: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Put a changed output in place of a layer's while the block runs; no hook is left behind."""
+    """Replace the output of a layer in the block; the hook is removed afterwards."""
     handle = find_layer(network, layer).register_forward_hook(lambda _module, _inputs, output: change(output))
     try:
         yield
@@ -110,10 +110,10 @@ def output_changed(network: nn.Module, layer: str, change: Callable[[Tensor], Te
 
 
 def underlying(network: nn.Module) -> nn.Module:
-    """Return the network itself, without what `DataParallel` and `torch.compile` put around it.
+    """Return the network without the wrappers of `DataParallel` and `torch.compile`.
 
-    Both hide what layers put out: replicas run on copies of the network, and compiled code runs no hooks that
-    were registered after it was compiled.
+    Both hide the outputs of layers: replicas run on copies of the network, and compiled code ignores hooks
+    that are registered after compilation.
     """
     while True:
         if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -126,21 +126,21 @@ def underlying(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def eager(network: nn.Module) -> Iterator[None]:
-    """Run a network without compiled code during the block, where parts of it were compiled in place."""
+    """Disable compiled code in the block if parts of the network were compiled in place."""
     compiled = any(
         module._compiled_call_impl is not None or hasattr(module, "_orig_mod") for module in network.modules()
     )
     if not compiled:
         yield
         return
-    # Importing the compiler takes seconds, so that it is left to networks that have met it already.
+    # Importing the compiler takes seconds, so only networks that were compiled before do it.
     with torch.compiler.set_stance("force_eager"):
         yield
 
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode for the block, and each module back into its own mode after it."""
+    """Put a network into evaluation mode in the block, and restore the mode of each module afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -152,15 +152,15 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def frozen_parameters(network: nn.Module) -> Iterator[None]:
-    """Ask no gradient of any parameter during the block, and restore each parameter's flag after it.
+    """Disable gradients of all parameters in the block, and restore the flag of each parameter afterwards.
 
     Raises:
-        ModelError: where a weight was made under `torch.inference_mode`: no graph can go through it.
+        ModelError: if a weight was created under `torch.inference_mode`: no graph can contain it.
     """
     if any(weight.is_inference() for weight in chain(network.parameters(), network.buffers())):
         raise ModelError(
-            f"the weights of this {type(network).__name__} were made under torch.inference_mode, and no "
-            "gradient goes through such tensors; build the network outside of it (it may run inside)"
+            f"the weights of this {type(network).__name__} were created under torch.inference_mode and allow "
+            "no gradients; build the network outside of torch.inference_mode (it may run inside)"
         )
     flags = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:

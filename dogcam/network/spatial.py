@@ -1,4 +1,4 @@
-"""Where in the picture the numbers of a layer stand: maps, maps with the channels last, or tokens."""
+"""Spatial layout of the output of a layer: maps, maps with channels last, or tokens."""
 
 import math
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ from torch import Tensor
 from dogcam.errors import ModelError
 
 MOST_EXTRA_TOKENS = 8
-"""Class, distillation and register tokens in front of the picture's; networks in use have up to five."""
+"""Most class, distillation and register tokens before the patch tokens; common networks have up to five."""
 
 SAME_ASPECT = math.log(1.5)
-"""How far the aspect of a map may be from its picture's, apart from rounding to whole cells: unpadded layers
-eat into the shorter side, whereas a channel axis taken for a side is off by far more."""
+"""Largest difference of the log aspect ratios of a map and its image, apart from rounding to whole cells.
+Unpadded layers shorten the smaller side; a channel axis mistaken for a side differs by far more."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a layer's output is cut into places.
+    """The spatial positions in the output of a layer.
 
     Attributes:
         kind: (N, C, h, w), (N, h, w, C) or (N, T, C).
-        height, width: the places, h x w.
-        extra: how many of the T tokens stand in front of the picture's, which follow row by row.
+        height, width: the number of positions, h x w.
+        extra: number of tokens before the patch tokens, which follow row by row.
     """
 
     kind: Literal["channels first", "channels last", "tokens"]
@@ -34,11 +34,11 @@ class Layout:
 
     @property
     def n_positions(self) -> int:
-        """How many places there are."""
+        """The number of spatial positions."""
         return self.height * self.width
 
     def maps(self, output: Tensor) -> Tensor:
-        """Return an output of this layout, or its gradient, as (N, C, h, w) maps, extra tokens dropped."""
+        """Return an output of this layout, or its gradient, as (N, C, h, w) maps without extra tokens."""
         if self.kind == "channels first":
             return output
         if self.kind == "channels last":
@@ -47,31 +47,31 @@ class Layout:
         return tokens.unflatten(2, (self.height, self.width))
 
     def __str__(self) -> str:
-        places = f"{self.height} x {self.width} places"
+        positions = f"{self.height} x {self.width} positions"
         if self.kind == "tokens":
-            dropped = f" of which the first {self.extra} are dropped" if self.extra else ""
-            return f"{places}, as tokens{dropped}"
-        return f"{places}, {self.kind}"
+            dropped = f" without the first {self.extra}" if self.extra else ""
+            return f"{positions}, as tokens{dropped}"
+        return f"{positions}, {self.kind}"
 
 
 def layout_of(shape: Sequence[int], image_size: tuple[int, int]) -> Layout | None:
-    """Tell from the shape of a layer's output where its places are.
+    """Determine the spatial layout of an output from its shape.
 
-    Four axes are (N, C, h, w), unless only the second and the third have the aspect of the picture: then they
-    are (N, h, w, C). Where both pairs have it, since there are about as many channels as places along a side,
-    the pair goes that a whole number s makes of the picture, H/s x W/s, each rounded up or down; where both
-    or neither are so made, the pair whose aspect is nearer to the picture's; of equals the last two axes.
-    Three axes are tokens (N, T, C), if there is a whole number s that cuts the picture of
-    H x W pixels into H/s x W/s patches, both rounded up or both down, and T is their number and at most
-    `MOST_EXTRA_TOKENS` more. Of several such numbers one that divides both sides goes first, then the one
-    that leaves the fewest tokens over.
+    Four axes are (N, C, h, w), unless only the second and third have the aspect ratio of the image: then they
+    are (N, h, w, C). If both pairs have it (as many channels as positions along a side), the pair is chosen
+    that is H/s x W/s for an integer stride s, each rounded up or down. If both or neither are, the pair with
+    the nearer aspect ratio is chosen; of equals the last two axes.
+
+    Three axes are tokens (N, T, C) if an integer stride s divides the image of H x W pixels into H/s x W/s
+    patches, both rounded up or both down, and T exceeds their number by at most `MOST_EXTRA_TOKENS`. Of
+    several strides, one that divides both sides is preferred, then the one with the fewest extra tokens.
 
     Args:
         shape: of the output, N first.
-        image_size: (height, width) of the picture in pixels.
+        image_size: (height, width) of the image in pixels.
 
     Returns:
-        None where the output has no places.
+        None if the output has no spatial positions.
     """
     if len(shape) == 4:
         if _channels_are_last(shape, image_size):
@@ -83,18 +83,18 @@ def layout_of(shape: Sequence[int], image_size: tuple[int, int]) -> Layout | Non
 
 
 def require_layout(layer: str, shape: Sequence[int], image_size: tuple[int, int]) -> Layout:
-    """Return `layout_of`, for a layer that a map is asked of.
+    """Return `layout_of` for a target layer.
 
     Raises:
-        ModelError: where the output of the layer has no places.
+        ModelError: if the output of the layer has no spatial positions.
     """
     layout = layout_of(shape, image_size)
     if layout is None:
         height, width = image_size
         raise ModelError(
-            f"the layer {layer!r} puts out {tuple(shape)}; expected activation maps (N, C, h, w), "
-            f"(N, h, w, C), or the tokens (N, T, C) of an image of {height} x {width} pixels; name another "
-            "layer"
+            f"the output of the layer {layer!r} has the shape {tuple(shape)}; expected activation maps "
+            f"(N, C, h, w), (N, h, w, C), or tokens (N, T, C) of an image of {height} x {width} pixels; name "
+            "another layer"
         )
     return layout
 
@@ -122,7 +122,7 @@ def _deviation(height: int, width: int, image_size: tuple[int, int]) -> float:
 
 
 def _is_cut_from(height: int, width: int, image_size: tuple[int, int]) -> bool:
-    """Tell whether one stride for both sides makes that many places of the picture."""
+    """Check whether one stride for both sides of the image gives this number of positions."""
     return any(
         height in (image_size[0] // stride, -(-image_size[0] // stride))
         and width in (image_size[1] // stride, -(-image_size[1] // stride))

@@ -1,4 +1,4 @@
-"""Choose the layers to look at, by a stated rule, from what a probe image leaves in each layer."""
+"""Choose the target layer of a network by a stated rule, from a forward pass on a dummy input."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ _Passing = (nn.Identity, nn.modules.dropout._DropoutNd)
 
 @dataclass(frozen=True)
 class TargetLayers:
-    """Where to look into a network.
+    """The layers of a network that maps are computed at.
 
     Attributes:
-        target: dotted name of the layer to explain.
-        earlier: dotted name of the last one of a higher resolution; None where no layer has one.
-        head: dotted name of the head, where averaging the target layer over its places and that head is all
-            that follows, so that CAM exists; else None.
-        rule: why the target layer was chosen, in words.
+        target: dotted name of the target layer.
+        earlier: dotted name of the last layer with a higher resolution; None if there is none.
+        head: dotted name of the head if only global average pooling and this head follow the target layer,
+            so that CAM exists; else None.
+        rule: the reason for the choice of the target layer, in words.
     """
 
     target: str
@@ -41,25 +41,26 @@ class TargetLayers:
 
 
 def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLayers:
-    """Choose the layers to look at by running a probe image through the network.
+    """Choose the target layer and an earlier layer by running a dummy input through the network.
 
-    The **target layer** is the last one to finish of those that run once, put out places (`network.spatial`)
-    on which the logits depend, and do not merely pool or pass on what they are given. Depending is tested by
-    gradients: behind the last attention of a network that reads a class token, the other tokens no longer
-    count. Three kinds of inner layer are no candidates: those with more places than a layer before them (the
-    insides of attention), tokens of another width than the network's last ones (queries, keys and values in
-    one), and what several linear layers make of the same input (those that each have a layer). Where
-    several layers put out the same tensor, the outermost gives its name.
+    The **target layer** is the last layer to finish that runs once, has spatial positions
+    (`dogcam.network.spatial`) on which the logits depend, and does not merely pool or pass on its input.
+    Dependence is tested by gradients: after the last attention of a network that uses a class token, the
+    logits no longer depend on the other tokens. Three kinds of inner layers are excluded: layers with more
+    positions than a layer before them (inside attention), tokens of another width than the last tokens (joint
+    queries, keys and values), and several linear layers on the same input (separate queries, keys and
+    values). If several layers return the same tensor, the outermost is named.
 
-    The **earlier layer** is what feeds the last step down to the target layer's resolution: the input of the
-    outermost module that is given the fewest places above the target's and puts out as many as the target.
+    The **earlier layer** is the input of the last step down to the resolution of the target layer: the input
+    of the outermost module whose output has as many positions as the target layer, and whose input has more,
+    but as few as possible.
 
     Args:
-        network: maps (N, C, H, W) images to (N, K) logits; left exactly as it was found.
-        input_size: (height, width) of the images that the network will be given, in pixels.
+        network: maps (N, C, H, W) images to (N, K) logits; restored to its state afterwards.
+        input_size: (height, width) of the network input in pixels.
 
     Raises:
-        ModelError: where no layer qualifies, or the network puts out something else than logits.
+        ModelError: if no layer qualifies, or the network does not return logits.
     """
     network = underlying(network)
     with eager(network), evaluation_mode(network), frozen_parameters(network), torch.inference_mode(False):
@@ -72,16 +73,19 @@ def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLaye
     if target is None:
         height, width = input_size
         raise ModelError(
-            f"no layer of this {type(network).__name__} has more than one place on which the logits depend, "
-            f"for images of {height} x {width} pixels; give it larger images, or name the target layer"
+            f"no layer of this {type(network).__name__} has more than one spatial position on which the "
+            f"logits depend, for images of {height} x {width} pixels; use larger images, or name the "
+            "target layer"
         )
-    rule = f"the last layer with places on which the logits depend, poolings left out ({target.layout})"
+    rule = (
+        f"the last layer with spatial positions on which the logits depend, except pooling ({target.layout})"
+    )
     return TargetLayers(target.name, _earlier(calls, target), head, rule)
 
 
 @dataclass
 class _Call:
-    """One run of a module: its first input and its output, each as it was at that time."""
+    """One call of a module: its first input and its output, each with its version at that time."""
 
     name: str
     module: nn.Module
@@ -106,13 +110,13 @@ def _probe(network: nn.Module, input_size: tuple[int, int]) -> Tensor:
 
 
 def _state(tensor: Tensor) -> tuple[int, int]:
-    """Tell a tensor from others and, since modules may work in place, from what it was before."""
+    """Identify a tensor and, because modules may work in place, its version."""
     return id(tensor), tensor._version
 
 
 @contextmanager
 def _traced(network: nn.Module, input_size: tuple[int, int]) -> Iterator[list[_Call]]:
-    """Note every run of every submodule, in the order in which they finish."""
+    """Record every call of every submodule, in the order in which they finish."""
     started: dict[str, list[_Call]] = {}
     finished: list[_Call] = []
 
@@ -129,7 +133,7 @@ def _traced(network: nn.Module, input_size: tuple[int, int]) -> Iterator[list[_C
             call = started[name].pop()
             if isinstance(output, Tensor):
                 call.output, call.state = output, _state(output)
-                # Windows of attention are stacked along the first axis, and have no places of the picture.
+                # Attention windows are stacked along the first axis and have no positions of the image.
                 call.layout = layout_of(output.shape, input_size) if output.shape[:1] == (1,) else None
             finished.append(call)
 
@@ -148,7 +152,7 @@ def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
     candidates = [call for call in _inner_left_out(calls) if call.state not in pooled]
     if not candidates or not logits.requires_grad:
         return None
-    # What the head is given, rather than what it puts out: a head that is not trained yet may be all 0.
+    # The input of the head rather than its output: an untrained head may be all 0.
     seen = last.given if last.output is logits else logits
     direction = torch.randn(seen.shape, generator=torch.Generator().manual_seed(1)).to(seen)
     outputs = [call.output for call in candidates]
@@ -160,7 +164,7 @@ def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
 
 
 def _inner_left_out(calls: list[_Call]) -> list[_Call]:
-    """Return the calls that may be a target: with places, run once, and no inner layer of attention."""
+    """Return the candidates: calls with positions, of modules that run once, outside of attention."""
     widths = [call.output.shape[-1] for call in calls if call.layout and call.layout.kind == "tokens"]
     linear = Counter(call.given_state for call in calls if isinstance(call.module, nn.Linear))
     fewest, kept = float("inf"), []
@@ -203,7 +207,7 @@ def _earlier(calls: list[_Call], target: _Call) -> str | None:
 
 
 def _head(network: nn.Module, probe: Tensor, target: _Call | None) -> str | None:
-    """Name the head, verified on the target layer's output as it was before anything changed it in place."""
+    """Return the name of the head, verified on the output of the target layer before in-place changes."""
     if target is None:
         return None
     with torch.enable_grad(), capture(network, [target.name]) as activations, watch_heads(network) as last:

@@ -98,7 +98,7 @@ def test_an_output_that_is_no_map_is_refused():
 def test_a_wrong_layer_name_lists_the_nearest():
     with pytest.raises(ModelError, match=r"'feature\.latte'") as caught:
         find_layer(pooled(), "feature.latte")
-    near = str(caught.value).split("near to it are ")[1].split(", ")
+    near = str(caught.value).split("similar names are ")[1].split(", ")
     assert near[0] == "features.late"
     with pytest.raises(ModelError, match="features, "):
         find_layer(pooled(), "")

@@ -72,6 +72,6 @@ def test_an_output_without_places_is_refused_with_its_shape():
 
 
 def test_a_layout_says_in_words_what_it_is():
-    assert str(Layout("channels last", 7, 4)) == "7 x 4 places, channels last"
-    assert str(Layout("tokens", 7, 4, 2)) == "7 x 4 places, as tokens of which the first 2 are dropped"
-    assert str(Layout("tokens", 7, 4)) == "7 x 4 places, as tokens"
+    assert str(Layout("channels last", 7, 4)) == "7 x 4 positions, channels last"
+    assert str(Layout("tokens", 7, 4, 2)) == "7 x 4 positions, as tokens without the first 2"
+    assert str(Layout("tokens", 7, 4)) == "7 x 4 positions, as tokens"

@@ -55,7 +55,7 @@ def test_a_class_token_is_read_so_that_the_last_attention_s_input_is_the_target(
         nn.init.normal_(network.heads.head.weight)
     chosen = choose_layers(network, (32, 32))
     assert (chosen.target, chosen.earlier, chosen.head) == ("encoder.layers.encoder_layer_1.ln_1", None, None)
-    assert "4 x 4 places, as tokens of which the first 1 are dropped" in chosen.rule
+    assert "4 x 4 positions, as tokens without the first 1" in chosen.rule
 
 
 @pytest.mark.parametrize(
