@@ -14,11 +14,12 @@ from pathlib import Path
 
 import click
 
-from dogcam.data.voc import LabelledImage, read_split
+from dogcam.data.reading import read_split
 from dogcam.evaluate.errors import FAILURE_TYPES, OtherObjects, classify_failures
 from dogcam.evaluate.metrics import Proportion, match
 from dogcam.files import atomic_write
 from dogcam.structures.detections import Detections, GroundTruth
+from dogcam.structures.images import LabelledImage
 
 DATA = Path(__file__).parent / "judgements"
 HALVES = ("tuning", "held out")

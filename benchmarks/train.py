@@ -17,10 +17,11 @@ from pathlib import Path
 from rich.table import Table
 
 from dogcam.data.image_cache import decode
+from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample
-from dogcam.data.voc import LabelledImage, Split, read_split
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture
+from dogcam.structures.images import LabelledImage, Split
 from dogcam.train.augment import Augmentation
 from dogcam.train.batches import Batches
 from dogcam.train.config import Cosine, TrainingConfig

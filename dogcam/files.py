@@ -1,17 +1,35 @@
-"""Write files whole or not at all, so that an interrupted program leaves the old one, or none."""
+"""Write files whole or not at all; read plain files of limited size and nothing else."""
 
+import json
 import logging
 import os
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 try:
     import fcntl
 except ImportError:  # a system without such locks; there, folders are not held
     fcntl = None
 
-from dogcam.errors import OutputError
+from dogcam.errors import ConfigError, DataError, DogcamError, OutputError
+
+MAX_MEGABYTES = 1000
+"""Longer files are not read: an annotation of COCO's training images has 450 MB."""
+
+MAX_DEPTH = 64
+"""Levels of lists and objects in a JSON file."""
+
+_KINDS = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISFIFO, "FIFO"),
+    (stat.S_ISSOCK, "socket"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+)
 
 _log = logging.getLogger(__name__)
 
@@ -151,3 +169,123 @@ def _write_and_move(part: Path, path: Path, content: bytes, durable: bool) -> No
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def open_plain(path: Path, error: type[DogcamError] = DataError) -> BinaryIO:
+    """Open a plain file for reading; anything else is refused before a byte is read.
+
+    Args:
+        path: the file; symbolic links are followed.
+        error: the class of the error.
+
+    Returns:
+        The open file, which the caller closes.
+
+    Raises:
+        DogcamError: if it cannot be opened, or is a folder, FIFO, socket or device.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (OSError, ValueError) as fault:  # the last for a name with a null byte
+        raise error(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((name for test, name in _KINDS if test(mode)), "special file")
+        raise error(f"{path} is a {kind}; expected a plain file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, limit: int | None = None, error: type[DogcamError] = DataError) -> bytes:
+    """Read a plain file of limited size.
+
+    Args:
+        path: the file.
+        limit: bytes; by default `MAX_MEGABYTES`, or what DOGCAM_MAX_MEGABYTES of the environment states.
+        error: the class of the error.
+
+    Raises:
+        DogcamError: if it is no plain file, is longer than the limit, or cannot be read.
+    """
+    most = limit_from("DOGCAM_MAX_MEGABYTES", MAX_MEGABYTES) * 1_000_000 if limit is None else limit
+    with open_plain(path, error) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(most + 1) if size <= most else b""
+        except (OSError, MemoryError) as fault:
+            raise error(
+                f"{path} cannot be read: {getattr(fault, 'strerror', None) or 'no memory'}"
+            ) from fault
+    size = max(size, len(content))
+    if size > most:
+        remedy = "set DOGCAM_MAX_MEGABYTES to read more" if limit is None else "use a smaller file"
+        raise error(f"{path} has {size:,} bytes; at most {most:,} are read: {remedy}")
+    return content
+
+
+def limit_from(variable: str, default: int) -> int:
+    """Return a limit, which a variable of the environment may change.
+
+    Raises:
+        ConfigError: if the variable holds no whole number above 0.
+    """
+    text = os.environ.get(variable, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text)):
+        raise ConfigError(f"{variable} is {text!r}; expected a whole number from 1 to 999999999999")
+    return int(text)
+
+
+def read_text(path: Path, error: type[DogcamError] = DataError) -> str:
+    """Read a plain file of UTF-8, without the byte order mark that some editors write.
+
+    Raises:
+        DogcamError: as `read_bytes`, or if the file is not UTF-8.
+    """
+    try:
+        return read_bytes(path, error=error).decode("utf-8-sig")
+    except UnicodeDecodeError as fault:
+        raise error(f"{path} is not UTF-8 ({fault}); save it as UTF-8") from fault
+
+
+def read_json(path: Path, error: type[DogcamError] = DataError) -> Any:
+    """Read a JSON file: finite numbers, no key twice in an object, at most `MAX_DEPTH` levels.
+
+    Raises:
+        DogcamError: as `read_bytes`, or if the file is not such JSON.
+    """
+    try:
+        document = json.loads(
+            read_bytes(path, error=error), object_pairs_hook=_unrepeated, parse_constant=_no_constant
+        )
+        _check_depth(document)
+    except (ValueError, RecursionError) as fault:
+        raise error(f"{path} is not valid JSON: {fault}") from fault
+    return document
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # The parser alone keeps the last of two equal keys, and half of the boxes are lost silently.
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        key = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {key[:80]!r} occurs twice in one object")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a finite number")
+
+
+def _check_depth(document: Any) -> None:
+    """Raise ValueError if lists and objects are nested deeper than `MAX_DEPTH`."""
+    level = [[document]]
+    for _ in range(MAX_DEPTH + 1):
+        children = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [child for siblings in children for child in siblings if isinstance(child, list | dict)]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")

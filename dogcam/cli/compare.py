@@ -13,13 +13,15 @@ from rich.table import Table
 
 from dogcam.cam import GradCam
 from dogcam.cli.common import FRACTION
-from dogcam.data.voc import LabelledImage, read_split
+from dogcam.data.images import read_photo
+from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
 from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler
 from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
 from dogcam.structures.detections import Detections
+from dogcam.structures.images import LabelledImage
 
 
 @click.command("compare-classifiers")
@@ -101,7 +103,7 @@ def _detect(
     classifier: Classifier, images: Sequence[LabelledImage], target: str, cam_threshold: float
 ) -> tuple[Detections, Ranking]:
     request, rule = GradCam(classifier.target_layer), LocalisationRule(cam_threshold)
-    results = list(Detector(classifier, (target,), request, rule).run(image.read() for image in images))
+    results = list(Detector(classifier, (target,), request, rule).run(read_photo(image) for image in images))
     logits = torch.from_numpy(np.stack([each.logits for each in results]))
     return detections_of(results, target), Ranking(classifier.classes, logits)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.voc import Split, read_split
+from dogcam.data.reading import read_split
 from dogcam.draw.plots import EstimateRow, class_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
@@ -18,6 +18,7 @@ from dogcam.evaluate.metrics import LEVEL, Interval, Resampler, defined
 from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
 from dogcam.models.registry import require_input
+from dogcam.structures.images import Split
 
 
 @click.command("evaluate")

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from dogcam.cli.common import names_in
 from dogcam.data.download import default_cache
+from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample
-from dogcam.data.voc import read_split
 from dogcam.draw.plots import Series, training_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.voc import to_half_open
+from dogcam.data.formats.voc import to_half_open
 from dogcam.errors import DataError
 from dogcam.structures.detections import Detections, GroundTruth
 

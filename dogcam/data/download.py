@@ -58,7 +58,7 @@ def fetch_voc2007_test(
         checksum, progress, patience: as in `dogcam.data.transfer.fetch`.
 
     Returns:
-        The folder that holds `VOCdevkit/VOC2007`, as `dogcam.data.voc.read_split` takes it. The archive
+        The folder that holds `VOCdevkit/VOC2007`, as `dogcam.data.reading.read_split` takes it. The archive
         is no longer needed.
 
     Raises:

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dogcam.data.voc import LabelledImage
+from dogcam.data.images import read_photo
+from dogcam.structures.images import LabelledImage
 
 
 class ImageCache:
@@ -73,7 +74,7 @@ def decode(image: LabelledImage, size: tuple[int, int]) -> Tensor:
         DataError: where it cannot be read.
     """
     height, width = size
-    picture = image.read().resize((width, height), Image.Resampling.BILINEAR)
+    picture = read_photo(image).resize((width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dogcam.data.voc import read_image
+from dogcam.data.images import read_image, to_rgb
 from dogcam.errors import DataError
 
 ImageSource: TypeAlias = str | PathLike[str] | Image.Image | NDArray | Tensor
@@ -40,9 +40,9 @@ def as_image(source: ImageSource) -> Image.Image:
         DataError: if a file cannot be read, or an array has another shape, type or range.
     """
     if isinstance(source, str | PathLike):
-        return read_image(Path(source), upright=True)
+        return read_image(Path(source))
     if isinstance(source, Image.Image):
-        return source.convert("RGB")
+        return to_rgb(source)
     if isinstance(source, Tensor):
         array = source.detach().cpu().numpy()
         if array.ndim != 3 or array.shape[0] not in (1, 3):

@@ -7,11 +7,11 @@ import numpy as np
 from torch import Tensor
 
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.voc import LabelledImage
 from dogcam.errors import DataError
 from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
 from dogcam.evaluate.metrics import Interval, Resampler, match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
+from dogcam.structures.images import LabelledImage
 
 
 @dataclass(frozen=True)

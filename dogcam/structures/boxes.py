@@ -1,7 +1,8 @@
 """Axis-aligned boxes as (N, 4) arrays: area, clipping, rescaling, intersection over union.
 
 A box is `xyxy` in pixels, 0-based and half-open: it covers the pixels `x0 <= x < x1`, `y0 <= y < y1`, so its
-width is `x1 - x0`. Only `voc.py` knows VOC's 1-based inclusive pixels.
+width is `x1 - x0`. The readers in `dogcam.data.formats` convert from
+the conventions of files.
 """
 
 import numpy as np

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import normalize
 
 from dogcam.data.image_cache import ImageCache, label_matrix
-from dogcam.data.voc import LabelledImage
 from dogcam.models.preprocessing import Preprocessing
+from dogcam.structures.images import LabelledImage
 from dogcam.train.augment import augment
 from dogcam.train.config import TrainingConfig
 from dogcam.train.mixing import cutmix, hide_and_seek

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from dogcam.data.voc import Split
 from dogcam.evaluate.classification import AP_VARIANT
 from dogcam.models.card import card_of
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import Architecture
+from dogcam.structures.images import Split
 from dogcam.train.config import TrainingConfig
 from dogcam.train.history import History
 

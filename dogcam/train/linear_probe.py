@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.data.voc import LabelledImage
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import predict
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_head
 from dogcam.network.heads import JointHead
 from dogcam.network.hooks import evaluation_mode
+from dogcam.structures.images import LabelledImage
 from dogcam.train.fine_tuning import head_of
 
 ITERATIONS = 100

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.data.voc import Split
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import measure
 from dogcam.files import atomic_write, dir_lock, remove_temporary_files
 from dogcam.models.checkpoints import layers_sha256, weights_sha256
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import require_position_scores
+from dogcam.structures.images import Split
 from dogcam.train.batches import Batches, made_ahead
 from dogcam.train.config import TrainingConfig
 from dogcam.train.ema import WeightAverage

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 
 import dogcam
+from dogcam.data.reading import read_split, split_ids
 from dogcam.data.splits import split_name
-from dogcam.data.voc import Split, read_list, read_split
 from dogcam.errors import ConfigError, DataError, RecordError
 from dogcam.files import atomic_write, remove_temporary_files
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.models.two_scale import HighResolutionPass
 from dogcam.structures.boxes import area
+from dogcam.structures.images import Split
 from report import record as results
 from report.config import RunConfig
 from report.pipeline.fingerprint import versions
@@ -277,7 +278,7 @@ def _learned_from(classifier: Classifier, split: Split) -> bool:
     if classifier.learned_from in (None, split.manifest):
         return classifier.learned_from is not None
     whole = split_name(split.name)
-    if len(read_list(split.root, whole)) == len(split):
+    if len(split_ids(split.root, whole)) == len(split):
         return False
     try:
         return read_split(split.root, whole).manifest == classifier.learned_from

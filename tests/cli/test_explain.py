@@ -14,7 +14,8 @@ from PIL import Image
 from dogcam.cam import METHODS
 from dogcam.cli import explain as explain_cli
 from dogcam.cli.main import main
-from dogcam.data.voc import read_split
+from dogcam.data.images import read_photo
+from dogcam.data.reading import read_split
 from dogcam.models.classifier import load_classifier
 from tests.support import runs as fixtures
 
@@ -28,7 +29,7 @@ LINE = re.compile(
 
 @pytest.fixture(scope="module")
 def photo(small_data) -> Image.Image:
-    return read_split(small_data, "test").images[0].read()
+    return read_photo(read_split(small_data, "test").images[0])
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ def test_a_file_that_is_no_photograph_is_named(explain, tmp_path, content):
     path = tmp_path / "photo.jpg"
     if content is not None:
         path.write_bytes(content)
-    fixtures.assert_one_line(explain(path), 1, str(path), "cannot be read as a photograph")
+    fixtures.assert_one_line(explain(path), 1, str(path), "cannot be read")
 
 
 def test_photographs_before_a_bad_one_are_explained(explain, photo, tmp_path):

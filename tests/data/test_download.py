@@ -16,8 +16,8 @@ from torchvision.datasets import voc as torchvision_voc
 
 from dogcam.data import download
 from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar, unpack
+from dogcam.data.reading import read_split
 from dogcam.data.transfer import Patience, fetch
-from dogcam.data.voc import read_split
 from dogcam.errors import DownloadError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from tests.support.http_server import fail, send, serving

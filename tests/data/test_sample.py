@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogcam.data import voc
+from dogcam.data.images import VOID, read_mask, read_photo
+from dogcam.data.reading import read_split, split_names
 from dogcam.data.sample import CLASSES, render_scene, write_sample
 from dogcam.data.sample.annotation import annotate, class_mask
 from dogcam.data.sample.canvas import Canvas, Figure, Part
@@ -52,21 +53,21 @@ def visible_extent(pixels: np.ndarray) -> tuple[int, int, int, int]:
 
 class TestWritten:
     def test_splits_are_read_back_as_they_were_rendered(self, written):
-        assert voc.split_names(written) == ("test", "train", "val")
+        assert split_names(written) == ("test", "train", "val")
         for split, count in (("train", 3), ("val", 2), ("test", 7)):
-            images = voc.read_split(written, split).images
+            images = read_split(written, split).images
             assert len(images) == count
             for index, image in enumerate(images):
                 scene = render_scene(2007, split, index)
-                assert image.size == scene.image.shape[:2] == image.read().size[::-1]
+                assert image.size == scene.image.shape[:2] == read_photo(image).size[::-1]
                 assert [thing.name for thing in image.objects] == [thing.name for thing in scene.objects]
                 assert [thing.box for thing in image.objects] == [thing.box for thing in scene.objects]
                 for read, drawn in zip(image.objects, scene.objects, strict=True):
                     assert (read.truncated, read.difficult) == (drawn.truncated, drawn.difficult)
-                np.testing.assert_array_equal(image.read_mask(), scene.mask)
+                np.testing.assert_array_equal(read_mask(image), scene.mask)
 
     def test_the_photograph_is_the_rendered_one_up_to_jpeg(self, written):
-        stored = np.asarray(voc.read_split(written, "test").images[0].read(), float)
+        stored = np.asarray(read_photo(read_split(written, "test").images[0]), float)
         assert np.abs(stored - render_scene(2007, "test", 0).image).mean() < 6
 
     def test_segmentation_lists_equal_the_main_ones(self, written):
@@ -94,7 +95,7 @@ class TestWritten:
             assert mask.mode == "P"
             colours = np.reshape(mask.getpalette(), (-1, 3))
         assert colours[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
-        assert np.reshape(palette(), (256, 3))[voc.VOID].tolist() == [224, 224, 192]
+        assert np.reshape(palette(), (256, 3))[VOID].tolist() == [224, 224, 192]
 
 
 class TestWholeOrNotAtAll:
@@ -126,7 +127,7 @@ class TestWholeOrNotAtAll:
     def test_a_sample_of_other_counts_is_replaced(self, tmp_path):
         root = write_sample(tmp_path / "sample", **TINY)
         write_sample(root, **{**TINY, "n_val": 2})
-        assert len(voc.read_split(root, "val")) == 2
+        assert len(read_split(root, "val")) == 2
 
     def test_a_folder_with_something_else_is_left_alone(self, tmp_path):
         (tmp_path / "mine.txt").write_text("precious")
@@ -197,7 +198,7 @@ class TestAnnotations:
     def test_masks_agree_with_the_instances_up_to_the_border(self, scenes):
         for scene in scenes[:12]:
             names = {thing.number: CLASSES.index(thing.name) + 1 for thing in scene.objects}
-            inside = scene.mask != voc.VOID
+            inside = scene.mask != VOID
             wanted = np.vectorize(lambda number, names=names: names.get(number, 0))(scene.instances)
             np.testing.assert_array_equal(scene.mask[inside], wanted[inside])
             assert inside.mean() > 0.8
@@ -234,7 +235,7 @@ class TestAnnotations:
         canvas.paint(square(None), Placement(14, 90, 1.0))  # leaves four columns, one in twenty
         assert annotate(canvas) == ()
         mask = class_mask(canvas.instances, ())
-        assert set(np.unique(mask)) == {0, voc.VOID}
+        assert set(np.unique(mask)) == {0, VOID}
 
     def test_borders_are_void_on_both_sides(self):
         canvas = plain_canvas(100, 100)
@@ -244,8 +245,8 @@ class TestAnnotations:
         mask = class_mask(canvas.instances, (thing,))
         row = mask[(y0 + y1) // 2]
         dog = CLASSES.index("dog") + 1
-        assert row[x0 - 2 : x0 + 2].tolist() == [0, voc.VOID, voc.VOID, dog]
-        assert row[x1 - 2 : x1 + 2].tolist() == [dog, voc.VOID, voc.VOID, 0]
+        assert row[x0 - 2 : x0 + 2].tolist() == [0, VOID, VOID, dog]
+        assert row[x1 - 2 : x1 + 2].tolist() == [dog, VOID, VOID, 0]
 
     def test_annotations_are_the_same_on_every_machine(self, scenes):
         digest = hashlib.sha256()

@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
+from dogcam.data.reading import read_split, split_ids
 from dogcam.data.splits import split_name, subset_of
-from dogcam.data.voc import read_list, read_split
 from dogcam.errors import DataError
 from tests.support.voc_folders import write_patches
 
@@ -47,7 +47,7 @@ def test_a_part_is_read_like_a_split(tmp_path):
     root = write_patches(tmp_path, {"train": [["red"], ["blue"], ["green"], []]})
     part = read_split(root, "train[1:3]")
     assert part.name == "train[1:3]"
-    assert [image.id for image in part.images] == read_list(root, "train[1:3]")
+    assert [image.id for image in part.images] == split_ids(root, "train[1:3]")
     assert len(read_split(root, "train[1:3]", limit=1)) == 1
     with pytest.raises(DataError, match=r"tune\.txt.* train"):
         read_split(root, "tune[:2]")

@@ -11,12 +11,15 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import nn
 
+from dogcam.data.formats.voc import CLASSES as VOC_CLASSES
+from dogcam.data.formats.voc import to_inclusive
+from dogcam.data.images import read_mask, read_photo
+from dogcam.data.reading import read_split
 from dogcam.data.sample import CLASSES, write_sample
-from dogcam.data.voc import CLASSES as VOC_CLASSES
-from dogcam.data.voc import LabelledImage, read_split, to_inclusive
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.networks import sample_net
 from dogcam.models.preprocessing import Preprocessing
+from dogcam.structures.images import LabelledImage
 from report.cli import main
 
 SHRINK = 3
@@ -35,13 +38,14 @@ def write_data(root: Path) -> Path:
     for split in ("train", "val", "test"):
         for image in read_split(root, split).images:
             _shrink(image)
+    (root / "SegmentationClass" / "classes.txt").write_text("\n".join(VOC_CLASSES))
     return root
 
 
 def _shrink(image: LabelledImage) -> None:
     width, height = image.width // SHRINK, image.height // SHRINK
-    image.read().resize((width, height)).save(image.path, quality=95)
-    mask = Image.fromarray(_as_voc(image.read_mask())).resize((width, height), Image.Resampling.NEAREST)
+    read_photo(image).resize((width, height)).save(image.path, quality=95)
+    mask = Image.fromarray(_as_voc(read_mask(image))).resize((width, height), Image.Resampling.NEAREST)
     mask.save(image.mask_path)
     tree = ET.parse(image.annotation_path)
     tree.find("size/width").text, tree.find("size/height").text = str(width), str(height)
@@ -66,7 +70,7 @@ def write_checkpoint(path: Path, data: Path) -> Path:
     torch.manual_seed(1)
     network = sample_net(len(CLASSES))
     images = read_split(data, "test").images + read_split(data, "val").images
-    batch = Preprocessing(SIZE)([image.read() for image in images])
+    batch = Preprocessing(SIZE)([read_photo(image) for image in images])
     with torch.no_grad():
         network.train()(batch)
         maps = network.eval().features(batch)

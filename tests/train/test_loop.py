@@ -14,7 +14,8 @@ from torch import nn
 
 from dogcam.cli.train import command, make_config
 from dogcam.data.image_cache import ImageCache, label_matrix
-from dogcam.data.voc import LabelledImage, read_split
+from dogcam.data.images import read_photo
+from dogcam.data.reading import read_split
 from dogcam.errors import ConfigError, DataError, ModelError, OutputError
 from dogcam.evaluate.classification import class_ap, predict
 from dogcam.files import dir_lock
@@ -23,6 +24,7 @@ from dogcam.models.classifier import load_classifier
 from dogcam.models.networks import pooled_network
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
+from dogcam.structures.images import LabelledImage
 from dogcam.train.augment import Augmentation
 from dogcam.train.config import Cosine, Steps, TrainingConfig
 from dogcam.train.history import EpochRecord, ran_on
@@ -256,7 +258,7 @@ def test_predictions_are_those_of_single_images(splits):
     logits = predict(network, images.images, PREPROCESSING, batch_size=5)
     assert network.training
     network.eval()
-    singly = torch.cat([network(PREPROCESSING([image.read()])) for image in images.images])
+    singly = torch.cat([network(PREPROCESSING([read_photo(image)])) for image in images.images])
     assert torch.allclose(logits, singly, atol=1e-5)
 
 

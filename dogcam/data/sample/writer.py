@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from dogcam.data.formats.voc import MARKER
 from dogcam.data.sample.annotation import CLASSES
 from dogcam.data.sample.scene import Scene, render_scene
 from dogcam.errors import ConfigError, DataError
@@ -21,7 +22,6 @@ from dogcam.errors import ConfigError, DataError
 SAMPLE_VERSION = 1
 """Counts up whenever the pictures or the annotations change."""
 
-MARKER = "sample.json"
 JPEG_QUALITY = 85
 FOLDERS = {"JPEGImages": ".jpg", "Annotations": ".xml", "SegmentationClass": ".png"}
 
@@ -111,7 +111,7 @@ def palette() -> list[int]:
 
 
 def annotation_xml(scene: Scene, name: str) -> bytes:
-    """Return a scene's VOC annotation; boxes are 1-based and inclusive, as `dogcam.data.voc` reads them."""
+    """Return a scene's VOC annotation; boxes are 1-based and inclusive."""
     root = ET.Element("annotation")
     height, width, depth = scene.image.shape
     _fill(root, {"folder": "dogcam-sample", "filename": f"{name}.jpg"})

@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from torch import Tensor
 
 from dogcam.backends import NEEDED, Backend, load_backend
+from dogcam.data.images import read_photo
 from dogcam.errors import ConfigError
 from report import record as results
 from report.config import REFERENCE
@@ -79,7 +80,7 @@ def _calibration(context: Context) -> list[Tensor]:
             "split; name one with --tuning-split, or another backend"
         )
     parts = context.in_batches(context.tuning.images[:CALIBRATION])
-    return [context.classifier.batch([image.read() for image in part]) for part in parts]
+    return [context.classifier.batch([read_photo(image) for image in part]) for part in parts]
 
 
 def _version(package: str) -> str:

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dogcam.data.voc import LabelledImage, Split
 from dogcam.evaluate.metrics import Resampler
 from dogcam.models.classifier import Classifier
+from dogcam.structures.images import LabelledImage, Split
 from report.config import RunConfig
 
 Item = TypeVar("Item")

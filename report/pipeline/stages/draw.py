@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogcam.data.voc import LabelledImage
+from dogcam.data.images import read_photo
 from dogcam.detection.boxes_from_maps import normalise
 from dogcam.draw import overlays as pictures
 from dogcam.draw import plots
@@ -17,6 +17,7 @@ from dogcam.draw.svg import to_svg
 from dogcam.evaluate.metrics import Estimate
 from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, rescale
+from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.stages import analyse, compare, evaluate, localise, predict, sanity
 from report.pipeline.stages.context import Context
@@ -267,7 +268,7 @@ def _map_rows(context: Context) -> Iterator[results.Figure]:
 def _map_row(context: Context, place: int, maps: Mapping[str, NDArray[np.float32]]) -> Image.Image:
     """Put the photograph, each method's map and their common scale in a row."""
     image = context.test.images[place]
-    photo = pictures.thumbnail(image.read(), PHOTO_SIDE)
+    photo = pictures.thumbnail(read_photo(image), PHOTO_SIDE)
     small = (photo.height, photo.width)
 
     def drawn(xyxys: NDArray[np.float64], role: pictures.Role) -> list[DrawnBox]:
@@ -293,7 +294,7 @@ def _draw_item(
 ) -> list[str]:
     """Draw a gallery picture three ways: photograph and map as layers for the page, and both with boxes."""
     heat = normalise(map_)
-    photo = pictures.thumbnail(image.read(), PHOTO_SIDE)
+    photo = pictures.thumbnail(read_photo(image), PHOTO_SIDE)
     small = (photo.height, photo.width)
     # The map is smooth: a layer of a quarter of the photograph's size is enlarged by the page without loss.
     layer = pictures.heat_overlay(heat, (max(1, small[0] // 4), max(1, small[1] // 4)))

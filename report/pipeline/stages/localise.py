@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.voc import Split
 from dogcam.detection import baselines
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import boxes_from_map
 from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections, GroundTruth
+from dogcam.structures.images import Split
 from report.pipeline.stages import predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN, RULE_OF, in_use

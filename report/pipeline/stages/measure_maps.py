@@ -6,12 +6,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.voc import LabelledImage
+from dogcam.data.images import read_mask
 from dogcam.detection.boxes_from_maps import Map, heat_map
 from dogcam.evaluate import map_metrics as map_metrics
 from dogcam.evaluate.map_metrics import MapScores
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.boxes import Boxes, as_boxes, iou
+from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.stages import localise, predict, segment
 from report.pipeline.stages.context import Context
@@ -94,9 +95,9 @@ def _cut(context: Context, name: str) -> float:
 def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
     """Return 1 on the target, 0 beside it and 255 where the mask is undecided; None where there is none."""
     index = segment.mask_index(context)
-    if index is None or not image.mask_path.is_file():
+    if index is None or not image.has_mask:
         return None
-    mask = image.read_mask()
+    mask = read_mask(image)
     return np.where(mask == 255, 255, mask == index).astype(np.uint8)
 
 

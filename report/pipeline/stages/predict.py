@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.backends import Backend
-from dogcam.data.voc import LabelledImage
+from dogcam.data.images import read_photo
 from dogcam.detection import detector
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write
 from dogcam.models.two_scale import fuse_logits
+from dogcam.structures.images import LabelledImage
 from report.config import REFERENCE
 from report.pipeline.stages.backend import choose, run_backend
 from report.pipeline.stages.context import Context
@@ -82,7 +83,7 @@ def _predict(
     classifier = context.classifier
     wanted = requests(classifier)
     found = detector.predict(
-        classifier.network, [image.read() for image in images], classifier.preprocessing,
+        classifier.network, [read_photo(image) for image in images], classifier.preprocessing,
         classifier.high_resolution, [context.target], list(wanted.values()),
     )  # fmt: skip
     logits = {"logits": found.logits}

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
+from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.sample import write_sample
-from dogcam.data.voc import Split, find_root, read_list, read_split, split_names
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.structures.images import Split
 from report.config import RunConfig
 
 SAMPLE_SEED = 2007
@@ -66,11 +67,10 @@ def read_data(
 
 
 def _choose_tuning(config: RunConfig, folder: Path, test: Split, say: Callable[[str], None]) -> Split | None:
-    root = find_root(folder)
-    reported = set(read_list(root, config.split))
+    reported = set(split_ids(folder, config.split))
     for name in ("val", "train"):
         # A split such as `trainval` holds images of both others.
-        if name not in split_names(root) or not reported.isdisjoint(read_list(root, name)):
+        if name not in split_names(folder) or not reported.isdisjoint(split_ids(folder, name)):
             continue
         found = read_split(folder, name, config.tuning_limit)
         if config.target in found.class_names():

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from dogcam.cam import explain
+from dogcam.data.images import read_photo
 from dogcam.evaluate import sanity
 from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from report import record as results
@@ -37,7 +38,7 @@ def run(context: Context) -> dict:
     places = _draw(rng, [i for i, image in enumerate(context.test.images)
                          if context.has_target(image) and maps[i].any()], N_IMAGES)  # fmt: skip
     trained = maps[places]
-    pictures = [context.test.images[place].read() for place in places]
+    pictures = [read_photo(context.test.images[place]) for place in places]
     batch = context.classifier.batch(pictures) if pictures else None
     depths, fitted, curves, checks = [], None, [], []
     if batch is not None:
@@ -119,7 +120,8 @@ def _permuted(
     places = [*chosen[0], *chosen[1]]
     starts = context.progress.track(range(0, len(places), size), len(places), "refit the head", size)
     batches = (
-        classifier.batch([images[place].read() for place in places[start : start + size]]) for start in starts
+        classifier.batch([read_photo(images[place]) for place in places[start : start + size]])
+        for start in starts
     )
     layer = classifier.target_layer
     pooled = sanity.activation_maps(classifier.network, batches, layer, pooled=True)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data import sample, voc
-from dogcam.data.voc import LabelledImage
+from dogcam.data.images import read_mask, read_photo
 from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map
 from dogcam.detection.boxes_from_maps import localise as box_objects
 from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seeds
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
+from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
@@ -83,13 +83,13 @@ def run(context: Context) -> dict | None:
 
 def mask_index(context: Context) -> int | None:
     """Return the target's number in the masks, which count classes from 1; None where they do not know it."""
-    classes = sample.CLASSES if context.config.kind == "sample" else voc.CLASSES
+    classes = context.test.mask_classes or ()
     target = context.config.target
     return 1 + classes.index(target) if target in classes else None
 
 
 def _has_masks(images: Sequence[LabelledImage]) -> bool:
-    return all(image.mask_path.is_file() for image in images)
+    return all(image.has_mask for image in images)
 
 
 def _tuning_images(context: Context) -> Sequence[LabelledImage]:
@@ -136,8 +136,8 @@ def _count(
     index = mask_index(context)
     counts: dict[Hashable, list[MaskCounts]] = {name: [] for name in makers}
     for image, heat in _heats(context, role, images):
-        truth = image.read_mask()
-        pixels = np.asarray(image.read()) if heat is not None else None
+        truth = read_mask(image)
+        pixels = np.asarray(read_photo(image)) if heat is not None else None
         for name, mask_of in makers.items():
             mask = mask_of(pixels, heat) if heat is not None else np.zeros_like(truth)
             counts[name].append(mask_counts(mask, truth, index))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dogcam.data.voc import read_split
+from dogcam.data.reading import read_split
 from dogcam.evaluate.errors import OtherObjects, classify_failures
 from dogcam.evaluate.metrics import match
 from dogcam.structures.boxes import iou

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from dogcam.data.voc import read_split
+from dogcam.data.images import read_mask, read_photo
+from dogcam.data.reading import read_split
 from dogcam.errors import ConfigError, RecordError
 from dogcam.evaluate import metrics
 from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
@@ -57,7 +58,7 @@ def test_predictions_are_in_the_order_of_the_images(localised):
     assert len(whole.logits) == len(images)
     assert set(whole.maps) == set(methods.in_use(localised.config, "map"))
     assert methods.GRAD_CAM_REFERENCE not in whole.maps
-    alone = localised.classifier.network(localised.classifier.batch([images[9].read()]))
+    alone = localised.classifier.network(localised.classifier.batch([read_photo(images[9])]))
     np.testing.assert_allclose(whole.logits[9], alone[0].detach(), atol=1e-4)
     names = localised.outputs["predict"]["by_split"]
     assert {role: len(files) for role, files in names.items()} == {"test": 3, "tuning": 2}
@@ -274,11 +275,9 @@ def test_masks_that_show_no_target_measure_nothing(localised, small_data, tmp_pa
     for image in split.images:
         path = tmp_path / "SegmentationClass" / f"{image.id}.png"
         path.parent.mkdir(exist_ok=True)
-        mask = np.where(image.read_mask() == 255, 255, 0).astype(np.uint8)
+        mask = np.where(read_mask(image) == 255, 255, 0).astype(np.uint8)
         Image.fromarray(mask).save(path)
-        moved[image.id] = replace(image, path=tmp_path / "JPEGImages" / f"{image.id}.jpg")
-        (tmp_path / "JPEGImages").mkdir(exist_ok=True)
-        moved[image.id].path.write_bytes(image.path.read_bytes())
+        moved[image.id] = replace(image, mask_path=path)
     if shown.startswith("a mask"):
         (tmp_path / "SegmentationClass" / f"{split.images[-1].id}.png").unlink()
     split = replace(split, images=tuple(moved.values()))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import report.record
-from dogcam.data.voc import read_split
+from dogcam.data.reading import read_split
 from dogcam.errors import RecordError
 from report.record import Results
 from report.record.io import json_schema, read_results, write_results

@@ -1,0 +1,196 @@
+"""PASCAL VOC: lists in ImageSets/Main, one XML an image, masks; boxes are 1-based inclusive pixels."""
+
+import re
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+
+import numpy as np
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+from numpy.typing import ArrayLike
+
+from dogcam.data.formats.base import Annotation, Listing, Photographs, finite, image_id, side, without_suffix
+from dogcam.errors import DataError
+from dogcam.files import read_bytes, read_json, read_text
+from dogcam.structures.boxes import Boxes, as_boxes
+from dogcam.structures.images import LabelledObject
+
+NAME = "voc"
+LAYOUT = "ImageSets/Main/SPLIT.txt, Annotations/ID.xml, JPEGImages/ID.jpg"
+
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
+"""VOC's twenty classes in alphabetical order; a checkpoint states its own order."""
+
+MAX_DEPTH = 64
+"""Levels of elements in an annotation."""
+
+MAX_BYTES = 16_000_000
+"""Bytes of an annotation."""
+
+MARKER = "sample.json"
+"""The file that identifies the rendered sample."""
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FLAGGED = re.compile(r"\S.*?\s+(-1|0|1)")
+"""A line of a list of one class: an id, and whether the class occurs in it."""
+
+
+def to_half_open(boxes: ArrayLike) -> Boxes:
+    """Convert VOC boxes to the half-open boxes that the rest of the program uses.
+
+    VOC counts pixels from 1 and includes the last one, so xmin..xmax covers `xmax - xmin + 1` pixels, which
+    are `xmin - 1 <= x < xmax` counted from 0: only the first corner moves.
+
+    Args:
+        boxes: (N, 4) numbers, 1-based inclusive xyxy in pixels.
+
+    Returns:
+        (N, 4) float64 array, 0-based half-open xyxy in pixels.
+    """
+    return as_boxes(boxes) - np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def to_inclusive(boxes: Boxes) -> Boxes:
+    """Convert half-open boxes to VOC's: the inverse of `to_half_open`."""
+    return as_boxes(boxes) + np.array([1.0, 1.0, 0.0, 0.0])
+
+
+def find(path: Path) -> Path | None:
+    """Return the folder that holds `ImageSets/Main`: the given one, or a VOC release unpacked inside it.
+
+    Raises:
+        DataError: if there is more than one.
+    """
+    if not path.is_dir():
+        return None
+    for places in ([path], path.glob("VOC*"), path.glob("VOCdevkit/VOC*")):
+        roots = sorted(root for root in places if (root / "ImageSets" / "Main").is_dir())
+        if len(roots) > 1:
+            names = ", ".join(root.name for root in roots)
+            raise DataError(f"{path} holds several data sets ({names}); name one of them")
+        if roots:
+            return roots[0]
+    return None
+
+
+def split_names(root: Path) -> tuple[str, ...]:
+    """Return the names of the splits, sorted; lists of single classes are left out."""
+    paths = (root / "ImageSets" / "Main").glob("*.txt")
+    return tuple(sorted(path.stem for path in paths if "_" not in path.stem or not _is_of_one_class(path)))
+
+
+def open_split(root: Path, split: str) -> Listing:
+    """List a split; ids may hold spaces, and the suffix of the photograph.
+
+    Raises:
+        DataError: if the list is missing or not UTF-8.
+    """
+    path = root / "ImageSets" / "Main" / f"{split}.txt"
+    if not path.is_file():
+        there = ", ".join(split_names(root)) or "none"
+        raise DataError(f"{path} does not exist; the splits of this data set are: {there}")
+    photographs = Photographs(root / "JPEGImages")
+    ids = [_existing_id(root, image_id(line, path)) for line in _lines(root, path)]
+    return Listing(ids, lambda each: read_annotation(root, each, photographs), _mask_classes(root))
+
+
+def read_annotation(root: Path, name: str, photographs: Photographs) -> Annotation:
+    """Read one annotation.
+
+    Raises:
+        DataError: if the XML is missing or malformed.
+    """
+    path = root / "Annotations" / f"{name}.xml"
+    try:
+        tree = _parse(read_bytes(path, MAX_BYTES))
+        size = (
+            side(tree.findtext("size/height"), "size/height"),
+            side(tree.findtext("size/width"), "size/width"),
+        )
+        objects = tuple(_parse_object(element) for element in tree.iter("object"))
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        # LookupError: an encoding that Python lacks.
+        raise DataError(f"{path} is not a VOC annotation: {error or type(error).__name__}") from error
+    photo = photographs.find(name, (tree.findtext("filename") or "").strip())
+    return Annotation(name, photo, path, size, objects, mask_path=root / "SegmentationClass" / f"{name}.png")
+
+
+class _ShallowBuilder(TreeBuilder):
+    """Builds a tree of limited depth."""
+
+    depth = 0
+
+    def start(self, tag, attrs):
+        """Open an element."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+        return super().start(tag, attrs)
+
+    def end(self, tag):
+        """Close an element."""
+        self.depth -= 1
+        return super().end(tag)
+
+
+def _parse(content: bytes) -> Element:
+    parser = DefusedXMLParser(target=_ShallowBuilder(), forbid_dtd=False)
+    parser.feed(content)
+    return parser.close()
+
+
+def _parse_object(element: Element) -> LabelledObject:
+    name = (element.findtext("name") or "").strip()
+    if not name:
+        raise ValueError("an object has no name")
+    corners = [element.findtext(f"bndbox/{key}") for key in _CORNERS]
+    if None in corners:
+        raise ValueError(f"an object ({name}) has no complete bndbox")
+    numbers = [finite(corner, f"{key} of a {name}") for key, corner in zip(_CORNERS, corners, strict=True)]
+    flags = {key: (element.findtext(key) or "").strip() == "1" for key in ("difficult", "truncated")}
+    return LabelledObject(name, tuple(to_half_open([numbers])[0].tolist()), **flags)
+
+
+def _lines(root: Path, path: Path) -> list[str]:
+    """Return the ids of a list as they are written; lists of one class have a flag after each id."""
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if _all_flagged(lines) and not _has_annotation(root, lines[0]):
+        return [line.rsplit(None, 1)[0] for line in lines]
+    return lines
+
+
+def _is_of_one_class(path: Path) -> bool:
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return _all_flagged(lines) and not _has_annotation(path.parents[2], lines[0])
+
+
+def _all_flagged(lines: list[str]) -> bool:
+    return bool(lines) and all(_FLAGGED.fullmatch(line) for line in lines)
+
+
+def _has_annotation(root: Path, name: str) -> bool:
+    return (root / "Annotations" / f"{name}.xml").exists()
+
+
+def _existing_id(root: Path, name: str) -> str:
+    """Return an id without the suffix of a photograph, unless an annotation has it in its name."""
+    return name if _has_annotation(root, name) else without_suffix(name)
+
+
+def _mask_classes(root: Path) -> tuple[str, ...]:
+    """Return the classes of the mask values 1, 2, ...: of `SegmentationClass/classes.txt`, else VOC's.
+
+    The rendered sample states its classes in `sample.json`.
+    """
+    path = root / "SegmentationClass" / "classes.txt"
+    if path.is_file():
+        return tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    if (root / MARKER).is_file():
+        match read_json(root / MARKER):
+            case {"classes": [*names]} if all(isinstance(name, str) for name in names):
+                return tuple(names)
+    return CLASSES

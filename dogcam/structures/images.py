@@ -1,0 +1,135 @@
+"""Annotated images: one object, one image, one split. They know no file format."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dogcam.files import read_bytes
+from dogcam.structures.boxes import Boxes, as_boxes
+
+
+@dataclass(frozen=True)
+class LabelledObject:
+    """One annotated object.
+
+    Attributes:
+        name: its class.
+        box: x0, y0, x1, y1 in pixels of the upright picture, 0-based and half-open.
+        difficult: VOC's flag of objects that are hard to recognise.
+        truncated: VOC's flag of objects that continue outside the picture.
+        crowd: COCO's flag of one box around many objects.
+    """
+
+    name: str
+    box: tuple[float, float, float, float]
+    difficult: bool = False
+    truncated: bool = False
+    crowd: bool = False
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One photograph of a split with what is annotated in it; `dogcam.data.images` reads its pixels.
+
+    Attributes:
+        id: its name in the data set.
+        path: the file of the photograph.
+        height, width: pixels of the upright picture.
+        objects: what is annotated, in the order of the file.
+        annotation_path: the file that the objects were read from; None if there is none.
+        mask_path: the file of its segmentation mask; it need not exist. None if the format has no masks.
+        annotated_as_stored: the annotation and the mask describe the pixels as stored, and the photograph is
+            turned upright; `objects` are turned with it.
+    """
+
+    id: str
+    path: Path
+    height: int
+    width: int
+    objects: tuple[LabelledObject, ...] = ()
+    annotation_path: Path | None = None
+    mask_path: Path | None = None
+    annotated_as_stored: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the upright picture in pixels."""
+        return self.height, self.width
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The names of the classes that occur in the image: all that a classifier is trained on."""
+        return frozenset(thing.name for thing in self.objects)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the file of its segmentation mask exists."""
+        return self.mask_path is not None and self.mask_path.is_file()
+
+    def objects_of(self, name: str) -> tuple[LabelledObject, ...]:
+        """Return the objects of one class, in the order of the file."""
+        return tuple(thing for thing in self.objects if thing.name == name)
+
+    def boxes_of(self, name: str) -> Boxes:
+        """Return the boxes of one class: (M, 4) float64 array, half-open xyxy in pixels."""
+        return as_boxes([thing.box for thing in self.objects_of(name)])
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split of one data set, in the order of its list.
+
+    Attributes:
+        root: the folder or file of the data set.
+        name: the split's name, such as `val`, or that of a part, such as `train[2000:]`.
+        images: its images.
+        n_clipped: boxes that were clipped to their image, because the reader was asked to.
+        n_skipped: boxes that were left out, because the reader was asked to.
+        skipped_images: ids of images that were left out for a fault, because the reader was asked to.
+        mask_classes: the classes of the mask values 1, 2, ...; None if the format has no masks.
+    """
+
+    root: Path
+    name: str
+    images: tuple[LabelledImage, ...]
+    n_clipped: int = 0
+    n_skipped: int = 0
+    skipped_images: tuple[str, ...] = ()
+    mask_classes: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def manifest(self) -> str:
+        """SHA-256 over ids, photographs and objects, in order: equal manifests are equal data.
+
+        The objects are hashed as read, so that the same data in two file formats has one manifest.
+        """
+        digest = hashlib.sha256()
+        for image in self.images:
+            objects = [asdict(thing) for thing in image.objects]
+            described = json.dumps([image.id, image.height, image.width, objects]).encode()
+            # Sums of fixed length, so that no byte can move from one part to the next unnoticed.
+            for part in (described, read_bytes(image.path)):
+                digest.update(hashlib.sha256(part).digest())
+        return digest.hexdigest()
+
+    @cached_property
+    def masks_sha256(self) -> str:
+        """SHA-256 over the segmentation masks, in order, and over which images have none."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            found = read_bytes(image.mask_path) if image.has_mask and image.mask_path else b"none"
+            digest.update(hashlib.sha256(found).digest())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, str | int]:
+        """Return name, length and manifest: plain values for JSON that identify these images."""
+        return {"split": self.name, "n_images": len(self), "manifest": self.manifest}
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes that occur, sorted."""
+        return tuple(sorted(set().union(*(image.labels for image in self.images))))
