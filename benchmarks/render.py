@@ -61,7 +61,7 @@ def measure_run(run: Path, rounds: int) -> dict[str, object]:
     return {
         "name": "dogcam_report_render",
         "data": record.data.name,
-        "n_images": record.data.test.n_images,
+        "n_images": record.data.reported.n_images,
         "page_mib": len(before) / 2**20,
         "rounds": rounds,
         **Spread.of([seconds for seconds, _ in pairs]).fields("seconds"),

@@ -1,5 +1,6 @@
 """Write files whole or not at all; read plain files of limited size and nothing else."""
 
+import hashlib
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ try:
 except ImportError:  # a system without such locks; there, folders are not held
     fcntl = None
 
-from dogcam.errors import ConfigError, DataError, DogcamError, OutputError
+from dogcam.errors import ConfigError, DataError, DogcamError, OutputError, RecordError
 
 MAX_MEGABYTES = 1000
 """Longer files are not read: an annotation of COCO's training images has 450 MB."""
@@ -68,6 +69,40 @@ def require_writable(folder: Path) -> None:
         OutputError: where they cannot.
     """
     atomic_write(folder / ".writable", b"").unlink(missing_ok=True)
+
+
+def path_inside(folder: Path, name: str) -> Path:
+    """Return the path of a file whose name comes from a file of the folder, which may be anybody's.
+
+    Args:
+        folder: the folder that the file must be in.
+        name: a relative path with forward slashes.
+
+    Returns:
+        The path, with links resolved. The file may be missing.
+
+    Raises:
+        RecordError: if the name is absolute, contains `..`, a backslash or a null byte, or leads out of the
+            folder through a link.
+    """
+    parts = name.split("/")
+    if "\\" in name or "\0" in name or ":" in parts[0] or not set(parts).isdisjoint({"", ".", ".."}):
+        raise RecordError(
+            f"{folder} names the file {name!r}; expected a relative name inside the folder, such as "
+            "figures/scores.svg: the folder was changed by hand or comes from elsewhere"
+        )
+    try:
+        path, root = (folder / name).resolve(), folder.resolve()
+    except (OSError, RuntimeError) as error:
+        raise RecordError(f"{folder / name} is a link that cannot be followed ({error})") from error
+    if not path.is_relative_to(root) or path == root:
+        raise RecordError(f"{folder / name} is a link to {path}, outside {root}; remove the link")
+    return path
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the SHA-256 of some bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
 
 
 @contextmanager

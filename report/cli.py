@@ -1,8 +1,10 @@
 """The command `dogcam-report`: run an experiment, render its record, check the report against it."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -10,7 +12,7 @@ import dogcam
 from dogcam.cli.common import ErrorGroup
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, dir_lock, require_writable
-from report.config import REFERENCE, BackendName, make_config
+from report.config import REFERENCE, MapSource, make_config
 from report.pipeline.progress import ConsoleProgress
 from report.record.io import json_schema, read_results
 from report.record.requirements import check_requirements, parse_requirement
@@ -56,7 +58,7 @@ def main() -> None:
     help="What the operating point must reach on the tuning split.  [default: the best F1 there]",
 )  # fmt: skip
 @click.option(
-    "--backend", type=click.Choice(BackendName.__args__), default=REFERENCE, show_default=True,
+    "--backend", type=click.Choice(get_args(MapSource)), default=REFERENCE, show_default=True,
     help="What computes the maps of the target layer; another than the engine is held against it.",
 )  # fmt: skip
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
@@ -78,7 +80,7 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     templates = open_templates(own)
     config = make_config(**_settings(options))
     folder = out or Path("build") / (config.data_name if config.kind != "sample" else "sample")
-    command = shlex.join(["dogcam-report", *sys.argv[1:]])
+    command = shlex.join(["dogcam-report", *map(_without_path, sys.argv[1:])])
     progress = ConsoleProgress()
     # Said now rather than after data and weights were read.
     require_writable(folder)
@@ -162,6 +164,12 @@ def _watch(run: Path, own: Path | None) -> None:
         folders,
         lambda line: click.echo(line, err=True),
     )
+
+
+def _without_path(argument: str) -> str:
+    """Return an argument of the command line with a path reduced to its last name."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{Path(value).name or value}" if os.sep in value else argument
 
 
 def _settings(options: dict[str, object]) -> dict[str, object]:

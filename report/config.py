@@ -6,13 +6,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dogcam.errors import ConfigError
+from dogcam.structures.backends import BackendName
 
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
 REFERENCE = "reference"
-BackendName = Literal["reference", "torch", "compiled", "onnx", "int8"]
-"""`engine`, the maps of `dogcam.cam`, or a backend of `dogcam.backends`."""
+MapSource = Literal["reference", BackendName]
+"""The reference implementation, `dogcam.cam`, or a backend of `dogcam.backends`."""
 
 
 class RunConfig(BaseModel):
@@ -52,7 +53,7 @@ class RunConfig(BaseModel):
     cam_threshold: OpenFraction | None = None
     precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
-    backend: BackendName = REFERENCE
+    backend: MapSource = REFERENCE
     batch_size: Count = 16
     device: str = "auto"
     n_resamples: Annotated[int, Field(ge=100)] = 2000
@@ -75,6 +76,11 @@ class RunConfig(BaseModel):
                 "name another tuning split"
             )
         return self
+
+    def without_paths(self) -> "RunConfig":
+        """Return the settings as the record holds them: names of files and folders, no paths."""
+        checkpoint = Path(self.checkpoint).name if self.checkpoint else None
+        return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint})
 
     @property
     def kind(self) -> Literal["sample", "voc2007", "folder"]:

@@ -48,7 +48,10 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
         RecordError: where a record is missing or damaged, or its tables are.
     """
     records = read_results(before), read_results(after)
-    tables = read_tables(before), read_tables(after)
+    tables = (
+        read_tables(before, records[0].files),
+        read_tables(after, records[1].files),
+    )
     why_not = _why_not_paired(records, tables)
     old, new = (
         _Run(record, table, records[1], paired=why_not is None)
@@ -167,7 +170,10 @@ def _why_not_paired(records: tuple[Results, Results], tables: tuple[RunTables, R
     """Say why images cannot be compared one by one; None where they can."""
     if records[0].data.target != records[1].data.target:
         return "the runs look for different classes"
-    if tables[0].ids != tables[1].ids or records[0].data.test.manifest != records[1].data.test.manifest:
+    if (
+        tables[0].ids != tables[1].ids
+        or records[0].data.reported.manifest != records[1].data.reported.manifest
+    ):
         return "the runs looked at different images"
     if tables[0].truth != tables[1].truth:
         return "the annotations differ"
@@ -199,9 +205,9 @@ def _side(folder: Path, record: Results) -> Side:
         finished=record.run.finished,
         network=record.model.name,
         data=record.data.name,
-        split=record.data.test.name,
-        n_images=record.data.test.n_images,
-        n_objects=record.data.test.n_target_objects,
+        split=record.data.reported.name,
+        n_images=record.data.reported.n_images,
+        n_objects=record.data.reported.n_target_objects,
     )
 
 
@@ -226,7 +232,7 @@ def _given(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for name in ("dogcam_version", "commit", "modified", "device", "n_threads", "platform"):
         yield f"run.{name}", record["run"][name]
     yield from ((f"run.versions.{name}", value) for name, value in record["run"]["versions"].items())
-    yield "data.test.manifest", record["data"]["test"]["manifest"]
+    yield "data.reported.manifest", record["data"]["reported"]["manifest"]
     if record["data"]["tuning"]:
         yield "data.tuning.manifest", record["data"]["tuning"]["manifest"]
     for rule in record["tuning"]:

@@ -1,11 +1,12 @@
 """Files are written whole or not at all."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from dogcam.errors import OutputError
-from dogcam.files import atomic_write
+from dogcam.errors import OutputError, RecordError
+from dogcam.files import atomic_write, path_inside
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path):
@@ -47,3 +48,34 @@ def test_text_that_has_no_bytes_leaves_the_old_file(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         atomic_write(path, "\ud800")
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+OUTSIDE = [
+    "../precious.txt", "/etc/passwd", "figures/../../precious.txt", "figures/..", "..", ".", "", "figures//a",
+    "figures\\..\\a", "C:/a", "a\0b", "link/precious.txt", "precious-link.txt",
+]  # fmt: skip
+
+
+@pytest.fixture
+def folder_with_links(tmp_path):
+    (tmp_path / "precious.txt").write_text("precious")
+    run = tmp_path / "run"
+    (run / "figures").mkdir(parents=True)
+    (run / "figures" / "a.svg").write_text("mine")
+    (run / "inner").symlink_to(run / "figures")
+    (run / "link").symlink_to(tmp_path)
+    (run / "precious-link.txt").symlink_to(tmp_path / "precious.txt")
+    (run / "loop").symlink_to(run / "loop")
+    return run
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "loop"])
+def test_a_name_that_leads_out_of_its_folder_is_refused(folder_with_links, name):
+    with pytest.raises(RecordError, match=re.escape(str(folder_with_links))):
+        path_inside(folder_with_links, name)
+
+
+@pytest.mark.parametrize("name", ["figures/a.svg", "inner/a.svg", "new.txt", "new/..a"])
+def test_a_name_inside_its_folder_is_resolved(folder_with_links, name):
+    path = path_inside(folder_with_links, name)
+    assert path.parent in (folder_with_links, folder_with_links / "figures", folder_with_links / "new")

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "dogcam.network": {"errors"},
     "dogcam.models": {"network", "errors", "files"},
     "dogcam.cam": {"network", "errors"},
-    "dogcam.backends": {"cam", "models", "network", "errors", "files"},
+    "dogcam.backends": {"structures", "cam", "models", "network", "errors", "files"},
     "dogcam.detection": {"structures", "data", "cam", "models", "backends", "errors"},
     # Sanity checks run a network and make maps again; the rest of the room needs neither.
     "dogcam.evaluate": {"structures", "data", "network", "models", "cam", "detection", "errors"},
@@ -32,7 +32,7 @@ MAY_IMPORT = {
         "errors", "files",
     },
     "report": set(),
-    "report.config": {"dogcam.errors"},
+    "report.config": {"dogcam.structures", "dogcam.errors"},
     # The record serialises the dataclasses of the evaluation.
     "report.record": {"report.config", "dogcam.evaluate", "dogcam.errors", "dogcam.files"},
     "report.render": {"report.record", "dogcam.errors", "dogcam.files"},

@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-BackendName = Literal["torch", "compiled", "onnx", "int8"]
+from dogcam.structures.backends import BackendName
+
 MapKind = Literal["cam", "grad_cam"]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from dogcam.errors import ConfigError, ModelError
 from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier
 
-BACKENDS: tuple[BackendName, ...] = BackendName.__args__
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 """What `onnx` and `int8` are made with."""

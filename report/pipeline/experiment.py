@@ -15,7 +15,7 @@ import dogcam
 from dogcam.data.reading import read_split, split_ids
 from dogcam.data.splits import split_name
 from dogcam.errors import ConfigError, DataError, RecordError
-from dogcam.files import atomic_write, remove_temporary_files
+from dogcam.files import atomic_write, remove_temporary_files, sha256_of
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.models.two_scale import HighResolutionPass
@@ -116,7 +116,7 @@ def run_experiment(
         config: the settings.
         folder: the run's folder; stages that an earlier run left there are used again where they still hold.
         cache: where downloads and the rendered sample are kept.
-        command: what the user typed, for the record.
+        command: the command line for the record, without paths.
         progress: where to tell how far it is.
 
     Raises:
@@ -140,8 +140,8 @@ def run_experiment(
         "the backend's libraries": backend.libraries(config.backend),
     }
     context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
-    record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
     _write_tables(context)
+    record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
     write_results(record, folder)
     return record
 
@@ -160,7 +160,7 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
     return results.Results(
         title=f"Does the classifier know where the {config.target} is?",
         run=run,
-        config=config,
+        config=config.without_paths(),
         data=_data_info(context),
         model=_model_info(context),
         tuning=list(outputs[localise.NAME]["tuning"].values()),
@@ -175,6 +175,10 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
         segmentation=outputs[segment.NAME],
         published=PUBLISHED if _is_published_experiment(config) else [],
         figures=outputs[draw.NAME]["figures"],
+        files={
+            name: sha256_of((context.folder / name).read_bytes())
+            for name in (*outputs[draw.NAME]["files"], IMAGES_NAME, TRUTH_NAME, DETECTIONS_NAME)
+        },
     )
 
 
@@ -240,7 +244,7 @@ def _data_info(context: Context) -> results.DataInfo:
         name=config.data_name,
         kind=config.kind,
         target=config.target,
-        test=_split_info(context, context.test),
+        reported=_split_info(context, context.reported),
         tuning=_split_info(context, context.tuning) if context.tuning else None,
         sample_seed=prepare.SAMPLE_SEED if config.kind == "sample" else None,
     )
@@ -289,7 +293,7 @@ def _learned_from(classifier: Classifier, split: Split) -> bool:
 
 def _model_info(context: Context) -> results.ModelInfo:
     classifier = context.classifier
-    maps = predict.load(context, "test").maps
+    maps = predict.load(context, "reported").maps
     main, earlier = maps["grad_cam"], maps["grad_cam_earlier"]
     return results.ModelInfo(
         name=classifier.name,
@@ -321,8 +325,8 @@ def _high_resolution_pass(
 
 def _write_tables(context: Context) -> None:
     """Write what was looked at and what was found, so that runs can be compared image by image."""
-    images, target = context.test.images, context.config.target
-    probabilities = predict.load(context, "test").probabilities(context.target).tolist()
+    images, target = context.reported.images, context.config.target
+    probabilities = predict.load(context, "reported").probabilities(context.target).tolist()
     seen = ((image.id, image.height, image.width, p) for image, p in zip(images, probabilities, strict=True))
     truth = (
         (image.id, *box, int(thing.difficult))
@@ -331,7 +335,7 @@ def _write_tables(context: Context) -> None:
     )
     found = (
         (method, image.id, *row)
-        for method, of_method in context.outputs[localise.NAME]["detections"]["test"].items()
+        for method, of_method in context.outputs[localise.NAME]["detections"]["reported"].items()
         for image, rows in zip(images, of_method, strict=True)
         for row in rows
     )

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from report.config import BackendName
+from report.config import MapSource
 from report.record.base import Fraction, Model
 
 
@@ -40,7 +40,7 @@ class DataInfo(Model):
     name: str
     kind: Literal["sample", "voc2007", "folder"]
     target: str
-    test: SplitInfo
+    reported: SplitInfo = Field(description="the split that is reported on")
     tuning: SplitInfo | None = Field(description="where thresholds were chosen; null where they were given")
     sample_seed: int | None = None
 
@@ -48,8 +48,8 @@ class DataInfo(Model):
 class BackendInfo(Model):
     """What computed the maps of the target layer."""
 
-    asked: BackendName
-    used: BackendName
+    asked: MapSource
+    used: MapSource
     reason: str | None = Field(None, description="why another than the one that was asked for")
     n_calibration: int | None = Field(None, description="images that 8 bits were fitted to")
     versions: dict[str, str] = Field(default_factory=dict, description="of the libraries beside torch")

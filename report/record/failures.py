@@ -7,6 +7,7 @@ from pydantic import Field
 from dogcam.evaluate.breakdowns import Size
 from dogcam.evaluate.errors.kinds import FailureType
 from report.record.base import Estimate, Fraction, Model
+from report.record.files import GalleryName
 
 
 class GalleryBox(Model):
@@ -36,9 +37,9 @@ class GalleryItem(Model):
     size: Size
     height: int
     width: int
-    photo: str
-    map: str | None
-    composite: str
+    photo: GalleryName
+    map: GalleryName | None
+    composite: GalleryName
     boxes: list[GalleryBox]
 
 

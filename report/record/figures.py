@@ -3,12 +3,13 @@
 from pydantic import Field
 
 from report.record.base import Model
+from report.record.files import FigureName
 
 
 class Figure(Model):
     """A drawing or picture of the report, with its text alternative."""
 
     name: str
-    path: str = Field(description="in the run's folder; an SVG that follows the page's colours, or a WebP")
-    standalone: str = Field(description="the same for the Markdown twin: on white, with fixed colours")
+    path: FigureName = Field(description="an SVG that follows the page's colours, or a WebP")
+    standalone: FigureName = Field(description="the same for the Markdown twin: on white, with fixed colours")
     alt: str

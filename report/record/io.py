@@ -1,4 +1,4 @@
-"""Where a run keeps its record: `results.json`, written whole or not at all, read with its faults named."""
+"""Read and write the record of a run, `results.json`."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def read_results(folder: Path) -> Results:
     """Read the record of a run.
 
     Raises:
-        RecordError: where it is missing, damaged or of another version.
+        RecordError: if it is missing, damaged or of another version.
     """
     path = folder if folder.is_file() else folder / RESULTS_NAME
     try:
@@ -31,9 +31,9 @@ def read_results(folder: Path) -> Results:
         raise RecordError(
             f"{path} cannot be read ({error.strerror}); expected the folder of a finished `dogcam-report run`"
         ) from error
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RecordError(f"{path} is not a record: {error}") from error
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise RecordError(
             f"{path} is a record of version {version}; this program reads version {SCHEMA_VERSION}: "
             "make it again with `dogcam-report run`"

@@ -1,9 +1,10 @@
-"""The whole record of one run: everything that a report says; `store.py` reads and writes it."""
+"""The whole record of one run: everything that a report states; `io.py` reads and writes it."""
 
 import json
+from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from report.config import RunConfig
 from report.record.base import Model
@@ -13,19 +14,20 @@ from report.record.data import DataInfo, ModelInfo
 from report.record.detection import ChosenThreshold, Classification, Detection, PublishedRow, Tuning
 from report.record.failures import Failures
 from report.record.figures import Figure
+from report.record.files import FileName, Sha256
 from report.record.localisation import Localisation
 from report.record.maps import MapComparison
 from report.record.run import RunInfo
 from report.record.sanity import Sanity
 from report.record.segmentation import Segmentation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Results(Model):
     """The record of one run."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     title: str
     run: RunInfo
     config: RunConfig
@@ -43,10 +45,26 @@ class Results(Model):
     segmentation: Segmentation | None
     published: list[PublishedRow]
     figures: list[Figure]
+    files: dict[FileName, Sha256] = Field(description="SHA-256 of each picture and table of the run")
     claims: list[Claim] = Field(default_factory=list)
     claim_changes: list[ClaimChange] = Field(
         default_factory=list, description="against the run that was in the same folder before"
     )
+
+    @model_validator(mode="after")
+    def _lists_its_files(self) -> "Results":
+        missing = sorted(set(self.pictures_named()) - self.files.keys())
+        if missing:
+            raise ValueError(f"files has no SHA-256 of {missing[0]}")
+        return self
+
+    def pictures_named(self) -> Iterator[str]:
+        """Yield the name of every picture that a part of the record names."""
+        for figure in self.figures:
+            yield from (figure.path, figure.standalone)
+        for items in [self.failures.successes, *(kind.items for kind in self.failures.kinds)]:
+            for item in items:
+                yield from filter(None, (item.photo, item.map, item.composite))
 
     def to_json(self) -> str:
         """Return the record as JSON text, the same text for equal records."""

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.errors import RecordError
+from report.record.files import read_file
 
 IMAGES_NAME, TRUTH_NAME, DETECTIONS_NAME = "images.csv", "ground_truth.csv", "detections.csv"
 
@@ -44,25 +46,32 @@ def table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
     return text.getvalue()
 
 
-def read_tables(run: Path) -> RunTables:
+def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
     """Read the tables of a finished run.
 
+    Args:
+        run: the run's folder.
+        sums: the SHA-256 of each file, `Results.files`.
+
     Raises:
-        RecordError: where one is missing or damaged.
+        RecordError: if a table is missing, is not the one that the record lists, or holds anything but
+            finite numbers.
     """
-    images = _read(run / IMAGES_NAME, IMAGES_HEAD)
+    images = _read(run, IMAGES_NAME, sums, IMAGES_HEAD)
     ids = tuple(row["image"] for row in images)
+    if len(set(ids)) < len(ids):
+        raise RecordError(f"{run / IMAGES_NAME} lists an image twice; run it again")
     try:
         truth = {image: [] for image in ids}
         difficult = {image: [] for image in ids}
-        for row in _read(run / TRUTH_NAME, TRUTH_HEAD):
-            truth[row["image"]].append([float(row[side]) for side in _SIDES])
+        for row in _read(run, TRUTH_NAME, sums, TRUTH_HEAD):
+            truth[row["image"]].append([_finite(row[side]) for side in _SIDES])
             difficult[row["image"]].append(row["difficult"] == "1")
         found: dict[str, dict[str, list[list[float]]]] = {}
-        for row in _read(run / DETECTIONS_NAME, DETECTIONS_HEAD):
+        for row in _read(run, DETECTIONS_NAME, sums, DETECTIONS_HEAD):
             of_method = found.setdefault(row["method"], {image: [] for image in ids})
-            of_method[row["image"]].append([float(row[side]) for side in (*_SIDES, "score")])
-        probabilities = [float(row["probability"]) for row in images]
+            of_method[row["image"]].append([_finite(row[side]) for side in (*_SIDES, "score")])
+        probabilities = [_finite(row["probability"]) for row in images]
     except (KeyError, ValueError, TypeError) as error:
         raise RecordError(f"the tables in {run} do not fit together ({error!r}); run it again") from error
     return RunTables(
@@ -71,13 +80,21 @@ def read_tables(run: Path) -> RunTables:
     )  # fmt: skip
 
 
-def _read(path: Path, head: tuple[str, ...]) -> list[dict[str, str]]:
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not finite")
+    return value
+
+
+def _read(run: Path, name: str, sums: dict[str, str], head: tuple[str, ...]) -> list[dict[str, str]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            found, rows = tuple(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RecordError(f"{path} cannot be read ({error}); make the run again") from error
+        text = read_file(run, name, sums).decode()
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        found, rows = tuple(reader.fieldnames or ()), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RecordError(f"{run / name} cannot be read ({error}); run it again") from error
     if found != head:
-        raise RecordError(f"{path} has the columns {', '.join(found) or 'none'}; expected {', '.join(head)}")
+        columns = ", ".join(found) or "none"
+        raise RecordError(f"{run / name} has the columns {columns}; expected {', '.join(head)}")
     return rows

@@ -12,10 +12,10 @@ from dogcam.errors import RecordError
 from dogcam.evaluate import metrics
 from dogcam.structures.detections import Detections, GroundTruth
 from report.diff import compare_runs
-from report.record.tables import read_tables
+from report.record.tables import RunTables, read_tables
 from report.render.render import render_diff
 from tests.report.render.test_render import Page
-from tests.support.runs import assert_one_line, change_record, invoke, record_of
+from tests.support.runs import assert_one_line, change_record, invoke, record_of, reseal
 
 
 @pytest.fixture
@@ -33,10 +33,15 @@ def change_table(path: Path, change) -> None:
         writer = csv.DictWriter(file, reader.fieldnames, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+    reseal(path.parent)
+
+
+def tables_of(run: Path) -> RunTables:
+    return read_tables(run, record_of(run)["files"])
 
 
 def matches_of(run: Path, method: str):
-    tables = read_tables(run)
+    tables = tables_of(run)
     rows = tables.found[method]
     found = Detections.from_images(
         [[row[:4] for row in image] for image in rows], [[row[4] for row in image] for image in rows]
@@ -48,7 +53,7 @@ def test_the_tables_of_a_run_hold_all_that_its_record_says(finished):
     record = record_of(finished)
     for method in record["detection"]["methods"]:
         matches = matches_of(finished, method["name"])
-        assert matches.n_images == record["data"]["test"]["n_images"]
+        assert matches.n_images == record["data"]["reported"]["n_images"]
         for row in method["rows"]:
             curve = metrics.precision_recall(matches, row["iou"])
             assert curve.average_precision() == row["ap"], "floats keep all their digits"
@@ -109,7 +114,7 @@ def test_both_runs_are_drawn_alike_whatever_their_seeds(two):
 def test_a_wrong_box_lets_its_image_begin_to_fail(two):
     before, after = two
     point = record_of(before)["operating_point"]
-    tables = read_tables(before)
+    tables = tables_of(before)
     wrong = {"method": point["method"], "x0": 0, "y0": 0, "x1": 1, "y1": 1, "score": 2}
 
     def add(rows):
@@ -128,7 +133,7 @@ def test_a_wrong_box_lets_its_image_begin_to_fail(two):
 def test_a_box_below_the_operating_point_fails_nothing(two):
     before, after = two
     point = record_of(before)["operating_point"]
-    image = read_tables(before).ids[0]
+    image = tables_of(before).ids[0]
     low = {"method": point["method"], "image": image, "x0": 0, "y0": 0, "x1": 1, "y1": 1, "score": 1e-9}
     change_table(after / "detections.csv", lambda rows: [*rows, low])
     assert compare_runs(before, after).began_to_fail == []
@@ -136,7 +141,7 @@ def test_a_box_below_the_operating_point_fails_nothing(two):
 
 OTHER_IMAGES = {
     "other pictures": (
-        lambda run: change_record(run, lambda record: record["data"]["test"].update(manifest="x")),
+        lambda run: change_record(run, lambda record: record["data"]["reported"].update(manifest="x")),
         "different images",
     ),
     "other names": (
@@ -260,7 +265,7 @@ def test_markdown_can_be_written_too(two, tmp_path):
 def test_a_run_without_its_tables_is_named(two, name):
     before, after = two
     (after / name).unlink()
-    assert_one_line(invoke(["diff", str(before), str(after)]), 1, str(after / name), "cannot be read")
+    assert_one_line(invoke(["diff", str(before), str(after)]), 1, str(after / name), "run")
 
 
 @pytest.mark.parametrize(
@@ -271,12 +276,18 @@ def test_a_run_without_its_tables_is_named(two, name):
         ("ground_truth.csv", lambda text: text + "nowhere,0,0,1,1,0\n", "do not fit together"),
         ("detections.csv", lambda text: text + "grad_cam,test00000,0,0,1,x,0\n", "do not fit together"),
         ("detections.csv", lambda text: text[:-30], "do not fit together"),
+        ("detections.csv", lambda text: text + "grad_cam,test00000,0,0,1,nan,0\n", "nan"),
+        ("images.csv", lambda text: text + text.splitlines()[1] + "\n", "twice"),
+        ("images.csv", lambda text: text.replace("0.", "1e999", 1), "1e999"),
     ],
 )
 def test_a_damaged_table_is_named(two, name, change, said):
     before, after = two
     path = after / name
     path.write_text(change(path.read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(RecordError, match=f"{name} was changed"):
+        compare_runs(before, after)
+    reseal(after)
     with pytest.raises(RecordError, match=said):
         compare_runs(before, after)
     assert_one_line(invoke(["diff", str(before), str(after)]), 1, said)

@@ -6,6 +6,7 @@ import numpy as np
 
 from dogcam.evaluate import errors as taxonomy
 from dogcam.evaluate import metrics
+from dogcam.evaluate.breakdowns import SIZES, size_of
 from dogcam.evaluate.errors import OtherObjects
 from dogcam.evaluate.metrics import Matches
 from dogcam.structures.boxes import area
@@ -18,17 +19,14 @@ NAME = "analyse"
 
 N_SUCCESSES = 4
 
-SIZE_EDGES = (0.1, 0.3)
-"""From which share of the image on an object is medium, and large."""
-
 
 def run(context: Context) -> dict:
     """Classify every failure of the main method and pick the gallery."""
     point = context.outputs[evaluate.NAME]["operating_point"]
     iou, score_threshold = point["iou"], point["score_threshold"]
     matches = metrics.match(
-        localise.ground_truth(context.test, context.config.target),
-        localise.detections(context, "test", MAIN),
+        localise.ground_truth(context.reported, context.config.target),
+        localise.detections(context, "reported", MAIN),
         [iou],
     )
     at_point = {"iou_threshold": iou, "score_threshold": score_threshold}
@@ -49,7 +47,7 @@ def run(context: Context) -> dict:
             for count, gain in zip(taxonomy.count_types(failures), gains, strict=True)
         ],
         successes=gallery.successes(successes),
-        size_edges=SIZE_EDGES,
+        size_edges=tuple(SIZES.values())[1:],
         per_kind=context.config.per_kind,
         seed=context.config.seed,
     ).model_dump(mode="json")
@@ -59,7 +57,7 @@ def _others(context: Context) -> OtherObjects:
     """Return what else is annotated in the images of the test split."""
     others = [
         [thing for thing in image.objects if thing.name != context.config.target]
-        for image in context.test.images
+        for image in context.reported.images
     ]
     return OtherObjects.from_images(
         [[thing.box for thing in things] for things in others],
@@ -74,7 +72,7 @@ class _Gallery:
         self.context = context
         self.matches = matches
         self.score_threshold = score_threshold
-        self.probabilities = predict.load(context, "test").probabilities(context.target)
+        self.probabilities = predict.load(context, "reported").probabilities(context.target)
 
     def failures(self, failures: Sequence[taxonomy.Failure]) -> list[results.GalleryItem]:
         """Show the worst, the median and random ones of one kind, at most one for each image."""
@@ -103,7 +101,7 @@ class _Gallery:
     def _item(
         self, kind: str, picked: str, number: int, case: taxonomy.Failure | taxonomy.Success
     ) -> results.GalleryItem:
-        image = self.context.test.images[case.image]
+        image = self.context.reported.images[case.image]
         name = f"gallery/{kind}-{number}"
         share = self._share(case, image.height * image.width)
         return results.GalleryItem(
@@ -117,7 +115,7 @@ class _Gallery:
             n_truths=len(image.objects_of(self.context.config.target)),
             other_class=None if kind == "success" else case.other_class,
             area=share,
-            size=("small", "medium", "large")[np.searchsorted(SIZE_EDGES, share, side="right")],
+            size=size_of(share),
             height=image.height,
             width=image.width,
             photo=f"{name}.webp",

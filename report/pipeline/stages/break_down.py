@@ -17,8 +17,8 @@ NAME = "break_down"
 def run(context: Context) -> dict:
     """Break the main method's recall down."""
     point = context.outputs[evaluate.NAME]["operating_point"]
-    truth = localise.ground_truth(context.test, context.config.target)
-    matches = metrics.match(truth, localise.detections(context, "test", MAIN), [point["iou"]])
+    truth = localise.ground_truth(context.reported, context.config.target)
+    matches = metrics.match(truth, localise.detections(context, "reported", MAIN), [point["iou"]])
     settings = {
         "iou_threshold": point["iou"],
         "score_threshold": point["score_threshold"],
@@ -43,7 +43,7 @@ def run(context: Context) -> dict:
 
 
 def _groupings(context: Context, truth: GroundTruth) -> dict[str, list[Group]]:
-    sizes = [image.size for image in context.test.images]
+    sizes = [image.size for image in context.reported.images]
     return {
         "size": breakdowns.by_size(truth, sizes),
         "aspect": breakdowns.by_aspect(truth),
@@ -55,10 +55,10 @@ def _groupings(context: Context, truth: GroundTruth) -> dict[str, list[Group]]:
 
 def _labels(context: Context) -> dict[str, NDArray[np.bool_]]:
     """Return for each class but the target which images show it."""
-    images = context.test.images
+    images = context.reported.images
     return {
         name: np.array([name in image.labels for image in images], dtype=bool)
-        for name in context.test.class_names()
+        for name in context.reported.class_names()
         if name != context.config.target
     }
 

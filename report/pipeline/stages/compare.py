@@ -32,7 +32,7 @@ def run(context: Context) -> dict:
         The comparisons, each with its examples by `pick`; for each map method the IoU of the best-scored box
         with the nearest target, of every image with a target.
     """
-    maps = predict.load(context, "test").maps
+    maps = predict.load(context, "reported").maps
     pairs = [pair for pair in PAIRS if set(pair) <= maps.keys()]
     best = {name: best_ious(context, name) for name in dict.fromkeys(itertools.chain(*pairs))}
     compared = [_compare(context, pair, maps, best) for pair in pairs]
@@ -97,9 +97,9 @@ def _correlation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> floa
 
 def best_ious(context: Context, method: str) -> NDArray[np.float64]:
     """Return the IoU of the best-scored box with the nearest target, in each image with one: (P,) floats."""
-    found = context.outputs[localise.NAME]["detections"]["test"][method]
+    found = context.outputs[localise.NAME]["detections"]["reported"][method]
     values = []
-    for image, rows in zip(context.test.images, found, strict=True):
+    for image, rows in zip(context.reported.images, found, strict=True):
         if context.has_target(image):
             truth = image.boxes_of(context.config.target)
             values.append(iou(best_box(rows), truth).max(initial=0.0))
@@ -129,14 +129,14 @@ def pick(values: Sequence[float]) -> list[tuple[int, int, str]]:
 
 def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) -> Estimate:
     """Return the mean over some of the images; resampling goes over all images, as everywhere."""
-    per_image, counted = np.zeros(len(context.test)), np.zeros(len(context.test))
+    per_image, counted = np.zeros(len(context.reported)), np.zeros(len(context.reported))
     per_image[places], counted[places] = values, 1.0
     drawn = context.resampler.ratio(per_image, counted)
     return estimate(float(values.mean()) if len(values) else float("nan"), drawn)
 
 
 def _target_places(context: Context) -> list[int]:
-    return [place for place, image in enumerate(context.test.images) if context.has_target(image)]
+    return [place for place, image in enumerate(context.reported.images) if context.has_target(image)]
 
 
 def _examples(
@@ -150,7 +150,7 @@ def _examples(
     among_targets = {place: index for index, place in enumerate(_target_places(context))}
     return [
         results.MapExample(
-            image_id=context.test.images[places[at]].id,
+            image_id=context.reported.images[places[at]].id,
             picked=why,
             rank=rank,
             difference=values[at],

@@ -42,7 +42,7 @@ class Context:
     Attributes:
         config: the settings of the run.
         folder: the run's folder.
-        test: the images that are reported on.
+        reported: the images that are reported on.
         tuning: the images that thresholds are chosen on; None where there are none.
         classifier: the network, in evaluation mode.
         progress: where to tell how far the stage is.
@@ -53,7 +53,7 @@ class Context:
 
     config: RunConfig
     folder: Path
-    test: Split
+    reported: Split
     tuning: Split | None
     classifier: Classifier
     progress: Progress = field(default_factory=Silent)
@@ -70,12 +70,12 @@ class Context:
     def resampler(self) -> Resampler:
         """The resamples of the reported images, the same for every number."""
         config = self.config
-        return Resampler(len(self.test), config.n_resamples, config.confidence_level, config.seed)
+        return Resampler(len(self.reported), config.n_resamples, config.confidence_level, config.seed)
 
     @property
     def splits(self) -> dict[str, Split]:
         """The splits that predictions are made on, by their role."""
-        splits = {"test": self.test}
+        splits = {"reported": self.reported}
         return splits if self.tuning is None else splits | {"tuning": self.tuning}
 
     def in_batches(self, images: Sequence[LabelledImage]) -> list[Sequence[LabelledImage]]:

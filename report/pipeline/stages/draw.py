@@ -50,8 +50,8 @@ def run(context: Context) -> dict:
     figures += list(_map_rows(context))
     files = [name for figure in figures for name in {figure.path, figure.standalone}]
     items = list(_gallery(context.outputs[analyse.NAME]))
-    maps = predict.load(context, "test").maps[MAIN]
-    cases = {image.id: (image, map_) for image, map_ in zip(context.test.images, maps, strict=True)}
+    maps = predict.load(context, "reported").maps[MAIN]
+    cases = {image.id: (image, map_) for image, map_ in zip(context.reported.images, maps, strict=True)}
     for item in context.progress.track(items, len(items), "draw"):
         files += _draw_item(context.folder, item, *cases[item.image_id])
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
@@ -171,8 +171,8 @@ def _agreements(context: Context) -> Iterator[tuple[str, Figure, str]]:
 
 
 def _scores(context: Context) -> tuple[str, Figure, str]:
-    probabilities = predict.load(context, "test").probabilities(context.target)
-    present = np.array([context.has_target(image) for image in context.test.images])
+    probabilities = predict.load(context, "reported").probabilities(context.target)
+    present = np.array([context.has_target(image) for image in context.reported.images])
     target = context.config.target
     figure = plots.score_figure(probabilities[present], probabilities[~present], None, target=target)
     alt = (
@@ -244,8 +244,8 @@ def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figu
 
 def _map_rows(context: Context) -> Iterator[results.Figure]:
     """Show each picked image under a method's map and under that of the method it is compared with."""
-    places = {image.id: place for place, image in enumerate(context.test.images)}
-    maps = predict.load(context, "test").maps
+    places = {image.id: place for place, image in enumerate(context.reported.images)}
+    maps = predict.load(context, "reported").maps
     for output in context.outputs[compare.NAME]["comparisons"]:
         pair = results.MapComparison(**output)
         if pair.b not in PICTURED:
@@ -267,7 +267,7 @@ def _map_rows(context: Context) -> Iterator[results.Figure]:
 
 def _map_row(context: Context, place: int, maps: Mapping[str, NDArray[np.float32]]) -> Image.Image:
     """Put the photograph, each method's map and their common scale in a row."""
-    image = context.test.images[place]
+    image = context.reported.images[place]
     photo = pictures.thumbnail(read_photo(image), PHOTO_SIDE)
     small = (photo.height, photo.width)
 
@@ -277,7 +277,7 @@ def _map_row(context: Context, place: int, maps: Mapping[str, NDArray[np.float32
     truths = drawn(as_boxes(image.boxes_of(context.config.target)), "truth")
     row = [pictures.composite(photo, None, truths)]
     for name, map_ in maps.items():
-        found = context.outputs[localise.NAME]["detections"]["test"][name][place]
+        found = context.outputs[localise.NAME]["detections"]["reported"][name][place]
         boxes = truths + drawn(compare.best_box(found), "detection")
         row.append(pictures.composite(pictures.heat_map(map_, small), None, boxes))
     row.append(pictures.colour_bar(small[0], "0", "peak"))

@@ -32,10 +32,11 @@ ROUND_SCORES = tuple(tenth / 10 for tenth in range(9, 0, -1))
 def run(context: Context) -> dict:
     """Evaluate every method on the test split."""
     thresholds = context.config.iou_thresholds
-    truth = localise.ground_truth(context.test, context.config.target)
+    truth = localise.ground_truth(context.reported, context.config.target)
     names = in_use(context.config)
     matches = {
-        name: metrics.match(truth, localise.detections(context, "test", name), thresholds) for name in names
+        name: metrics.match(truth, localise.detections(context, "reported", name), thresholds)
+        for name in names
     }
     resampler = context.resampler
     in_turn = context.progress.track(names, len(names), "evaluate")
@@ -126,7 +127,7 @@ def _points(context: Context, matches: Matches, iou: float) -> list[results.Scor
     right = matches.kind_at(iou) == metrics.TRUE_POSITIVE
     return [
         results.ScoredDetection(
-            image_id=context.test.images[matches.detections.image[index]].id,
+            image_id=context.reported.images[matches.detections.image[index]].id,
             score=float(matches.detections.scores[index]),
             correct=bool(right[index]),
         )
@@ -220,10 +221,10 @@ def _chosen_threshold(context: Context, iou: float) -> float:
 
 
 def _classification(context: Context, resampler: Resampler) -> results.Classification:
-    predictions = predict.load(context, "test")
-    annotated = set(context.test.class_names())
+    predictions = predict.load(context, "reported")
+    annotated = set(context.reported.class_names())
     known = [name for name in context.classifier.classes if name in annotated]
-    labels = label_matrix(context.test.images, known)
+    labels = label_matrix(context.reported.images, known)
     scores = torch.tensor(
         np.stack([predictions.probabilities(context.classifier.index_of(name)) for name in known], axis=1)
     )
@@ -232,7 +233,7 @@ def _classification(context: Context, resampler: Resampler) -> results.Classific
         results.ClassAp(name=each.name, n_images=each.n_positive, ap=estimate(each.ap, each.interval))
         for each in ranked.classes
     ]
-    present = np.array([context.has_target(image) for image in context.test.images])
+    present = np.array([context.has_target(image) for image in context.reported.images])
     right = (predictions.probabilities(context.target) > 0.5) == present
     whole = np.ones(len(right))
     return results.Classification(

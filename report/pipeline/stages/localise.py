@@ -38,7 +38,7 @@ def run(context: Context) -> dict:
     names = in_use(context.config, "map")
     tuning = {name: _choose(context, name) for name in dict.fromkeys(RULE_OF[name] for name in names)}
     rules = {name: _rule(tuning[RULE_OF[name]]) for name in names}
-    detections = {"test": _detect_all(context, rules)}
+    detections = {"reported": _detect_all(context, rules)}
     if context.tuning is not None:
         # The operating point is chosen on the tuning split too.
         detections["tuning"] = {MAIN: _as_rows(_detect(context, "tuning", MAIN, rules[MAIN]))}
@@ -114,10 +114,10 @@ def _detect(context: Context, role: str, method: str, rule: LocalisationRule) ->
 
 
 def _detect_all(context: Context, rules: dict[str, LocalisationRule]) -> dict:
-    sizes = [image.size for image in context.test.images]
-    has_target = [context.has_target(image) for image in context.test.images]
-    scores = predict.load(context, "test").probabilities(context.target)
-    rows = {name: _as_rows(_detect(context, "test", name, rule)) for name, rule in rules.items()}
+    sizes = [image.size for image in context.reported.images]
+    has_target = [context.has_target(image) for image in context.reported.images]
+    scores = predict.load(context, "reported").probabilities(context.target)
+    rows = {name: _as_rows(_detect(context, "reported", name, rule)) for name, rule in rules.items()}
     floors = {
         "centerbox": baselines.centerbox(sizes),
         "cheating_centerbox": baselines.cheating_centerbox(sizes, has_target),

@@ -70,8 +70,8 @@ def _row(
 
 def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
     """Yield what was seen of each map of an image; nothing for an image without the target."""
-    maps = predict.load(context, "test").maps
-    images = context.test.images
+    maps = predict.load(context, "reported").maps
+    images = context.reported.images
     for place, image in enumerate(context.progress.track(images, len(images), "measure maps")):
         if not context.has_target(image):
             yield {}
@@ -102,16 +102,16 @@ def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
 
 
 def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalised:
-    rows = context.outputs[localise.NAME]["detections"]["test"][MAIN]
-    present = np.array([context.has_target(image) for image in context.test.images], dtype=bool)
+    rows = context.outputs[localise.NAME]["detections"]["reported"][MAIN]
+    present = np.array([context.has_target(image) for image in context.reported.images], dtype=bool)
     placed = np.array(
         [
             _in_place(found, image.boxes_of(context.config.target))
-            for found, image in zip(rows, context.test.images, strict=True)
+            for found, image in zip(rows, context.reported.images, strict=True)
         ],
         dtype=bool,
     )
-    probable = predict.load(context, "test").probabilities(context.target) > SCORE_THRESHOLD
+    probable = predict.load(context, "reported").probabilities(context.target) > SCORE_THRESHOLD
     label, place = present & probable, present & placed
 
     def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:

@@ -34,11 +34,11 @@ Maps = NDArray[np.float32]
 def run(context: Context) -> dict:
     """Make all checks on the same few images with a target, drawn from those whose map shows anything."""
     rng = np.random.default_rng(context.config.seed)
-    maps = predict.load(context, "test").maps[MAIN]
-    places = _draw(rng, [i for i, image in enumerate(context.test.images)
+    maps = predict.load(context, "reported").maps[MAIN]
+    places = _draw(rng, [i for i, image in enumerate(context.reported.images)
                          if context.has_target(image) and maps[i].any()], N_IMAGES)  # fmt: skip
     trained = maps[places]
-    pictures = [read_photo(context.test.images[place]) for place in places]
+    pictures = [read_photo(context.reported.images[place]) for place in places]
     batch = context.classifier.batch(pictures) if pictures else None
     depths, fitted, curves, checks = [], None, [], []
     if batch is not None:

@@ -46,7 +46,7 @@ def run(context: Context) -> dict | None:
     Returns:
         The record's segmentation; None where the split has no masks, or none that shows the target.
     """
-    if mask_index(context) is None or not _has_masks(context.test.images):
+    if mask_index(context) is None or not _has_masks(context.reported.images):
         return None
     sweep = _sweep(context)
     best = max(sweep, key=lambda row: row.iou, default=None)
@@ -59,7 +59,7 @@ def run(context: Context) -> dict | None:
         "boxes": lambda _, heat: _filled(heat, rule),
         "full_image": lambda _, heat: np.ones_like(heat),
     }
-    counts = _count(context, "test", context.test.images, makers)
+    counts = _count(context, "reported", context.reported.images, makers)
     if not sum(counts["full_image"], MaskCounts()).truth:
         return None
     resampler = context.resampler
@@ -70,8 +70,8 @@ def run(context: Context) -> dict | None:
         cut_threshold=rule.cam_threshold,
         chosen_on=context.tuning.name if sweep else None,
         n_tuning_images=len(_tuning_images(context)) if sweep else 0,
-        n_images=len(context.test),
-        n_target_images=sum(context.has_target(image) for image in context.test.images),
+        n_images=len(context.reported),
+        n_target_images=sum(context.has_target(image) for image in context.reported.images),
         rows=[
             results.MaskRow(name=name, title=title, iou=_iou(counts[name], resampler))
             for name, title in TITLES.items()

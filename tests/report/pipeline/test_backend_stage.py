@@ -35,12 +35,14 @@ def predicted(small_data, small_checkpoint, tmp_path_factory):
 
 @pytest.mark.parametrize("method", [methods.GRAD_CAM, methods.CAM, methods.PROBABILITY])
 def test_a_backends_maps_are_the_engines(predicted, method):
-    ours, engines = (predict.load(predicted[name], "test").maps[method] for name in ("torch", "reference"))
+    ours, engines = (
+        predict.load(predicted[name], "reported").maps[method] for name in ("torch", "reference")
+    )
     np.testing.assert_allclose(ours, engines, atol=1e-4 * np.abs(engines).max())
 
 
 def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predicted):
-    whole, engines = (predict.load(predicted[name], "test") for name in ("torch", "reference"))
+    whole, engines = (predict.load(predicted[name], "reported") for name in ("torch", "reference"))
     assert np.array_equal(whole.maps[REFERENCE], engines.maps[methods.GRAD_CAM])
     assert np.array_equal(whole.maps[methods.LAYER], engines.maps[methods.LAYER])
     target = predicted["torch"].target
@@ -55,8 +57,8 @@ def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small
     context = after(
         replace(context, classifier=replace(context.classifier, high_resolution=high_resolution)), "predict"
     )
-    found, once = predict.load(context, "test"), predict.load(predicted["torch"], "test")
-    pictures = [read_photo(image) for image in context.test.images]
+    found, once = predict.load(context, "reported"), predict.load(predicted["torch"], "reported")
+    pictures = [read_photo(image) for image in context.reported.images]
     larger = Preprocessing(high_resolution.size)(pictures)
     with torch.no_grad():
         seen = high_resolution.logits(context.classifier.network, larger).numpy()
@@ -100,7 +102,7 @@ def test_a_backend_that_is_wrong_shows_in_the_numbers(small_data, small_checkpoi
     assert len(compared) == 3
     for row, reference, each in zip(rows[methods.MAIN], rows[REFERENCE], compared, strict=True):
         assert each["difference"]["value"] == pytest.approx(row["ap"] - reference["ap"])
-    found = context.outputs["localise"]["detections"]["test"]
+    found = context.outputs["localise"]["detections"]["reported"]
     best = {name: max(row[4] for rows in found[name] for row in rows) for name in (methods.MAIN, REFERENCE)}
     assert best[methods.MAIN] < 1e-3 < best[REFERENCE]
 

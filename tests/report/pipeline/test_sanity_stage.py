@@ -36,7 +36,7 @@ def test_the_cascade_goes_from_the_head_to_the_whole_network(localised, found):
     shares = [depth.share_of_parameters for depth in found.depths]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
-    assert found.n_images == sum(localised.has_target(image) for image in localised.test.images)
+    assert found.n_images == sum(localised.has_target(image) for image in localised.reported.images)
 
 
 def test_erasing_ends_where_revealing_begins(found):

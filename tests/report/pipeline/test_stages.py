@@ -53,20 +53,20 @@ def localised(small_data, small_checkpoint, tmp_path_factory):
 
 
 def test_predictions_are_in_the_order_of_the_images(localised):
-    whole = predict.load(localised, "test")
-    images = localised.test.images
+    whole = predict.load(localised, "reported")
+    images = localised.reported.images
     assert len(whole.logits) == len(images)
     assert set(whole.maps) == set(methods.in_use(localised.config, "map"))
     assert methods.GRAD_CAM_REFERENCE not in whole.maps
     alone = localised.classifier.network(localised.classifier.batch([read_photo(images[9])]))
     np.testing.assert_allclose(whole.logits[9], alone[0].detach(), atol=1e-4)
     names = localised.outputs["predict"]["by_split"]
-    assert {role: len(files) for role, files in names.items()} == {"test": 3, "tuning": 2}
+    assert {role: len(files) for role, files in names.items()} == {"reported": 3, "tuning": 2}
 
 
 def test_the_batch_size_leaves_the_predictions_alone(localised, small_data, small_checkpoint, tmp_path):
     other = after(context_of(small_data, small_checkpoint, tmp_path, batch_size=5), "predict")
-    for role in ("test", "tuning"):
+    for role in ("reported", "tuning"):
         ours, theirs = predict.load(localised, role), predict.load(other, role)
         np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-4)
         np.testing.assert_allclose(ours.maps["grad_cam"], theirs.maps["grad_cam"], atol=1e-4)
@@ -75,14 +75,14 @@ def test_the_batch_size_leaves_the_predictions_alone(localised, small_data, smal
 @pytest.mark.parametrize("kept", [0, 200])
 def test_a_damaged_batch_is_named_and_made_again(small_data, small_checkpoint, tmp_path, kept):
     context = after(context_of(small_data, small_checkpoint, tmp_path, tuned=False), "predict")
-    before = predict.load(context, "test").logits
-    first, path, *_ = (tmp_path / name for name in context.outputs["predict"]["by_split"]["test"])
+    before = predict.load(context, "reported").logits
+    first, path, *_ = (tmp_path / name for name in context.outputs["predict"]["by_split"]["reported"])
     written = first.stat().st_mtime_ns
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(RecordError, match=re.escape(path.name)):
-        predict.load(context, "test")
+        predict.load(context, "reported")
     again = after(context, "predict")
-    assert np.array_equal(predict.load(again, "test").logits, before)
+    assert np.array_equal(predict.load(again, "reported").logits, before)
     assert first.stat().st_mtime_ns == written
 
 
@@ -147,12 +147,12 @@ def test_the_best_precision_that_is_named_can_be_asked_for(localised, monkeypatc
 
 
 def test_baselines_are_one_box_an_image(localised):
-    found = localised.outputs["localise"]["detections"]["test"]
-    has_dog = ["dog" in image.labels for image in localised.test.images]
+    found = localised.outputs["localise"]["detections"]["reported"]
+    has_dog = ["dog" in image.labels for image in localised.reported.images]
     for name in ("centerbox", "centerbox_scored", "full_image"):
         assert [len(rows) for rows in found[name]] == [1] * len(has_dog)
     assert [len(rows) for rows in found["cheating_centerbox"]] == [int(each) for each in has_dog]
-    image, (box, *_) = localised.test.images[0], found["full_image"][0]
+    image, (box, *_) = localised.reported.images[0], found["full_image"][0]
     assert box[:4] == [0.0, 0.0, image.width, image.height]
 
 
@@ -160,17 +160,17 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     """A network for which nothing speaks for the class: every stage has a say, none an error."""
     blind = fixtures.write_blind_checkpoint(tmp_path / "blind.safetensors")
     context = after(context_of(small_data, blind, tmp_path), *COMPUTING)
-    found = context.outputs["localise"]["detections"]["test"]
+    found = context.outputs["localise"]["detections"]["reported"]
     assert not any(found["grad_cam"])
     rows = {method["name"]: method["rows"] for method in context.outputs["evaluate"]["detection"]["methods"]}
     assert {row["ap"] for row in rows["grad_cam"]} == {0.0}
     assert context.outputs["evaluate"]["operating_point"]["precision"]["value"] is None
     first = context.outputs["compare"]["comparisons"][0]
-    assert (first["n_images"], first["n_empty_a"]) == (0, len(context.test))
+    assert (first["n_images"], first["n_empty_a"]) == (0, len(context.reported))
     assert first["largest_difference"] is first["correlation"]["value"] is None
     assert (first["n_ranked"], first["examples"]) == (0, [])
     kinds = {kind["kind"]: kind["n_missed"] for kind in context.outputs["analyse"]["kinds"]}
-    assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.test, "dog").boxes)
+    assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.reported, "dog").boxes)
 
 
 def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised):
@@ -202,10 +202,10 @@ def test_the_examples_of_a_comparison_are_those_of_its_maps(localised):
     """Differences and IoUs counted again for one pair, image by image and box by box."""
     context = after(localised, "evaluate", "compare")
     pair = next(each for each in context.outputs["compare"]["comparisons"] if each["b"] == methods.LAYER)
-    maps = predict.load(context, "test").maps
-    found = context.outputs["localise"]["detections"]["test"]
+    maps = predict.load(context, "reported").maps
+    found = context.outputs["localise"]["detections"]["reported"]
     expected = []
-    for place, image in enumerate(context.test.images):
+    for place, image in enumerate(context.reported.images):
         ours, theirs = (maps[pair[side]][place].astype(float) for side in "ab")
         if "dog" in image.labels and ours.max() > 0 and theirs.max() > 0:
             difference = np.abs(ours / ours.max() - theirs / theirs.max()).mean()
@@ -244,7 +244,7 @@ def test_every_picked_pair_of_maps_is_drawn_within_its_budget(finished):
 
 def test_words_in_place_of_the_scores_need_neither_article_nor_plural(finished):
     record = fixtures.record_of(finished)
-    n_shown, n_images = record["data"]["test"]["n_target_images"], record["data"]["test"]["n_images"]
+    n_shown, n_images = record["data"]["reported"]["n_target_images"], record["data"]["reported"]["n_images"]
     alt = {figure["name"]: figure["alt"] for figure in record["figures"]}
     assert re.fullmatch(
         rf"Probability of the class dog: median 0\.\d\d where it is shown \(images: {n_shown}\), "
@@ -270,7 +270,7 @@ def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised
 
 @pytest.mark.parametrize("shown", ["other classes", "nothing on the tuning split", "a mask is missing"])
 def test_masks_that_show_no_target_measure_nothing(localised, small_data, tmp_path, shown):
-    split = localised.tuning if shown.startswith("nothing") else localised.test
+    split = localised.tuning if shown.startswith("nothing") else localised.reported
     moved = {}
     for image in split.images:
         path = tmp_path / "SegmentationClass" / f"{image.id}.png"
@@ -281,9 +281,9 @@ def test_masks_that_show_no_target_measure_nothing(localised, small_data, tmp_pa
     if shown.startswith("a mask"):
         (tmp_path / "SegmentationClass" / f"{split.images[-1].id}.png").unlink()
     split = replace(split, images=tuple(moved.values()))
-    role = "tuning" if shown.startswith("nothing") else "test"
+    role = "tuning" if shown.startswith("nothing") else "reported"
     masks = segment.run(replace(localised, **{role: split}))
-    if role == "test":
+    if role == "reported":
         assert masks is None
     else:
         assert (masks["chosen_on"], masks["sweep"]) == (None, [])
@@ -299,8 +299,8 @@ def test_masks_are_counted_pixel_by_pixel(localised):
     """The IoU of the mask of everything, counted again from the masks' files."""
     masks = segment.run(localised)
     shared = union = 0
-    probabilities = predict.load(localised, "test").probabilities(localised.target)
-    for image, probability in zip(localised.test.images, probabilities, strict=True):
+    probabilities = predict.load(localised, "reported").probabilities(localised.target)
+    for image, probability in zip(localised.reported.images, probabilities, strict=True):
         truth = np.array(Image.open(image.mask_path))
         dog, counts = truth == 12, truth != 255
         said = counts if probability >= segment.SCORE_THRESHOLD else np.zeros_like(counts)
@@ -362,7 +362,7 @@ def test_a_card_tells_which_images_the_classifier_has_learned_from(small_data, s
     for path, expected in ((small_checkpoint, False), (tmp_path / "learned.safetensors", True)):
         context = context_of(small_data, path, tmp_path)
         assert _split_info(context, context.tuning).learned_from is expected
-        assert _split_info(context, context.test).learned_from is False
+        assert _split_info(context, context.reported).learned_from is False
         # A run looks at the first images of a long split, and training at all of them.
         for part in (read_split(small_data, "val", 5), read_split(small_data, "val[3:9]")):
             assert part.manifest != tuning.manifest
@@ -371,10 +371,10 @@ def test_a_card_tells_which_images_the_classifier_has_learned_from(small_data, s
 
 def test_images_are_ranked_as_scikit_learn_has_it(localised):
     found = after(localised, "evaluate").outputs["evaluate"]["classification"]
-    predictions, classes = predict.load(localised, "test"), localised.classifier.classes
+    predictions, classes = predict.load(localised, "reported"), localised.classifier.classes
     assert len(found["classes"]) > 1
     for each in found["classes"]:
-        present = [each["name"] in image.labels for image in localised.test.images]
+        present = [each["name"] in image.labels for image in localised.reported.images]
         scores = predictions.probabilities(classes.index(each["name"]))
         assert each["ap"]["value"] == pytest.approx(average_precision_score(present, scores))
         assert each["n_images"] == sum(present)

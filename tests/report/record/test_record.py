@@ -3,14 +3,12 @@
 import json
 import math
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
 import pytest
 
-import report.record
 from dogcam.data.reading import read_split
 from dogcam.errors import RecordError
 from report.record import Results
@@ -131,7 +129,7 @@ def test_failures_add_up_to_what_is_wrong_and_what_is_missed(finished):
 
 def test_the_split_is_counted_as_it_is_annotated(finished, small_data):
     images = read_split(small_data, "test").images
-    counted = record_of(finished)["data"]["test"]
+    counted = record_of(finished)["data"]["reported"]
     dogs = [image.objects_of("dog") for image in images]
     assert counted["n_images"] == len(images)
     assert counted["n_target_images"] == sum(bool(each) for each in dogs)
@@ -160,8 +158,26 @@ FAULTS = {
     "an unknown word": (lambda record: record["detection"].update(ties="random"), r"detection\.ties"),
     "an impossible setting": (lambda record: record["config"].update(batch_size=0), r"config\.batch_size"),
     "no number": (lambda record: record["classification"].update(chance=math.nan), r"classification\.chance"),
-    "an older version": (lambda record: record.update(schema_version=0), "version 0.*version 1"),
-    "a newer version": (lambda record: record.update(schema_version=2), "version 2"),
+    "an older version": (lambda record: record.update(schema_version=0), "version 0.*version 2"),
+    "a newer version": (lambda record: record.update(schema_version=3), "version 3"),
+    "a truth value as version": (lambda record: record.update(schema_version=True), "version True"),
+    "a figure elsewhere": (
+        lambda record: record["figures"][0].update(path="../precious.svg"),
+        r"figures\.0\.path",
+    ),
+    "a photograph elsewhere": (
+        lambda record: record["failures"]["successes"][0].update(photo="/etc/passwd"),
+        r"successes\.0\.photo",
+    ),
+    "a file elsewhere": (lambda record: record["files"].update({"a/../b.csv": "0" * 64}), r"files"),
+    "a picture without its sum": (
+        lambda record: record["files"].pop(record["figures"][0]["path"]),
+        "no SHA-256 of figures/",
+    ),
+    "an unknown interval field": (
+        lambda record: record["classification"]["target"]["interval"].update(mid=0.5),
+        r"interval\.mid",
+    ),
     "no version": (lambda record: record.pop("schema_version"), "version None"),
 }
 
@@ -176,7 +192,9 @@ def test_a_record_with_a_fault_is_refused(finished, tmp_path, fault):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"null", b"\xff\xfe\x00", b'{"schema_version"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"7", b"null", b"\xff\xfe\x00", b'{"schema_version"', b"[" * 5000]
+)
 def test_a_damaged_record_is_refused(tmp_path, content):
     (tmp_path / "results.json").write_bytes(content)
     with pytest.raises(RecordError, match=r"results\.json"):
@@ -193,20 +211,6 @@ def test_a_truncated_record_is_refused(finished, tmp_path):
 def test_a_missing_record_is_refused(tmp_path):
     with pytest.raises(RecordError, match=r"results\.json.*dogcam-report run"):
         read_results(tmp_path)
-
-
-def test_the_published_schema_is_that_of_the_record(finished):
-    """After a change of the record: `dogcam-report schema > report/record/schema.json`."""
-    published = json.loads(Path(report.record.__file__).with_name("schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(record_of(finished), published)
-    current = json.loads(json_schema())
-    assert set(published["properties"]) == set(current["properties"])
-    # Another version of pydantic may word a field differently; which fields there are is ours to say.
-    fields = [
-        {name: set(part.get("properties", {})) for name, part in schema["$defs"].items()}
-        for schema in (published, current)
-    ]
-    assert fields[0] == fields[1]
 
 
 def test_the_points_are_the_detections_in_rank_order(finished):
@@ -232,7 +236,7 @@ def test_a_curve_says_which_score_leads_where_and_how_sure_it_is(finished):
     main = record["operating_point"]["method"]
     points = record["detection"]["points"]
     curve = next(each for each in record["detection"]["methods"] if each["name"] == main)["curves"][-1]
-    n_truth = record["data"]["test"]["n_target_objects"]
+    n_truth = record["data"]["reported"]["n_target_objects"]
     for recall, precision, score in zip(curve["recall"], curve["precision"], curve["score"], strict=True):
         # Scores of the curve are rounded, and equal scores may be cut between.
         kept = [point["correct"] for point in points if point["score"] >= score - 1e-6]
@@ -279,7 +283,7 @@ def test_every_map_is_measured_with_its_intervals(finished):
 def test_breakdowns_part_the_objects_and_what_was_found(finished):
     record = record_of(finished)
     point = record["operating_point"]
-    n_objects = record["data"]["test"]["n_target_objects"]
+    n_objects = record["data"]["reported"]["n_target_objects"]
     for each in record["breakdowns"]["breakdowns"]:
         if each["by"] != "other_class":  # of which an image may show several
             assert sum(row["n_objects"] for row in each["rows"]) == n_objects

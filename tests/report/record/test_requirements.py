@@ -54,7 +54,7 @@ def test_names_lead_to_their_numbers(finished):
             assert named[f"{method['name']}.{field}@{row['iou']}"] == row[field]
     assert named["operating_point.f1"] == named["operating_point.f1.value"]
     assert named["operating_point.f1.interval.low"] == record["operating_point"]["f1"]["interval"]["low"]
-    assert named["data.test.n_images"] == record["data"]["test"]["n_images"]
+    assert named["data.reported.n_images"] == record["data"]["reported"]["n_images"]
     assert "run.modified" not in named, "a truth value is no number"
     assert {f"claims.{claim['id']}" for claim in record["claims"]} <= named.keys()
 

@@ -362,7 +362,7 @@ def hostile(record: dict) -> None:
     """Put hostile words wherever a user's words can stand."""
     record["title"] = f"Where is {HOSTILE}?"
     record["data"].update(target=HOSTILE, name=HOSTILE)
-    record["data"]["test"]["name"] = record["data"]["tuning"]["name"] = HOSTILE
+    record["data"]["reported"]["name"] = record["data"]["tuning"]["name"] = HOSTILE
     record["operating_point"]["chosen_on"] = HOSTILE
     record["model"].update(name=HOSTILE, source=HOSTILE, target_layer=HOSTILE)
     record["run"].update(command=HOSTILE, commit=HOSTILE, platform=HOSTILE, device=HOSTILE)

@@ -1,0 +1,5 @@
+"""The names of the backends: a neutral type, so that settings and records need no torch."""
+
+from typing import Literal
+
+BackendName = Literal["torch", "compiled", "onnx", "int8"]
