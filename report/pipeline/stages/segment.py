@@ -83,7 +83,7 @@ def run(context: Context) -> dict | None:
 
 def mask_index(context: Context) -> int | None:
     """Return the target's number in the masks, which count classes from 1; None where they do not know it."""
-    classes = context.test.mask_classes or ()
+    classes = context.reported.mask_classes or ()
     target = context.config.target
     return 1 + classes.index(target) if target in classes else None
 
