@@ -40,23 +40,14 @@ bench: $(STAMP)-bench ## measure evaluation and maps, beside other libraries; wr
 docs: $(STAMP)-test ## build the site of docs/ with the reference of API and commands: build/docs/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
-sample-weights: $(STAMP)-core ## train the sample's network again, from nothing (20 minutes)
-	$(BIN)/dogcam train --data sample --cache build/cache --input-size 160 --epochs 60 --batch-size 16 \
-	  --schedule cosine --warm-up 3 --learning-rate 2e-3 --weight-decay 0.05 --min-area 0.4 --colour 0.2 \
-	  --seed 2007 --device cpu --threads 1 --out build/sample_net
+sample-weights: $(STAMP)-core ## train the network of the sample from random weights (20 minutes)
+	$(BIN)/dogcam train --data sample --cache build/cache --recipe recipes/sample.toml --device cpu --threads 1 \
+	  --out build/sample_net
 	cp build/sample_net/sample_net.safetensors build/sample_net/sample_net.json dogcam/models/weights/
 
-# The recipe, and how it was chosen, are in docs/training.md.
-FROZEN := features.network._conv_stem,features.network._bn0,$(shell printf \
-  'features.network._blocks.%d,' 0 1 2 3 4)head.known
 train-voc2007: $(STAMP)-test ## fine-tune EfficientNet-Lite0 on VOC2007 train: make train-voc2007 DATA=path
-	$(if $(DATA),,$(error say where VOC2007 is: make train-voc2007 DATA=path/to/VOC2007))
-	$(BIN)/dogcam train --data $(DATA) --split train --eval-split val --model efficientnet_lite0_voc2007 \
-	  --input-size 288 --training-size 224 --epochs 6 --batch-size 32 --schedule cosine --warm-up 0.5 \
-	  --learning-rate 3e-4 --head-rate 3 --weight-decay 0.05 --probe 3e-4 --averaging 0.98 --start-share 0.4 \
-	  --distillation 1 --known-alone --high-resolution-size 576 --high-resolution-share 0.1 --freeze $(FROZEN) \
-	  --body-mode evaluate --min-area 0.4 --colour 0.2 --spread cutmix --seed 42 --device cpu --threads 2 \
-	  --out build/classifier
+	$(if $(DATA),,$(error state the folder of VOC2007: make train-voc2007 DATA=path/to/VOC2007))
+	$(BIN)/dogcam train --data $(DATA) --recipe recipes/voc2007.toml --device cpu --threads 2 --out build/classifier
 
 show-bin:
 	@echo $(BIN)

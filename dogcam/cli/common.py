@@ -1,39 +1,98 @@
-"""What all command lines share: an error that the user can act on is one line, not a traceback."""
+"""What all command lines share: errors and interruptions end in one line, without a traceback."""
 
 import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
 
 from dogcam.errors import DogcamError
 
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""Exit statuses after Ctrl-C (130) and SIGTERM (143), as shells report them."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; like `KeyboardInterrupt`, it unwinds the program so that files are closed."""
+
 
 class ErrorGroup(click.Group):
-    """A group of commands whose `DogcamError`s become their message and exit status 1."""
+    """A group of commands without tracebacks.
+
+    A `DogcamError` ends with its message and status 1, Ctrl-C with status 130, SIGTERM with 143. The notes of
+    an interruption (see `keeping`) are printed.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _sigterm_raises():
+                return super().invoke(ctx)
         except DogcamError as error:
             raise click.ClickException(str(error)) from error
+        except (KeyboardInterrupt, Terminated) as stop:
+            name, status = ("interrupted", INTERRUPTED)
+            if isinstance(stop, Terminated):
+                name, status = ("terminated", TERMINATED)
+            click.echo("; ".join([f"\n{name}", *getattr(stop, "__notes__", [])]), err=True)
+            raise SystemExit(status) from None
+
+
+@contextmanager
+def keeping(message: Callable[[], str]) -> Iterator[None]:
+    """Add a note to an interruption: what is kept, and how to continue.
+
+    Args:
+        message: is called at the interruption.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated) as stop:
+        stop.add_note(message())
+        raise
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Raise `Terminated` at SIGTERM until the context ends; processes forked meanwhile just end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() == owner:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    previous = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 class FiniteRange(click.FloatRange):
-    """A number within bounds, as click has it, which is a number: nan is within all bounds otherwise."""
+    """A float within bounds; nan, which click accepts for all bounds, is refused."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number of an option, or refuse it."""
+        """Return the value of an option, or refuse it."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number.", param, ctx)
+            self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
 
 FRACTION = FiniteRange(0, 1, min_open=True, max_open=True)
-"""A share of something that is neither nothing nor all of it."""
+"""A number in the open interval (0, 1)."""
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the names that stand between commas."""
+    """Return the names of a comma-separated list."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

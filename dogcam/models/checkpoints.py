@@ -110,7 +110,7 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     model.load_state_dict(state, strict=True)
 
 
-def save_checkpoint(path: Path, state: State, meta: dict) -> None:
+def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = True) -> None:
     """Write a state and its notes; equal arguments make equal bytes.
 
     The notes go into the file's header, so that they cannot be parted from the weights, and for readers into
@@ -120,6 +120,7 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
         path: the file to write, ending in `.safetensors`.
         state: parameters and buffers by name.
         meta: anything that JSON can hold; the SHA-256 of the weights is added.
+        card_file: also write the JSON card.
 
     Raises:
         ModelError: where the name has another ending, or a file cannot be written.
@@ -132,7 +133,8 @@ def save_checkpoint(path: Path, state: State, meta: dict) -> None:
     weights = save(tensors, {_CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
     atomic_write(path, weights, durable=True)
-    atomic_write(path.with_suffix(".json"), text)
+    if card_file:
+        atomic_write(path.with_suffix(".json"), text)
 
 
 def export_checkpoint(path: Path, state: State, meta: dict) -> None:

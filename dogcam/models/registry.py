@@ -186,7 +186,7 @@ def _fetched(name: str, fetch: Callable[[], Result]) -> Result:
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ModelError(
             f"the ImageNet weights of {name} cannot be had ({reason}); connect to the network, or fetch them "
-            "elsewhere and name the file with --start FILE, or begin anew with --start none"
+            "elsewhere and name the file with --init FILE, or begin anew with --init none"
         ) from error
 
 

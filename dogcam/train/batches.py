@@ -1,6 +1,6 @@
-"""The batches of an epoch: pictures varied and normalised, made while the one before is learned from."""
+"""The batches of an epoch: augmented, normalised, and prepared while the previous batch is trained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -10,89 +10,77 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import normalize
 
 from dogcam.data.image_cache import ImageCache, label_matrix
-from dogcam.models.preprocessing import Preprocessing
-from dogcam.structures.images import LabelledImage
-from dogcam.train.augment import augment
+from dogcam.train.augment import augment, cutmix
 from dogcam.train.config import TrainingConfig
-from dogcam.train.mixing import cutmix, hide_and_seek
+from dogcam.train.data import TrainingData
 
-Made = TypeVar("Made")
+Item = TypeVar("Item")
 
 
 class Batches:
-    """Makes the batches of any epoch, the same ones whenever it is asked.
+    """Makes the batches of any epoch; the same epoch gives the same batches.
 
     Args:
-        images: what is trained on.
-        classes: names in the order of the labels.
-        preprocessing: what the network is given when it is used; training images are normalised likewise.
-        config: order, variations, sizes.
+        data: images, classes and preprocessing.
+        config: order, augmentation and sizes.
     """
 
-    def __init__(
-        self,
-        images: Sequence[LabelledImage],
-        classes: Sequence[str],
-        preprocessing: Preprocessing,
-        config: TrainingConfig,
-    ) -> None:
-        self.size = (config.training_size,) * 2 if config.training_size else preprocessing.size
-        size = config.augmentation.stored_size(self.size)
-        self.photographs = ImageCache(images, size, config.memory_limit)
-        self.labels = label_matrix(images, classes)
-        self.preprocessing, self.config = preprocessing, config
+    def __init__(self, data: TrainingData, config: TrainingConfig) -> None:
+        side = config.training_size
+        self.size = (side, side) if side else data.preprocessing.size
+        stored = config.augmentation.stored_size(self.size)
+        self.images = ImageCache(data.train.images, stored, config.memory_limit)
+        self.labels = label_matrix(data.train.images, data.classes)
+        self.data, self.config = data, config
 
     def __len__(self) -> int:
-        """How many batches an epoch has."""
-        return -(-len(self.photographs) // self.config.batch_size)
+        """Return the number of batches of an epoch."""
+        return -(-len(self.images) // self.config.batch_size)
 
     def of_epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Make the batches of an epoch one by one.
 
-        Everything random is drawn from the seed and the epoch's number alone.
+        All random numbers depend on the random seed and the number of the epoch alone.
 
         Returns:
             An iterator of (n, 3, height, width) float32 images and (n, C) float32 labels, on the CPU.
 
         Raises:
-            DataError: where a photograph cannot be read.
+            DataError: if an image cannot be read.
         """
         generator = torch.Generator().manual_seed(self.config.seed + epoch)
-        order = torch.randperm(len(self.photographs), generator=generator).tolist()
+        order = torch.randperm(len(self.images), generator=generator).tolist()
         size = self.config.batch_size
         for start in range(0, len(order), size):
             yield self._make(order[start : start + size], generator)
 
     def _make(self, chosen: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        mean, std = list(self.preprocessing.mean), list(self.preprocessing.std)
         augmentation, labels = self.config.augmentation, self.labels[chosen]
-        batch = augment(self.photographs.select(chosen), self.size, augmentation, generator)
-        if augmentation.spread == "cutmix":
+        batch = augment(self.images.select(chosen), self.size, augmentation, generator)
+        if augmentation.mix == "cutmix":
             batch, labels = cutmix(batch, labels, generator)
-        elif augmentation.spread == "hide":
-            # The mean colour is what the network knows best as nothing: 0, once it is normalised.
-            batch = hide_and_seek(batch, torch.tensor(mean), generator)
-        return normalize(batch, mean, std), labels
+        preprocessing = self.data.preprocessing
+        return normalize(batch, list(preprocessing.mean), list(preprocessing.std)), labels
 
 
 @contextmanager
-def made_ahead(items: Iterator[Made]) -> Iterator[Iterator[Made]]:
-    """Make the next item in a thread of its own while this one is used; the order stays.
+def made_ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+    """Make the next item in a thread while the current one is used; the order is kept.
 
-    Pillow and torch work without Python's lock, so that a thread keeps a core as busy as a process would, and
-    has the decoded pictures at hand without copying them.
+    Pillow and torch release Python's lock. A thread therefore uses a second core as a process would, and
+    shares the decoded images without a copy.
 
     Args:
-        items: is only ever asked for an item by that one thread.
+        items: is advanced by that one thread only.
 
     Yields:
-        The same items. What making one raises is raised where it is asked for.
+        The same items. An exception of `items` is raised when its item is requested.
     """
     with ThreadPoolExecutor(1) as worker:
         yield _one_ahead(worker, items)
 
 
-def _one_ahead(worker: Executor, items: Iterator[Made]) -> Iterator[Made]:
+def _one_ahead(worker: Executor, items: Iterator[Item]) -> Iterator[Item]:
     coming = worker.submit(next, items, None)
     while (item := coming.result()) is not None:
         coming = worker.submit(next, items, None)

@@ -1,56 +1,46 @@
-"""The card of trained weights: what they are, what they were trained on and what they are worth."""
+"""The model card of trained weights: what they are, their training data, and their metrics."""
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from dogcam.evaluate.classification import AP_VARIANT
 from dogcam.models.card import card_of
-from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import Architecture
 from dogcam.structures.images import Split
 from dogcam.train.config import TrainingConfig
+from dogcam.train.data import TrainingData
 from dogcam.train.history import History
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
 
 
 def training_card(
-    architecture: Architecture,
-    start: str,
-    classes: Sequence[str],
-    preprocessing: Preprocessing,
-    config: TrainingConfig,
-    train_split: Split,
-    eval_split: Split,
-    history: History,
-) -> dict:
-    """Return the notes that are stored with the weights that a training ended with.
+    architecture: Architecture, init: str, data: TrainingData, config: TrainingConfig, history: History
+) -> dict[str, Any]:
+    """Return the model card of the final weights of a training.
 
     Args:
-        architecture: what the network is built by, and can be built again.
-        start: what it began with, in words.
-        classes: names in the order of the network's outputs.
-        preprocessing: what the network wants to be given.
+        architecture: the network.
+        init: description of the initial weights.
+        data: splits, classes and preprocessing.
         config: the settings of the training.
-        train_split: what it was trained on.
-        eval_split: what its metrics were measured on.
-        history: what the training did.
+        history: the epochs of the training.
 
     Returns:
-        Plain values for JSON. Folders appear by name only, and nothing in it hangs on the clock.
+        Plain values for JSON. Folders appear by name only; nothing depends on the clock.
     """
     last = history.last
     return {
-        **card_of(architecture.name, classes, preprocessing, config.high_resolution),
-        "start": start,
-        "data": {"train": _split(train_split), "eval": _split(eval_split)},
+        **card_of(architecture.name, data.classes, data.preprocessing, config.high_resolution),
+        "init": init,
+        "data": {"train": _split(data.train), "eval": _split(data.evaluation)},
         "training": config.describe(),
         "weights_of": _weights_of(config, last.epoch),
         "metrics": {
-            eval_split.name: {
+            data.evaluation.name: {
                 "map": last.mean_ap if last.ap else None,
                 "ap": last.ap,
                 "absent": list(last.absent),
@@ -62,22 +52,21 @@ def training_card(
         "machine": {
             "threads": torch.get_num_threads(),
             "processor": platform.machine(),
-            "epochs_ran_on": list(history.ran_on),
-            "note": "The same seed gives the same bits on one kind of processor with the same number of "
-            "threads and the same versions; elsewhere sums are rounded in another order, and the weights "
-            "come out close in quality but not equal.",
+            "environments": list(history.environments),
+            "note": "Equal random seeds give bitwise equal weights on the same kind of processor with the "
+            "same number of threads and the same versions. Otherwise rounding differs: the weights are of "
+            "similar quality but not equal.",
         },
     }
 
 
 def _weights_of(config: TrainingConfig, n_epochs: int) -> str:
-    """Say what the weights are, in words."""
-    averaged = f"the moving average of the weights (memory {config.averaging:g}) after "
-    end = f"{averaged if config.averaging else ''}the last of {n_epochs} epochs"
-    share = config.start_share
-    mixed = f"{1 - share:.0%} of {end}, and {share:.0%} of those that the first epoch began with"
+    average = f"the moving average of the weights (EMA decay {config.ema_decay:g}) after "
+    end = f"{average if config.ema_decay else ''}the last of {n_epochs} epochs"
+    share = config.wise_ft_weight
+    mixed = f"{1 - share:.0%} of {end}, and {share:.0%} of the initial weights (WiSE-FT)"
     return f"{mixed if share else end}; no epoch was chosen by its metrics"
 
 
-def _split(split: Split) -> dict:
+def _split(split: Split) -> dict[str, Any]:
     return {"folder": split.root.resolve().name, **split.describe()}

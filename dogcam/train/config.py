@@ -1,156 +1,139 @@
-"""What a training is asked to do, every setting of it: learning rate, augmentation, seed."""
+"""The settings of a training: optimizer, schedule, augmentation, regularisation, random seed."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from dogcam.errors import ConfigError
+from pydantic import Field, TypeAdapter, field_validator, model_validator
+
 from dogcam.models.two_scale import HighResolutionPass
 from dogcam.train.augment import Augmentation
-from dogcam.train.choices import require_choice
+from dogcam.train.settings import Settings
 
-Precision = Literal["float32", "bfloat16"]
-BodyMode = Literal["train", "evaluate"]
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
 
-
-@dataclass(frozen=True)
-class Steps:
-    """A learning rate that is multiplied by `factor` at the start of each epoch of `boundaries`."""
-
-    boundaries: tuple[int, ...] = (5, 15)
-    factor: float = 0.1
-
-    def __post_init__(self) -> None:
-        if list(self.boundaries) != sorted(set(self.boundaries)) or min(self.boundaries, default=1) < 1:
-            raise ConfigError(
-                f"the learning rate's steps are at epochs {list(self.boundaries)}; expected increasing "
-                "numbers from 1 on (epochs count from 0)"
-            )
-        _require_positive("step factor", self.factor)
-
-    def multiplier(self, epoch: float, epochs: int) -> float:
-        """Return what the base rate is multiplied by after `epoch` of `epochs` epochs."""
-        return self.factor ** sum(epoch >= boundary for boundary in self.boundaries)
+STEP_FACTOR = 0.1
 
 
-@dataclass(frozen=True)
-class Cosine:
-    """A learning rate that rises linearly for `warm_up` epochs, then falls to 0 along half a cosine."""
+class Steps(Settings):
+    """The learning rate is multiplied by 0.1 at the start of each epoch in `boundaries`.
 
-    warm_up: float = 2.0
+    It is the schedule of the published VOC2007 experiment.
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.warm_up < math.inf:
-            raise ConfigError(f"warm_up is {self.warm_up:g} epochs; expected 0 or more")
+    Attributes:
+        boundaries: increasing numbers of epochs, from 1 (the first epoch is 0).
+    """
+
+    kind: Literal["steps"] = "steps"
+    boundaries: Annotated[tuple[Count, ...], Field(strict=False)] = (5, 15)
+
+    @field_validator("boundaries")
+    @classmethod
+    def _increasing(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if list(values) != sorted(set(values)):
+            raise ValueError("expected increasing numbers of epochs")
+        return values
 
     def multiplier(self, epoch: float, epochs: int) -> float:
-        """Return what the base rate is multiplied by after `epoch` of `epochs` epochs."""
+        """Return the multiplier of the base learning rate after `epoch` of `epochs` epochs."""
+        return STEP_FACTOR ** sum(epoch >= boundary for boundary in self.boundaries)
+
+
+class Cosine(Settings):
+    """The learning rate rises linearly for `warm_up` epochs, then falls to 0 along half a cosine."""
+
+    kind: Literal["cosine"] = "cosine"
+    warm_up: NonNegative = 2.0
+
+    def multiplier(self, epoch: float, epochs: int) -> float:
+        """Return the multiplier of the base learning rate after `epoch` of `epochs` epochs."""
         if epoch < self.warm_up:
             return epoch / self.warm_up
         return (1 + math.cos(math.pi * (epoch - self.warm_up) / (epochs - self.warm_up))) / 2
 
 
-Schedule = Steps | Cosine
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """The settings of a training; the defaults are those of the published VOC2007 experiment.
 
     Attributes:
-        epochs: how often every training image is shown.
-        batch_size: images between two updates of the weights; the last batch of an epoch may be smaller.
-        learning_rate: AdamW's rate before the schedule's multiplier.
-        weight_decay: AdamW's.
-        schedule: how the rate changes.
+        epochs: number of passes over the training images.
+        batch_size: images per update of the weights; the last batch of an epoch may be smaller.
+        learning_rate: base learning rate of AdamW, before the multiplier of the schedule.
+        weight_decay: weight decay of AdamW.
+        schedule: how the learning rate changes.
         augmentation: how training images are varied.
-        seed: epoch e draws its order and its variations from `seed + e` alone, so that no random state has
-            to survive an interruption.
-        training_size: pixels a side that pictures are trained at; None for the size they are used at.
-            Objects look larger in random crops than in whole pictures, which a smaller size makes up for.
-        frozen: dotted names of layers that keep their starting weights.
-        body_mode: "evaluate" keeps the batch statistics of all but the head as they are, and leaves out what
-            is random in it, such as dropped layers.
-        head_rate: the learning rate of the network's last part, its head, over that of the others.
-        probe: penalty on the squared weights of a head that is fitted before anything else learns (see
-            `dogcam.train.linear_probe`); None to begin with the head as it is.
-        known_alone: outputs that an older head knows have no linear weights of their own, but for what single
-            places hear in a closer look.
-        averaging: share that an update leaves of the moving average of the weights; where it is more than 0,
-            the average is what is measured and what comes out.
-        start_share: share of the starting weights (with the fitted head, if it was) in what comes out.
-        distillation: weight of the loss that keeps an older head's answers what they were, beside the
-            binary cross-entropy summed over the classes, which has weight 1.
-        high_resolution: the second pass at a higher resolution in evaluation; training uses one pass.
-            None for no second pass.
-        precision: number format of the training's forward pass; weights and evaluation stay float32.
-        memory_limit: bytes of decoded training images that may be kept.
+        seed: random seed. Epoch e draws its order and its augmentation from `seed + e` alone, so that no
+            random state has to survive an interruption.
+        training_size: side in pixels of the training images; None for the input size of evaluation. Objects
+            look larger in random crops than in whole images; a smaller training size compensates for that.
+        frozen_layers: dotted names of layers that keep their initial weights and statistics.
+        freeze_batch_norm: keep the backbone in evaluation mode: its batch statistics are fixed, and its
+            dropout and stochastic depth are off.
+        head_lr_multiplier: learning rate of the head over that of the backbone.
+        linear_probe_penalty: penalty on the squared weights of the linear probe that is fitted before the
+            first epoch (see `dogcam.train.linear_probe`); None for no linear probe.
+        prior_head_only: classes of the prior head get no new linear weights; the high-resolution pass alone
+            uses those of the linear probe.
+        ema_decay: decay of the exponential moving average of the weights; if it is above 0, the average is
+            evaluated and stored.
+        wise_ft_weight: share of the initial weights (with the linear probe, if it is fitted) in the final
+            weights (Wortsman et al. 2022).
+        distillation: weight of the loss that keeps the outputs of the prior head close to their initial
+            values, relative to the binary cross-entropy summed over the classes.
+        high_resolution: the second pass of evaluation, at a higher resolution; None for none. Training uses
+            one pass.
+        precision: number format of the forward pass in training; weights and evaluation stay float32.
+        memory_limit: bytes of decoded training images to keep in memory.
 
     Raises:
-        ConfigError: where a value is out of its range.
+        ConfigError: if a value is out of range.
     """
 
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 5e-5
-    weight_decay: float = 0.01
-    schedule: Schedule = field(default_factory=Steps)
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    seed: int = 42
-    training_size: int | None = None
-    frozen: tuple[str, ...] = ()
-    body_mode: BodyMode = "train"
-    head_rate: float = 1.0
-    probe: float | None = None
-    known_alone: bool = False
-    averaging: float = 0.0
-    start_share: float = 0.0
-    distillation: float = 0.0
+    epochs: Count = 20
+    batch_size: Count = 32
+    learning_rate: Positive = 5e-5
+    weight_decay: NonNegative = 0.01
+    schedule: Annotated[Steps | Cosine, Field(discriminator="kind")] = Steps()
+    augmentation: Augmentation = Augmentation()
+    seed: Annotated[int, Field(ge=0)] = 42
+    training_size: Count | None = None
+    frozen_layers: Names = ()
+    freeze_batch_norm: bool = False
+    head_lr_multiplier: Positive = 1.0
+    linear_probe_penalty: NonNegative | None = None
+    prior_head_only: bool = False
+    ema_decay: Share = 0.0
+    wise_ft_weight: Share = 0.0
+    distillation: NonNegative = 0.0
     high_resolution: HighResolutionPass | None = None
-    precision: Precision = "float32"
-    memory_limit: int = 2 * 1024**3
+    precision: Literal["float32", "bfloat16"] = "float32"
+    memory_limit: Annotated[int, Field(ge=0)] = 2 * 1024**3
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "head_rate"):
-            _require_positive(name, getattr(self, name))
-        for name in ("weight_decay", "seed", "distillation", "memory_limit"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
-        if self.probe is not None and not 0 <= self.probe < math.inf:
-            raise ConfigError(f"probe is {self.probe:g}; expected a penalty of 0 or more")
-        require_choice("precision", self.precision, Precision)
-        require_choice("body_mode", self.body_mode, BodyMode)
-        if not 0 <= self.averaging < 1:
-            raise ConfigError(f"averaging is {self.averaging:g}; expected a share from 0 to below 1")
-        if not 0 <= self.start_share < 1:
-            raise ConfigError(f"start_share is {self.start_share:g}; expected a share from 0 to below 1")
-        if self.training_size is not None:
-            _require_positive("training_size", self.training_size)
+    @field_validator("high_resolution", mode="before")
+    @classmethod
+    def _from_table(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if unknown := value.keys() - {"size", "share"}:
+            raise ValueError(f"expected the settings size and share, found {', '.join(sorted(unknown))}")
+        return TypeAdapter(HighResolutionPass).validate_python(value)
+
+    @model_validator(mode="after")
+    def _ends_warm_up(self) -> "TrainingConfig":
         if isinstance(self.schedule, Cosine) and self.schedule.warm_up >= self.epochs:
-            raise ConfigError(
-                f"warm_up takes {self.schedule.warm_up:g} of {self.epochs} epochs; expected fewer than all"
+            raise ValueError(
+                f"schedule.warm_up is {self.schedule.warm_up:g} of {self.epochs} epochs; expected fewer than "
+                "all of them"
             )
+        return self
 
     def rate(self, epoch: float) -> float:
-        """Return the learning rate after `epoch` epochs, a fraction included."""
+        """Return the learning rate after `epoch` epochs, which may be fractional."""
         return self.learning_rate * self.schedule.multiplier(epoch, self.epochs)
 
-    def describe(self) -> dict:
-        """Return the settings that decide which weights come out, as plain values for JSON."""
-        settings = asdict(self)
-        del settings["memory_limit"]
-        settings["schedule"] = {"kind": type(self.schedule).__name__.lower(), **asdict(self.schedule)}
-        return {name: _plain(value) for name, value in settings.items()}
-
-
-def _plain(value: object) -> object:
-    """Return a value as JSON gives it back: lists for tuples."""
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
-
-
-def _require_positive(name: str, value: float) -> None:
-    if not 0 < value < math.inf:
-        raise ConfigError(f"{name} is {value:g}; expected more than 0")
+    def describe(self) -> dict[str, Any]:
+        """Return the settings that affect the weights, as plain values for JSON."""
+        return self.model_dump(mode="json", exclude={"memory_limit"})

@@ -1,4 +1,4 @@
-"""Average the weights of a training as it goes: the mean of many noisy networks is better than the last."""
+"""The exponential moving average (EMA) of the weights, and its interpolation with the initial weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,72 +7,68 @@ import torch
 from torch import Tensor, nn
 
 RAMP = 10
-"""How slowly the average begins to remember: after t updates it forgets at least 9 / (10 + t) of itself."""
+"""Limits the decay of early updates: at update t it is at most (1 + t) / (10 + t)."""
 
-_NOW, _START = "now.", "start."
+_AVERAGE, _INITIAL = "average.", "initial."
 
 
 class WeightAverage:
-    """The exponential moving average of a network's state.
+    """The final weights of a training: the EMA, interpolated with the initial weights.
 
     After update t (from 1) the average becomes d * average + (1 - d) * weights, with
-    d = min(decay, (1 + t) / (10 + t)): early on, the starting weights are soon forgotten. What is no floating
-    number, such as a count of batches, is copied.
+    d = min(decay, (1 + t) / (10 + t)). Tensors of integers, such as a count of batches, are copied.
 
-    What comes out may lie between that average and the weights that the training began with, on a straight
-    line: it knows more of the new task than the beginning, and of the old one than the end (Wortsman et al.
-    2022).
+    The final weights are (1 - w) * average + w * initial, w being the WiSE-FT weight (Wortsman et al. 2022).
 
     Args:
-        network: its present state is the average to begin with.
-        decay: share of the average that an update leaves, in [0, 1); at 0 the average is the weights.
-        start_share: share of the starting weights in what comes out, in [0, 1): those that the network has
-            now, unless `begin` names others.
+        network: its present state is the initial average.
+        decay: share of the average that an update keeps, in [0, 1); at 0 the average is the present weights.
+        wise_ft_weight: share of the initial weights in the final weights, in [0, 1).
     """
 
-    def __init__(self, network: nn.Module, decay: float, start_share: float = 0.0) -> None:
-        self.decay, self.start_share = decay, start_share
+    def __init__(self, network: nn.Module, decay: float, wise_ft_weight: float = 0.0) -> None:
+        self.decay, self.wise_ft_weight = decay, wise_ft_weight
         self.begin(network)
 
     def begin(self, network: nn.Module) -> None:
-        """Begin again with the present state of the network, which is the starting weights from now on."""
-        self.state = _copied(network.state_dict())
-        self.start = _copied(network.state_dict()) if self.start_share else {}
+        """Take the present state of the network as the initial weights."""
+        self.average = _copied(network.state_dict())
+        self.initial = _copied(network.state_dict()) if self.wise_ft_weight else {}
 
     @torch.no_grad()
     def update(self, network: nn.Module, n_updates: int) -> None:
-        """Take the weights in that an update led to; `n_updates` counts it."""
+        """Include the weights after update number `n_updates`, which counts from 1."""
         share = 1 - min(self.decay, (1 + n_updates) / (RAMP + n_updates))
         for name, tensor in network.state_dict().items():
             if tensor.is_floating_point():
-                self.state[name].lerp_(tensor, share)
+                self.average[name].lerp_(tensor, share)
             else:
-                self.state[name].copy_(tensor)
+                self.average[name].copy_(tensor)
 
-    def result(self) -> dict[str, Tensor]:
-        """Return the state that comes out now; a copy."""
-        made = _copied(self.state)
-        for name, start in self.start.items():
-            if start.is_floating_point():
-                made[name].lerp_(start, self.start_share)
+    def final(self) -> dict[str, Tensor]:
+        """Return a copy of the final weights as of now."""
+        made = _copied(self.average)
+        for name, initial in self.initial.items():
+            if initial.is_floating_point():
+                made[name].lerp_(initial, self.wise_ft_weight)
         return made
 
     def stored(self) -> dict[str, Tensor]:
-        """Return all tensors that going on takes, by names of their own."""
-        return {f"{_NOW}{name}": tensor for name, tensor in self.state.items()} | {
-            f"{_START}{name}": tensor for name, tensor in self.start.items()
+        """Return all tensors that a training needs to resume, by name."""
+        return {f"{_AVERAGE}{name}": tensor for name, tensor in self.average.items()} | {
+            f"{_INITIAL}{name}": tensor for name, tensor in self.initial.items()
         }
 
     def restore(self, stored: dict[str, Tensor]) -> None:
-        """Go on from what was `stored`."""
+        """Continue from tensors that `stored` returned."""
         for name, tensor in self.stored().items():
             tensor.copy_(stored[name])
 
     @contextmanager
     def installed(self, network: nn.Module) -> Iterator[None]:
-        """Give the network the state that would come out now, for as long as the context lasts."""
+        """Give the network the final weights as of now, until the context ends."""
         own = _copied(network.state_dict())
-        network.load_state_dict(self.result())
+        network.load_state_dict(self.final())
         try:
             yield
         finally:

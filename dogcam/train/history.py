@@ -1,4 +1,4 @@
-"""What a training did, epoch by epoch, and the table of it."""
+"""The history of a training: one record an epoch, and the table of all of them."""
 
 import csv
 import io
@@ -15,18 +15,18 @@ HISTORY = "history.csv"
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch did.
+    """The result of one epoch.
 
     Attributes:
-        epoch: number of epochs done, this one included.
-        loss: mean binary cross-entropy over the images and classes, measured while the weights changed.
-        learning_rate: that of the epoch's last update.
-        n_images: how many images were trained on.
-        seconds: time that the training took, the evaluation not counted.
-        waited: how many of them were spent waiting for pictures to be decoded and varied.
-        ap: average precision of each class that occurs in the evaluation split, in [0, 1].
-        absent: the classes that do not occur there, and have no average precision.
-        ran_on: what the last bits of the weights hang on (see `ran_on`).
+        epoch: number of finished epochs, this one included.
+        loss: mean binary cross-entropy over images and classes, measured while the weights change.
+        learning_rate: learning rate of the last update of the epoch.
+        n_images: number of training images.
+        seconds: duration of the training, without the evaluation.
+        waiting_seconds: part of it spent waiting for images to be decoded and augmented.
+        ap: average precision in [0, 1] of each class that occurs in the evaluation split.
+        absent: classes that do not occur there and therefore have no average precision.
+        environment: versions, device and threads (see `describe_environment`).
     """
 
     epoch: int
@@ -34,25 +34,25 @@ class EpochRecord:
     learning_rate: float
     n_images: int
     seconds: float
-    waited: float
+    waiting_seconds: float
     ap: dict[str, float]
     absent: tuple[str, ...]
-    ran_on: str
+    environment: str
 
     @property
     def mean_ap(self) -> float:
-        """The mean over the classes that occur; nan where none does."""
+        """The mean over the classes that occur; nan if none does."""
         return float(np.mean(list(self.ap.values()))) if self.ap else float("nan")
 
     @property
     def images_per_second(self) -> float:
-        """How fast the training was."""
+        """Training images per second."""
         return self.n_images / self.seconds
 
     @property
     def waiting(self) -> float:
-        """Share of the time that was spent waiting for pictures."""
-        return self.waited / self.seconds
+        """Share of the time spent waiting for images."""
+        return self.waiting_seconds / self.seconds
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class History:
     records: tuple[EpochRecord, ...]
 
     @property
-    def ran_on(self) -> tuple[str, ...]:
-        """What the epochs ran on, each once, in the order of their first epoch."""
-        return tuple(dict.fromkeys(record.ran_on for record in self.records))
+    def environments(self) -> tuple[str, ...]:
+        """The distinct environments of the epochs, in the order of their first epoch."""
+        return tuple(dict.fromkeys(record.environment for record in self.records))
 
     @property
     def last(self) -> EpochRecord:
-        """The epoch whose weights are the result."""
+        """The last epoch, whose weights are the result."""
         return self.records[-1]
 
     def to_csv(self) -> str:
@@ -86,8 +86,8 @@ class History:
         return text.getvalue()
 
 
-def ran_on(device: torch.device) -> str:
-    """Say what the last bits of a training hang on: versions, device, processor and threads."""
+def describe_environment(device: torch.device) -> str:
+    """Return what bitwise reproducibility of a training depends on: versions, device, processor, threads."""
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}, pillow {PIL.__version__}"
     threads = torch.get_num_threads()
     return f"{versions} on {device.type}, {platform.machine()}, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,9 +1,8 @@
-"""Fit the head to what the body says already, before the body learns: a linear probe."""
+"""Linear probe: fit the head to the features of the initial backbone before fine-tuning."""
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dogcam.errors import ConfigError
@@ -14,46 +13,47 @@ from dogcam.network.heads import JointHead
 from dogcam.network.hooks import evaluation_mode
 from dogcam.structures.images import LabelledImage
 from dogcam.train.fine_tuning import head_of
+from dogcam.train.losses import label_loss
 
 ITERATIONS = 100
-"""Of L-BFGS, at most; the fit is a convex problem, and near its end long before."""
+"""Maximum number of iterations of L-BFGS; the problem is convex and converges earlier."""
 
 
 def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float) -> float:
-    """Fit the head's linear layer, and its share of an older head, with the rest of the network as it is.
+    """Fit the linear layer of the head, and the scale of a prior head, with the backbone fixed.
 
-    A new head that knows nothing sends the body wrong gradients until it has learned, and what the body knew
-    is distorted; a head that was fitted first does not (Kumar et al. 2022). Minimised is
+    The gradients of an untrained head distort the features of the backbone; those of a fitted head do not
+    (Kumar et al. 2022). The objective is
 
         mean binary cross-entropy + penalty * sum of squared weights.
 
-    Parameters that are frozen, and weights whose gradient is held at 0, stay as they are.
+    Frozen parameters, and weights whose gradient is kept at 0, do not change.
 
     Args:
-        network: maps (n, 3, H, W) images to (n, K) logits, its last part is the head; changed in place.
-        pooled: what the head is given of N photographs, as `head_inputs` returns it.
+        network: maps (n, 3, H, W) images to (n, K) logits; its last part is the head, which is changed.
+        pooled: (N, C) input of the head, from `head_inputs`.
         labels: (N, K) float tensor of 0 and 1.
         penalty: 0 or more.
 
     Returns:
-        What was minimised, at its end.
+        The objective after the fit.
 
     Raises:
-        ModelError: where the head has no linear layer of K outputs.
-        ConfigError: where all of the head is frozen.
+        ModelError: if the head has no linear layer of K outputs.
+        ConfigError: if the whole head is frozen.
     """
     head = head_of(network)
     linear = network.get_submodule(find_head(network, labels.shape[1]))
     labels = labels.to(pooled.device)
     fitted = [*linear.parameters(), *([head.scale] if isinstance(head, JointHead) else [])]
-    learned = [each for each in fitted if each.requires_grad]
-    if not learned:
-        raise ConfigError("probe fits the head, which is frozen; leave probe out, or the head unfrozen")
-    optimizer = torch.optim.LBFGS(learned, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    trained = [each for each in fitted if each.requires_grad]
+    if not trained:
+        raise ConfigError("the linear probe fits the head, which is frozen; remove one of the two settings")
+    optimizer = torch.optim.LBFGS(trained, max_iter=ITERATIONS, line_search_fn="strong_wolfe")
 
     def objective() -> Tensor:
-        loss = F.binary_cross_entropy_with_logits(head(pooled), labels)
-        return loss + penalty * linear.weight.square().sum()
+        weight = linear.get_parameter("weight")
+        return label_loss(head(pooled), labels) + penalty * weight.square().sum()
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -71,16 +71,16 @@ def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float)
 def head_inputs(
     network: nn.Module, images: Sequence[LabelledImage], preprocessing: Preprocessing, batch_size: int
 ) -> Tensor:
-    """Return what the head is given of each photograph, whole, and prepared as the network is used.
+    """Return the input of the head for each image, preprocessed as in evaluation.
 
     Args:
         network: its last part is the head.
-        images: N photographs.
-        preprocessing: makes the network's input of them.
-        batch_size: photographs at a time.
+        images: N images.
+        preprocessing: input of the network.
+        batch_size: images per forward pass.
 
     Returns:
-        (N, C) pooled activations, on the network's device.
+        (N, C) pooled activations, on the device of the network.
     """
     seen: list[Tensor] = []
     handle = head_of(network).register_forward_pre_hook(

@@ -1,123 +1,178 @@
-"""The state of an unfinished training on disk: weights, optimizer and history in one file."""
+"""The training state on disk: weights, optimizer, average and history in one sealed file."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from dogcam.errors import ConfigError, ModelError
-from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint
+from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint, weights_sha256
 from dogcam.train.ema import WeightAverage
+from dogcam.train.history import EpochRecord
 
 STATE = "training_state.safetensors"
 
 _NETWORK, _OPTIMIZER, _AVERAGE = "network.", "optimizer.", "average."
+_RECORDS = TypeAdapter(list[EpochRecord])
 
 
 @dataclass(frozen=True)
-class TrainingState:
-    """What is known of a training beside its tensors.
+class Tensors:
+    """What a training changes: a network, its optimizer, and the average of its weights if there is one."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None = None
+
+    def collect(self) -> dict[str, Tensor]:
+        """Return all tensors by name.
+
+        The hyperparameters of the optimizer are omitted: they follow from the settings of the training.
+        """
+        tensors = {_NETWORK + name: tensor for name, tensor in self.network.state_dict().items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"{_OPTIMIZER}{number}.{name}": tensor for name, tensor in moments.items()}
+        if self.average:
+            tensors |= {_AVERAGE + name: tensor for name, tensor in self.average.stored().items()}
+        return tensors
+
+    def restore(self, tensors: dict[str, Tensor], path: Path) -> None:
+        """Continue from tensors that `collect` returned; nothing is changed if they do not fit.
+
+        Raises:
+            ModelError: if a tensor is missing or has another shape.
+        """
+        moments = self._moments(_under(_OPTIMIZER, tensors), path)
+        averaged = _under(_AVERAGE, tensors)
+        expected = self.average.stored() if self.average else {}
+        if {name: each.shape for name, each in averaged.items()} != {
+            name: each.shape for name, each in expected.items()
+        }:
+            raise _damaged(path, "the tensors of the average do not fit the network")
+        load_into(self.network, Checkpoint(_under(_NETWORK, tensors)), path)
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+        if self.average:
+            self.average.restore(averaged)
+
+    def _moments(self, tensors: dict[str, Tensor], path: Path) -> dict[int, dict[str, Tensor]]:
+        """Group the tensors of the optimizer by parameter, each in the memory layout of its parameter.
+
+        The layout determines the order of summation and therefore, possibly, the last bit.
+        """
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            number, _, what = name.partition(".")
+            if not number.isdecimal() or int(number) >= len(parameters):
+                raise _damaged(path, f"the optimizer has no parameter {number!r}")
+            like = parameters[int(number)]
+            if tensor.shape not in (like.shape, torch.Size()):
+                raise _damaged(path, f"{_OPTIMIZER}{name} has the shape {tuple(tensor.shape)}")
+            fits = like.shape == tensor.shape
+            laid_out = torch.empty_like(like).copy_(tensor).detach() if fits else tensor
+            moments.setdefault(int(number), {})[what] = laid_out
+        return moments
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """The state of one training in a folder.
+
+    The file is safetensors, not a pickle: reading it runs no code. One checksum seals the tensors, the
+    identity of the training and the records of its epochs.
 
     Attributes:
-        identity: everything that decides the result, as plain values; equal identities, equal trainings.
-        records: what each finished epoch did, as plain values.
+        folder: where the file is, or will be.
+        identity: everything that determines the final weights, as plain values for JSON.
     """
 
-    identity: dict
-    records: list[dict]
+    folder: Path
+    identity: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / STATE
+
+    def save(self, tensors: Tensors, records: Sequence[EpochRecord]) -> None:
+        """Replace the file after an epoch, atomically.
+
+        Raises:
+            OutputError: if it cannot be written; the previous file is kept.
+        """
+        state = tensors.collect()
+        notes = {"identity": self.identity, "records": [asdict(each) for each in records]}
+        seal = _seal(notes, weights_sha256(state))
+        save_checkpoint(self.path, state, {**notes, "seal": seal}, card_file=False)
+
+    def load(self, tensors: Tensors) -> list[EpochRecord]:
+        """Restore the tensors of the file.
+
+        Args:
+            tensors: are changed; unchanged if there is no file or it does not fit.
+
+        Returns:
+            The records of the finished epochs; empty if there is no file.
+
+        Raises:
+            ConfigError: if the state belongs to another training; the message states the first difference.
+            ModelError: if the file is damaged.
+        """
+        if not self.path.exists():
+            return []
+        try:
+            checkpoint = load_checkpoint(self.path)
+        except ModelError as error:
+            raise _damaged(self.path, str(error)) from error
+        notes = {name: checkpoint.meta.get(name) for name in ("identity", "records")}
+        if checkpoint.meta.get("seal") != _seal(notes, weights_sha256(checkpoint.state)):
+            raise _damaged(self.path, "its checksum does not fit its content")
+        self._require_same(notes["identity"])
+        records = self._records(notes["records"])
+        tensors.restore(checkpoint.state, self.path)
+        return records
+
+    def _records(self, found: object) -> list[EpochRecord]:
+        try:
+            records = _RECORDS.validate_json(json.dumps(found), strict=True)
+        except ValidationError as error:
+            raise _damaged(
+                self.path, f"its records of epochs are invalid: {error.errors()[0]['msg']}"
+            ) from error
+        if not records or [each.epoch for each in records] != list(range(1, len(records) + 1)):
+            raise _damaged(self.path, "its records are not those of the epochs 1, 2, ...")
+        return records
+
+    def _require_same(self, found: object) -> None:
+        if not isinstance(found, dict):
+            raise _damaged(self.path, "it does not state its training")
+        wanted = self.identity
+        different = [name for name in wanted if found.get(name) != wanted[name]]
+        if different:
+            name = different[0]
+            more = f"; also different: {', '.join(different[1:])}" if different[1:] else ""
+            raise ConfigError(
+                f"{self.path} is the state of another training: its {name} is {found.get(name)}, expected "
+                f"{wanted[name]}{more}. Choose another folder, or start from the beginning with --no-resume"
+            )
 
 
-def save_state(
-    folder: Path,
-    state: TrainingState,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None = None,
-) -> None:
-    """Write the state after an epoch, in place of the one before it.
-
-    It is a safetensors file with a checksum, no pickle: reading it runs nothing, and damage is noticed. The
-    optimizer's settings are not in it, since they follow from the training's.
-
-    Args:
-        folder: made where it is missing.
-        state: what is known beside the tensors.
-        network: its weights and buffers are stored.
-        optimizer: its moments and counters are stored.
-        average: of the weights, where the training keeps one.
-    """
-    tensors = {_NETWORK + name: tensor for name, tensor in network.state_dict().items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"{_OPTIMIZER}{number}.{name}": tensor for name, tensor in moments.items()}
-    if average:
-        tensors |= {_AVERAGE + name: tensor for name, tensor in average.stored().items()}
-    save_checkpoint(folder / STATE, tensors, {"identity": state.identity, "records": state.records})
+def _seal(notes: dict[str, Any], weights: str) -> str:
+    text = json.dumps({**notes, "weights": weights}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_state(
-    folder: Path,
-    identity: dict,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None = None,
-) -> TrainingState | None:
-    """Put a network and its optimizer into the state that a folder holds.
-
-    Args:
-        folder: where `save_state` wrote.
-        identity: that of the training which wants to go on.
-        network, optimizer, average: are changed; untouched where there is no state or it does not fit.
-
-    Returns:
-        What is known beside the tensors; None where the folder holds no state.
-
-    Raises:
-        ConfigError: where the state is that of another training; the message says what differs.
-        ModelError: where the file is damaged.
-    """
-    path = folder / STATE
-    if not path.is_file():
-        return None
-    try:
-        checkpoint = load_checkpoint(path)
-    except ModelError as error:
-        raise ModelError(f"{error}. It is the state of a training: --no-resume begins that anew") from error
-    _require_same(checkpoint.meta.get("identity", {}), identity, path)
-    weights = _under(_NETWORK, checkpoint.state)
-    load_into(network, Checkpoint(weights), path)
-    moments = _moments(_under(_OPTIMIZER, checkpoint.state), optimizer)
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    if average:
-        average.restore(_under(_AVERAGE, checkpoint.state))
-    return TrainingState(identity, checkpoint.meta["records"])
-
-
-def _moments(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """Sort the optimizer's tensors by parameter, each laid out in memory like its parameter.
-
-    The layout decides which loop adds the numbers up, and so, perhaps, the last bit.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        number, _, what = name.partition(".")
-        like = parameters[int(number)]
-        laid_out = torch.empty_like(like).copy_(tensor).detach() if like.shape == tensor.shape else tensor
-        moments.setdefault(int(number), {})[what] = laid_out
-    return moments
+def _damaged(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"the training state {path} is damaged ({reason}); start from the beginning with --no-resume"
+    )
 
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-
-
-def _require_same(found: dict, wanted: dict, path: Path) -> None:
-    different = [name for name in wanted if found.get(name) != wanted[name]]
-    if different:
-        name = different[0]
-        more = f" (and {', '.join(different[1:])})" if different[1:] else ""
-        raise ConfigError(
-            f"{path} is the state of another training: its {name} is {found.get(name)}, now it is "
-            f"{wanted[name]}{more}; choose another folder, or --no-resume to begin anew"
-        )

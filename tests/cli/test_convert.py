@@ -180,7 +180,7 @@ def test_the_published_form_counts_the_epochs_of_a_training_from_0(tmp_path):
         lambda path, folder: ("evaluate", "--data", folder, "--checkpoint", path),
         lambda path, folder: ("evaluate", "--data", folder, "--model", "resnet50", "--checkpoint", path),
         lambda path, folder: (
-            "train", "--data", folder, "--classes", "dog", "--start", path, "--out", folder / "out",
+            "train", "--data", folder, "--classes", "dog", "--init", path, "--out", folder / "out",
         ),
         lambda path, folder: ("compare-classifiers", "--data", folder, *_networks(path)),
         lambda path, folder: (

