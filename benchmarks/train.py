@@ -1,9 +1,8 @@
-"""Training: is it the pictures or the arithmetic that takes the time?
+"""Training: the time of decoding, of making batches, and of whole epochs.
 
-Decoding is timed by one and by two workers, threads as the program uses them and processes beside them; the
-making of batches from decoded pictures; and whole epochs of `dogcam.train.loop.train`, the first of which
-decodes, with the share of the time in which the network waited for pictures. The network, what is frozen of
-it and its losses are those of the recipe for VOC2007 (docs/training.md); the pictures have 256 pixels a side.
+Decoding is timed with one and with two workers: threads, as the program uses them, and processes. Epochs are
+those of the recipe for VOC2007 (recipes/voc2007.toml) at 256 pixels; the first one decodes. Their row states
+the share of the time in which the network waits for images.
 """
 
 import tempfile
@@ -20,13 +19,14 @@ from dogcam.data.image_cache import decode
 from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.registry import find_architecture
+from dogcam.models.registry import Architecture, find_architecture
 from dogcam.structures.images import LabelledImage, Split
-from dogcam.train.augment import Augmentation
 from dogcam.train.batches import Batches
-from dogcam.train.config import Cosine, TrainingConfig
+from dogcam.train.config import TrainingConfig
+from dogcam.train.data import TrainingData
 from dogcam.train.history import EpochRecord
-from dogcam.train.loop import train
+from dogcam.train.recipe import read_recipe
+from dogcam.train.trainer import Trainer
 
 from .measure import Spread, seconds_of, with_ends
 from .photographs import voc2007
@@ -34,29 +34,25 @@ from .photographs import voc2007
 PACKAGES = ("dogcam", "torch", "pillow")
 Row = tuple[str, dict[str, float]]
 
-ARCHITECTURE = "efficientnet_lite0_voc2007"
-FROZEN = (
-    "features.network._conv_stem", "features.network._bn0",
-    *(f"features.network._blocks.{number}" for number in range(5)), "head.known",
-)  # fmt: skip
+RECIPE = Path(__file__).resolve().parents[1] / "recipes" / "voc2007.toml"
 
 
 def measure(quick: bool) -> list[dict[str, object]]:
     """Return a row for each way of decoding, for the making of batches, and for each epoch of a training."""
     n, rounds, size = (8, 2, 64) if quick else (512, 3, 256)
-    config = TrainingConfig(
-        epochs=rounds, batch_size=min(32, n // 2), learning_rate=3e-4, schedule=Cosine(0.5),
-        augmentation=Augmentation(min_area=0.4, colour=0.2, spread="cutmix"), training_size=size,
-        frozen=FROZEN, body_mode="evaluate", head_rate=3.0, known_alone=True, averaging=0.98,
-        distillation=1.0,
-    )  # fmt: skip
+    changes = {"epochs": rounds, "batch_size": min(32, n // 2), "training_size": size}
+    recipe = read_recipe(RECIPE)
+    config = TrainingConfig(**{**dict(recipe.training), **changes})
+    architecture = find_architecture(recipe.arch or "")
     with tempfile.TemporaryDirectory() as folder:
-        data, root = _photographs(Path(folder), n)
-        # What an epoch is measured on is not timed, and kept small.
-        split, others = _first(root, "train", n), _first(root, "val", 2)
-        rows = [*_decoding(split.images, config, rounds), _making(split, config, rounds)]
-        rows += _epochs(split, others, config, Path(folder) / "training")
-    shared = {"data": data, "n_images": len(split), "size": size}
+        name, root = _photographs(Path(folder), n)
+        split = _first(root, "train", n)
+        preprocessing = Preprocessing((size, size), architecture.mean, architecture.std)
+        # An epoch is evaluated on few images; the evaluation is not timed.
+        data = TrainingData(split.class_names(), split, _first(root, "val", 2), preprocessing)
+        rows = [*_decoding(data, config, rounds), _making(data, config, rounds)]
+        rows += _epochs(architecture, data, config, Path(folder) / "training")
+    shared = {"data": name, "n_images": len(split), "size": size}
     return [{"name": name, **shared, "rounds": rounds, **fields} for name, fields in rows]
 
 
@@ -73,14 +69,14 @@ def _first(root: Path, name: str, n: int) -> Split:
     return replace(split, images=tuple(sorted(split.images, key=lambda each: "dog" not in each.labels))[:n])
 
 
-def _decoding(images: Sequence[LabelledImage], config: TrainingConfig, rounds: int) -> list[Row]:
-    size = config.augmentation.stored_size((config.training_size,) * 2)
-    pools = {
+def _decoding(data: TrainingData, config: TrainingConfig, rounds: int) -> list[Row]:
+    size = config.augmentation.stored_size(data.preprocessing.size)
+    pools: dict[str, Callable[[], Executor]] = {
         "decode, 1 thread": lambda: ThreadPoolExecutor(1),
         "decode, 2 threads": lambda: ThreadPoolExecutor(2),
         "decode, 2 processes": lambda: ProcessPoolExecutor(2, mp_context=get_context("spawn")),
     }
-    return [(name, _decoded_by(pool, images, size, rounds)) for name, pool in pools.items()]
+    return [(name, _decoded_by(pool, data.train.images, size, rounds)) for name, pool in pools.items()]
 
 
 def _decoded_by(
@@ -96,29 +92,24 @@ def _decoded_by(
     return _rate(seconds, len(images))
 
 
-def _making(split: Split, config: TrainingConfig, rounds: int) -> Row:
-    """Time the making of batches from pictures that are decoded already."""
-    batches = Batches(split.images, split.class_names(), _preprocessing(config), config)
+def _making(data: TrainingData, config: TrainingConfig, rounds: int) -> Row:
+    """Time the making of batches from images that are decoded already."""
+    batches = Batches(data, config)
     list(batches.of_epoch(0))
     seconds = [seconds_of(lambda: list(batches.of_epoch(0))) for _ in range(rounds)]
-    return "make batches of decoded pictures", _rate(seconds, len(split))
+    return "make batches of decoded images", _rate(seconds, len(data.train))
 
 
-def _epochs(split: Split, others: Split, config: TrainingConfig, folder: Path) -> list[Row]:
-    architecture = find_architecture(ARCHITECTURE)
-    classes = split.class_names()
-    network = architecture.build(classes, True)
-    records = train(network, classes, split, others, _preprocessing(config), config, folder).records
+def _epochs(
+    architecture: Architecture, data: TrainingData, config: TrainingConfig, folder: Path
+) -> list[Row]:
+    network = architecture.build(data.classes, True)
+    records = Trainer(network, data, config, folder).fit().records
     parts = {"train, first epoch (decodes)": records[:1], "train, later epochs": records[1:]}
     return [
-        (name, _rate([each.seconds for each in epochs], len(split)) | _waiting(epochs))
+        (name, _rate([each.seconds for each in epochs], len(data.train)) | _waiting(epochs))
         for name, epochs in parts.items()
     ]
-
-
-def _preprocessing(config: TrainingConfig) -> Preprocessing:
-    architecture = find_architecture(ARCHITECTURE)
-    return Preprocessing((config.training_size,) * 2, architecture.mean, architecture.std)
 
 
 def _rate(seconds: Sequence[float], n: int) -> dict[str, float]:
@@ -135,7 +126,7 @@ def table(rows: Sequence[dict[str, object]]) -> Table:
     what = f"{first['n_images']} photographs of {first['data']}, training at {first['size']} pixels"
     printed = Table(title=f"{what}; median (least - most)", title_justify="left")
     printed.add_column("work")
-    for heading in ("images/s", "waiting for pictures"):
+    for heading in ("images/s", "waiting for images"):
         printed.add_column(heading, justify="right")
     for row in rows:
         waiting = with_ends(row, "waiting", ".1%") if "waiting" in row else ""

@@ -55,7 +55,7 @@ def test_rows_of_train(written):
         "decode, 1 thread",
         "decode, 2 threads",
         "decode, 2 processes",
-        "make batches of decoded pictures",
+        "make batches of decoded images",
         "train, first epoch (decodes)",
         "train, later epochs",
     ]

@@ -282,7 +282,7 @@ def test_a_training_of_a_network_that_cannot_look_closer_does_not_begin(tmp_path
         'arch = "resnet18"\ninit = "none"\ninput_size = 32\n[training]\nhigh_resolution = {size = [64, 64]}\n'
     )
     result = run("train", "--data", data, "--recipe", recipe, "--device", "cpu", "--out", tmp_path / "out")
-    assert result.exit_code == 1 and "ResNet.* conv1" in " ".join(result.stderr.split())
+    assert result.exit_code == 1 and "conv1" in " ".join(result.stderr.split())
     assert "epoch" not in result.stderr
 
 
