@@ -13,7 +13,14 @@ ENV := $(word 1,$(FOUND))
 BIN := $(ENV)/bin
 STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
 
-.PHONY: help report report-voc2007 train-voc2007 test lint oracles bench docs sample-weights show-bin clean
+WORKERS ?= auto
+CASES ?= 200
+SEED ?= 0
+# Every installation takes the versions that the tests passed with; CONSTRAINTS= takes any within the bounds.
+CONSTRAINTS ?= constraints.txt
+INSTALL = $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS))
+
+.PHONY: help report report-voc2007 train-voc2007 test test-fast soak lint constraints oracles bench docs sample-weights show-bin clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -24,11 +31,19 @@ report: $(STAMP)-core ## draw the sample, run the experiment on it, write build/
 report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published checkpoint (downloads 0.7 GB)
 	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
 
-test: $(STAMP)-test ## run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)-test ## run all tests in parallel, measure which lines they run (WORKERS=2 for two processes)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report term
 
-lint: $(STAMP)-test ## check style and unused code
+test-fast: $(STAMP)-test ## run the tests that need neither a browser, photographs, other libraries nor minutes
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not (slow or browser or peers or photographs)'
+
+soak: $(STAMP)-test ## feed generated faults and random kills to every command: make soak CASES=2000 SEED=1
+	$(BIN)/python -m tests.soak --cases $(CASES) --seed $(SEED)
+
+lint: $(STAMP)-test ## check style, format and types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 generated cases a comparison (half an hour)
 	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/evaluate/metrics/test_metrics.py tests/evaluate/metrics/test_coco.py \
@@ -49,6 +64,9 @@ train-voc2007: $(STAMP)-test ## fine-tune EfficientNet-Lite0 on VOC2007 train: m
 	$(if $(DATA),,$(error state the folder of VOC2007: make train-voc2007 DATA=path/to/VOC2007))
 	$(BIN)/dogcam train --data $(DATA) --recipe recipes/voc2007.toml --device cpu --threads 2 --out build/classifier
 
+constraints: $(STAMP)-test ## write constraints.txt from what is installed (after an update: rm -r .venv; make constraints CONSTRAINTS=)
+	$(BIN)/python -m pip freeze --exclude-editable --all | grep -vE ' @ |^(nvidia|cuda|triton)' > constraints.txt
+
 show-bin:
 	@echo $(BIN)
 
@@ -61,14 +79,14 @@ $(STAMP):
 	$(if $(filter .venv,$(ENV)),$(PYTHON) -m venv --clear .venv)
 	touch $@
 
-$(STAMP)-core: pyproject.toml | $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable .
+$(STAMP)-core: pyproject.toml $(CONSTRAINTS) | $(STAMP)
+	$(INSTALL) --editable .
 	touch $@
 
-$(STAMP)-bench: pyproject.toml | $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+$(STAMP)-bench: pyproject.toml $(CONSTRAINTS) | $(STAMP)
+	$(INSTALL) --editable '.[bench]'
 	touch $@ $(STAMP)-core
 
-$(STAMP)-test: pyproject.toml | $(STAMP)
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+$(STAMP)-test: pyproject.toml $(CONSTRAINTS) | $(STAMP)
+	$(INSTALL) --editable '.[test]'
 	touch $@ $(STAMP)-core

@@ -1,15 +1,28 @@
 """Fixtures that several test modules share."""
 
+import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 
 from tests.support import runs as report_fixtures
 
+MARKED_BY_FIXTURE = {"browser": "browser", "real_data": "photographs"}
+"""A test that uses one of these fixtures, directly or not, gets the marker."""
+
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for fixture in MARKED_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKED_BY_FIXTURE[fixture])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,21 +41,45 @@ def real_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_data(tmp_path_factory) -> Path:
+def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that makes a folder once for all workers: `made_once(name, make)` -> the folder."""
+    root = (
+        tmp_path_factory.mktemp("shared") if worker_id == "master" else tmp_path_factory.getbasetemp().parent
+    )
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def small_data(made_once) -> Path:
     """A VOC-layout folder of small scenes: tests that change files copy it first."""
-    return report_fixtures.write_data(tmp_path_factory.mktemp("experiment") / "scenes")
+    return made_once("scenes", report_fixtures.write_data)
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint(small_data) -> Path:
-    return report_fixtures.write_checkpoint(small_data.parent / "tiny.safetensors", small_data)
+def small_checkpoint(made_once, small_data) -> Path:
+    return made_once("tiny.safetensors", lambda path: report_fixtures.write_checkpoint(path, small_data))
 
 
 @pytest.fixture(scope="session")
-def first_run(small_data, small_checkpoint):
-    """The result of the command and the folder of a whole run; tests that change files copy it first."""
-    out = small_data.parent / "run"
-    return report_fixtures.invoke(report_fixtures.options(small_data, small_checkpoint, out)), out
+def first_run(made_once, small_data, small_checkpoint):
+    """How the command of a whole run ended, and its folder; tests that change files copy it first."""
+
+    def run(out: Path) -> None:
+        result = report_fixtures.invoke(report_fixtures.options(small_data, small_checkpoint, out))
+        ending = {name: getattr(result, name) for name in ("exit_code", "output", "stdout", "stderr")}
+        out.with_name("run.json").write_text(json.dumps(ending), encoding="utf-8")
+
+    out = made_once("run", run)
+    return SimpleNamespace(**json.loads(out.with_name("run.json").read_text(encoding="utf-8"))), out
 
 
 @pytest.fixture(scope="session")
