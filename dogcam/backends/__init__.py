@@ -1,9 +1,8 @@
-"""Other ways to run a classifier for its logits and every class's map: faster, and with the same maps.
+"""Compute logits and the maps of all classes faster than the reference implementation, with equal maps.
 
-Where a network ends in global average pooling and a head, the maps of all classes are part of one forward
-graph: a linear head is a 1 x 1 convolution of the activation maps, and the logits are the means of its maps
-plus the bias. Nothing is captured and nothing is differentiated, so that the graph can be fused, compiled,
-exported and quantised like any other.
+If a network ends in global average pooling and a head, the maps of all classes are part of the forward graph.
+A linear head is a 1 x 1 convolution of the activation maps; the logits are the spatial means of its maps plus
+the bias. Nothing is captured or differentiated, so the graph can be fused, compiled, exported and quantised.
 """
 
 from dogcam.backends.backend import Backend, BackendName

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dogcam.backends.backend import Backend, BackendName
-from dogcam.backends.maps_network import MapsNetwork, maps_network, probe_images, require_same
+from dogcam.backends.maps_network import MapsNetwork, maps_network, noise_images, require_same
 from dogcam.backends.onnx_backend import onnx_backend
 from dogcam.backends.onnx_file import export, kept
 from dogcam.backends.quantisation import Quantisation, quantise, settings_of
@@ -86,7 +86,7 @@ def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path
         # Elsewhere than in the cache, so that whatever ends the check, a file in there is one that passed it.
         with TemporaryDirectory() as folder:
             path = atomic_write(Path(folder) / "exported.onnx", content)
-            _require_same_maps(_opened(path), network, probe_images(classifier))
+            _require_same_maps(_opened(path), network, noise_images(classifier))
         return content
 
     return kept(cache, classifier, {}, make)

@@ -1,4 +1,4 @@
-"""The network as one graph from images to logits and every class's map."""
+"""A network as one graph from images to logits and the maps of all classes."""
 
 import copy
 
@@ -13,18 +13,19 @@ from dogcam.models.classifier import Classifier
 from dogcam.network.heads import JointHead, LogOddsHead
 
 TOLERANCE = 1e-4
-"""How far maps and logits may be off, as a share of the largest: rounding in single precision is below it."""
+"""Largest difference of maps and logits, relative to the largest value; above rounding in single
+precision."""
 
-PROBE = 3
-"""Images of noise that a graph is tried on."""
+N_NOISE_IMAGES = 3
+"""Number of noise images that a graph is verified on."""
 
 
 class MapsNetwork(nn.Module):
-    """Put out logits, the maps of all classes, and the activation maps that both are made of.
+    """Compute logits, the maps of all classes, and the activation maps.
 
     Args:
         features: (N, 3, H, W) images -> (N, C, h, w) activation maps.
-        head: what the averages of the activation maps are given to.
+        head: its input is the spatial mean of the activation maps.
     """
 
     def __init__(self, features: nn.Module, head: nn.Linear | LogOddsHead | JointHead) -> None:
@@ -38,38 +39,38 @@ class MapsNetwork(nn.Module):
             maps = F.conv2d(activations, self.head.weight[:, :, None, None])
             logits = maps.mean(dim=(2, 3))
             return logits if self.head.bias is None else logits + self.head.bias, maps, activations
-        # The weights hang on the image: a product for each one takes the place of the convolution.
+        # The weights depend on the image: one matrix product for each image instead of the convolution.
         pooled = activations.mean(dim=(2, 3))
         maps = self.head.weights(pooled) @ activations.flatten(2)
         return self.head(pooled), maps.unflatten(2, activations.shape[2:]), activations
 
 
-def probe_images(classifier: Classifier, n: int = PROBE) -> Tensor:
-    """Return images of noise that fit the classifier: (n, 3, H, W) float32 tensor on its device."""
+def noise_images(classifier: Classifier, n: int = N_NOISE_IMAGES) -> Tensor:
+    """Return noise of the input size of a classifier: (n, 3, H, W) float32 tensor on its device."""
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(n, 3, *classifier.preprocessing.size, generator=generator)
     return noise.to(classifier.device, memory_format=torch.channels_last)
 
 
 def maps_network(classifier: Classifier) -> MapsNetwork:
-    """Build the graph of a classifier, batch normalisation folded into convolutions, and verify it.
+    """Build the graph of a classifier, fold batch normalisation into convolutions, and verify it.
 
     Returns:
-        A network of its own: the classifier's is left as it is.
+        A new network; that of the classifier is unchanged.
 
     Raises:
-        ModelError: where the network cannot be traced, or does not end in global average pooling of the
-            target layer and the head; tried on images of noise, not assumed.
+        ModelError: if the network cannot be traced, or does not end in global average pooling of the target
+            layer and the head, verified on noise images.
     """
     if classifier.head is None:
         raise ModelError(
-            f"{classifier.name} has more than one head behind the average of {classifier.target_layer!r}"
+            f"{classifier.name} does not end in the spatial mean of {classifier.target_layer!r} and one head"
         )
     network = copy.deepcopy(classifier.network).eval().requires_grad_(False)
     features = _features(network, classifier.target_layer)
     built = MapsNetwork(features, network.get_submodule(classifier.head)).eval()
     built.to(memory_format=torch.channels_last)
-    images = probe_images(classifier)
+    images = noise_images(classifier)
     request = Cam(classifier.target_layer, classifier.head)
     expected = explain(classifier.network, images, range(len(classifier.classes)), [request])
     with torch.inference_mode():
@@ -80,23 +81,26 @@ def maps_network(classifier: Classifier) -> MapsNetwork:
 
 
 def require_same(found: Tensor, expected: Tensor, what: str) -> None:
-    """Refuse what differs from the expected by more than rounding.
+    """Verify that two tensors are equal up to rounding.
 
     Raises:
-        ModelError: where a difference is above `TOLERANCE` of the largest expected value, or no number.
+        ModelError: if a difference is above `TOLERANCE` of the largest expected value, or nan.
     """
     if found.shape != expected.shape:
         raise ModelError(f"{what} have shape {tuple(found.shape)}; expected {tuple(expected.shape)}")
     difference = (found - expected).abs().max() / expected.abs().max().clamp(min=1e-30)
     if not difference <= TOLERANCE:
-        raise ModelError(f"{what} are off by {difference:.2g} of the largest; expected at most {TOLERANCE}")
+        raise ModelError(
+            f"{what} differ by {difference:.2g} of the largest value; expected at most {TOLERANCE}; use the "
+            "reference implementation"
+        )
 
 
 def _features(network: nn.Module, layer: str) -> fx.GraphModule:
     """Trace the network up to the output of a layer."""
     try:
         graph = fx.Tracer().trace(network)
-    except Exception as error:  # whatever the network's own code raises when it is given no real images
+    except Exception as error:  # the code of the network may raise anything if it receives a tracer
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"{type(network).__name__} cannot be traced ({reason})") from error
     inside = [node for node in graph.nodes if _belongs_to(node, layer)]
@@ -116,7 +120,7 @@ def _belongs_to(node: fx.Node, layer: str) -> bool:
 
 
 def _fold_batch_norms(network: nn.Module, graph: fx.Graph) -> None:
-    """Let each convolution do the work of the batch normalisation behind it, where nothing else hears it."""
+    """Fold each batch normalisation into the convolution before it, if nothing else uses the convolution."""
     modules = dict(network.named_modules(remove_duplicate=False))
     used = [node.target for node in graph.nodes if node.op == "call_module"]
     for node in list(graph.nodes):

@@ -17,23 +17,23 @@ def onnx_backend(path: Path, name: BackendName, threads: int | None = None) -> B
 
     Args:
         path: the file.
-        name: `onnx` or `int8`, whichever the file holds.
-        threads: how many work on one batch; None for as many as torch uses.
+        name: `onnx` or `int8`, according to the file.
+        threads: number of threads for one batch; None for as many as torch uses.
 
     Raises:
-        ModelError: where the file is damaged.
+        ModelError: if ONNX Runtime cannot open the file.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
-    # Threads that have nothing left to do must not take a core from whoever prepares the next batch.
+    # Idle threads must not spin: they would take a core from the preparation of the next batch.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library's errors have no common class of their own
+    except Exception as error:  # the errors of the library have no common class
         reason = str(error).splitlines()[0]
         raise ModelError(f"{path} is damaged ({reason}); delete it, and run again") from error
     return Backend(name, "cam", partial(_run, session), {"onnxruntime": version("onnxruntime")})

@@ -1,4 +1,4 @@
-"""Write the graph as ONNX, once: kept on disk under a hash of everything that it depends on."""
+"""Export the graph as ONNX; files are cached under a hash of everything that they depend on."""
 
 import contextlib
 import hashlib
@@ -12,26 +12,26 @@ from pathlib import Path
 
 import torch
 
-from dogcam.backends.maps_network import MapsNetwork, probe_images
+from dogcam.backends.maps_network import MapsNetwork, noise_images
 from dogcam.files import atomic_write
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 
 FORMAT = 1
-"""Counts the changes to what is written, so that older files are not used again."""
+"""Version of the file content; files of older versions are not used."""
 
 INPUT, OUTPUTS = "images", ("logits", "maps")
 ACTIVATIONS = "activations"
-"""The name in the graph of the value between features and head."""
+"""Name of the activation maps in the graph."""
 
 
 def kept(cache: Path, classifier: Classifier, settings: dict[str, object], make: Callable[[], bytes]) -> Path:
-    """Return the file of a classifier with these settings; make it where it is not there yet.
+    """Return the file of a classifier with these settings; create it if it is not in the cache.
 
     Args:
         cache: folder of such files.
-        classifier: whose weights, layers, classes and input size the file depends on.
-        settings: what else it depends on; JSON can hold it.
+        classifier: the file depends on its weights, layers, classes and input size.
+        settings: everything else that the file depends on, as values for JSON.
         make: returns the content.
     """
     depends_on = {
@@ -49,9 +49,9 @@ def kept(cache: Path, classifier: Classifier, settings: dict[str, object], make:
 
 
 def export(classifier: Classifier, network: MapsNetwork) -> bytes:
-    """Return the graph as an ONNX file: any number of images of the classifier's size, logits and maps."""
-    images = probe_images(classifier, 2).contiguous().cpu()
-    # The exporter specialises on a batch of one image; two stand for any number.
+    """Return the graph as an ONNX file: N images of the input size -> logits and maps."""
+    images = noise_images(classifier, 2).contiguous().cpu()
+    # The exporter specialises on a batch of one image, but not on a batch of two.
     batch = torch.export.Dim("batch", min=1, max=4096)
     with quiet():
         program = torch.onnx.export(
@@ -59,14 +59,14 @@ def export(classifier: Classifier, network: MapsNetwork) -> bytes:
             input_names=[INPUT], output_names=[*OUTPUTS, ACTIVATIONS], verbose=False,
         )  # fmt: skip
     model = program.model_proto
-    # A name for the activations was wanted, not the cost of handing them out.
+    # The output only names the activations in the graph; returning them would cost time.
     del model.graph.output[len(OUTPUTS) :]
     return model.SerializeToString()
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep progress and advice that are meant for those who develop exporters off the terminal."""
+    """Suppress progress and warnings of the exporters in the block."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

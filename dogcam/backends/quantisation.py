@@ -1,4 +1,4 @@
-"""Turn an exported network into one that computes with 8-bit whole numbers."""
+"""Quantise an exported network to 8-bit integers."""
 
 import hashlib
 import tempfile
@@ -13,22 +13,22 @@ from torch import Tensor
 from dogcam.backends.onnx_file import ACTIVATIONS, INPUT, quiet
 
 KINDS_OF_NODES = ("Conv", "Add", "Relu", "Clip", "MaxPool", "AveragePool")
-"""What is computed in whole numbers; the rest stays in floating point."""
+"""The operations that are quantised; all others stay in floating point."""
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """How the range of each activation is found, and what stays in floating point.
+    """How activation ranges are estimated, and which convolutions stay in floating point.
 
-    Weights have 8 bits with a sign and a scale for each output channel, activations 8 bits without a sign;
-    the head stays in floating point always.
+    Weights are signed 8-bit integers with a scale for each output channel; activations are unsigned. The head
+    always stays in floating point.
 
     Attributes:
-        ranges: `minmax` takes all values that occur, `percentile` leaves the most extreme ones out, `entropy`
-            cuts where the distribution is changed least. The last two need the activations of all images at
-            once: tens of megabytes for each.
-        float_first: how many of the first convolutions stay in floating point.
-        float_last: how many of the last.
+        ranges: `minmax` uses the full range of values, `percentile` excludes outliers, `entropy` minimises
+            the change of the distribution. The last two keep the activations of all images in memory: tens of
+            megabytes for each image.
+        float_first: number of first convolutions in floating point.
+        float_last: number of last convolutions in floating point.
     """
 
     ranges: Literal["minmax", "percentile", "entropy"] = "minmax"
@@ -37,7 +37,7 @@ class Quantisation:
 
 
 def settings_of(quantisation: Quantisation, calibration: Sequence[Tensor]) -> dict[str, object]:
-    """Return what a quantised file depends on beyond the exported one."""
+    """Return the settings that a quantised file depends on in addition to the exported file."""
     images = hashlib.sha256()
     for batch in calibration:
         images.update(batch.contiguous().cpu().numpy().tobytes())
@@ -45,13 +45,13 @@ def settings_of(quantisation: Quantisation, calibration: Sequence[Tensor]) -> di
 
 
 def quantise(exported: Path, quantisation: Quantisation, calibration: Sequence[Tensor]) -> bytes:
-    """Return the quantised network as an ONNX file of quantise-dequantise pairs.
+    """Return the quantised network as an ONNX file with quantise-dequantise pairs.
 
     Args:
         exported: the network in floating point.
-        quantisation: how.
-        calibration: batches of preprocessed images that show which values occur; never those that are
-            reported on.
+        quantisation: the settings.
+        calibration: batches of preprocessed images for the activation ranges; never images of the reported
+            split.
     """
     import onnx
     from onnxruntime import quantization as q
@@ -75,7 +75,7 @@ def quantise(exported: Path, quantisation: Quantisation, calibration: Sequence[T
 
 
 def _in_floating_point(model: object, quantisation: Quantisation) -> list[str]:
-    """Return the names of the head's nodes, and of the first and last convolutions that stay as they are."""
+    """Return the names of the nodes of the head, and of the convolutions that stay in floating point."""
     after, head = {ACTIVATIONS}, []
     for node in model.graph.node:
         if after.intersection(node.input):
@@ -90,7 +90,7 @@ def _reader(calibration: Sequence[Tensor]) -> object:
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):
-        """Hands out one batch after the other, None at the end."""
+        """Return one batch after the other, then None."""
 
         def __init__(self) -> None:
             self.batches: Iterator[Tensor] = iter(calibration)

@@ -1,4 +1,4 @@
-"""Run the graph by torch: as it is, or compiled for this processor."""
+"""Run the graph by torch, eager or compiled."""
 
 from functools import partial
 
@@ -13,23 +13,23 @@ from dogcam.models.classifier import Classifier
 
 
 def torch_backend(network: MapsNetwork) -> Backend:
-    """Run the graph with channels last, the order in memory that convolutions are fastest in."""
+    """Run the graph with channels last, the fastest memory format for convolutions."""
     return Backend("torch", "cam", partial(_run, network))
 
 
 def compiled_backend(network: MapsNetwork) -> Backend:
-    """Compile the graph, its weights frozen into it; the first batch of each size waits for the compiler.
+    """Compile the graph with frozen weights; the first batch of each size waits for the compiler.
 
     Raises:
-        ModelError: where there is no working C++ compiler; known once a batch was run.
+        ModelError: if there is no working C++ compiler; raised by the first batch.
     """
-    # Frozen weights may be laid out anew for the processor, which is where most of the gain comes from.
+    # Frozen weights can be stored in the layout of the processor, which gives most of the speed-up.
     compiled = torch.compile(network, options={"freezing": True})
     return Backend("compiled", "cam", partial(_run_compiled, compiled))
 
 
 def explaining_backend(classifier: Classifier) -> Backend:
-    """Make Grad-CAM of every class where the network is not pooling and one head: slower, always right."""
+    """Compute Grad-CAM of every class for networks without global average pooling and one head; slower."""
     return Backend("torch", "grad_cam", partial(_explain, classifier))
 
 
