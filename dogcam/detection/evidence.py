@@ -1,0 +1,235 @@
+"""Views of an image and the evidence for a class at each spatial position of each view."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from dogcam.detection.dense import without_last_stride
+from dogcam.errors import ModelError
+from dogcam.models.classifier import Classifier
+from dogcam.network.heads import position_head
+from dogcam.network.hooks import capture, find_layer
+
+Window = tuple[float, float, float, float]
+"""A part of an image, half-open xyxy in pixels."""
+
+GRID_SIDE = 96
+"""Cells of the longer side of the grid on which the maps of all views are compared."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How an image, or a part of it, is given to the network.
+
+    Attributes:
+        scale: length of the longer side, as a multiple of the classifier's own input side.
+        keep_aspect: keep the aspect ratio, up to rounding to the network's stride; otherwise the input is a
+            square.
+        dense: run the network without its last stride, so that maps have twice the resolution.
+        mirrored: mirror the image, and mirror the map back.
+
+    Raises:
+        ValueError: if the scale is not above 0.
+    """
+
+    scale: float
+    keep_aspect: bool = True
+    dense: bool = True
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ValueError(f"the scale of a view is {self.scale}; expected a number above 0")
+
+    @property
+    def name(self) -> str:
+        """A short name that differs between views: `1.25 dense mirrored`."""
+        flags = {"squashed": not self.keep_aspect, "dense": self.dense, "mirrored": self.mirrored}
+        return " ".join([f"{self.scale:g}", *(word for word, used in flags.items() if used)])
+
+    def input_size(self, size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
+        """Return the (height, width) of the network's input in pixels.
+
+        Args:
+            size: (height, width) of what is shown, in pixels.
+            side: longer side of the classifier's own input in pixels.
+            stride: total stride of the network; both sides of the input are multiples, at least two.
+        """
+        longest = self.scale * side
+        wanted = [each * longest / max(size) for each in size] if self.keep_aspect else [longest, longest]
+        height, width = (max(2, round(each / stride)) * stride for each in wanted)
+        return height, width
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The evidence for one class at each position of one view.
+
+    Attributes:
+        values: (h, w) float32 array, the logit of the class if a position is classified by itself.
+        logit: of the view as a whole.
+        window: the part of the image that the view shows, half-open xyxy in pixels.
+        input_size: (height, width) of the network's input in pixels.
+        offset: (y, x), the centre of the first position in pixels of the input.
+        step: distance of neighbouring positions in pixels of the input.
+    """
+
+    values: NDArray[np.float32]
+    logit: float
+    window: Window
+    input_size: tuple[int, int]
+    offset: tuple[float, float]
+    step: float
+
+    @property
+    def magnification(self) -> float:
+        """Pixels of the input for one pixel of the image, along the longer side of the input."""
+        x0, y0, x1, y1 = self.window
+        return max(self.input_size) / max(x1 - x0, y1 - y0)
+
+
+class Observer:
+    """Collect the evidence for one class from views of images.
+
+    Attributes:
+        classifier: the network, which ends in global average pooling and a head.
+        index: of the class among the logits.
+        side: longer side of the classifier's own input in pixels.
+        stride: total stride of the network in pixels.
+
+    Raises:
+        ModelError: if the classifier has no head of its own after the average, or does not know the class.
+    """
+
+    def __init__(self, classifier: Classifier, class_name: str) -> None:
+        if classifier.head is None:
+            raise ModelError(
+                f"{classifier.name} has no single head after its average; expected one to classify each "
+                "position by itself: use the preset `published`"
+            )
+        self.classifier, self.index = classifier, classifier.index_of(class_name)
+        self.side = max(classifier.preprocessing.size)
+        self._head = find_layer(classifier.network, classifier.head)
+        self._dense: nn.Module | None = None
+        self.stride = self._measure_stride()
+
+    @torch.inference_mode()
+    def evidence(self, image: Image.Image, view: View, window: Window | None = None) -> Evidence:
+        """Return the evidence of one view.
+
+        Args:
+            image: an RGB image.
+            view: how the network is given it.
+            window: the part to be shown; None for the whole image.
+        """
+        x0, y0, x1, y1 = window = window or (0.0, 0.0, float(image.width), float(image.height))
+        size = view.input_size((round(y1 - y0), round(x1 - x0)), self.side, self.stride)
+        part = image.resize(size[::-1], Image.Resampling.BILINEAR, box=window)
+        if view.mirrored:
+            part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        maps = self._maps(part, view.dense)
+        values = position_head(self._head)(maps.flatten(1).T)[:, self.index].reshape(maps.shape[1:])
+        # The logit is that of the original positions, so that dense views rank images alike.
+        pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))
+        logit = float(self._head(pooled[None])[0, self.index])
+        step = size[0] / values.shape[0]
+        # Without the last stride the first position remains where it was: half an original step inside.
+        first = step if view.dense else step / 2
+        left = size[1] - (values.shape[1] - 1) * step - first if view.mirrored else first
+        array = values.float().cpu().numpy()
+        return Evidence(array[:, ::-1] if view.mirrored else array, logit, window, size, (first, left), step)
+
+    def _maps(self, part: Image.Image, dense: bool) -> Tensor:
+        """Return the activations of the target layer: (C, h, w) tensor."""
+        classifier, network = self.classifier, self._network(dense)
+        batch = replace(classifier.preprocessing, size=(part.height, part.width))([part])
+        with capture(network, [classifier.target_layer]) as activations:
+            network(batch.to(classifier.device, memory_format=torch.channels_last))
+        return activations[classifier.target_layer][0]
+
+    def _network(self, dense: bool) -> nn.Module:
+        """Return the network, or its copy without the last stride, which is made when it is first needed."""
+        if not dense:
+            return self.classifier.network
+        if self._dense is None:
+            size = self.classifier.preprocessing.size
+            self._dense = without_last_stride(self.classifier.network, self.classifier.target_layer, size)
+        return self._dense
+
+    @torch.inference_mode()
+    def _measure_stride(self) -> int:
+        height, width = self.classifier.preprocessing.size
+        maps = self._maps(Image.new("RGB", (width, height)), dense=False)
+        return round(height / maps.shape[1])
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Square cells over an image, on which maps of different views are compared.
+
+    Attributes:
+        size: (height, width) of the image in pixels.
+        side: cells of the longer side.
+    """
+
+    size: tuple[int, int]
+    side: int = GRID_SIDE
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the grid."""
+        rows, columns = (max(8, round(each * self.side / max(self.size))) for each in self.size)
+        return rows, columns
+
+    @property
+    def cell(self) -> tuple[float, float]:
+        """(height, width) of a cell in pixels of the image."""
+        return self.size[0] / self.shape[0], self.size[1] / self.shape[1]
+
+    def to_pixels(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return boxes in pixels of the image: (N, 4) float array of boxes in cells -> (N, 4)."""
+        return boxes * [self.cell[1], self.cell[0], self.cell[1], self.cell[0]]
+
+    def resample(self, evidence: Evidence) -> NDArray[np.float32]:
+        """Return the evidence at the centres of the cells, interpolated bilinearly between positions.
+
+        Outside the outermost positions the nearest value is repeated; outside the window of the evidence
+        too, and there it has no meaning.
+
+        Returns:
+            (rows, columns) float32 array.
+        """
+        rows, columns = (
+            _interpolation(
+                (np.arange(n) + 0.5) * cell, low, (high - low) / length, offset, evidence.step, n_positions
+            )
+            for n, cell, low, high, length, offset, n_positions in zip(
+                self.shape,
+                self.cell,
+                (evidence.window[1], evidence.window[0]),
+                (evidence.window[3], evidence.window[2]),
+                evidence.input_size,
+                evidence.offset,
+                evidence.values.shape,
+                strict=True,
+            )
+        )
+        return rows @ evidence.values.astype(np.float32) @ columns.T
+
+
+def _interpolation(
+    places: NDArray[np.float64], low: float, pixel: float, offset: float, step: float, n_positions: int
+) -> NDArray[np.float32]:
+    """Return the weights of the positions at places: (n_places, n_positions) float32 array, rows sum to 1."""
+    at = np.clip(((places - low) / pixel - offset) / step, 0, n_positions - 1)
+    first = np.minimum(at.astype(int), max(n_positions - 2, 0))
+    weights = np.zeros((len(places), n_positions), dtype=np.float32)
+    row = np.arange(len(places))
+    weights[row, first] = 1 - (at - first)
+    if n_positions > 1:
+        weights[row, first + 1] += at - first
+    return weights
