@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from report.pipeline.progress import ConsoleProgress
 from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.pipeline.published import PUBLISHED
 from report.pipeline.runner import Stage, run_stages
+from report.pipeline.sources import Sources
 from report.pipeline.stages import (
     analyse,
     backend,
@@ -126,16 +128,19 @@ def run_experiment(
         remove_temporary_files(each)
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
-    test, tuning = prepare.read_data(config, data, progress.say)
+    reported, tuning = prepare.read_data(config, data, progress.say)
     config = config.model_copy(update={"tuning_split": tuning.name if tuning else None})
     classifier = prepare.find_classifier(config, cache)
-    context = Context(config, folder, test, tuning, classifier, progress, cache=cache)
+    # Before the images are hashed, so that no change can fall between the hash and the state.
+    splits = [each for each in (reported, tuning) if each]
+    sources = Sources(path for split in splits for path in _files_of(split))
+    context = Context(config, folder, reported, tuning, classifier, progress, cache=cache, sources=sources)
     inputs = {
-        "the images of the split": test.manifest,
+        "the images of the split": reported.manifest,
         "the images of the tuning split": tuning.manifest if tuning else "none",
         "the weights": classifier.weights_sha256(),
         "the classifier": _described(classifier),
-        MASKS: f"{config.kind} {' '.join(each.masks_sha256 for each in (test, tuning) if each)}",
+        MASKS: f"{config.kind} {' '.join(each.masks_sha256 for each in splits)}",
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
@@ -144,6 +149,11 @@ def run_experiment(
     record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
     write_results(record, folder)
     return record
+
+
+def _files_of(split: Split) -> Iterator[Path]:
+    for image in split.images:
+        yield from filter(None, (image.path, image.mask_path))
 
 
 def _described(classifier: Classifier) -> str:

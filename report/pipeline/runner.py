@@ -1,18 +1,25 @@
-"""Run the stages in order; keep what each returns, and use it again while nothing it depends on changed."""
+"""Run the stages in order; seal each output, and reuse it while nothing that it depends on changed."""
 
-import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dogcam.errors import OutputError
-from dogcam.files import atomic_write
+from pydantic import TypeAdapter, ValidationError
+
+from dogcam.errors import DogcamError, OutputError, RecordError
+from dogcam.files import atomic_write, path_inside, read_bytes, read_json, sha256_of
 from report.pipeline.fingerprint import code_fingerprint, digest, versions
 from report.pipeline.stages.context import Context
 from report.record import StageRun
+
+REUSED = "nothing that it depends on changed"
+
+PICTURE_FOLDERS = ("figures", "gallery")
+"""The folders of a run in which every stage may write; other files belong in its workspace."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +27,14 @@ class Stage:
     """One step of a run.
 
     Attributes:
-        name: names its output for the stages after it, and its folder.
-        title: says what it does, for people.
-        run: computes its output, which JSON can hold; under "files" it names those that it wrote into the
-            run's folder, without which the output is of no use.
+        name: the name of its output and of its folder.
+        title: what it does, for people.
+        run: computes its output, which JSON can hold. Under "files" the output lists the files that the stage
+            wrote into the run's folder; without them it is not reused.
         needs: the earlier stages whose outputs it reads.
         settings: the fields of the config that it reads.
-        inputs: what it depends on from outside the run, beside what every stage does.
+        inputs: its inputs from outside the run, in addition to those of every stage.
+        output: the type of its output; an earlier output of another type is not reused.
     """
 
     name: str
@@ -35,13 +43,25 @@ class Stage:
     needs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    output: Any = Any
+
+
+class _UnusableError(Exception):
+    """An earlier output cannot be reused; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """A stage's folder, and what its output depends on."""
+    """The folder of a stage, and what its output depends on.
 
-    folder: Path
+    Attributes:
+        run: the run's folder.
+        stage: the stage.
+        ingredients: a name and a value or hash for everything that the output depends on.
+    """
+
+    run: Path
+    stage: Stage
     ingredients: Mapping[str, str]
 
     @property
@@ -49,17 +69,37 @@ class _Plan:
         return digest(*(part for pair in sorted(self.ingredients.items()) for part in pair))
 
     @property
+    def folder(self) -> Path:
+        # Checked: a link in a run folder from elsewhere must not lead the run to other files.
+        return path_inside(self.run, f"stages/{self.stage.name}")
+
+    @property
     def output(self) -> Path:
         return self.folder / f"{self.key}.json"
 
     @property
-    def sums(self) -> Path:
-        """Where the SHA-256 of each file is kept that the output names."""
-        return self.folder / f"{self.key}.files.json"
-
-    @property
     def workspace(self) -> Path:
-        return self.folder / self.key
+        return path_inside(self.run, f"stages/{self.stage.name}/{self.key}")
+
+    def seal(self, content: Mapping[str, Any]) -> str:
+        """Return the checksum over the output, its files, and everything that it was made from."""
+        whole = {"stage": self.stage.name, "ingredients": dict(self.ingredients), **content}
+        return sha256_of(json.dumps(whole, sort_keys=True).encode())
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file that an output lists.
+
+        Raises:
+            RecordError: if it is outside the stage's workspace and the folders of pictures.
+        """
+        path = path_inside(self.run, name)
+        mine = [self.workspace, *(path_inside(self.run, each) for each in PICTURE_FOLDERS)]
+        if not any(path.is_relative_to(folder) and path != folder for folder in mine):
+            raise RecordError(
+                f"the output of the stage {self.stage.name} lists the file {name!r}; expected a file in "
+                f"stages/{self.stage.name}/{self.key}, {' or '.join(PICTURE_FOLDERS)}"
+            )
+        return path
 
 
 def run_stages(
@@ -68,67 +108,50 @@ def run_stages(
     inputs: Mapping[str, str],
     report: Callable[[StageRun], None] = lambda _: None,
 ) -> tuple[Context, list[StageRun]]:
-    """Run stages in order, or take over what an earlier run left.
+    """Run stages in order, or reuse the outputs of an earlier run.
 
     An output is stored under a hash of everything that it depends on: the stage's code and the versions of
     the libraries, the settings that it reads, the outputs that it needs, the data and the weights. It is
-    written whole, so that an interrupted run goes on with the first stage that did not end. It holds while
-    its files do, byte for byte: runs with other settings write theirs under the same names.
+    written atomically, so an interrupted run continues with the first stage that did not end. It is sealed
+    by a checksum and validated by its type. It is reused only while its files have the same content, since
+    runs with other settings write files of the same names.
 
     Args:
         stages: in an order in which each comes after those it needs.
         context: for the first stage.
         inputs: hashes of what comes from outside the run, such as data and weights. Every stage depends on
             those that no stage claims for itself.
-        report: is told of each stage as it ends.
+        report: receives each stage as it ends.
 
     Returns:
-        The context with all outputs, and what was done about each stage.
+        The context with all outputs, and how each stage ended.
+
+    Raises:
+        DataError: if an image changed while a stage ran; its output is not kept.
+        RecordError: if a folder of the run is a link out of it.
     """
     runs: list[StageRun] = []
     keys: dict[str, str] = {}
+    for name in PICTURE_FOLDERS:
+        path_inside(context.folder, name)
     claimed = {name for stage in stages for name in stage.inputs}
     for stage in stages:
         own = {name: value for name, value in inputs.items() if name not in claimed or name in stage.inputs}
         plan = _plan(stage, context, own, keys)
         started = time.perf_counter()
-        reason = _why_not_reuse(plan, context.folder)
+        output, reason = _reuse(plan)
         if reason:
-            _make(stage, plan, context)
+            output = _make(plan, context)
         atomic_write(plan.folder / "last.json", json.dumps(dict(plan.ingredients), indent=1))
-        # Read back even when it was just made, so that a first run and a resumed one see the same numbers.
-        stored = json.loads(plan.output.read_text(encoding="utf-8"))
-        context = replace(context, outputs={**context.outputs, stage.name: stored})
+        context = replace(context, outputs={**context.outputs, stage.name: output})
         keys[stage.name] = plan.key
-        facts = {"name": stage.name, "title": stage.title, "key": plan.key}
-        done = ("ran", reason) if reason else ("reused", "nothing that it depends on changed")
-        facts |= dict(zip(("status", "reason"), done, strict=True))
-        runs.append(StageRun(**facts, seconds=time.perf_counter() - started))
-        report(runs[-1])
+        run = StageRun(
+            name=stage.name, title=stage.title, key=plan.key, status="ran" if reason else "reused",
+            reason=reason or REUSED, seconds=time.perf_counter() - started,
+        )  # fmt: skip
+        runs.append(run)
+        report(run)
     return context, runs
-
-
-def _make(stage: Stage, plan: _Plan, context: Context) -> None:
-    """Run a stage; keep its output, and what its files hold."""
-    plan.output.unlink(missing_ok=True)
-    try:
-        plan.workspace.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{plan.workspace} cannot be made ({error.strerror}); name another --out"
-        ) from error
-    output = stage.run(replace(context, workspace=plan.workspace))
-    sums = {name: _sum(context.folder / name) for name in _files(output)}
-    atomic_write(plan.sums, json.dumps(sums))
-    atomic_write(plan.output, json.dumps(output))
-
-
-def _files(output: Any) -> list[str]:
-    return output.get("files", []) if isinstance(output, dict) else []
-
-
-def _sum(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 def _plan(stage: Stage, context: Context, inputs: Mapping[str, str], keys: Mapping[str, str]) -> _Plan:
@@ -138,30 +161,98 @@ def _plan(stage: Stage, context: Context, inputs: Mapping[str, str], keys: Mappi
         "the code": code_fingerprint(stage.run.__module__),
         "the library versions": json.dumps(versions()),
     }
-    return _Plan(context.folder / "stages" / stage.name, {**inputs, **settings, **needs, **own})
+    return _Plan(context.folder, stage, {**inputs, **settings, **needs, **own})
 
 
-def _why_not_reuse(plan: _Plan, folder: Path) -> str | None:
-    """Say why a stage must run; None where its earlier output still holds, with all of its files."""
-    if plan.output.exists():
-        try:
-            output = json.loads(plan.output.read_bytes())
-            sums = json.loads(plan.sums.read_bytes())
-        except (OSError, ValueError):
-            return "the earlier output is damaged"
-        found = {name: _sum(folder / name) for name in _files(output)}
-        faults = [name for name, has in found.items() if has is None or has != sums.get(name)]
-        for name in faults:
-            # A stage that goes on with files that it finds must not go on with these.
-            (folder / name).unlink(missing_ok=True)
-        if not faults:
-            return None
-        return f"{faults[0]} is {'gone' if found[faults[0]] is None else 'not what this stage wrote'}"
+def _make(plan: _Plan, context: Context) -> Any:
+    """Run a stage, and write its output with the checksums of its files and the seal."""
+    _remove(plan.output)
+    try:
+        plan.workspace.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{plan.workspace} cannot be made ({error.strerror}); name another --out"
+        ) from error
+    # Dumped and loaded, so that the stages after it see the same output in a first and in a resumed run.
+    output = json.loads(json.dumps(plan.stage.run(replace(context, workspace=plan.workspace))))
+    context.sources.require_unchanged()
+    files = {name: sha256_of(read_bytes(plan.file(name))) for name in _listed(output)}
+    content = {"output": output, "files": files}
+    atomic_write(plan.output, json.dumps({"seal": plan.seal(content), **content}))
+    return output
+
+
+def _reuse(plan: _Plan) -> tuple[Any, str | None]:
+    """Return the earlier output, or None and the reason why the stage must run."""
+    try:
+        if plan.output.exists():
+            return _unsealed(plan), None
+    except _UnusableError as error:
+        return None, str(error)
+    return None, _why_absent(plan)
+
+
+def _unsealed(plan: _Plan) -> Any:
+    """Read an earlier output and check its seal, its type and its files.
+
+    Raises:
+        _UnusableError: if it does not pass.
+    """
+    try:
+        document = read_json(plan.output, RecordError)
+        content = {"output": document["output"], "files": document["files"]}
+        if document["seal"] != plan.seal(content):
+            raise _UnusableError("the earlier output is damaged: its checksum is that of another output")
+        TypeAdapter(plan.stage.output).validate_python(content["output"])
+        paths = {name: plan.file(name) for name in _listed(content["output"])}
+        sums = {name: content["files"][name] for name in paths}
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise _UnusableError(f"the earlier output has another form ({place})") from error
+    except (DogcamError, KeyError, TypeError) as error:
+        raise _UnusableError("the earlier output is damaged") from error
+    faults = {name: fault for name, path in paths.items() if (fault := _fault(path, sums[name]))}
+    for name in faults:
+        # A stage that continues from the files in its workspace must not find these.
+        _remove(paths[name])
+    if faults:
+        name, fault = next(iter(faults.items()))
+        raise _UnusableError(f"{name} {fault}")
+    return content["output"]
+
+
+def _why_absent(plan: _Plan) -> str:
+    """Return the reason why there is no output under the stage's key."""
     if plan.workspace.exists():
         return "the earlier run did not end"
     try:
-        last = json.loads((plan.folder / "last.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        last = dict(read_json(plan.folder / "last.json", RecordError))
+    except (DogcamError, TypeError, ValueError):
         return "there is no earlier output"
     changed = [name for name, value in plan.ingredients.items() if last.get(name) != value]
     return f"changed: {', '.join(changed)}" if changed else "the earlier output is gone"
+
+
+def _listed(output: Any) -> Iterable[str]:
+    """Return the files that an output lists."""
+    files = output.get("files", []) if isinstance(output, dict) else []
+    return TypeAdapter(list[str]).validate_python(files)
+
+
+def _fault(path: Path, expected: str) -> str | None:
+    """Return how a file differs from what its stage wrote; None if it does not."""
+    if not path.exists():
+        return "is gone"
+    try:
+        same = sha256_of(read_bytes(path)) == expected
+    except DogcamError:
+        same = False
+    return None if same else "is not what this stage wrote"
+
+
+def _remove(path: Path) -> None:
+    """Remove a file of a stage, or a folder in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

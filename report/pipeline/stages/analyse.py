@@ -11,6 +11,7 @@ from dogcam.evaluate.errors import OtherObjects
 from dogcam.evaluate.metrics import Matches
 from dogcam.structures.boxes import area
 from report import record as results
+from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import evaluate, localise, predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN
@@ -31,7 +32,7 @@ def run(context: Context) -> dict:
     )
     at_point = {"iou_threshold": iou, "score_threshold": score_threshold}
     failures = taxonomy.classify_failures(matches, **at_point, others=_others(context))
-    gains = taxonomy.ap_gains(matches, failures, **at_point, resampler=context.resampler)
+    gains = taxonomy.ap_gains(matches, failures, **at_point, resampler=resampler_of(context))
     successes = taxonomy.find_successes(matches, **at_point)
     gallery = _Gallery(context, matches, score_threshold)
     return results.Failures(

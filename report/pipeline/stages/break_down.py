@@ -7,6 +7,7 @@ from dogcam.evaluate import breakdowns, metrics
 from dogcam.evaluate.breakdowns import Group
 from dogcam.structures.detections import GroundTruth
 from report import record as results
+from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import evaluate, localise
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN
@@ -22,7 +23,7 @@ def run(context: Context) -> dict:
     settings = {
         "iou_threshold": point["iou"],
         "score_threshold": point["score_threshold"],
-        "resampler": context.resampler,
+        "resampler": resampler_of(context),
     }
     return results.Breakdowns(
         few_below=breakdowns.FEW,

@@ -10,6 +10,7 @@ from dogcam.detection.boxes_from_maps import normalise, resize
 from dogcam.evaluate.metrics import Estimate, defined, estimate
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
+from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import AT_EARLIER, CAM, EARLIER, GRAD_CAM_REFERENCE, MAIN, PROBABILITY
@@ -131,7 +132,7 @@ def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) 
     """Return the mean over some of the images; resampling goes over all images, as everywhere."""
     per_image, counted = np.zeros(len(context.reported)), np.zeros(len(context.reported))
     per_image[places], counted[places] = values, 1.0
-    drawn = context.resampler.ratio(per_image, counted)
+    drawn = resampler_of(context).ratio(per_image, counted)
     return estimate(float(values.mean()) if len(values) else float("nan"), drawn)
 
 

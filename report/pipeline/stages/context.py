@@ -1,15 +1,14 @@
 """What every stage is given: settings, data, classifier, and the outputs of the stages before it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from dogcam.evaluate.metrics import Resampler
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
 from report.config import RunConfig
+from report.pipeline.sources import Sources
 
 Item = TypeVar("Item")
 
@@ -49,6 +48,8 @@ class Context:
         outputs: what each earlier stage returned, by its name.
         workspace: the stage's own folder for what is too large for its output.
         cache: where what was downloaded or exported is kept for other runs.
+        sources: the images, as they were when the run began.
+        memo: what stages of one run share, computed once; see `once`.
     """
 
     config: RunConfig
@@ -60,17 +61,19 @@ class Context:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     workspace: Path = Path()
     cache: Path = Path()
+    sources: Sources = field(default_factory=Sources)
+    memo: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     @property
     def target(self) -> int:
         """The index of the target class among the logits."""
         return self.classifier.index_of(self.config.target)
 
-    @cached_property
-    def resampler(self) -> Resampler:
-        """The resamples of the reported images, the same for every number."""
-        config = self.config
-        return Resampler(len(self.reported), config.n_resamples, config.confidence_level, config.seed)
+    def once(self, key: tuple[object, ...], compute: Callable[[], Item]) -> Item:
+        """Return what was computed under a key before in this run, else compute it."""
+        if key not in self.memo:
+            self.memo[key] = compute()
+        return self.memo[key]
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -11,8 +11,9 @@ from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError
 from dogcam.evaluate import metrics
 from dogcam.evaluate.classification import AP_VARIANT, score_classes
-from dogcam.evaluate.metrics import Interval, Matches, Resampler, defined, estimate, undefined
+from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate
 from report import record as results
+from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use
@@ -38,7 +39,7 @@ def run(context: Context) -> dict:
         name: metrics.match(truth, localise.detections(context, "reported", name), thresholds)
         for name in names
     }
-    resampler = context.resampler
+    resampler = resampler_of(context)
     in_turn = context.progress.track(names, len(names), "evaluate")
     resampled = {name: resampler.ap_samples(matches[name]) for name in in_turn}
     point = _operating_point(context, matches[MAIN], resampler)
@@ -62,14 +63,6 @@ def run(context: Context) -> dict:
         "operating_point": point.model_dump(mode="json"),
         "classification": _classification(context, resampler).model_dump(mode="json"),
     }
-
-
-def over_images(n_images: int, found: Interval) -> Interval:
-    """Return an interval over images; an undefined one where only one image bears on it.
-
-    Whatever is drawn again is the same image then: that is no spread, and nothing can be told from it.
-    """
-    return found if n_images > 1 else undefined(found.level)
 
 
 def _method(

@@ -14,6 +14,7 @@ from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.boxes import Boxes, as_boxes, iou
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import localise, predict, segment
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
@@ -45,7 +46,7 @@ def run(context: Context) -> dict:
         iou_levels=list(map_metrics.IOU_LEVELS),
         tolerance=map_metrics.POINTING_TOLERANCE,
         score_threshold=SCORE_THRESHOLD,
-        rows=[_row(name, scores[name], bool(masks), context.resampler) for name in TITLES],
+        rows=[_row(name, scores[name], bool(masks), resampler_of(context)) for name in TITLES],
         classified_and_localised=_classified_and_localised(context),
     ).model_dump(mode="json")
 
@@ -116,7 +117,7 @@ def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalise
 
     def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
         value = part.sum() / whole.sum() if whole.any() else float("nan")
-        return estimate(value, context.resampler.ratio(part, whole))
+        return estimate(value, resampler_of(context).ratio(part, whole))
 
     return results.ClassifiedAndLocalised(
         n_both=int((label & place).sum()),

@@ -72,7 +72,9 @@ def _predict_split(context: Context, role: str, backend: Backend | None) -> list
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
         if not _is_whole(path):
-            atomic_write(path, _npz(_predict(context, batch, backend)))
+            made = _npz(_predict(context, batch, backend))
+            context.sources.require_unchanged([image.path for image in batch])
+            atomic_write(path, made)
         names.append(path.relative_to(context.folder).as_posix())
     return names
 

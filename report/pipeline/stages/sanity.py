@@ -11,9 +11,9 @@ from dogcam.data.images import read_photo
 from dogcam.evaluate import sanity
 from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from report import record as results
+from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.stages import compare, predict
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.evaluate import over_images
 from report.pipeline.stages.methods import MAIN, requests
 
 NAME = "sanity"
@@ -186,7 +186,7 @@ def _mean(context: Context, values: NDArray[np.float64]) -> Estimate:
     defined = ~np.isnan(rows)
     part, whole = np.where(defined, rows, 0.0).sum(axis=0), defined.sum(axis=0)
     mean = part.sum() / whole.sum() if whole.any() else float("nan")
-    found = replace(context.resampler, n_images=len(part)).ratio(part, whole)
+    found = replace(resampler_of(context), n_images=len(part)).ratio(part, whole)
     return estimate(mean, over_images(np.count_nonzero(whole), found))
 
 

@@ -13,6 +13,7 @@ from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seed
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN
@@ -62,7 +63,7 @@ def run(context: Context) -> dict | None:
     counts = _count(context, "reported", context.reported.images, makers)
     if not sum(counts["full_image"], MaskCounts()).truth:
         return None
-    resampler = context.resampler
+    resampler = resampler_of(context)
     return results.Segmentation(
         score_threshold=SCORE_THRESHOLD,
         cam_threshold=cam,

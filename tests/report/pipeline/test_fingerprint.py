@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from report.pipeline import fingerprint
+from report.pipeline.experiment import STAGES
 from report.pipeline.fingerprint import code_fingerprint, code_of, digest, versions
 
 SOURCES = {
@@ -70,9 +71,43 @@ def test_an_import_inside_a_function_counts(package):
 def test_a_change_of_a_source_reaches_its_dependants_only(package, changed, dependants):
     before = fingerprints()
     with (package / f"{changed}.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = 1\n")
     after = fingerprints()
     assert {name for name in before if before[name] != after[name]} == dependants
+
+
+UNCHANGED = {
+    "a comment": lambda text: "# why\n" + text,
+    "a docstring": lambda text: '"""Other words."""\n' + text,
+    "a docstring of a function": lambda text: text.replace("late():\n", 'late():\n    """Say so."""\n'),
+    "a docstring of a value": lambda text: text.replace("VALUE = 1\n", 'VALUE = 1\n"""What it is."""\n'),
+    "layout": lambda text: text.replace(" = ", "  =  ") + "\n\n",
+}
+CHANGED = {
+    "a number": lambda text: text.replace("VALUE = 1", "VALUE = 2"),
+    "a string that is used": lambda text: text.replace("VALUE = 1", "VALUE = 'one'"),
+    "a default": lambda text: text.replace("late()", "late(x=1)"),
+}
+
+
+@pytest.mark.parametrize("change", [*UNCHANGED, *CHANGED])
+def test_only_what_computes_changes_the_hash(package, change):
+    before = code_fingerprint.__wrapped__("pack.top")
+    for name in ("top", "base"):
+        path = package / f"{name}.py"
+        path.write_text((UNCHANGED | CHANGED)[change](path.read_text()))
+    assert (code_fingerprint.__wrapped__("pack.top") != before) == (change in CHANGED)
+
+
+def test_a_package_that_does_not_count_is_left_out(package, monkeypatch):
+    monkeypatch.setattr(fingerprint, "NOT_COUNTED", ("pack.sub",))
+    assert code_of("pack.user") == {"pack.user"}
+
+
+def test_no_stage_depends_on_the_record_or_the_settings_by_their_code():
+    for stage in STAGES:
+        ours = code_of(stage.run.__module__)
+        assert not {name for name in ours if name.startswith(("report.record", "report.config"))}, stage.name
 
 
 def test_stages_are_made_of_the_science_they_call():

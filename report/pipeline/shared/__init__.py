@@ -1,0 +1,1 @@
+"""What several stages need: predictions, boxes, matches, heat maps, intervals."""
