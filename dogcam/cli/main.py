@@ -14,6 +14,8 @@ COMMANDS = {
     "explain": ("dogcam.cli.explain", "Show where a classifier sees a class in a photograph."),
     "compare-classifiers": ("dogcam.cli.compare", "Tell who boxes and who ranks better, of two classifiers."),
     "evaluate-boxes": ("dogcam.cli.evaluate_boxes", "Measure anybody's boxes against a ground truth."),
+    "convert-data": ("dogcam.cli.convert_data", "Write a data set in another format."),
+    "validate": ("dogcam.cli.validate", "List every fault of a data set."),
 }
 """Each command's module, which offers it as `command`, and the line that stands for it in the help."""
 

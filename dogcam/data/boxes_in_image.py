@@ -51,6 +51,26 @@ def checked_box(box: Box, size: tuple[int, int], on_bad_box: BadBoxes, what: str
     return None if empty or fractions or on_bad_box == "skip" else inside
 
 
+def in_pixels(box: Box, size: tuple[int, int]) -> Box:
+    """Return a box of fractions in pixels.
+
+    Files hold fractions of six digits as a rule, so a corner is known to a millionth of the side: one that is
+    so near to a whole pixel is that pixel.
+
+    Args:
+        box: half-open xyxy as fractions of the sides.
+        size: (height, width) of the image.
+    """
+    height, width = size
+
+    def snapped(fraction: float, side: int) -> float:
+        value = fraction * side
+        return float(round(value)) if abs(value - round(value)) <= side * 1e-6 else value
+
+    x0, y0, x1, y1 = box
+    return snapped(x0, width), snapped(y0, height), snapped(x1, width), snapped(y1, height)
+
+
 def boxes_upright(objects: Sequence[LabelledObject], header: Header) -> list[LabelledObject]:
     """Turn the boxes of the stored pixels as the photograph is turned."""
     return [replace(thing, box=_turned(thing.box, header)) for thing in objects]

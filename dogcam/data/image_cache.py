@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dogcam.data.images import read_photo
+from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage
 
 
@@ -46,7 +47,7 @@ class ImageCache:
             (N, 3, height, width) uint8 tensor, RGB.
 
         Raises:
-            DataError: where a photograph cannot be read.
+            DataError: if a photograph cannot be read.
         """
         fresh = self._decode_all([index for index in dict.fromkeys(indices) if index not in self._kept])
         batch = torch.stack([fresh[index] if index in fresh else self._kept[index] for index in indices])
@@ -87,6 +88,17 @@ def label_matrix(images: Sequence[LabelledImage], classes: Sequence[str]) -> Ten
 
     Returns:
         (N, C) float32 tensor of 0 and 1, the columns in the order of `classes`.
+
+    Raises:
+        DataError: if a label differs from a class only in case.
     """
+    spelling = {name.casefold(): name for name in classes}
+    for label in sorted(set().union(*(image.labels for image in images))):
+        if label not in classes and label.casefold() in spelling:
+            other = spelling[label.casefold()]
+            raise DataError(
+                f"the class {label!r} of the images differs from the classifier's {other!r} only in case; "
+                "give both the same name"
+            )
     rows = [[float(name in image.labels) for name in classes] for image in images]
     return torch.tensor(rows).reshape(len(images), len(classes))

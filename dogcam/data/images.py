@@ -1,5 +1,6 @@
 """Read photographs and masks: upright, 8-bit RGB, from a stated list of formats, within a pixel limit."""
 
+import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogcam.errors import DataError
-from dogcam.files import limit_from, open_plain
+from dogcam.files import limit_from, open_plain, read_bytes
 from dogcam.structures.images import LabelledImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -140,6 +141,15 @@ def read_mask(image: LabelledImage) -> NDArray[np.uint8]:
     if mask.shape != image.size:
         raise DataError(f"{image.mask_path} has the shape {mask.shape}; its image has {image.size}")
     return mask
+
+
+def mask_png(image: LabelledImage) -> bytes:
+    """Return the file of a segmentation mask, turned upright with its photograph."""
+    if not image.annotated_as_stored or image.mask_path is None:
+        return read_bytes(image.mask_path or image.path)
+    encoded = io.BytesIO()
+    Image.fromarray(read_mask(image)).save(encoded, "PNG")
+    return encoded.getvalue()
 
 
 @contextmanager

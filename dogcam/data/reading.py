@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from dogcam.data.boxes_in_image import BadBoxes, Box, boxes_upright, checked_box
+from dogcam.data.boxes_in_image import BadBoxes, boxes_upright, checked_box, in_pixels
 from dogcam.data.formats import recognise
-from dogcam.data.formats.base import Annotation
-from dogcam.data.images import read_header
+from dogcam.data.formats.base import Annotation, Listing
+from dogcam.data.images import Header, read_header
 from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage, LabelledObject, Split
@@ -35,15 +35,37 @@ class ReadRules:
 
 
 @dataclass
-class _Pass:
-    """What one pass over a split has found."""
+class Scan:
+    """What one pass over a split has found; no fault raises.
 
+    Attributes:
+        root: the data set.
+        name: the split's name.
+        rules: what happens to bad boxes.
+        listing: the split as its format lists it.
+        images: the images without a fault.
+        faults: what is wrong, by the image's id.
+        warnings: what is unsure.
+        n_clipped, n_skipped: boxes that were clipped, and left out.
+    """
+
+    root: Path
+    name: str
     rules: ReadRules
+    listing: Listing
     images: list[LabelledImage] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
-    unsure: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     n_clipped: int = 0
     n_skipped: int = 0
+
+    @property
+    def split(self) -> Split:
+        """The images without a fault, as a split."""
+        return Split(
+            self.root, self.name, tuple(self.images), self.n_clipped, self.n_skipped, tuple(self.faults),
+            self.listing.mask_classes, self.listing.has_truth,
+        )  # fmt: skip
 
 
 def split_names(path: Path) -> tuple[str, ...]:
@@ -79,19 +101,48 @@ def read_split(path: Path, split: str, limit: int | None = None, rules: ReadRule
         DataError: if the list, an annotation or a photograph is missing or malformed; the message lists
             every fault.
     """
+    found = scan(path, split, limit, rules)
+    faults = list(found.faults.values())
+    if faults and (found.rules.on_error == "fail" or not found.images):
+        head = f"{found.root}, split {split!r}: {len(faults)} images have a fault\n  "
+        raise DataError((head if len(faults) > 1 else "") + "\n  ".join(faults))
+    if faults:
+        _log.warning("%s, split %r: skipped %d images with a fault", found.root, split, len(faults))
+    for warning in found.warnings:
+        _log.warning("%s", warning)
+    return found.split
+
+
+def scan(path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None) -> Scan:
+    """Read and check a split as `read_split` does, and gather the faults of its images.
+
+    Raises:
+        DataError: if the list of the split is missing or malformed.
+    """
     form, root = recognise(path)
     listing = form.open_split(root, split_name(split))
-    found = _Pass(rules or ReadRules())
+    found = Scan(root, split, rules or ReadRules(), listing)
+    unsure: list[str] = []
     for each in _part(listing.ids, split, root)[:limit]:
         try:
-            _take(found, listing.read(each))
+            annotation = listing.read(each)
+            header = read_header(annotation.path)
+            found.images.append(_checked(annotation, header, found))
         except DataError as error:
             found.faults[each] = str(error)
-    _judge(found, root, split)
-    images = tuple(_with_one_spelling(found.images))
-    return Split(
-        root, split, images, found.n_clipped, found.n_skipped, tuple(found.faults), listing.mask_classes
-    )
+            continue
+        sizes = {header.size, header.upright_size, annotation.size or header.size}
+        if header.turn is not None and len(sizes) == 1 and annotation.objects and not annotation.relative:
+            unsure.append(each)
+    if unsure:
+        found.warnings.append(
+            f"{root}, split {split!r}: the EXIF orientation turns {len(unsure)} photographs (such as "
+            f"{unsure[0]}), and their stated sizes do not show whether boxes are for the upright picture; "
+            "they are taken for it"
+        )
+    found.images, spellings = _with_one_spelling(found.images)
+    found.warnings += [f"{root}, split {split!r}: {each}" for each in spellings]
+    return found
 
 
 def _part(ids: Sequence[str], split: str, root: Path) -> list[str]:
@@ -103,76 +154,68 @@ def _part(ids: Sequence[str], split: str, root: Path) -> list[str]:
     return subset_of(ids, split)
 
 
-def _take(found: _Pass, annotation: Annotation) -> None:
-    """Check one annotation against its photograph and add the image."""
-    header = read_header(annotation.path)
-    as_stored = False
-    if header.turn is not None and annotation.size is not None:
-        as_stored = annotation.size == header.size != header.upright_size
-        if header.size == header.upright_size == annotation.size and annotation.objects:
-            found.unsure.append(annotation.id)
+def _checked(annotation: Annotation, header: Header, found: Scan) -> LabelledImage:
+    """Check one annotation against its photograph.
+
+    Raises:
+        DataError: for another size, or bad boxes that are refused.
+    """
+    as_stored = annotation.size == header.size != header.upright_size
     frame = header.size if as_stored else header.upright_size
     if annotation.size not in (None, frame):
-        raise DataError(_of_another_size(annotation, header.upright_size, header.turn is not None))
-    height, width = frame
-    objects = []
+        raise DataError(_of_another_size(annotation, header))
+    objects, faults = [], []
     for thing in annotation.objects:
-        scale = (width, height, width, height) if annotation.relative else (1, 1, 1, 1)
-        box: Box = tuple(value * factor for value, factor in zip(thing.box, scale, strict=True))
-        kept = checked_box(box, frame, found.rules.on_bad_box, f"{annotation.source}: a {thing.name}")
+        box = in_pixels(thing.box, frame) if annotation.relative else thing.box
+        try:
+            kept = checked_box(box, frame, found.rules.on_bad_box, f"{annotation.source}: a {thing.name}")
+        except DataError as error:
+            faults.append(str(error))
+            continue
         found.n_skipped += kept is None
         found.n_clipped += kept is not None and kept != box
         if kept is not None:
             objects.append(replace(thing, box=kept))
+    if faults:
+        raise DataError("\n  ".join(faults))
     if as_stored:
         objects = boxes_upright(objects, header)
-    found.images.append(
-        LabelledImage(
-            annotation.id, annotation.path, *header.upright_size, tuple(objects), annotation.source,
-            annotation.mask_path, as_stored,
-        )
+    return LabelledImage(
+        annotation.id, annotation.path, *header.upright_size, tuple(objects), annotation.source,
+        annotation.mask_path, as_stored,
     )  # fmt: skip
 
 
-def _of_another_size(annotation: Annotation, size: tuple[int, int], turned: bool) -> str:
+def _of_another_size(annotation: Annotation, header: Header) -> str:
     stated = f"{annotation.size[1]} x {annotation.size[0]}" if annotation.size else "no size"
-    exif = " (upright by its EXIF orientation)" if turned else ""
+    height, width = header.upright_size
+    exif = " when its EXIF orientation turns it upright" if header.turn is not None else ""
     source = annotation.source.name if annotation.source else "the annotation"
     return (
-        f"{annotation.path} has {size[1]} x {size[0]} pixels{exif}, but {source} states {stated}; "
+        f"{annotation.path} has {width} x {height} pixels{exif}, but {source} states {stated}; "
         "restore the original photograph or correct the annotation"
     )
 
 
-def _judge(found: _Pass, root: Path, split: str) -> None:
-    """Raise for faults unless they are skipped, and warn of what is unsure."""
-    faults = list(found.faults.values())
-    if faults and (found.rules.on_error == "fail" or not found.images):
-        head = f"{root}, split {split!r}: {len(faults)} images have a fault\n  " if len(faults) > 1 else ""
-        raise DataError(head + "\n  ".join(faults))
-    if faults:
-        _log.warning("%s, split %r: skipped %d images with a fault", root, split, len(faults))
-    if found.unsure:
-        _log.warning(
-            "%s: the EXIF orientation of %d photographs (%s, ...) turns them, and their annotations do not "
-            "show whether the boxes are for the upright picture; they are taken for it",
-            root, len(found.unsure), found.unsure[0],
-        )  # fmt: skip
+def _with_one_spelling(images: list[LabelledImage]) -> tuple[list[LabelledImage], list[str]]:
+    """Give classes that differ only in case one name: the lower-case one if it occurs, else the first.
 
-
-def _with_one_spelling(images: list[LabelledImage]) -> list[LabelledImage]:
-    """Give classes that differ only in case one name: the lower-case one if it occurs, else the first."""
+    Returns:
+        The images, and a warning for each name that was changed.
+    """
     counts = Counter(thing.name for image in images for thing in image.objects)
     spelling: dict[str, str] = {}
     for name in sorted(counts, key=lambda name: (name != name.casefold(), -counts[name], name)):
         spelling.setdefault(name.casefold(), name)
     others = {name: spelling[name.casefold()] for name in counts if name != spelling[name.casefold()]}
     if not others:
-        return images
-    for name, chosen in sorted(others.items()):
-        _log.warning("the class %r differs from %r only in case; both count as %r", name, chosen, chosen)
+        return images, []
 
     def renamed(thing: LabelledObject) -> LabelledObject:
         return replace(thing, name=others.get(thing.name, thing.name))
 
-    return [replace(image, objects=tuple(map(renamed, image.objects))) for image in images]
+    changed = [replace(image, objects=tuple(map(renamed, image.objects))) for image in images]
+    return changed, [
+        f"the class {name!r} differs from {chosen!r} only in case, and counts as {chosen!r}"
+        for name, chosen in sorted(others.items())
+    ]

@@ -89,6 +89,7 @@ class Split:
         n_skipped: boxes that were left out, because the reader was asked to.
         skipped_images: ids of images that were left out for a fault, because the reader was asked to.
         mask_classes: the classes of the mask values 1, 2, ...; None if the format has no masks.
+        has_truth: whether the images are annotated; a plain folder of photographs is not.
     """
 
     root: Path
@@ -98,6 +99,7 @@ class Split:
     n_skipped: int = 0
     skipped_images: tuple[str, ...] = ()
     mask_classes: tuple[str, ...] | None = None
+    has_truth: bool = True
 
     def __len__(self) -> int:
         return len(self.images)

@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
-from dogcam.data.formats import voc
+from dogcam.data.formats import boxes_csv, coco, photo_folder, voc, yolo
 from dogcam.data.formats.base import Format
 from dogcam.errors import DataError
 
-FORMATS: tuple[Format, ...] = (voc,)
+FORMATS: tuple[Format, ...] = (voc, yolo, coco, boxes_csv, photo_folder)
 """Every format, in the order in which a path is tried."""
+
+
+def format_named(name: str) -> Format:
+    """Return a format by its name, one of those in `FORMATS`."""
+    return next(each for each in FORMATS if name == each.NAME)
 
 
 def recognise(path: Path) -> tuple[Format, Path]:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
-from dogcam.structures.images import LabelledObject
+from dogcam.files import atomic_write, read_bytes
+from dogcam.structures.images import LabelledImage, LabelledObject, Split
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class Listing:
         ids: the images' ids.
         read: takes an id; raises a DataError that names file and fault.
         mask_classes: the classes of the mask values 1, 2, ...; None if there are no masks.
+        has_truth: whether the images are annotated.
     """
 
     ids: Sequence[str]
     read: Callable[[str], Annotation]
     mask_classes: tuple[str, ...] | None = None
+    has_truth: bool = True
 
 
 class Format(Protocol):
@@ -65,6 +68,12 @@ class Format(Protocol):
     def open_split(self, root: Path, split: str) -> Listing:
         """List a split. Raises a DataError if it does not exist, and names those that do."""
 
+    def write(self, root: Path, splits: Sequence[Split]) -> None:
+        """Write annotations and lists of splits beside copies of their photographs, into an empty folder.
+
+        Raises a DataError if the format cannot hold a data set at all.
+        """
+
 
 def image_id(text: str, source: Path) -> str:
     """Return an id in one spelling: `a`, `./a` and `s/../a` name one image.
@@ -74,7 +83,7 @@ def image_id(text: str, source: Path) -> str:
     """
     parts: list[str] = []
     for part in PurePosixPath(text).parts:
-        if part == ".." and parts:
+        if part == ".." and parts and parts[-1] != "..":
             parts.pop()
         else:
             parts.append(part)
@@ -132,6 +141,31 @@ class Photographs:
         return self._names[folder]
 
 
+def no_such_split(root: Path, split: str, names: Sequence[str]) -> DataError:
+    """Return the error for a split that a data set does not have."""
+    return DataError(
+        f"{root} has no split {split!r}; the splits of this data set are: {', '.join(names) or 'none'}"
+    )
+
+
+def copy_photo(image: LabelledImage, folder: Path) -> str:
+    """Copy a photograph into a folder under its id and its own suffix.
+
+    Returns:
+        Its name in the folder.
+    """
+    name = f"{image.id}{image.path.suffix}"
+    atomic_write(folder / name, read_bytes(image.path))
+    return name
+
+
+def extent(start: float, stop: float) -> float:
+    """Return the length for which `start + length` is exactly `stop`, or the nearest one."""
+    length = stop - start
+    near = (length, math.nextafter(length, math.inf), math.nextafter(length, -math.inf))
+    return next((each for each in near if start + each == stop), length)
+
+
 def finite(value: object, what: str) -> float:
     """Return a number of a file as float.
 
@@ -146,6 +180,22 @@ def finite(value: object, what: str) -> float:
         raise ValueError(f"{what} is {str(value)[:40]!r}; expected a number") from None
     if not math.isfinite(number):
         raise ValueError(f"{what} is {str(value)[:40]!r}; expected a finite number")
+    return number
+
+
+MAX_COORDINATE = 1e9
+"""Areas of larger boxes lose whole pixels, and those from 1e154 overflow."""
+
+
+def coordinate(value: object, what: str) -> float:
+    """Return a coordinate of a box in pixels.
+
+    Raises:
+        ValueError: if it is no number, or beyond `MAX_COORDINATE`; `what` names it.
+    """
+    number = finite(value, what)
+    if abs(number) > MAX_COORDINATE:
+        raise ValueError(f"{what} is {number:g}; expected at most {MAX_COORDINATE:g} pixels")
     return number
 
 

@@ -1,19 +1,30 @@
 """PASCAL VOC: lists in ImageSets/Main, one XML an image, masks; boxes are 1-based inclusive pixels."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError, TreeBuilder
+from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, indent, tostring
 
 import numpy as np
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 from numpy.typing import ArrayLike
 
-from dogcam.data.formats.base import Annotation, Listing, Photographs, finite, image_id, side, without_suffix
+from dogcam.data.formats.base import (
+    Annotation,
+    Listing,
+    Photographs,
+    coordinate,
+    copy_photo,
+    image_id,
+    side,
+    without_suffix,
+)
+from dogcam.data.images import mask_png
 from dogcam.errors import DataError
-from dogcam.files import read_bytes, read_json, read_text
+from dogcam.files import atomic_write, read_bytes, read_json, read_text
 from dogcam.structures.boxes import Boxes, as_boxes
-from dogcam.structures.images import LabelledObject
+from dogcam.structures.images import LabelledImage, LabelledObject, Split
 
 NAME = "voc"
 LAYOUT = "ImageSets/Main/SPLIT.txt, Annotations/ID.xml, JPEGImages/ID.jpg"
@@ -34,6 +45,7 @@ MAX_BYTES = 16_000_000
 MARKER = "sample.json"
 """The file that identifies the rendered sample."""
 
+_FLAGS = ("difficult", "truncated", "crowd")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGGED = re.compile(r"\S.*?\s+(-1|0|1)")
 """A line of a list of one class: an id, and whether the class occurs in it."""
@@ -119,6 +131,45 @@ def read_annotation(root: Path, name: str, photographs: Photographs) -> Annotati
     return Annotation(name, photo, path, size, objects, mask_path=root / "SegmentationClass" / f"{name}.png")
 
 
+def write(root: Path, splits: Sequence[Split]) -> None:
+    """Write `ImageSets/Main`, `Annotations`, `JPEGImages` and, if there are masks, `SegmentationClass`.
+
+    The flag crowd, which VOC does not have, is written as an element of this name.
+    """
+    classes = dict.fromkeys(split.mask_classes for split in splits if split.mask_classes)
+    masked = any(image.has_mask for split in splits for image in split.images)
+    if masked and len(classes) == 1:
+        names = "".join(f"{name}\n" for name in next(iter(classes)))
+        atomic_write(root / "SegmentationClass" / "classes.txt", names)
+    for split in splits:
+        lines = "".join(f"{image.id}\n" for image in split.images)
+        atomic_write(root / "ImageSets" / "Main" / f"{split.name}.txt", lines)
+        for image in split.images:
+            copy_photo(image, root / "JPEGImages")
+            atomic_write(root / "Annotations" / f"{image.id}.xml", _annotation_xml(image))
+            if image.has_mask and image.mask_path:
+                atomic_write(root / "SegmentationClass" / f"{image.id}.png", mask_png(image))
+
+
+def _annotation_xml(image: LabelledImage) -> bytes:
+    root = Element("annotation")
+    SubElement(root, "filename").text = f"{image.id}{image.path.suffix}"
+    size = SubElement(root, "size")
+    for key, value in (("width", image.width), ("height", image.height), ("depth", 3)):
+        SubElement(size, key).text = str(value)
+    for thing in image.objects:
+        element = SubElement(root, "object")
+        SubElement(element, "name").text = thing.name
+        for key in _FLAGS:
+            if key != "crowd" or thing.crowd:
+                SubElement(element, key).text = str(int(getattr(thing, key)))
+        box = SubElement(element, "bndbox")
+        for key, value in zip(_CORNERS, to_inclusive([thing.box])[0].tolist(), strict=True):
+            SubElement(box, key).text = str(int(value)) if value.is_integer() else repr(value)
+    indent(root)
+    return tostring(root, encoding="utf-8") + b"\n"
+
+
 class _ShallowBuilder(TreeBuilder):
     """Builds a tree of limited depth."""
 
@@ -150,8 +201,10 @@ def _parse_object(element: Element) -> LabelledObject:
     corners = [element.findtext(f"bndbox/{key}") for key in _CORNERS]
     if None in corners:
         raise ValueError(f"an object ({name}) has no complete bndbox")
-    numbers = [finite(corner, f"{key} of a {name}") for key, corner in zip(_CORNERS, corners, strict=True)]
-    flags = {key: (element.findtext(key) or "").strip() == "1" for key in ("difficult", "truncated")}
+    numbers = [
+        coordinate(corner, f"{key} of a {name}") for key, corner in zip(_CORNERS, corners, strict=True)
+    ]
+    flags = {key: (element.findtext(key) or "").strip() == "1" for key in _FLAGS}
     return LabelledObject(name, tuple(to_half_open([numbers])[0].tolist()), **flags)
 
 

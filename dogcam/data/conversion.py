@@ -1,0 +1,93 @@
+"""Convert a data set to another format, and prove by reading it again that nothing changed."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from dogcam.data.formats import Format, recognise
+from dogcam.data.reading import ReadRules, read_split
+from dogcam.errors import DataError, OutputError
+from dogcam.structures.images import LabelledImage, Split
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written, and what the new format cannot hold.
+
+    Attributes:
+        splits: the splits, as read from the source.
+        losses: one line for each kind of thing that differs when the result is read; empty if it is exact.
+    """
+
+    splits: tuple[Split, ...]
+    losses: tuple[str, ...]
+
+
+def convert(
+    source: Path, target: Path, form: Format, rules: ReadRules, *, allow_loss: bool = False
+) -> Conversion:
+    """Write every split of a data set in another format; the photographs are copied.
+
+    The result is read again and compared object by object, and appears only if all is well.
+
+    Args:
+        source: a data set in any known format.
+        target: the folder to make; it must not exist.
+        form: the format to write.
+        rules: what happens to faults of the source.
+        allow_loss: write what the format can hold, and state what it cannot.
+
+    Raises:
+        DataError: for a fault of the source, or a loss that is not allowed.
+        OutputError: if the folder exists or cannot be written.
+    """
+    if target.exists():
+        raise OutputError(f"{target} exists; name a folder that does not")
+    found, root = recognise(source)
+    splits = tuple(read_split(source, name, rules=rules) for name in found.split_names(root))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+            fresh = Path(beside) / target.name
+            form.write(fresh, splits)
+            losses = tuple(_losses(splits, fresh))
+            if losses and not allow_loss:
+                raise DataError(
+                    f"{form.NAME} cannot hold all of {source}: {'; '.join(losses)}. "
+                    "Choose another format, or give --allow-loss"
+                )
+            fresh.rename(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written ({error.strerror or error})") from error
+    return Conversion(splits, losses)
+
+
+def _losses(splits: tuple[Split, ...], folder: Path) -> list[str]:
+    """Read what was written, and name what differs."""
+    counts: dict[str, int] = {}
+    for split in splits:
+        again = {image.id: image for image in read_split(folder, split.name).images}
+        for image in split.images:
+            for kind in _differences(image, again.get(image.id)):
+                counts[kind] = counts.get(kind, 0) + 1
+        if list(again) != [image.id for image in split.images]:
+            counts["the order of images"] = 1
+    return [f"{kind} ({count:,})" for kind, count in sorted(counts.items())]
+
+
+def _differences(image: LabelledImage, other: LabelledImage | None) -> list[str]:
+    if other is None:
+        return ["images"]
+    if len(image.objects) != len(other.objects):
+        return ["objects"]
+    found = []
+    for mine, theirs in zip(image.objects, other.objects, strict=True):
+        found += [
+            f"{key} flags"
+            for key in ("difficult", "truncated", "crowd")
+            if getattr(mine, key) != getattr(theirs, key)
+        ]
+        found += ["class names"] if mine.name != theirs.name else []
+        found += ["exact corners of boxes"] if mine.box != theirs.box else []
+    found += ["masks"] if image.has_mask and not other.has_mask else []
+    return found
