@@ -13,7 +13,16 @@ from filelock import FileLock
 
 from tests.support import runs as report_fixtures
 
-MARKED_BY_FIXTURE = {"browser": "browser", "real_data": "photographs"}
+MARKED_BY_FIXTURE = {
+    "browser": "browser",
+    "real_data": "photographs",
+    # Fixtures that run whole experiments, trainings or benchmarks.
+    "again": "slow",
+    "predicted": "slow",
+    "voc_tar": "slow",
+    "whole": "slow",
+    "written": "slow",
+}
 """A test that uses one of these fixtures, directly or not, gets the marker."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]

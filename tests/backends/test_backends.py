@@ -79,6 +79,7 @@ def test_torch_makes_the_maps_of_the_engine(head, size, cache):
     assert_engine_maps(backend, given, batches(size, 1, 3, 3, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "size"), [("linear", "wide"), ("no_bias", "square"), ("log_odds", "wide"), ("joint", "wide")]
 )
@@ -89,6 +90,7 @@ def test_onnx_makes_the_maps_of_the_engine(head, size, cache):
     assert_engine_maps(backend, given, batches(size, 1, 3, 3, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler; found no g++")
 def test_the_compiled_network_makes_the_maps_of_the_engine(cache):
     given = tiny()
@@ -98,6 +100,7 @@ def test_the_compiled_network_makes_the_maps_of_the_engine(cache):
     assert_engine_maps(backend, given, batches("wide", 3))
 
 
+@pytest.mark.slow
 def test_int8_is_near_and_not_the_same(cache):
     given, calibration = tiny(), batches("wide", 3, 3)
     backend = load_backend("int8", given, cache, calibration)
@@ -110,6 +113,7 @@ def test_int8_is_near_and_not_the_same(cache):
         assert 0 < difference < 0.1
 
 
+@pytest.mark.slow
 def test_every_batch_tells_which_values_occur_whatever_their_number(tmp_path):
     """A calibrator that empties its buffer when it is full fails on some numbers, and forgets batches."""
     onnx = pytest.importorskip("onnx")
@@ -130,6 +134,7 @@ def test_every_batch_tells_which_values_occur_whatever_their_number(tmp_path):
     assert scale_of_the_images(narrow) < 0.5 * expected
 
 
+@pytest.mark.slow
 def test_int8_computes_convolutions_in_whole_numbers_and_the_head_in_floating_point(cache):
     onnx = pytest.importorskip("onnx")
     load_backend("int8", tiny(), cache, batches("wide", 3, 3))
@@ -142,6 +147,7 @@ def test_int8_computes_convolutions_in_whole_numbers_and_the_head_in_floating_po
     assert weights == ["DequantizeLinear", "DequantizeLinear", None]
 
 
+@pytest.mark.slow
 def test_what_was_exported_is_used_again_until_something_changes(tmp_path, monkeypatch):
     given = tiny()
     first = load_backend("onnx", given, tmp_path)
@@ -158,6 +164,7 @@ def test_what_was_exported_is_used_again_until_something_changes(tmp_path, monke
         load_backend("onnx", given, tmp_path)
 
 
+@pytest.mark.slow
 def test_calibration_and_quantisation_are_part_of_the_key(cache):
     from dogcam.backends.quantisation import settings_of
 
@@ -172,6 +179,7 @@ def test_calibration_and_quantisation_are_part_of_the_key(cache):
     assert settings_of(Quantisation(), [some.clone()]) == settings[0]
 
 
+@pytest.mark.slow
 def test_an_export_with_other_maps_is_refused_and_not_kept(tmp_path, monkeypatch):
     other = maps_network(tiny("no_bias"))
     real = loading.export
@@ -181,6 +189,7 @@ def test_an_export_with_other_maps_is_refused_and_not_kept(tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, RuntimeError])
 def test_an_export_whose_check_does_not_end_is_not_kept(tmp_path, monkeypatch, ending):
     cache, real = tmp_path / "cache", loading.require_same
@@ -200,6 +209,7 @@ def test_an_export_whose_check_does_not_end_is_not_kept(tmp_path, monkeypatch, e
     assert len(list(cache.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_while_an_export_is_checked_nothing_stands_in_the_cache(tmp_path, monkeypatch):
     """A process that is killed cleans up nothing."""
     seen, real = [], loading.require_same

@@ -115,6 +115,7 @@ def test_rows_hold_the_memory_that_was_measured(written):
     assert all(row["memory_growth_mib"] is None for row in written["cam"][2:])
 
 
+@pytest.mark.slow
 def test_the_cost_of_8_bits_is_not_measured_without_photographs(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "int8", "--out", str(tmp_path / "out")]
     environment = os.environ | {"DOGCAM_DATA": str(tmp_path)}
@@ -141,6 +142,7 @@ def test_the_cost_of_8_bits_is_the_difference_in_ap():
     assert "ap_difference" not in int8._row(given, "float32", None, exact, None)
 
 
+@pytest.mark.slow
 def test_an_unknown_bench_is_refused():
     command = [sys.executable, "-m", "benchmarks", "speed"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
@@ -169,11 +171,13 @@ def allocate_after_more(mib):
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.parametrize("work", [allocate, allocate_after_more])
 def test_memory_grows_by_what_is_allocated_though_it_is_freed_again(work):
     assert in_fresh_process(work, 64) == pytest.approx(64, abs=8)
 
 
+@pytest.mark.slow
 def test_a_failure_in_a_fresh_process_is_raised_here():
     with pytest.raises(ValueError, match="'fast'"):
         in_fresh_process(float, "fast")

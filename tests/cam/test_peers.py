@@ -24,6 +24,8 @@ from dogcam.cam import (
 )
 from dogcam.cam.eigen import principal_maps
 
+pytestmark = pytest.mark.peers
+
 SIZE = 96
 CLASSES = 20
 TOLERANCE = 1e-5

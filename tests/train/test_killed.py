@@ -18,7 +18,10 @@ from tests.support.voc_folders import write_patches
 KINDS = [["red"], ["blue"], [], ["red", "blue"]]
 RESULT = "sample_net.safetensors"
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks processes")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks processes"),
+]
 
 
 def in_process(work) -> int:
