@@ -63,6 +63,16 @@ def test_evaluate_boxes(run):
     ]
 
 
+def test_train_tiny(run, small_data, tmp_path):
+    lines = run("train_tiny", small_data, tmp_path, "val", "test").splitlines()
+    with (tmp_path / "history.csv").open(encoding="utf-8") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert len(lines) == len(losses) == 2
+    assert [f"loss {loss:.4f}" in line for line, loss in zip(lines, losses, strict=True)] == [True, True]
+    classifier = dogcam.load_classifier(checkpoint=tmp_path / "tiny.safetensors", device="cpu")
+    assert (classifier.classes, classifier.preprocessing.size) == (("dog",), (64, 64))
+
+
 def test_render_run(run, copied):
     before = (copied / "report.html").read_bytes()
     (copied / "report.html").unlink()
