@@ -76,6 +76,7 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     # Only this command computes: the others do without torch, and start faster for it.
     from dogcam.data.download import default_cache
     from report.pipeline.experiment import run_experiment
+    from report.pipeline.folder import end_run
 
     templates = open_templates(own)
     config = make_config(**_settings(options))
@@ -90,6 +91,7 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
             before, now = (status or "not made" for status in (change.before, change.now))
             click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
         page = write_report(record, folder, templates)
+        end_run(folder)
     click.echo(f"The report is at {page}")
     if watch:
         _watch(folder, own)

@@ -1,22 +1,16 @@
 """One whole run: find data and classifier, run the stages, gather the record, write it and its tables."""
 
 import importlib.metadata
-import os
-import platform
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 
-import dogcam
 from dogcam.data.reading import read_split, split_ids
 from dogcam.data.splits import split_name
-from dogcam.errors import ConfigError, DataError, RecordError
-from dogcam.files import atomic_write, remove_temporary_files, sha256_of
+from dogcam.errors import DataError
+from dogcam.files import atomic_write, sha256_of
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.models.two_scale import HighResolutionPass
@@ -24,8 +18,9 @@ from dogcam.structures.boxes import area
 from dogcam.structures.images import Split
 from report import record as results
 from report.config import RunConfig
-from report.pipeline.fingerprint import versions
+from report.pipeline.folder import keep_earlier_claims, remove_partial_files, remove_stale_pictures
 from report.pipeline.progress import ConsoleProgress
+from report.pipeline.provenance import finished_at, run_info
 from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.pipeline.published import PUBLISHED
 from report.pipeline.runner import Stage, run_stages
@@ -46,7 +41,7 @@ from report.pipeline.stages import (
 )
 from report.pipeline.stages.context import Context
 from report.record.claim_rules import with_claims
-from report.record.io import read_results, write_results
+from report.record.io import write_results
 from report.record.tables import (
     DETECTIONS_HEAD,
     DETECTIONS_NAME,
@@ -124,8 +119,8 @@ def run_experiment(
     Raises:
         DogcamError: where data, weights or settings are not in order; what was computed stays.
     """
-    for each in (folder, folder / "figures", folder / "gallery", *(folder / "stages").rglob("*/")):
-        remove_temporary_files(each)
+    finished_at()  # refuses a faulty SOURCE_DATE_EPOCH before the work begins
+    remove_partial_files(folder)
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
     reported, tuning = prepare.read_data(config, data, progress.say)
@@ -146,8 +141,9 @@ def run_experiment(
     }
     context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
     _write_tables(context)
-    record = with_claims(_gather(context, _run_info(command, classifier, runs)), _earlier_claims(folder))
+    record = with_claims(_gather(context, run_info(command, classifier, runs)), keep_earlier_claims(folder))
     write_results(record, folder)
+    remove_stale_pictures(folder, record)
     return record
 
 
@@ -192,60 +188,9 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
     )
 
 
-def _earlier_claims(folder: Path) -> list[results.Claim] | None:
-    """Return what the run before this one claimed; None where there was none that can be read."""
-    try:
-        return read_results(folder).claims
-    except RecordError:
-        return None
-
-
 def _is_published_experiment(config: RunConfig) -> bool:
     asked = (config.kind, config.split, config.target, config.limit, config.iou_thresholds)
     return asked == ("voc2007", "test", "dog", 500, PUBLISHED_AT)
-
-
-def _run_info(command: str, classifier: Classifier, runs: list[results.StageRun]) -> results.RunInfo:
-    commit, modified = _commit()
-    return results.RunInfo(
-        dogcam_version=dogcam.__version__,
-        commit=commit,
-        modified=modified,
-        command=command,
-        finished=_now().isoformat(timespec="seconds"),
-        versions=versions(),
-        platform=f"{platform.system()} {platform.machine()}",
-        device=classifier.device.type,
-        n_threads=torch.get_num_threads(),
-        stages=runs,
-    )
-
-
-def _now() -> datetime:
-    """Return the time that SOURCE_DATE_EPOCH states, for equal records, else the clock's."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if not epoch:
-        return datetime.now(UTC)
-    try:
-        return datetime.fromtimestamp(int(epoch), UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise ConfigError(
-            f"the environment's SOURCE_DATE_EPOCH is {epoch!r}; expected seconds since 1970, or none"
-        ) from error
-
-
-def _commit() -> tuple[str | None, bool]:
-    """Return the checkout's commit, None outside of one, and whether files that git tracks differ from it."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        state = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return None, False
-    return commit.stdout.strip(), bool(state.stdout.strip())
 
 
 def _data_info(context: Context) -> results.DataInfo:

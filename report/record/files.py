@@ -10,9 +10,8 @@ from dogcam.files import path_inside, sha256_of
 
 FigureName = Annotated[str, Field(pattern=r"^figures/[A-Za-z0-9_-]{1,100}\.(svg|webp)$")]
 GalleryName = Annotated[str, Field(pattern=r"^gallery/[A-Za-z0-9_-]{1,100}\.webp$")]
-FileName = Annotated[
-    str, Field(pattern=r"^((figures|gallery)/[A-Za-z0-9_-]{1,100}\.(svg|webp)|[a-z_]{1,100}\.csv)$")
-]
+FILE_PATTERN = r"^((figures|gallery)/[A-Za-z0-9_-]{1,100}\.(svg|webp)|[a-z_]{1,100}\.csv)$"
+FileName = Annotated[str, Field(pattern=FILE_PATTERN)]
 """The only names that a record may give to a file of its run."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -1,6 +1,7 @@
 """Run the network once over every image: logits and class activation maps, kept batch by batch."""
 
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,15 @@ from dogcam.files import atomic_write
 from dogcam.models.two_scale import fuse_logits
 from dogcam.structures.images import LabelledImage
 from report.config import REFERENCE
+from report.pipeline.fingerprint import digest
 from report.pipeline.stages.backend import choose, run_backend
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
 
 NAME = "predict"
+
+_SEAL = "sealed"
+"""The entry of a file of predictions that names the run and the images that it is of."""
 
 _REFERENCE = "reference logits"
 """What the engine's logits are stored as, beside those of a backend."""
@@ -62,7 +67,8 @@ def run(context: Context) -> dict:
 def load(context: Context, role: str) -> Predictions:
     """Read the predictions of a split back, in the order of its images."""
     batches = [_read(context.folder / name) for name in context.outputs[NAME]["by_split"][role]]
-    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    names = batches[0].keys() - {_SEAL}
+    columns = {name: np.concatenate([batch[name] for batch in batches]) for name in sorted(names)}
     return Predictions(columns.pop("logits"), columns, columns.pop(_REFERENCE, None))
 
 
@@ -71,8 +77,9 @@ def _predict_split(context: Context, role: str, backend: Backend | None) -> list
     batches, size = context.in_batches(images), context.config.batch_size
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
-        if not _is_whole(path):
-            made = _npz(_predict(context, batch, backend))
+        seal = digest(context.workspace.name, role, *(image.id for image in batch))
+        if not _is_whole(path, seal):
+            made = _npz(_predict(context, batch, backend) | {_SEAL: np.array(seal)})
             context.sources.require_unchanged([image.path for image in batch])
             atomic_write(path, made)
         names.append(path.relative_to(context.folder).as_posix())
@@ -105,9 +112,10 @@ def _npz(arrays: dict[str, NDArray]) -> bytes:
     return buffer.getvalue()
 
 
-def _is_whole(path: Path) -> bool:
+def _is_whole(path: Path, seal: str) -> bool:
+    """Tell whether an interrupted run left this batch of this run and these images."""
     try:
-        return bool(_read(path))
+        return str(_read(path).get(_SEAL)) == seal
     except RecordError:
         return False
 
@@ -116,5 +124,5 @@ def _read(path: Path) -> dict[str, NDArray]:
     try:
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it, and run again") from error
