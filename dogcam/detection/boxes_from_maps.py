@@ -1,4 +1,4 @@
-"""From class activation maps to scored boxes: cut at a fraction of the peak, box what hangs together."""
+"""From class activation maps to scored boxes: threshold the map, box its connected components."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,15 +7,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
-from dogcam.structures.boxes import Boxes, as_boxes
+from dogcam.detection.components import FoundComponents, Runs, components_of, runs_of_heat
+from dogcam.detection.interpolated import InterpolatedMap, has_exact_runs, runs_of_map
+from dogcam.structures.boxes import Boxes
 
 Components = Literal["all", "largest"]
 
 Map = NDArray[np.float32]
 
-_Component = tuple[tuple[slice, slice], NDArray[np.bool_]]
+Located = tuple[Boxes, NDArray[np.float64]]
+"""(N, 4) boxes, half-open xyxy in pixels, and their (N,) scores, the highest first."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class LocalisationRule:
     """How a map becomes boxes.
 
     Attributes:
-        cam_threshold: fraction of the map's peak, in (0, 1), from which on a pixel belongs to an object.
-        components: box every connected component, or the one of largest area alone.
+        cam_threshold: fraction of the map's peak, in (0, 1); a pixel is foreground if it is at least as high.
+        components: box every connected component, or only the one of largest area.
 
     Raises:
-        ValueError: where the threshold is not such a fraction: at 0 the whole image would be the object.
+        ValueError: if the threshold is not such a fraction; at 0 the whole image would be foreground.
     """
 
     cam_threshold: float
@@ -45,11 +47,10 @@ def normalise(map_: Map) -> Map:
         map_: (h, w) float array.
 
     Returns:
-        (h, w) float32 array in [0, 1]; 0 everywhere where the map is nowhere positive.
+        (h, w) float32 array in [0, 1]; 0 everywhere if the map has no positive value.
 
     Raises:
-        ValueError: where the map has no finite peak, as one that holds a nan: that is no map, whereas a map
-            that shows nothing is an answer.
+        ValueError: if the map has no finite peak, for example because it holds a nan.
     """
     positive = np.maximum(map_, 0.0, dtype=np.float32)
     peak = positive.max(initial=0.0)
@@ -68,101 +69,99 @@ def resize(map_: Map, size: tuple[int, int]) -> Map:
     Returns:
         (height, width) float32 array.
     """
-    picture = Image.fromarray(np.ascontiguousarray(map_, dtype=np.float32))
-    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    image = Image.fromarray(np.ascontiguousarray(map_, dtype=np.float32))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
 
 
 def heat_map(map_: Map, size: tuple[int, int]) -> Map:
-    """Return a map as it is cut: at the size of its image, and as a fraction of its peak.
+    """Return a map as it is thresholded: at the size of its image, and as a fraction of its peak.
 
     Args:
         map_: (h, w) float array, one class activation map.
         size: (height, width) of the image in pixels.
 
     Returns:
-        (height, width) float32 array in [0, 1]; 0 everywhere where the map is nowhere positive.
+        (height, width) float32 array in [0, 1]; 0 everywhere if the map has no positive value.
     """
-    # What speaks against the class is dropped before the map is enlarged: interpolated, it would eat into the
-    # cells beside it, and CAM's boxes would differ from Grad-CAM's, whose maps hold nothing negative.
+    # Negative values are removed before the map is enlarged. Interpolated, they would reduce neighbouring
+    # cells, and CAM's boxes would differ from those of Grad-CAM, whose maps have no negative values.
     return normalise(resize(normalise(map_), size))
 
 
-def localise(heat: Map, score: float, rule: LocalisationRule) -> tuple[Boxes, NDArray[np.float64]]:
-    """Box the objects that a heat map shows.
+def localise_map(
+    map_: Map, size: tuple[int, int], score: float, rules: Sequence[LocalisationRule]
+) -> list[Located]:
+    """Box the objects of a class activation map by each of several rules.
 
-    The map is cut at `cam_threshold`; each connected component (pixels that share a side or a corner) gives
-    one tight box. A box is scored by how sure the classifier is that the class is in the image, times how
-    high the component reaches: the component that holds the map's peak keeps the whole score.
+    The boxes and scores are those of `localise` on `heat_map(map_, size)`. They are computed without the
+    enlarged map, so that an image of 12 megapixels takes hardly longer than a small one.
+
+    Args:
+        map_: (h, w) float array, one class activation map.
+        size: (height, width) of the image in pixels.
+        score: score of the image for the class, such as its probability.
+        rules: thresholds, and which components to keep.
+
+    Returns:
+        Boxes and scores for each rule; both are empty if the map has no positive value.
+    """
+    thresholds = [rule.cam_threshold for rule in rules]
+    distinct = list(dict.fromkeys(thresholds))
+    found = dict(zip(distinct, components_of(_runs(map_, size, distinct)), strict=True))
+    return [_scored(found[rule.cam_threshold], score, rule.components) for rule in rules]
+
+
+def _runs(map_: Map, size: tuple[int, int], thresholds: Sequence[float]) -> Runs:
+    cells = normalise(map_)
+    if cells.size and size[0] >= cells.shape[0] and size[1] >= cells.shape[1]:
+        enlarged = InterpolatedMap(cells, size)
+        if has_exact_runs(enlarged, thresholds):
+            return runs_of_map(enlarged, thresholds)
+    return runs_of_heat(heat_map(map_, size), thresholds)
+
+
+def localise(heat: Map, score: float, rule: LocalisationRule) -> Located:
+    """Box the objects of a heat map.
+
+    The map is thresholded at `cam_threshold`; each connected component (pixels that share a side or a corner)
+    gives one tight box. The score of a box is the score of the image times the peak of the component: the
+    component with the peak of the map keeps the whole score.
 
     Args:
         heat: (height, width) float array in [0, 1], from `heat_map`.
-        score: the image's score for the class, the classifier's probability say.
-        rule: where to cut and what to keep.
+        score: score of the image for the class, such as its probability.
+        rule: the threshold, and which components to keep.
 
     Returns:
-        boxes: (N, 4) float64 array, half-open xyxy in pixels, best score first.
-        scores: (N,) float64 array.
-        Both are empty where the map is nowhere as high as the threshold: it shows nothing of the class.
+        Boxes and scores; both are empty if no pixel is as high as the threshold.
     """
-    return localise_by_rules(heat, score, [rule])[0]
+    (found,) = components_of(runs_of_heat(heat, [rule.cam_threshold]))
+    return _scored(found, score, rule.components)
 
 
-def localise_by_rules(
-    heat: Map, score: float, rules: Sequence[LocalisationRule]
-) -> list[tuple[Boxes, NDArray[np.float64]]]:
-    """Return what `localise` finds by each of several rules, cutting the map once for each threshold."""
-    cuts = {
-        threshold: _components(heat, threshold)
-        for threshold in dict.fromkeys(rule.cam_threshold for rule in rules)
-    }
-    return [_scored(heat, score, cuts[rule.cam_threshold], rule.components) for rule in rules]
-
-
-def _scored(
-    heat: Map, score: float, components: Sequence[_Component], kept: Components
-) -> tuple[Boxes, NDArray[np.float64]]:
-    if kept == "largest" and components:
-        components = [max(components, key=lambda component: component[1].sum())]
-    boxes = as_boxes([_box(window) for window, _ in components])
-    peaks = np.array([heat[window][inside].max() for window, inside in components], dtype=np.float64)
+def _scored(found: FoundComponents, score: float, kept: Components) -> Located:
+    boxes, peaks = found.boxes, found.peaks.astype(np.float64)
+    if kept == "largest" and len(boxes):
+        largest = [int(np.argmax(found.areas))]
+        boxes, peaks = boxes[largest], peaks[largest]
     order = np.argsort(-peaks, kind="stable")
     return boxes[order], score * peaks[order]
 
 
 def reason_for_no_box(heat: Map) -> str | None:
-    """Say why `localise` finds no box on a heat map, at any threshold; None where it finds one."""
-    return None if heat.any() else "the map is 0 everywhere: nothing at this layer speaks for the class"
+    """State why `localise` finds no box on a heat map at any threshold; None if it finds one."""
+    return None if heat.any() else "the map is 0 everywhere: no evidence for the class at this layer"
 
 
-def component_boxes(heat: Map, cam_threshold: float) -> tuple[Boxes, NDArray[np.int64]]:
-    """Box every connected component of a map that is cut, without a score.
+def component_boxes(heat: Map, cam_thresholds: Sequence[float]) -> list[tuple[Boxes, NDArray[np.int64]]]:
+    """Box every connected component of a heat map at each of several thresholds, without a score.
 
     Args:
         heat: (height, width) float array in [0, 1], from `heat_map`.
-        cam_threshold: where to cut, in (0, 1).
+        cam_thresholds: each in (0, 1).
 
     Returns:
-        (N, 4) float64 array, half-open xyxy in pixels, and (N,) int array, the components' areas in pixels,
-        both from top to bottom; empty where the map is nowhere as high.
+        For each threshold an (N, 4) float64 array, half-open xyxy in pixels, and an (N,) int array, the areas
+        of the components in pixels, both from top to bottom; empty if no pixel is as high as the threshold.
     """
-    components = _components(heat, cam_threshold)
-    areas = np.array([inside.sum() for _, inside in components], dtype=np.int64)
-    return as_boxes([_box(window) for window, _ in components]), areas
-
-
-def _components(heat: Map, cam_threshold: float) -> list[_Component]:
-    """Return each component as the window around it and its pixels inside that window."""
-    if heat.max(initial=0.0) < cam_threshold:
-        return []
-    labels, _ = ndimage.label(heat >= cam_threshold, structure=np.ones((3, 3)))
-    # Looking inside each component's own box is several times faster than ndimage.maximum, which goes over
-    # the whole picture.
-    return [
-        (window, labels[window] == number)
-        for number, window in enumerate(ndimage.find_objects(labels), start=1)
-    ]
-
-
-def _box(window: tuple[slice, slice]) -> tuple[int, int, int, int]:
-    rows, columns = window
-    return columns.start, rows.start, columns.stop, rows.stop
+    return [(found.boxes, found.areas) for found in components_of(runs_of_heat(heat, cam_thresholds))]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dogcam.cam import Request, Views, explain
 from dogcam.cam.targets import Targets
 from dogcam.cam.views import ONE_VIEW
-from dogcam.detection.boxes_from_maps import LocalisationRule, Map, heat_map, localise_by_rules
+from dogcam.detection.boxes_from_maps import LocalisationRule, Located, Map, heat_map, localise_map
 from dogcam.detection.images import ImageSources, as_image, each_source, in_batches
 from dogcam.models.classifier import Classifier
 from dogcam.models.preprocessing import Preprocessing
@@ -22,9 +22,6 @@ from dogcam.structures.detections import Detections
 
 DEFAULT_RULE = LocalisationRule(0.3)
 """The customary threshold for class activation maps, tuned on no data; all components are boxed."""
-
-Located = tuple[Boxes, NDArray[np.float64]]
-"""The boxes of one class in one image, (N, 4), and their (N,) scores, the highest first."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def boxes_from_map(
     Returns:
         For each rule (N, 4) boxes, half-open xyxy in pixels of the image, and (N,) scores.
     """
-    return localise_by_rules(heat_map(map_, size), score, rules)
+    return localise_map(map_, size, score, rules)
 
 
 @dataclass(frozen=True, eq=False)

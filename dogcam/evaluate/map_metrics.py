@@ -62,13 +62,13 @@ def score_map(
         cam_threshold: a threshold that was chosen on other images, in (0, 1).
         mask: (height, width) array, 1 on the objects, 0 off them, any other value is ignored; or None.
     """
-    overlaps = [_overlaps(heat, boxes, threshold) for threshold in BOX_CAM_THRESHOLDS]
+    *overlaps, at_chosen = _overlaps(heat, boxes, [*BOX_CAM_THRESHOLDS, cam_threshold])
     return MapScores(
         points_at(heat, boxes),
         energy_inside(heat, boxes),
         np.array([largest for largest, _ in overlaps]),
         np.array([best for _, best in overlaps]),
-        _overlaps(heat, boxes, cam_threshold)[0],
+        at_chosen[0],
         _pixels(heat, mask),
     )
 
@@ -172,13 +172,13 @@ def pixel_average_precision(scores: Scores, resampler: Resampler) -> Estimate:
     return estimate(value, resampler.interval(_pixel_ap(resampler.sums(counts))))
 
 
-def _overlaps(heat: Map, boxes: Boxes, cam_threshold: float) -> tuple[float, float]:
-    """Return the best IoU of the largest component's box, and that of any component's."""
-    found, areas = component_boxes(heat, cam_threshold)
-    if not len(found):
-        return 0.0, 0.0
-    best = iou(found, boxes).max(axis=1)
-    return float(best[np.argmax(areas)]), float(best.max())
+def _overlaps(heat: Map, boxes: Boxes, cam_thresholds: Sequence[float]) -> list[tuple[float, float]]:
+    """Return the best IoU of the largest component's box and that of any component's, at each threshold."""
+    overlaps = []
+    for found, areas in component_boxes(heat, cam_thresholds):
+        best = iou(found, boxes).max(axis=1) if len(found) else np.zeros(1)
+        overlaps.append((float(best[np.argmax(areas)] if len(found) else 0.0), float(best.max())))
+    return overlaps
 
 
 def _pixels(heat: Map, mask: NDArray[np.uint8] | None) -> NDArray[np.int64]:

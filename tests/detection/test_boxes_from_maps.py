@@ -13,7 +13,7 @@ from dogcam.detection.boxes_from_maps import (
     LocalisationRule,
     heat_map,
     localise,
-    localise_by_rules,
+    localise_map,
     normalise,
     reason_for_no_box,
     resize,
@@ -93,7 +93,7 @@ def test_the_largest_is_not_that_of_the_largest_box():
     assert localise(heat, 1.0, LARGEST)[0].tolist() == [[6, 0, 9, 2]]
 
 
-def test_pixels_that_share_a_corner_hang_together():
+def test_pixels_that_share_a_corner_are_connected():
     heat = np.eye(4, dtype=np.float32)
     assert localise(heat, 1.0, RULE)[0].tolist() == [[0, 0, 4, 4]]
 
@@ -223,14 +223,17 @@ def test_a_map_without_a_finite_peak_is_refused(value):
         heat_map(map_, (6, 6))
 
 
-def test_several_rules_find_what_each_finds_alone():
-    heat = heat_map(np.random.default_rng(0).random((9, 9)).astype(np.float32), (30, 40))
-    rules = [LocalisationRule(cut, kept) for cut in (0.3, 0.6, 0.3) for kept in ("all", "largest")]
-    for rule, (boxes, scores) in zip(rules, localise_by_rules(heat, 0.7, rules), strict=True):
-        alone = localise(heat, 0.7, rule)
+def test_several_rules_find_what_each_finds_alone_on_the_enlarged_map():
+    map_ = np.random.default_rng(0).random((9, 9)).astype(np.float32)
+    rules = [
+        LocalisationRule(threshold, kept) for threshold in (0.3, 0.6, 0.3) for kept in ("all", "largest")
+    ]
+    found = localise_map(map_, (30, 40), 0.7, rules)
+    for rule, (boxes, scores) in zip(rules, found, strict=True):
+        alone = localise(heat_map(map_, (30, 40)), 0.7, rule)
         np.testing.assert_array_equal(boxes, alone[0])
         np.testing.assert_array_equal(scores, alone[1])
-    assert len({len(boxes) for boxes, _ in localise_by_rules(heat, 0.7, rules)}) > 1
+    assert len({len(boxes) for boxes, _ in found}) > 1
 
 
 def test_there_is_a_reason_exactly_where_there_is_no_box():

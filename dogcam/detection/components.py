@@ -1,0 +1,120 @@
+"""Connected components of thresholded maps, from runs of pixels instead of label images.
+
+A run is a maximal horizontal interval of foreground pixels. Runs of adjacent rows that share a side or a
+corner belong to one component, so that a graph of a few runs a row replaces an image of labels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from dogcam.structures.boxes import Boxes
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of one map at K thresholds, sorted by threshold, row and column.
+
+    Attributes:
+        size: (height, width) in pixels.
+        n_thresholds: K.
+        threshold, row, start, stop: (N,) int arrays; `threshold` is an index, `stop` is exclusive.
+        peak: (N,) float32 array, the highest value of each run.
+    """
+
+    size: tuple[int, int]
+    n_thresholds: int
+    threshold: Integers
+    row: Integers
+    start: Integers
+    stop: Integers
+    peak: Floats
+
+
+@dataclass(frozen=True)
+class FoundComponents:
+    """The N connected components at one threshold, in the order of their first pixel, row by row.
+
+    Attributes:
+        boxes: (N, 4) float64 array, half-open xyxy in pixels.
+        areas: (N,) int array, in pixels.
+        peaks: (N,) float32 array, the highest value of each component.
+    """
+
+    boxes: Boxes
+    areas: Integers
+    peaks: Floats
+
+
+def runs_of_heat(heat: Floats, thresholds: Sequence[float]) -> Runs:
+    """Return the runs of a heat map.
+
+    Args:
+        heat: (height, width) float32 array.
+        thresholds: K values; a pixel is foreground if it is at least as high.
+    """
+    height, width = heat.shape
+    # A column of background ends the runs of each row.
+    padded = np.full((height, width + 1), -np.inf, dtype=np.float32)
+    padded[:, :width] = heat
+    flat = padded.ravel()
+    parts = []
+    for number, threshold in enumerate(thresholds):
+        inside = np.concatenate([[False], flat >= threshold])
+        edges = np.flatnonzero(inside[1:] != inside[:-1])
+        starts, stops = edges[::2], edges[1::2]
+        peaks = np.maximum.reduceat(flat, edges)[::2] if len(edges) else flat[:0]
+        row = starts // (width + 1)
+        offset = row * (width + 1)
+        parts.append((np.full(len(row), number), row, starts - offset, stops - offset, peaks))
+    threshold_, row, start, stop, peak = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Runs((height, width), len(thresholds), threshold_, row, start, stop, peak)
+
+
+def components_of(runs: Runs) -> list[FoundComponents]:
+    """Return the components at each of the K thresholds; pixels that share a corner are connected."""
+    label = _labels(runs)
+    order = np.argsort(label, kind="stable")
+    first = np.flatnonzero(np.diff(label[order], prepend=-1))
+    if not len(first):
+        empty = FoundComponents(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.float32))
+        return [empty] * runs.n_thresholds
+    start, stop, row = runs.start[order], runs.stop[order], runs.row[order]
+    last = np.append(first[1:], len(order)) - 1
+    left, right = np.minimum.reduceat(start, first), np.maximum.reduceat(stop, first)
+    # Rows increase within a component.
+    boxes = np.stack([left, row[first], right, row[last] + 1], axis=1).astype(np.float64)
+    areas = np.add.reduceat(stop - start, first)
+    peaks = np.maximum.reduceat(runs.peak[order], first)
+    bounds = np.searchsorted(runs.threshold[order][first], np.arange(runs.n_thresholds + 1))
+    return [
+        FoundComponents(boxes[low:high], areas[low:high], peaks[low:high]) for low, high in pairwise(bounds)
+    ]
+
+
+def _labels(runs: Runs) -> Integers:
+    """Return the number of the component of each run; components are numbered by their first run."""
+    height, width = runs.size
+    n = len(runs.row)
+    # Positions in one sequence of all rows of all thresholds; an empty row separates the thresholds.
+    line = (runs.threshold * (height + 1) + runs.row) * (width + 2)
+    starts, stops, below = line + runs.start, line + runs.stop, line + width + 2
+    low = np.searchsorted(stops, below + runs.start, side="left")
+    counts = np.maximum(np.searchsorted(starts, below + runs.stop, side="right") - low, 0)
+    above = np.repeat(np.arange(n), counts)
+    within = np.arange(len(above)) - np.repeat(np.cumsum(counts) - counts, counts)
+    touching = np.repeat(low, counts) + within
+    graph = coo_array((np.ones(len(above), np.int8), (above, touching)), shape=(n, n))
+    _, found = connected_components(graph, directed=False)
+    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
