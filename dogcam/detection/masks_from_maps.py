@@ -1,4 +1,4 @@
-"""From class activation maps to masks: sure pixels become seeds, and seeds grow along colours."""
+"""Masks from class activation maps: confident pixels become seeds, and seeds grow to pseudo-masks."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from scipy.sparse import coo_array, csc_array
 from scipy.sparse.linalg import splu
 
 BACKGROUND, OBJECT, UNDECIDED = 0, 1, 255
-"""The values of seeds; a mask holds the first two alone."""
+"""The values of seeds; a mask has only the first two."""
 
 _WEAKEST_EDGE = 1e-6
-"""What is left of an edge's weight across the sharpest border: without it a region could be cut off from all
-seeds, and no equation would decide it."""
+"""Least weight of an edge. Without it, a region could be disconnected from all seeds and the equations would
+be singular."""
 
 Mask = NDArray[np.uint8]
 
 
 def seeds(heat: NDArray[np.floating], cam_threshold: float, background_threshold: float) -> Mask:
-    """Mark the pixels of which a heat map is sure.
+    """Mark the confident pixels of a heat map.
 
     Args:
-        heat: (H, W) float array in [0, 1], from `localise.heat_map`.
-        cam_threshold: heat from which on a pixel is the object's.
-        background_threshold: heat below which a pixel is the background's; at most `cam_threshold`.
+        heat: (H, W) float array in [0, 1], from `boxes_from_maps.heat_map`.
+        cam_threshold: pixels with at least this heat are OBJECT.
+        background_threshold: pixels below this heat are BACKGROUND; at most `cam_threshold`.
 
     Returns:
         (H, W) uint8 array of OBJECT, BACKGROUND and, in between, UNDECIDED.
 
     Raises:
-        ValueError: where the thresholds would let a pixel be both.
+        ValueError: if the thresholds are out of order or range.
     """
     if not 0 <= background_threshold <= cam_threshold <= 1:
         raise ValueError(
@@ -46,23 +46,23 @@ def seeds(heat: NDArray[np.floating], cam_threshold: float, background_threshold
 def grow(
     image: NDArray[np.uint8], marks: Mask, *, edge_sensitivity: float = 8.0, working_side: int = 64
 ) -> Mask:
-    """Decide the undecided pixels: each goes to the seeds that a random walker from it reaches first.
+    """Assign the undecided pixels to the seeds that a random walker reaches first (Grady 2006).
 
-    The walker (Grady 2006) steps between neighbouring pixels and shuns steps across a change of colour. It
-    walks on a small copy of the picture; its probabilities are enlarged again, and the seeds keep their say.
+    The walker steps between neighbouring pixels and avoids steps across a change of colour. It walks on a
+    small copy of the image. Its probabilities are resized to the image; seeds keep their values.
 
     Args:
         image: (H, W, 3) uint8 array, RGB.
         marks: (H, W) uint8 array, from `seeds`.
-        edge_sensitivity: how much the walker shuns colour changes, see `edge_weights`; 0 for not at all.
+        edge_sensitivity: cost of colour changes, see `edge_weights`; 0 for none.
         working_side: longest side of the small copy, in pixels.
 
     Returns:
-        (H, W) uint8 array of BACKGROUND and OBJECT, equal to `marks` where these are decided. Where the seeds
-        are all of one kind, everything is; where there are none, everything is background.
+        (H, W) uint8 array of BACKGROUND and OBJECT, equal to `marks` at the seeds. If all seeds have one
+        value, all pixels get it; without seeds, all pixels are BACKGROUND.
 
     Raises:
-        ValueError: where the shapes disagree.
+        ValueError: if the shapes differ.
     """
     if image.shape != (*marks.shape, 3):
         raise ValueError(f"the image has shape {image.shape}; expected {(*marks.shape, 3)} as its seeds have")
@@ -79,7 +79,7 @@ def grow(
 
 @dataclass(frozen=True, eq=False)
 class EdgeWeights:
-    """How easily a walker steps between neighbours of an (h, w) grid.
+    """Weights of the steps between neighbours of an (h, w) grid.
 
     Attributes:
         across: (h, w - 1) float array, positive, between a pixel and the one to its right.
@@ -91,12 +91,12 @@ class EdgeWeights:
 
 
 def edge_weights(colours: NDArray[np.float64], edge_sensitivity: float) -> EdgeWeights:
-    """Weigh the steps by how much the colour changes (Grady 2006, equation 1).
+    """Weight the steps by the change of colour (Grady 2006, equation 1).
 
         w_ij = exp(-edge_sensitivity |c_i - c_j|^2 / m)
 
-    where m is the mean of |c_i - c_j|^2 over all neighbours of the picture, so that a faint picture has
-    borders too.
+    m is the mean of |c_i - c_j|^2 over all neighbours of the image, so that the weights do not depend on its
+    contrast.
 
     Args:
         colours: (h, w, C) float array in any unit.
@@ -110,21 +110,21 @@ def edge_weights(colours: NDArray[np.float64], edge_sensitivity: float) -> EdgeW
 
 
 def walk(weights: EdgeWeights, marks: Mask) -> NDArray[np.float64]:
-    """Find the probability that a random walker reaches an object's seed before one of the background.
+    """Return the probability that a random walker reaches an object seed before a background seed.
 
-    With L the Laplacian of the weighted grid, U the undecided pixels and S the seeds, whose values x_S are 1
-    and 0, the probabilities solve (Grady 2006, equation 9)
+    With the Laplacian L of the weighted grid, the undecided pixels U and the seeds S with values x_S of 1 and
+    0, the probabilities solve (Grady 2006, equation 9)
 
         L_UU x_U = -L_US x_S
 
-    which says that each is the weighted mean of its neighbours'.
+    so each probability is the weighted mean of those of its neighbours.
 
     Args:
         weights: of the steps of an (h, w) grid.
         marks: (h, w) uint8 array of OBJECT, BACKGROUND and UNDECIDED.
 
     Returns:
-        (h, w) float array in [0, 1]; 1 and 0 at the seeds, 0 everywhere where there is no seed.
+        (h, w) float array in [0, 1]; 1 and 0 at the seeds, 0 everywhere without seeds.
     """
     flat = marks.ravel()
     probability = (flat == OBJECT).astype(np.float64)
@@ -132,7 +132,7 @@ def walk(weights: EdgeWeights, marks: Mask) -> NDArray[np.float64]:
     if 0 < len(undecided) < len(flat):
         rows = _laplacian(weights, marks.shape)[:, undecided].T.tocsc()
         pull = -rows @ probability
-        # The matrix is symmetric and positive definite, which this ordering and pivoting make use of.
+        # Ordering and pivoting for a symmetric positive definite matrix.
         solver = splu(rows[:, undecided], permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
         probability[undecided] = np.clip(solver.solve(pull), 0.0, 1.0)
     return probability.reshape(marks.shape)
@@ -146,7 +146,7 @@ def _laplacian(weights: EdgeWeights, shape: tuple[int, int]) -> csc_array:
     values = np.concatenate([-weight, -weight, weight, weight])
     rows = np.concatenate([first, second, first, second])
     columns = np.concatenate([second, first, first, second])
-    # Entries of the same place are added up: the diagonal gathers the weights of all edges of a pixel.
+    # Entries with equal indices are summed: the diagonal gets the weights of all edges of a pixel.
     return coo_array((values, (rows, columns)), shape=(pixels.size, pixels.size)).tocsc()
 
 
@@ -156,7 +156,7 @@ def _small_size(size: tuple[int, int], working_side: int) -> tuple[int, int]:
 
 
 def _shrink(marks: Mask, size: tuple[int, int]) -> Mask:
-    """Return seeds at a smaller size: a cell takes the kind of which it holds more, and any seed counts."""
+    """Return seeds at a smaller size: a cell with any seed gets the value of most of its seeds."""
     share = {
         kind: _resized((marks == kind).astype(np.float32), size, Image.Resampling.BOX)
         for kind in (OBJECT, BACKGROUND)
@@ -170,19 +170,19 @@ def _shrink(marks: Mask, size: tuple[int, int]) -> Mask:
 def _resized(
     values: NDArray[np.floating], size: tuple[int, int], resampling: Image.Resampling
 ) -> NDArray[np.float32]:
-    picture = Image.fromarray(values.astype(np.float32))
-    return np.asarray(picture.resize(size[::-1], resampling))
+    image = Image.fromarray(values.astype(np.float32))
+    return np.asarray(image.resize(size[::-1], resampling))
 
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """Pixels of one or more masks, void ones left out; the counts of several images add up.
+    """Pixel counts of one or more masks without void pixels; counts of several images can be added.
 
     Attributes:
-        intersection: pixels that are the target's in the prediction and in truth.
-        predicted: pixels that are the target's in the prediction.
-        truth: pixels that are the target's in truth.
-        n_pixels: all pixels that count.
+        intersection: target pixels in the prediction and the ground truth.
+        predicted: target pixels in the prediction.
+        truth: target pixels in the ground truth.
+        n_pixels: all pixels except void.
     """
 
     intersection: int = 0
@@ -200,17 +200,17 @@ class MaskCounts:
 
     @property
     def union(self) -> int:
-        """Pixels that are the target's in the prediction, in truth or in both."""
+        """Target pixels in the prediction, the ground truth, or both."""
         return self.predicted + self.truth - self.intersection
 
     @property
     def iou(self) -> float:
-        """Intersection over union; nan where the target is in neither mask."""
+        """Intersection over union; nan if neither mask has target pixels."""
         return self.intersection / self.union if self.union else float("nan")
 
     @property
     def background(self) -> "MaskCounts":
-        """The same pixels, counted for everything that is not the target."""
+        """The counts of the background, everything except the target."""
         return MaskCounts(
             self.n_pixels - self.union,
             self.n_pixels - self.predicted,
@@ -220,22 +220,22 @@ class MaskCounts:
 
 
 def mask_counts(prediction: Mask, truth: Mask, target_index: int, void: int = 255) -> MaskCounts:
-    """Count the pixels on which a mask and the truth agree, as VOC does: void pixels count nowhere.
+    """Count the pixels of a predicted mask and its ground truth as VOC does, without void pixels.
 
     The IoU of a data set is that of the sum, `sum(counts, MaskCounts()).iou`, not a mean over images: images
-    without the target have no IoU of their own, yet what is predicted in them must count against it.
+    without the target have no IoU, but false predictions in them must lower the result.
 
     Args:
-        prediction: (H, W) array, nonzero where the target is predicted.
+        prediction: (H, W) array, nonzero for predicted target pixels.
         truth: (H, W) uint8 array of class indices.
         target_index: the target's index; all other classes are background.
         void: the index of pixels that belong to no class.
 
     Raises:
-        ValueError: where the shapes disagree.
+        ValueError: if the shapes differ.
     """
     if prediction.shape != truth.shape:
-        raise ValueError(f"a mask of shape {prediction.shape} cannot be compared with one of {truth.shape}")
+        raise ValueError(f"the mask has the shape {prediction.shape}; expected {truth.shape}")
     counted = truth != void
     predicted, true = (prediction != 0) & counted, truth == target_index
     both, *sides = (int(np.count_nonzero(mask)) for mask in (predicted & true, predicted, true, counted))

@@ -1,4 +1,4 @@
-"""The words of the taxonomy: the kinds, what is told of one failure, and how failures are counted."""
+"""Failure types, the record of one failure, and counts by type."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,11 +46,11 @@ class OtherObjects:
         """Gather the objects of image after image.
 
         Args:
-            boxes: one (K_i, 4) array an image, half-open xyxy in pixels; empty where there is none.
+            boxes: for each image a (K_i, 4) array, half-open xyxy in pixels; empty if there is none.
             names: for each image the classes of its objects.
 
         Raises:
-            ValueError: where an image has not as many names as boxes.
+            ValueError: if an image does not have as many names as boxes.
         """
         stacked = [as_boxes(each) for each in boxes]
         counts = [len(each) for each in stacked]
@@ -68,19 +68,19 @@ class OtherObjects:
 
 @dataclass(frozen=True)
 class Failure:
-    """One false positive or one missed object at an operating point, with the box that goes with it.
+    """One false positive or one missed object at an operating point, with the box that belongs to it.
 
     Attributes:
-        subject: what failed. Count rows by it: each false positive is the `detection` of exactly one row of
-            its own, each missed object the `ground_truth` of one; the other index names what explains it.
+        subject: `detection` for a false positive, `ground_truth` for a missed object. Each of them is the
+            subject of exactly one failure; the other index names the box that explains it.
         image: index of the image.
-        kind: why.
-        detection: index into the detections; None where no detection explains a miss.
-        ground_truth: index into the ground truth; None for a box that says nothing of any object.
-        score: the detection's; None without one.
-        iou, covered, inside: how the two boxes overlap, each in [0, 1]; 0 where one of them is missing.
-        held: indices of the objects of which at least half is in the detection; two or more where it merges.
-        other_class: the class of the object that a look-alike lies on; None for every other kind.
+        kind: the failure type.
+        detection: index into the detections; None if no detection explains a miss.
+        ground_truth: index into the ground truth; None for a box without an object.
+        score: of the detection; None without one.
+        iou, covered, inside: overlap of the two boxes, each in [0, 1]; 0 if one of them is missing.
+        held: indices of the objects of which the detection covers at least half; two or more if it is merged.
+        other_class: class of the object that an `other_object` lies on; None for every other type.
     """
 
     subject: Subject
@@ -98,7 +98,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Success:
-    """One object that was found at an operating point, by indices as in `Failure`, and how well."""
+    """One true positive at an operating point, with indices as in `Failure`."""
 
     image: int
     detection: int
@@ -109,7 +109,7 @@ class Success:
 
 @dataclass(frozen=True)
 class TypeCount:
-    """How many false positives and how many missed objects are of one kind."""
+    """Number of false positives and of missed objects of one failure type."""
 
     kind: FailureType
     n_detections: int
@@ -117,7 +117,7 @@ class TypeCount:
 
 
 def count_types(failures: Iterable[Failure]) -> list[TypeCount]:
-    """Count the failures of each kind, in the order of `FAILURE_TYPES`; kinds that do not occur count 0."""
+    """Count the failures of each type, in the order of `FAILURE_TYPES`, including types that do not occur."""
     pairs = [(failure.kind, failure.subject) for failure in failures]
     return [
         TypeCount(kind, pairs.count((kind, "detection")), pairs.count((kind, "ground_truth")))

@@ -1,30 +1,31 @@
-"""The rules of the taxonomy: exactly one kind for each false positive and each missed object, by geometry.
+"""Assign exactly one failure type to each false positive and each missed object, by geometry.
 
-How a box B and an object's box G lie to each other is told by three numbers:
+Three numbers describe the overlap of a box B with the box G of an object:
 
     covered = |B & G| / |G|,    inside = |B & G| / |B|,    IoU = |B & G| / |B | G|
 
-A false positive is, by the first of these that holds,
+A false positive has the first type whose condition holds:
 
-1. `duplicate`: its IoU with an object that a better-ranked detection found is above `iou_threshold`;
-2. `merged`: at least half (covered >= `HALF`) of each of two or more objects is in it;
-3. judged by one object, the one of highest IoU among those of which it says anything at all:
-   `too_large` (includes background) if it holds the object (covered >= `MOST`) and does not lie inside,
-   `too_small` (part of the object only) if it lies inside (inside >= `MOST`) and does not hold it,
-   `poor_overlap` if neither or both, and the IoU is at least `NOTICEABLE`;
-   what would be a part is `split` (one object split over boxes) if another detection is a part of the same
-   object, or has found it;
-4. `other_object`, if it says nothing of any object but lies on one of another class: at least half of it
-   does, or it holds that object with an IoU of at least `NOTICEABLE`;
-5. `background`: none of these. It meets nothing that is annotated, or too little of it: it says nothing of
-   any object by rule 3, and lies on none of another class by rule 4.
+1. `duplicate`: its IoU with an object that a higher-ranked detection found exceeds `iou_threshold`.
+2. `merged`: it covers at least half (covered >= `HALF`) of each of two or more objects.
+3. An object is *related* to the box if covered >= `MOST`, inside >= `MOST`, or IoU >= `NOTICEABLE`. The
+related
+   object of highest IoU decides:
+   `too_large` if covered >= `MOST` and inside < `MOST`;
+   `too_small` if inside >= `MOST` and covered < `MOST`, or `split` if another detection is too small for the
+   same object, or found it;
+   `poor_overlap` otherwise.
+4. `other_object`: no object is related, but the box lies on an object of another class: at least half of the
+box
+   is inside that object, or the box covers `MOST` of it with an IoU of at least `NOTICEABLE`.
+5. `background`: none of these.
 
-So a box on a dog's nose, whose IoU may be next to nothing, is a part and not background.
+So a box on the nose of a dog is too small, not background, even if its IoU is close to 0.
 
-A missed object has the kind of the false positive of highest IoU that was judged by it, or merges it with
-others. A detection that found another object, or repeats it, explains the miss as `merged` if at least half
-of this object is in it too, or its IoU with it is above `iou_threshold`: one box for two. An object that
-nothing explains is `missed`: no box says anything of it, or one that does is judged by another object.
+A missed object has the type of the false positive of highest IoU that it decides, or that merges it with
+other objects. A true positive or duplicate of another object explains the miss as `merged` if it also covers
+at least half of this object, or its IoU with this object exceeds `iou_threshold`. Otherwise the object is
+`missed`.
 """
 
 from collections import Counter
@@ -40,30 +41,29 @@ from dogcam.evaluate.metrics import FALSE_POSITIVE, TRUE_POSITIVE, Matches
 from dogcam.structures.boxes import Boxes, area, as_boxes, intersection, iou
 
 NOTICEABLE = 0.1
-"""The least IoU of a poor overlap, and of a box around a look-alike; below it an overlap may be chance."""
+"""Least IoU of a poor overlap, and of a box around an object of another class; less may be chance."""
 
 
 def classify_failures(
     matches: Matches, *, iou_threshold: float, score_threshold: float, others: OtherObjects | None = None
 ) -> list[Failure]:
-    """Give every false positive and every missed object its kind, by the rules at the head of this module.
+    """Assign a failure type to every false positive and missed object, by the rules of this module.
 
-    Objects that were not to be found (difficult ones that are ignored or absent) and detections that are
-    ignored with them are no subjects; these objects explain nothing either. Overlaps are measured in whole
-    pixels.
+    Objects that do not count (difficult objects that are ignored or absent) and detections that are ignored
+    with them are excluded. Overlaps are measured in whole pixels.
 
     Args:
-        matches: what `match` returned.
+        matches: the result of `match`.
         iou_threshold: one of its thresholds.
-        score_threshold: detections with a lower score are not made.
-        others: the objects of other classes, for look-alikes; None where no others are annotated.
+        score_threshold: detections with a lower score are excluded.
+        others: the objects of other classes; None if none are annotated.
 
     Returns:
-        Failures by ascending image; within an image the false positives, best rank first, then the missed
-        objects in their order. There are as many of each as `operating_point` counts.
+        Failures by ascending image; within an image the false positives in rank order, then the missed
+        objects in their order. Their numbers are those of `operating_point`.
 
     Raises:
-        ValueError: for an IoU threshold that the matches were not made for.
+        ValueError: if the matches do not have this IoU threshold.
     """
     kinds = matches.kind_at(iou_threshold)
     others = OtherObjects.from_images() if others is None else others
@@ -95,7 +95,7 @@ def find_successes(matches: Matches, *, iou_threshold: float, score_threshold: f
 
 
 def other_object(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | None:
-    """Name what a box may have been taken in by: the annotated object of another class that it lies on.
+    """Return the class of the annotated object of another class that a box lies on.
 
     Args:
         box: (4,) floats, half-open xyxy in pixels.
@@ -103,8 +103,8 @@ def other_object(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | N
         names: their K classes.
 
     Returns:
-        The class of the object of highest IoU among those that the box lies on by the rules (a cat on a sofa
-        is named, not the sofa); None where it lies on none.
+        The class of the object of highest IoU among those that the box lies on by rule 4 (the cat on a sofa,
+        not the sofa); None if there is none.
     """
     alarm = as_boxes([box])
     shared, overlap = intersection(alarm, others)[0], iou(alarm, others)[0]
@@ -116,7 +116,7 @@ def other_object(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | N
 
 @dataclass(frozen=True)
 class _Verdict:
-    """What a detection would be as a false positive, and the column of the object that it is judged by."""
+    """The failure type of a detection if it is a false positive, and the column of the deciding object."""
 
     kind: FailureType
     column: int | None = None
@@ -124,11 +124,11 @@ class _Verdict:
 
 
 def _judge_all(scene: Scene, others: OtherObjects) -> list[_Verdict]:
-    """Judge each detection as if it were a false positive, those of one object in view of each other."""
+    """Judge each detection as a false positive; detections of one object are judged together."""
     here = np.flatnonzero(others.image == scene.image)
     boxes, names = others.boxes[here], [others.names[index] for index in here]
     verdicts = [_judge(scene, row, boxes, names) for row in range(len(scene.detections))]
-    # What finds an object claims it, and is judged a duplicate here like what repeats it.
+    # A true positive claims its object, so here it is judged as a duplicate.
     on_object = Counter(verdict.column for verdict in verdicts if verdict.kind in ("too_small", "duplicate"))
     return [
         replace(verdict, kind="split")
@@ -145,18 +145,18 @@ def _judge(scene: Scene, row: int, others: Boxes, names: Sequence[str]) -> _Verd
         return _Verdict("duplicate", scene.closest(row, claimed) if claimed.any() else None)
     if shares.sum() >= 2:
         return _Verdict("merged", scene.closest(row, shares))
-    speaks_of = holds | within | (scene.iou[row] >= NOTICEABLE)
-    if not speaks_of.any():
+    related = holds | within | (scene.iou[row] >= NOTICEABLE)
+    if not related.any():
         name = other_object(scene.box(row), others, names)
         return _Verdict("background") if name is None else _Verdict("other_object", other_class=name)
-    column = scene.closest(row, speaks_of)
+    column = scene.closest(row, related)
     if holds[column] == within[column]:
         return _Verdict("poor_overlap", column)
     return _Verdict("too_large" if holds[column] else "too_small", column)
 
 
 def _explain(scene: Scene, verdicts: list[_Verdict], column: int) -> tuple[int | None, _Verdict]:
-    """Find the row that explains why the object of a column was missed, and the kind of the miss."""
+    """Find the row that explains why the object of a column was missed, and the failure type."""
     shares, overlap = scene.shares[:, column], scene.iou[:, column]
     judged_by_it = np.array([verdict.column == column for verdict in verdicts], dtype=bool)
     merges = np.array([verdict.kind == "merged" for verdict in verdicts], dtype=bool)
@@ -169,7 +169,7 @@ def _explain(scene: Scene, verdicts: list[_Verdict], column: int) -> tuple[int |
 
 
 def _failure(scene: Scene, subject: Subject, why: _Verdict, row: int | None, column: int | None) -> Failure:
-    """Write down one failure; `row` and `column` name the two boxes as far as there are two."""
+    """Build one failure from its row and column, either of which may be missing."""
     both = row is not None and column is not None
     detection = None if row is None else int(scene.detections[row])
     return Failure(

@@ -1,4 +1,4 @@
-"""One image of the taxonomy: its detections at the operating point against its objects, all pairs at once."""
+"""Overlaps of all detections of an image at the operating point with all of its objects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from dogcam.evaluate.metrics import Matches
 from dogcam.structures.boxes import area, intersection, iou
 
 MOST = 2 / 3
-"""The share of an area that is most of it. Two boxes that hold most of each other have an IoU of at least
-`1 / (2 / MOST - 1)`, one half: up to this threshold a box that fails cannot be right in both ways."""
+"""Least share of an area that counts as most of it. Two boxes that contain most of each other have an IoU of
+at least `1 / (2 / MOST - 1)`, one half, so up to this IoU threshold such a box is no false positive."""
 
 HALF = 0.5
-"""The least share of an object that makes it one of several in a box."""
+"""Least share of an object that counts it as one of several in a merged box."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """The kept detections of one image, best rank first (rows), against its objects (columns).
+    """The kept detections of one image in rank order (rows), against its objects (columns).
 
     Attributes:
-        claims: (rows,) bool array, whether the detection overlaps an object by more than `iou_threshold`;
-            it has found the object then, or repeats a better one, or is ignored.
-        covered, inside, iou: (rows, columns) float arrays, how the boxes lie to each other.
+        claims: (rows,) bool array, whether the IoU of the detection with an object exceeds `iou_threshold`:
+            it is a true positive, a duplicate, or ignored.
+        covered, inside, iou: (rows, columns) float arrays, overlaps of the boxes.
     """
 
     matches: Matches
@@ -47,10 +47,10 @@ class Scene:
         detections: NDArray[np.int64],
         objects: NDArray[np.int64],
     ) -> "Scene":
-        """Measure how the detections of an image, by their indices, lie to its objects, by theirs."""
+        """Measure the overlaps of detections and objects of an image, both given by indices."""
         boxes, true_boxes = matches.detections.boxes[detections], matches.ground_truth.boxes[objects]
         shared = intersection(boxes, true_boxes)
-        # A box without area shares none and says nothing of anything: 0 / 1, not 0 / 0.
+        # A box without area overlaps nothing: 0 / 1, not 0 / 0.
         covered = shared / np.where(shared > 0, area(true_boxes)[None, :], 1.0)
         inside = shared / np.where(shared > 0, area(boxes)[:, None], 1.0)
         claims = matches.best_iou[detections] > iou_threshold
@@ -59,17 +59,17 @@ class Scene:
 
     @cached_property
     def holds(self) -> NDArray[np.bool_]:
-        """(rows, columns): whether most of the object is in the box."""
+        """(rows, columns): whether the box covers most of the object."""
         return self.covered >= MOST
 
     @cached_property
     def shares(self) -> NDArray[np.bool_]:
-        """(rows, columns): whether at least half of the object is in the box."""
+        """(rows, columns): whether the box covers at least half of the object."""
         return self.covered >= HALF
 
     @cached_property
     def within(self) -> NDArray[np.bool_]:
-        """(rows, columns): whether most of the box is in the object."""
+        """(rows, columns): whether most of the box is inside the object."""
         return self.inside >= MOST
 
     def box(self, row: int) -> NDArray[np.float64]:
@@ -82,12 +82,12 @@ class Scene:
 
 
 def kept_detections(matches: Matches, score_threshold: float) -> NDArray[np.int64]:
-    """Return the detections of an operating point, best rank first."""
+    """Return the detections of an operating point in rank order."""
     return matches.order[matches.detections.scores[matches.order] >= score_threshold]
 
 
 def scenes(matches: Matches, iou_threshold: float, score_threshold: float) -> Iterator[Scene]:
-    """Yield each image that has any with its kept detections, best rank first, and its counted objects."""
+    """Yield each image that has kept detections (in rank order) or counted objects."""
     kept, counted = kept_detections(matches, score_threshold), np.flatnonzero(matches.counted)
     detections = _by_image(kept, matches.detections.image)
     objects = _by_image(counted, matches.ground_truth.image)
@@ -98,7 +98,7 @@ def scenes(matches: Matches, iou_threshold: float, score_threshold: float) -> It
 
 
 def _by_image(indices: NDArray[np.int64], image: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
-    """Group indices by the image that each belongs to, keeping their order."""
+    """Group indices by their image; the order within an image is kept."""
     grouped = indices[np.argsort(image[indices], kind="stable")]
     images, starts = np.unique(image[grouped], return_index=True)
     return dict(zip(images.tolist(), np.split(grouped, starts[1:]), strict=False))

@@ -1,4 +1,4 @@
-"""A score threshold with what it finds, what it misses and what it invents."""
+"""Operating points: a score threshold with its true positives, false positives and false negatives."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from dogcam.evaluate.metrics.precision_recall import PrecisionRecall, ratio
 class OperatingPoint:
     """The counts of the detections that score at least `score_threshold`.
 
-    A threshold of infinity stands for detecting nothing.
+    At a threshold of infinity nothing is detected.
     """
 
     score_threshold: float
@@ -22,32 +22,32 @@ class OperatingPoint:
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP); nan where nothing is detected."""
+        """TP / (TP + FP); nan if nothing is detected."""
         return float(ratio(self.true_positives, self.true_positives + self.false_positives))
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN); nan where there is no ground truth."""
+        """TP / (TP + FN); nan without ground truth."""
         return float(ratio(self.true_positives, self.true_positives + self.false_negatives))
 
     @property
     def f1(self) -> float:
-        """2 TP / (2 TP + FP + FN), the harmonic mean of the two; nan where there is nothing at all."""
+        """2 TP / (2 TP + FP + FN), the harmonic mean of both; nan without detections and ground truth."""
         errors = self.false_positives + self.false_negatives
         return float(ratio(2 * self.true_positives, 2 * self.true_positives + errors))
 
 
 def operating_point(curve: PrecisionRecall, score_threshold: float) -> OperatingPoint:
-    """Return what a threshold that was chosen elsewhere, on training images say, does here."""
+    """Return the counts at a score threshold that was chosen on other images."""
     kept = int(np.searchsorted(-curve.scores, -score_threshold, side="right"))
     return _point(curve, kept - 1, score_threshold)
 
 
 def best_f1_point(curve: PrecisionRecall) -> OperatingPoint:
-    """Choose the threshold with the highest F1, the highest threshold of several.
+    """Choose the threshold with the highest F1; of equals the highest threshold.
 
-    Only a curve over training images may be asked: a threshold chosen on the images that are reported on
-    flatters the result. Where no threshold finds anything, nothing is detected.
+    The curve must be that of the tuning split: a threshold chosen on reported images biases the result. If no
+    threshold gives a true positive, the threshold is infinity.
     """
     ends = _ends_of_ties(curve)
     found = curve.true_positives[ends]
@@ -59,10 +59,10 @@ def best_f1_point(curve: PrecisionRecall) -> OperatingPoint:
 
 
 def precision_at_least(curve: PrecisionRecall, precision: float) -> OperatingPoint:
-    """Choose the threshold with the highest recall among those with this precision or a better one.
+    """Choose the threshold with the highest recall among those with at least this precision.
 
-    Of several thresholds with the same recall the highest is taken; where none is precise enough, or none of
-    these finds anything, nothing is detected.
+    Of equals the highest threshold is chosen. If no threshold has this precision and a true positive, the
+    threshold is infinity.
     """
     ends = _ends_of_ties(curve)
     found = np.where(curve.precision[ends] >= precision, curve.true_positives[ends], 0)
@@ -72,12 +72,12 @@ def precision_at_least(curve: PrecisionRecall, precision: float) -> OperatingPoi
 
 
 def best_precision(curve: PrecisionRecall) -> float:
-    """Return the best precision in [0, 1] that any threshold reaches; 0 where nothing is detected."""
+    """Return the highest precision of all thresholds, in [0, 1]; 0 without detections."""
     return float(curve.precision[_ends_of_ties(curve)].max(initial=0.0))
 
 
 def _ends_of_ties(curve: PrecisionRecall) -> NDArray[np.int64]:
-    """Return where a threshold can cut: behind the last of several equal scores, never between them."""
+    """Return the index of the last of each block of equal scores: the possible thresholds."""
     return np.flatnonzero(np.append(curve.scores[1:] != curve.scores[:-1], True)[: len(curve)])
 
 
@@ -86,7 +86,7 @@ def _at(curve: PrecisionRecall, last: np.int64) -> OperatingPoint:
 
 
 def _point(curve: PrecisionRecall, last: int, score_threshold: float) -> OperatingPoint:
-    """Build the point whose last detection has this place on the curve; -1 for none."""
+    """Build the point whose last detection has this index on the curve; -1 for none."""
     found = int(curve.true_positives[last]) if last >= 0 else 0
     false = int(curve.false_positives[last]) if last >= 0 else 0
     return OperatingPoint(float(score_threshold), found, false, curve.n_ground_truth - found)

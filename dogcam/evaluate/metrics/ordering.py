@@ -1,4 +1,4 @@
-"""The order in which detections are looked at: by score, and by a stated rule where scores are equal."""
+"""Rank detections by score, with a stated rule for equal scores."""
 
 from typing import Literal, get_args
 
@@ -9,18 +9,18 @@ Ties = Literal["stable", "introsort"]
 TIES: tuple[Ties, ...] = get_args(Ties)
 
 _INSERTION_SIZE = 16
-"""Partitions of at most this many are left to the insertion sort."""
+"""Partitions of at most this size are sorted by insertion sort."""
 
 
 def rank(scores: NDArray[np.float64], ties: Ties = "stable") -> NDArray[np.int64]:
-    """Return the detections' indices, the highest score first.
+    """Return the indices of the detections, the highest score first.
 
     Args:
         scores: (N,) float array without nan.
-        ties: `stable` keeps equal scores in the order in which they were given. `introsort` orders them as
-            `numpy.argsort(-scores)` did before numpy 1.25 vectorised it: the order that many published
-            figures rest on. It is an unstable sort, so the order of equal scores depends on all the others;
-            it runs in the interpreter, at some 5 seconds a million.
+        ties: `stable` keeps the input order of equal scores. `introsort` orders them as
+            `numpy.argsort(-scores)` did before numpy 1.25 vectorised it; many published figures depend on
+            this order. The sort is unstable, so the order of equal scores depends on all other scores. It
+            runs in the interpreter and takes about 5 seconds for a million scores.
 
     Returns:
         (N,) int64 array, a permutation of 0..N-1.
@@ -33,7 +33,7 @@ def rank(scores: NDArray[np.float64], ties: Ties = "stable") -> NDArray[np.int64
 
 
 def _introsort(keys: list[float]) -> list[int]:
-    """Sort indices by quicksort that turns to heapsort where the partitions keep coming out lopsided."""
+    """Sort indices by quicksort that switches to heapsort if the partitions are too unequal."""
     order = list(range(len(keys)))
     pending = [(0, len(keys) - 1, 2 * (len(keys).bit_length() - 1))]
     while pending:
@@ -44,7 +44,7 @@ def _introsort(keys: list[float]) -> list[int]:
         while high - low + 1 > _INSERTION_SIZE:
             middle = _partition(order, keys, low, high)
             depth -= 1
-            # The larger part waits, so that never more than log2(N) parts do.
+            # The larger part is postponed, so at most log2(N) parts are pending.
             if middle - low < high - middle:
                 pending.append((middle + 1, high, depth))
                 high = middle - 1
@@ -56,13 +56,13 @@ def _introsort(keys: list[float]) -> list[int]:
 
 
 def _partition(order: list[int], keys: list[float], low: int, high: int) -> int:
-    """Split order[low..high] around the median of its first, middle and last key; return where it ends up."""
+    """Split order[low..high] around the median of its first, middle and last key; return its new index."""
     middle = low + (high - low) // 2
     for left, right in ((low, middle), (middle, high), (low, middle)):
         if keys[order[right]] < keys[order[left]]:
             order[left], order[right] = order[right], order[left]
     pivot = keys[order[middle]]
-    # The ends now bound the scan from both sides, so that neither index can run out of the partition.
+    # The ends now bound the scan from both sides, so neither index can leave the partition.
     order[middle], order[high - 1] = order[high - 1], order[middle]
     left, right = low + 1, high - 2
     while True:

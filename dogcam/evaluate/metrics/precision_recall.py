@@ -1,4 +1,4 @@
-"""Precision and recall along the ranking, and the average precision, always with its variant named."""
+"""Precision-recall curves, and average precision in three variants."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,24 +14,24 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 _GRIDS = {
     # Tenths as the nearest floats, so that a recall of exactly 3/10 reaches the point 0.3.
     "voc07_11point": np.arange(11) / 10,
-    # COCO's own floats, some of them a hair above their hundredth (57 * 0.01 > 0.57): the reason why the
-    # digits of libraries that take the exact hundredths differ from COCO's.
+    # The floats of COCO, some of them slightly above their hundredth (57 * 0.01 > 0.57). Libraries with exact
+    # hundredths differ from COCO for this reason.
     "coco_101point": np.linspace(0.0, 1.0, 101),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class PrecisionRecall:
-    """The counts along the ranking of the detections of one class at one IoU threshold.
+    """Cumulative counts along the ranking of the detections of one class at one IoU threshold.
 
-    Element k speaks of the k + 1 best detections that count; ignored ones are left out.
+    Element k is for the k + 1 highest-ranked detections; ignored detections are excluded.
 
     Args:
-        iou_threshold: what a match had to exceed.
+        iou_threshold: the IoU that a match exceeds.
         scores: (K,) float array, descending.
-        true_positives: (K,) int array, how many of the detections so far are true positives.
-        false_positives: (K,) int array, how many are false positives.
-        n_ground_truth: how many boxes there were to be found.
+        true_positives: (K,) int array, number of true positives so far.
+        false_positives: (K,) int array, number of false positives so far.
+        n_ground_truth: number of ground-truth boxes that count.
     """
 
     iou_threshold: float
@@ -45,27 +45,27 @@ class PrecisionRecall:
 
     @property
     def precision(self) -> NDArray[np.float64]:
-        """Correct detections among the detections so far: (K,) float array in [0, 1]."""
+        """Share of true positives of the detections so far: (K,) float array in [0, 1]."""
         return self.true_positives / (self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> NDArray[np.float64]:
-        """Boxes found among all boxes: (K,) float array in [0, 1]; nan where there is no ground truth."""
+        """Share of found ground-truth boxes: (K,) float array in [0, 1]; nan without ground truth."""
         return ratio(self.true_positives, self.n_ground_truth)
 
     @property
     def n_found(self) -> int:
-        """How many boxes are found by all detections together."""
+        """Number of ground-truth boxes found by all detections."""
         return int(self.true_positives[-1]) if len(self) else 0
 
     @property
     def n_false_positives(self) -> int:
-        """How many of all detections are false."""
+        """Number of false positives of all detections."""
         return int(self.false_positives[-1]) if len(self) else 0
 
     @property
     def total_recall(self) -> float:
-        """The recall of all detections together; nan where there is no ground truth."""
+        """Recall of all detections; nan without ground truth."""
         return float(ratio(self.n_found, self.n_ground_truth))
 
     def average_precision(self, variant: Variant = "all_point") -> float:
@@ -76,14 +76,14 @@ class PrecisionRecall:
 
 
 def precision_recall(matches: Matches, iou_threshold: float) -> PrecisionRecall:
-    """Count along the ranking.
+    """Return the precision-recall curve of matches.
 
     Args:
-        matches: what `match` returned.
-        iou_threshold: one of the thresholds that the matches were made for.
+        matches: the result of `match`.
+        iou_threshold: one of its thresholds.
 
     Raises:
-        ValueError: where it is none of them.
+        ValueError: if the matches do not have this threshold.
     """
     ranked = matches.ranked(iou_threshold)
     correct = matches.kind_at(iou_threshold)[ranked] == TRUE_POSITIVE
@@ -96,7 +96,7 @@ def curve_of(
     correct: NDArray[np.bool_],
     n_ground_truth: int,
 ) -> PrecisionRecall:
-    """Count along a ranking that is given as (K,) scores and (K,) flags of the true positives."""
+    """Return the curve of a ranking, given as (K,) scores and (K,) flags of the true positives."""
     return PrecisionRecall(iou_threshold, scores, np.cumsum(correct), np.cumsum(~correct), n_ground_truth)
 
 
@@ -115,13 +115,13 @@ def average_precision(
     Args:
         recall: (..., K) floats, not descending along the last axis; any leading axes are separate curves.
         precision: (..., K) floats in [0, 1].
-        variant: which of the three.
+        variant: one of the three.
 
     Returns:
-        (...) floats in [0, 1]; 0 for empty curves, nan where the recall is nan.
+        (...) floats in [0, 1]; 0 for empty curves, nan if the recall is nan.
 
     Raises:
-        ValueError: for an unknown variant or differing shapes.
+        ValueError: if the variant is unknown or the shapes differ.
     """
     recall, precision = np.asarray(recall, dtype=np.float64), np.asarray(precision, dtype=np.float64)
     if variant not in VARIANTS:
@@ -141,7 +141,7 @@ def average_precision(
 
 
 def envelope(precision: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the interpolated precision at each point: the best there or further along the last axis."""
+    """Return the interpolated precision: the maximum from each point to the end of the last axis."""
     return np.maximum.accumulate(precision[..., ::-1], axis=-1)[..., ::-1]
 
 
@@ -157,6 +157,6 @@ def _mean_at(grid: NDArray[np.float64], recall: NDArray[np.float64], heights: ND
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> NDArray[np.float64]:
-    """Divide counts; nan, and no warning, where the whole is 0."""
+    """Divide counts; nan without a warning if the whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)

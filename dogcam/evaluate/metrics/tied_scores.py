@@ -1,4 +1,4 @@
-"""How far the order of equal scores alone can move the average precision."""
+"""Range of the average precision over all orders of equal scores."""
 
 import math
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class TieRange:
     """The average precision over all orders of detections with equal scores.
 
     Args:
-        low: the smallest, exact.
-        high: the largest, exact.
-        expected: the mean over random orders; exact where `low` equals `high`, else estimated.
-        standard_error: of `expected`; 0 where it is exact.
-        n_orders: how many orders were drawn; 0 where none had to be.
+        low: the minimum, exact.
+        high: the maximum, exact.
+        expected: the mean over random orders; exact if `low` equals `high`, else estimated.
+        standard_error: of `expected`; 0 if it is exact.
+        n_orders: number of random orders; 0 if `expected` is exact.
     """
 
     low: float
@@ -32,15 +32,15 @@ class TieRange:
 
     @property
     def width(self) -> float:
-        """How far the order of equal scores can move the figure."""
+        """Difference of the maximum and the minimum."""
         return self.high - self.low
 
     def interval(self, level: float) -> Interval:
-        """Return the interval of the mean over all orders, by the normal law of means of random orders."""
+        """Return the interval of the mean over all orders, by the normal approximation."""
         if math.isnan(self.expected):
             return undefined(level)
         half = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
-        # The mean over all orders lies between the extremes, which are exact.
+        # The mean over all orders is between the extremes, which are exact.
         ends = max(self.low, self.expected - half), min(self.high, self.expected + half)
         return Interval(*ends, level)
 
@@ -53,30 +53,32 @@ def ap_over_ties(
     n_orders: int = 200,
     seed: int = 0,
 ) -> TieRange:
-    """Find the smallest, the largest and the expected average precision over all orders of tied scores.
+    """Return the minimum, maximum and expected average precision over all orders of tied scores.
 
-    How many true positives a block of equal scores holds does not depend on their order: one for each box
-    that is claimed there for the first time. Interpolated precision only depends on how many false positives
-    stand before each true positive, and every variant falls as that number grows.
+    The number of true positives in a block of equal scores does not depend on their order: one for each box
+    that is first claimed in the block. Interpolated precision depends only on the number of false positives
+    before each true positive, and every variant decreases with that number.
 
-    - Largest: in each block one claim of every box first, then the rest.
-    - Smallest: first what can only be false. Among several claims of one box the first is the true positive,
-      whichever it is, so the others must follow it: boxes with the most claims go first, each followed by its
-      duplicates, which puts as many false positives as there can be before every later true positive at once.
-    - Expected: the maximum in the interpolation leaves no short formula, so random orders are drawn.
+    - Maximum: in each block one claim of every box comes first, then the rest.
+    - Minimum: detections that can only be false come first. Of several claims of one box the first is the
+    true
+      positive, whichever it is. Boxes with the most claims come first, each followed by its duplicates, which
+      puts the maximum number of false positives before every later true positive.
+    - Expected value: there is no short formula because of the maximum in the interpolation, so random orders
+      are drawn.
 
     Args:
-        matches: what `match` returned, under any rule for ties.
+        matches: the result of `match`, with any rule for ties.
         iou_threshold: one of its thresholds.
-        variant: which average precision.
-        n_orders: how many random orders to draw for the expected value.
-        seed: of the random orders.
+        variant: of the average precision.
+        n_orders: number of random orders for the expected value.
+        seed: random seed of the orders.
 
     Returns:
         The three values; all nan without ground truth, all 0 without detections.
 
     Raises:
-        ValueError: for an unknown variant or a threshold that the matches were not made for.
+        ValueError: if the variant is unknown or the matches do not have this threshold.
     """
     ranked = matches.ranked(iou_threshold)
     scores = matches.detections.scores[ranked]
@@ -107,11 +109,11 @@ def _worst_order(
     claims: NDArray[np.bool_],
     correct: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Order each block so that as many false positives as possible stand before each true positive."""
+    """Order each block so that as many false positives as possible come before each true positive."""
     n_boxes = best.max(initial=-1) + 1
     block_of_box = np.full(n_boxes, -1)
     block_of_box[best[correct]] = block[correct]
-    # Claims of a box that is won in a better block are false wherever they stand, like those without a box.
+    # Claims of a box that a higher block has found are false in any order, as are detections without a box.
     contests = claims.copy()
     contests[claims] = block_of_box[best[claims]] == block[claims]
     n_claims = np.bincount(best[contests], minlength=n_boxes)
@@ -121,7 +123,7 @@ def _worst_order(
 
 
 def _mixed(block: NDArray[np.int64], correct: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the places in blocks that hold true and false positives: elsewhere the order changes nothing."""
+    """Return the indices in blocks with true and false positives; in other blocks the order has no effect."""
     right, wrong = np.bincount(block, correct), np.bincount(block, ~correct)
     return np.flatnonzero(((right > 0) & (wrong > 0))[block])
 
@@ -129,7 +131,7 @@ def _mixed(block: NDArray[np.int64], correct: NDArray[np.bool_]) -> NDArray[np.i
 def _shuffled(
     block: NDArray[np.int64], places: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return an order in which the detections at these places are shuffled, each within its block."""
+    """Return an order in which the detections at these indices are shuffled within their blocks."""
     order = np.arange(len(block))
     order[places] = places[np.lexsort((rng.random(len(places)), block[places]))]
     return order
