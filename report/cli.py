@@ -85,7 +85,7 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     progress = ConsoleProgress()
     # Said now rather than after data and weights were read.
     require_writable(folder)
-    with dir_lock(folder):
+    with dir_lock(folder), progress:
         record = run_experiment(config, folder, cache or default_cache(), command, progress)
         for change in record.claim_changes:
             before, now = (status or "not made" for status in (change.before, change.now))

@@ -1,14 +1,16 @@
 "use strict";
-/* The score threshold as something to move: a point on the curve, counts that follow, a gallery that follows.
-   What is chosen stands in the address, behind the section's name, so that a link shows what its sender saw. */
+/* The precision-recall explorer: one score threshold for curves, counts and gallery, kept in the address. */
+
+const dogcam = {};
 
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const percent = (value) => value === null ? "n/a" : `${(100 * value).toFixed(1)}\u202f%`;
   const ratio = (part, whole) => whole > 0 ? part / whole : null;
+  const CONSTANT = ["centerbox", "cheating_centerbox"];
 
-  /* The boxes of the main method, ranked; what keeping those from a score upwards comes to. */
+  /* The boxes of the main method by descending score, and the counts at any score threshold. */
   class Ranking {
     constructor(points, nObjects) {
       const ranked = [...points].sort((a, b) => b.score - a.score);
@@ -19,18 +21,13 @@
     }
 
     at(threshold) {
-      let [low, high] = [0, this.scores.length];
-      while (low < high) {
-        const middle = (low + high) >> 1;
-        if (this.scores[middle] >= threshold) low = middle + 1;
-        else high = middle;
-      }
-      const right = this.found[low];
-      const [wrong, missed] = [low - right, this.nObjects - right];
+      const kept = this.scores.findIndex((score) => score < threshold);
+      const n = kept < 0 ? this.scores.length : kept;
+      const right = this.found[n];
+      const [wrong, missed] = [n - right, this.nObjects - right];
       return {
         threshold, right, wrong, missed,
-        precision: ratio(right, low),
-        recall: ratio(right, this.nObjects),
+        precision: ratio(right, n), recall: ratio(right, this.nObjects),
         f1: ratio(2 * right, 2 * right + wrong + missed),
       };
     }
@@ -38,18 +35,28 @@
 
   /* What the reader chose. The address holds only what differs from the page as it opens. */
   class Choice {
-    constructor(usual) {
-      this.usual = usual;
-      this.value = { ...usual };
+    constructor(levels, point) {
+      this.levels = levels;
+      this.usual = { score: point, kind: "", size: "" };
+      this.value = { ...this.usual };
       this.followers = [];
       this.read();
       addEventListener("hashchange", () => {
-        /* A link within the page names a section alone; what was chosen stays chosen. */
+        /* A link within the page names a section alone; the choice stays. */
         if (location.hash.includes("=")) this.read();
         else this.write();
         this.tell();
       });
     }
+
+    /* Failures are typed at these thresholds; the operating point is one of them. */
+    nearest(score, step = 0) {
+      if (Math.abs(score - this.usual.score) <= step / 2) return this.usual.score;
+      return this.levels.reduce((best, level) => Math.abs(level - score) < Math.abs(best - score) ? level : best);
+    }
+
+    get level() { return this.levels.indexOf(this.value.score); }
+    get atPoint() { return this.value.score === this.usual.score; }
 
     read() {
       const [anchor, ...parts] = location.hash.slice(1).split("&");
@@ -57,9 +64,8 @@
       const given = new URLSearchParams(parts.join("&"));
       const score = Number.parseFloat(given.get("score"));
       this.value = {
-        score: score >= 0 && score <= 1 ? score : this.usual.score,
-        kind: given.get("kind") ?? this.usual.kind,
-        size: given.get("size") ?? this.usual.size,
+        score: score >= 0 && score <= 1 ? this.nearest(score, 0.002) : this.usual.score,
+        kind: given.get("kind") ?? "", size: given.get("size") ?? "",
       };
       this.target = anchor.includes("=") ? "" : anchor;
     }
@@ -74,7 +80,7 @@
       const anchor = location.hash.slice(1).split("&")[0];
       const parts = anchor && !anchor.includes("=") ? [anchor] : [];
       for (const [name, value] of Object.entries(this.value)) {
-        if (value !== this.usual[name]) parts.push(`${name}=${name === "score" ? value.toFixed(3) : value}`);
+        if (value !== this.usual[name]) parts.push(`${name}=${name === "score" ? value.toFixed(3) : encodeURIComponent(value)}`);
       }
       const wanted = parts.length ? `#${parts.join("&")}` : location.pathname + location.search;
       try { history.replaceState(null, "", wanted); } catch { /* A page in a frame may have no address to keep. */ }
@@ -82,14 +88,21 @@
 
     follow(follower) { this.followers.push(follower); }
     tell() { for (const follower of this.followers) follower(this.value); }
+
+    /* A range input stands for the threshold: the nearest level is chosen. */
+    drive(slider) {
+      slider.addEventListener("input", () => this.change({ score: this.nearest(Number(slider.value), Number(slider.step)) }));
+      this.follow(({ score }) => { slider.value = score; });
+    }
   }
 
-  /* A drawing in fractions: both axes from nought to one. */
+  /* A drawing whose axes go from 0 to 1. */
   class Chart {
     constructor(svg) {
       const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
-      Object.assign(this, { svg, left: 44, top: 10, right: width - 12, bottom: height - 40 });
-      for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1]) this.tick(tick);
+      Object.assign(this, { svg, left: 46, top: 10, right: width - 20, bottom: height - 38 });
+      const ticks = width > 400 ? [0, 0.2, 0.4, 0.6, 0.8, 1] : [0, 0.5, 1];
+      for (const tick of ticks) this.tick(tick);
     }
 
     x(value) { return +(this.left + value * (this.right - this.left)).toFixed(2); }
@@ -104,18 +117,22 @@
     }
 
     tick(value) {
-      const [x, y] = [this.x(value), this.y(value)];
-      this.add("path", { class: "grid", d: `M${x} ${this.top}V${this.bottom}M${this.left} ${y}H${this.right}` });
-      this.add("text", { class: "tick", x, y: this.bottom + 17, "text-anchor": "middle" }, String(value));
-      this.add("text", { class: "tick", x: this.left - 8, y: y + 4, "text-anchor": "end" }, String(value));
+      const [x, y, words] = [this.x(value), this.y(value), `${Math.round(100 * value)}\u202f%`];
+      this.add("path", { class: "gridline", d: `M${x} ${this.top}V${this.bottom}M${this.left} ${y}H${this.right}` });
+      this.add("text", { class: "tick", x, y: this.bottom + 16, "text-anchor": "middle" }, words);
+      this.add("text", { class: "tick", x: this.left - 6, y: y + 4, "text-anchor": "end" }, words);
     }
 
-    path(points) {
-      return points.map(([x, y], index) => `${index ? "L" : "M"}${this.x(x)} ${this.y(y)}`).join("");
+    line(look, points) {
+      const d = points.map(([x, y], index) => `${index ? "L" : "M"}${this.x(x)} ${this.y(y)}`).join("");
+      return this.add("path", { class: look, d });
     }
 
-    line(look, points) { return this.add("path", { class: look, d: this.path(points) }); }
-    dot(look, radius) { return this.add("circle", { class: look, r: radius }); }
+    dot(look, radius, x = null, y = null) {
+      const dot = this.add("circle", { class: look, r: radius });
+      this.place(dot, x, y);
+      return dot;
+    }
 
     place(dot, x, y) {
       dot.toggleAttribute("hidden", x === null || y === null);
@@ -124,154 +141,118 @@
     }
   }
 
-  function drawCurve(chart, curve, point) {
+  const nameOf = (method) => `m-${method.name.replaceAll("_", "-")}`;
+
+  function drawMethod(chart, method, iou, isMain) {
+    const curve = method.curves.find((each) => each.iou === iou);
+    if (!curve?.recall.length) return;
     const along = (values) => curve.recall.map((recall, index) => [recall, values[index]]);
-    const banded = curve.precision_low?.length && [...curve.precision_low, ...curve.precision_high].every(Number.isFinite);
-    if (banded) chart.line("band", [...along(curve.precision_low), ...along(curve.precision_high).reverse()]);
-    chart.line("curve", along(curve.precision));
-    labelScores(chart, curve);
-    chart.place(chart.dot("ring", 7), point.recall.value, point.precision.value);
-    return chart.dot("moving", 5);
+    const look = `${nameOf(method)} line`;
+    if (CONSTANT.includes(method.name)) {
+      chart.dot(`${nameOf(method)} spot`, 4.5, curve.recall.at(-1), curve.precision.at(-1));
+      return;
+    }
+    const banded = isMain && curve.precision_low?.length && [...curve.precision_low, ...curve.precision_high].every(Number.isFinite);
+    if (banded) chart.line(`${nameOf(method)} band`, [...along(curve.precision_low), ...along(curve.precision_high).reverse()]);
+    chart.line(look, along(curve.precision));
   }
 
-  /* The score along the curve, where there is room for it. */
-  function labelScores(chart, curve) {
-    let last = null;
+  /* Scores along the curve, where there is room beside the ring and each other. */
+  function labelScores(chart, curve, point) {
+    const taken = [[chart.x(point.recall.value ?? -1), chart.y(point.precision.value ?? -1)]];
     for (const tenths of [9, 8, 7, 6, 5, 4, 3, 2, 1]) {
       const index = curve.score.findLastIndex((score) => score >= tenths / 10);
       if (index < 0) continue;
       const here = [chart.x(curve.recall[index]), chart.y(curve.precision[index])];
-      if (last && Math.hypot(here[0] - last[0], here[1] - last[1]) < 34) continue;
-      last = here;
-      chart.place(chart.dot("score", 2.5), curve.recall[index], curve.precision[index]);
+      if (taken.some(([x, y]) => Math.hypot(here[0] - x, here[1] - y) < 38)) continue;
+      taken.push(here);
+      chart.dot("score", 2.5, curve.recall[index], curve.precision[index]);
       chart.add("text", { class: "tick", x: here[0], y: here[1] - 9, "text-anchor": "middle" }, (tenths / 10).toFixed(1));
     }
   }
 
-  function drawMeasures(chart, ranking) {
-    const stops = [...Array(101).keys()].map((step) => step / 100);
-    for (const measure of ["precision", "recall", "f1"]) {
-      const points = stops.map((score) => [score, ranking.at(score)[measure]]).filter(([, value]) => value !== null);
-      if (points.length) chart.line(measure, points);
-    }
-    const cursor = chart.add("path", { class: "cursor", d: `M0 ${chart.top}V${chart.bottom}` });
-    return (score) => cursor.setAttribute("transform", `translate(${chart.x(score)} 0)`);
-  }
-
-  function explorer(record, choice) {
-    const place = document.querySelector(".explorer");
+  function explorer(record, choice, place) {
     const point = record.operating_point;
-    const method = record.detection.methods.find((each) => each.name === point.method);
-    const curve = method.curves.find((each) => each.iou === point.iou);
-    const row = method.rows.find((each) => each.iou === point.iou);
+    const methods = record.detection.methods;
+    const main = methods.find((each) => each.name === point.method);
+    const row = main.rows.find((each) => each.iou === point.iou);
     const ranking = new Ranking(record.detection.points, row.n_ground_truth);
-    const [first, second] = all("svg", place).map((svg) => new Chart(svg));
-    const moving = drawCurve(first, curve, point);
-    const moveCursor = drawMeasures(second, ranking);
+    const charts = all("svg", place).map((svg) => ({
+      chart: new Chart(svg), iou: svg.dataset.iou ? Number(svg.dataset.iou) : point.iou, svg,
+    }));
+    const boxes = all(".methods input", place);
+    const [{ chart: large, svg }] = charts;
+    let moving;
+    const draw = () => {
+      const shown = boxes.filter((box) => box.checked).map((box) => box.value);
+      for (const { chart, iou, svg: drawing } of charts) {
+        for (const old of all(".line, .band, .spot, .score, .ring, .moving, .named, .tick.of", drawing)) old.remove();
+        for (const method of methods.filter((each) => shown.includes(each.name) && each !== main)) drawMethod(chart, method, iou, false);
+        if (shown.includes(main.name)) drawMethod(chart, main, iou, true);
+      }
+      const curve = main.curves.find((each) => each.iou === point.iou);
+      const before = svg.childElementCount;
+      if (curve?.recall.length) labelScores(large, curve, point);
+      for (const each of [...svg.children].slice(before)) each.classList.add("of");
+      large.dot("ring", 7, point.recall.value, point.precision.value);
+      if (point.precision.value !== null) {
+        large.add("text", {
+          class: "named", x: large.x(point.recall.value) + 11, y: large.y(point.precision.value) - 8,
+        }, point.score_threshold.toFixed(3));
+      }
+      moving = large.dot("moving", 5);
+      const now = ranking.at(choice.value.score);
+      large.place(moving, now.recall, now.precision);
+    };
+    for (const box of boxes) box.addEventListener("change", draw);
+
     const slider = place.querySelector("[type=range]");
     const back = place.querySelector("[data-back]");
+    const readout = place.querySelector(".readout");
     const cells = all("[data-measure]", place).map((cell) => ({ cell, stated: [...cell.childNodes] }));
-    const spoken = place.querySelector("[data-spoken]").dataset.spoken;
-
-    slider.addEventListener("input", () => {
-      const score = Number(slider.value);
-      /* The operating point lies between two stops of the slider as a rule; the nearest one means it. */
-      const near = Math.abs(score - point.score_threshold) <= Number(slider.step) / 2;
-      choice.change({ score: near ? point.score_threshold : score });
-    });
+    const spans = all("[data-interval]", place).map((cell) => ({ cell, stated: [...cell.childNodes] }));
+    choice.drive(slider);
     back.addEventListener("click", () => {
       choice.change({ score: point.score_threshold });
       slider.focus();
     });
+    draw();
     choice.follow(({ score }) => {
       const now = ranking.at(score);
-      const atPoint = score === point.score_threshold;
-      slider.value = score;
-      first.place(moving, now.recall, now.precision);
-      moveCursor(score);
-      back.disabled = atPoint;
+      large.place(moving, now.recall, now.precision);
+      back.disabled = choice.atPoint;
       for (const { cell, stated } of cells) {
         const value = cell.dataset.measure === "threshold" ? score : now[cell.dataset.measure];
-        const words = { threshold: score.toFixed(3) }[cell.dataset.measure]
-          ?? (Number.isInteger(value) && cell.dataset.measure.match(/right|wrong|missed/) ? String(value) : percent(value));
+        const words = cell.dataset.measure === "threshold" ? score.toFixed(3)
+          : /right|wrong|missed/.test(cell.dataset.measure) ? String(value) : percent(value);
         cell.dataset.now = value ?? "";
-        /* The record's own numbers, with their places in it, where they hold. */
-        cell.replaceChildren(...(atPoint ? stated : [words]));
+        /* The record's own numbers, with their paths, at the operating point. */
+        cell.replaceChildren(...(choice.atPoint ? stated : [words]));
       }
-      slider.setAttribute("aria-valuetext", spoken.replace(/\{(\w+)\}/g, (_, name) => ({
-        score: score.toFixed(2), precision: percent(now.precision), recall: percent(now.recall),
+      /* Intervals are in the record at round thresholds. */
+      const known = record.detection.thresholds.find((each) => Math.abs(each.score_threshold - score) < 1e-9);
+      for (const { cell, stated } of spans) {
+        const interval = known?.[cell.dataset.interval]?.interval;
+        const words = interval?.low == null ? "" : readout.dataset.between
+          .replace("{low}", (100 * interval.low).toFixed(1)).replace("{high}", percent(interval.high));
+        cell.replaceChildren(...(choice.atPoint ? stated : [words]));
+      }
+      slider.setAttribute("aria-valuetext", readout.dataset.spoken.replace(/\{(\w+)\}/g, (_, name) => ({
+        score: score.toFixed(3), precision: percent(now.precision), recall: percent(now.recall),
         right: now.right, wrong: now.wrong, missed: now.missed,
       })[name]));
     });
     place.hidden = false;
-  }
-
-  /* The gallery shows what would still stand at the threshold, of the kind and size that were asked for. */
-  function filters(record, choice) {
-    const bar = document.querySelector(".filters");
-    const cards = all(".gallery .card");
-    if (!bar || !cards.length) return;
-    const usual = record.operating_point.score_threshold;
-    const count = bar.querySelector("[data-shown]");
-    const slider = bar.querySelector("[type=range]");
-    const said = bar.querySelector("[data-score]");
-    for (const select of all("select", bar)) {
-      select.addEventListener("change", () => choice.change({ [select.name]: select.value }));
-    }
-    slider.addEventListener("input", () => {
-      const near = Math.abs(Number(slider.value) - usual) <= Number(slider.step) / 2;
-      choice.change({ score: near ? usual : Number(slider.value) });
-    });
-    bar.querySelector("[data-reset]").addEventListener("click", () => choice.change({ ...choice.usual }));
-    choice.follow((chosen) => {
-      for (const select of all("select", bar)) {
-        select.value = chosen[select.name];
-        /* An address may name what this gallery does not have. */
-        if (select.selectedIndex < 0) choice.value[select.name] = select.value = choice.usual[select.name];
-      }
-      slider.value = chosen.score;
-      said.textContent = chosen.score.toFixed(2);
-      slider.setAttribute("aria-valuetext", chosen.score.toFixed(2));
-      for (const card of cards) card.hidden = !passes(card, choice.value, usual);
-      for (const grid of all(".gallery")) {
-        const empty = !grid.querySelector(".card:not([hidden])");
-        for (const part of partsOf(grid)) part.hidden = empty;
-      }
-      const shown = cards.filter((card) => !card.hidden).length;
-      count.textContent = count.dataset.shown.replace("{shown}", shown).replace("{all}", cards.length);
-    });
-    bar.hidden = false;
-  }
-
-  function passes(card, { kind, size, score }, usual) {
-    const own = card.dataset.score === undefined ? null : Number(card.dataset.score);
-    /* Below the operating point nothing else was judged: all that was found there is shown. */
-    return (!kind || card.dataset.kind === kind) && (!size || card.dataset.size === size)
-      && (own === null || score <= usual || own >= score);
-  }
-
-  /* A gallery, its heading, and what stands between the two. */
-  function partsOf(grid) {
-    const parts = [grid];
-    for (let before = grid.previousElementSibling; before; before = before.previousElementSibling) {
-      if (before.matches(".filters, .layers, .figure, .gallery")) return [grid];
-      parts.push(before);
-      if (before.matches("h3")) return parts;
-    }
-    return [grid];
+    document.querySelector(".static")?.classList.add("replaced");
   }
 
   document.addEventListener("DOMContentLoaded", () => {
     const text = document.getElementById("record")?.textContent;
-    const curves = document.querySelector(".explorer");
-    if (!text || !(curves || document.querySelector(".filters"))) return;
-    const record = JSON.parse(text);
-    const choice = new Choice({ score: record.operating_point.score_threshold, kind: "", size: "" });
-    /* Either may be left out by templates of a reader's own. */
-    if (curves) explorer(record, choice);
-    filters(record, choice);
-    choice.tell();
-    /* An address with a choice in it names its section in a way that a browser does not follow by itself. */
-    if (location.hash.includes("=")) document.getElementById(choice.target)?.scrollIntoView({ behavior: "instant" });
+    const record = text && JSON.parse(text);
+    if (!record?.evidence) return;
+    dogcam.record = record;
+    dogcam.choice = new Choice(record.evidence.levels, record.operating_point.score_threshold);
+    const place = document.querySelector(".explorer");
+    if (place) explorer(record, dogcam.choice, place);
   });
 })();

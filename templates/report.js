@@ -1,5 +1,5 @@
 "use strict";
-/* What a reader can do with the page beyond reading it. Without this script everything is there and shown. */
+/* What a reader can do with the page beyond reading it. Without scripts everything is there, folded or shown. */
 
 (() => {
   const THEME = "dogcam-theme";
@@ -73,7 +73,7 @@
 
   /* Tables with a column of numbers can be sorted: numbers down, words from A to Z; the other way; as they were. */
   function sortableTables() {
-    for (const table of all("main table")) {
+    for (const table of all("main table:not(#table-all-failures)")) {
       const body = table.tBodies[0];
       const headings = all("thead th", table);
       const original = body ? [...body.rows] : [];
@@ -117,33 +117,33 @@
     };
   }
 
-  function galleryLayers() {
-    const template = document.getElementById("layers");
-    const first = document.querySelector(".gallery .card")?.closest(".gallery");
-    if (!template || !first) return;
-    const bar = template.content.cloneNode(true);
-    for (const box of all("[data-layer]", bar)) {
-      box.addEventListener("change", () => root.classList.toggle(`without-${box.dataset.layer}`, !box.checked));
+  /* Layers can be switched in the gallery and in the dialog; the switches agree. */
+  function layers() {
+    const boxes = all("[data-layer]");
+    for (const box of boxes) {
+      box.addEventListener("change", () => {
+        root.classList.toggle(`without-${box.dataset.layer}`, !box.checked);
+        for (const other of boxes) if (other.dataset.layer === box.dataset.layer) other.checked = box.checked;
+      });
     }
-    /* Above its heading: what stands between the two belongs to the gallery, and is hidden with it. */
-    let heading = first.previousElementSibling;
-    while (heading && !heading.matches("h2, h3, .gallery, .filters, .figure")) heading = heading.previousElementSibling;
-    (heading?.matches("h3") ? heading : first).before(bar);
   }
 
-  /* Pictures open enlarged; the arrow keys step through those that are shown, Escape closes. */
+  /* Images open enlarged; arrow keys and swipes step through those that are shown, Escape closes. */
   function viewer() {
     const dialog = document.querySelector(".viewer");
     const everything = all(".gallery .card");
     if (!dialog?.showModal || !everything.length) return;
     const place = dialog.querySelector("[data-place]");
+    const body = dialog.querySelector(".viewer-card");
     let cards = everything;
     let current = 0;
+    let opener = null;
     const show = (index) => {
       current = (index + cards.length) % cards.length;
       const copy = cards[current].cloneNode(true);
-      copy.querySelector(".enlarge")?.remove();
-      dialog.querySelector(".viewer-card").replaceChildren(copy);
+      copy.removeAttribute("id");
+      for (const part of all(".enlarge, .self", copy)) part.remove();
+      body.replaceChildren(copy);
       place.textContent = place.dataset.place.replace("{place}", current + 1).replace("{all}", cards.length);
     };
     for (const card of everything) {
@@ -151,13 +151,31 @@
       button.hidden = false;
       button.addEventListener("click", () => {
         cards = everything.filter((each) => !each.hidden);
+        opener = null;
         show(cards.indexOf(card));
         dialog.showModal();
       });
     }
+    /* A failure without a card: its picture is a file of the run, if there is one. */
+    document.addEventListener("dogcam-case", ({ detail: { each, link } }) => {
+      const figure = document.createElement("figure");
+      figure.className = "card";
+      const image = new Image();
+      image.className = "alone";
+      image.alt = each.image_id;
+      image.src = encodeURI(each.picture);
+      image.addEventListener("error", () => image.remove());
+      const caption = document.createElement("figcaption");
+      caption.textContent = `${each.image_id}: ${each.reason}`;
+      figure.append(image, caption);
+      cards = [figure];
+      opener = link;
+      show(0);
+      dialog.showModal();
+    });
     const steps = { ArrowRight: () => current + 1, ArrowLeft: () => current - 1, Home: () => 0, End: () => -1 };
     dialog.addEventListener("keydown", (event) => {
-      if (!(event.key in steps)) return;
+      if (!(event.key in steps) || event.target.matches("input[type=range]")) return;
       show(steps[event.key]());
       event.preventDefault();
     });
@@ -166,8 +184,102 @@
       if (step) show(current + (step === "on" ? 1 : -1));
       else if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
     });
-    /* The reader comes back to the picture that was looked at last. */
-    dialog.addEventListener("close", () => cards[current].querySelector(".enlarge").focus());
+    let start = null;
+    body.addEventListener("pointerdown", (event) => { start = event.clientX; });
+    body.addEventListener("pointerup", (event) => {
+      const moved = start === null ? 0 : event.clientX - start;
+      start = null;
+      if (Math.abs(moved) > 40) show(current + (moved < 0 ? 1 : -1));
+    });
+    /* Focus returns to the image that was shown last. */
+    dialog.addEventListener("close", () => (opener ?? cards[current].querySelector(".enlarge"))?.focus());
+  }
+
+  /* What is folded opens for a link to it, for print, and closes again after. */
+  function folds() {
+    const open = (element) => {
+      for (let each = element; each; each = each.parentElement) if (each.tagName === "DETAILS") each.open = true;
+    };
+    dogcam.reveal = (anchor) => {
+      const element = anchor && document.getElementById(anchor);
+      if (!element) return;
+      open(element);
+      element.scrollIntoView({ behavior: "instant" });
+    };
+    const follow = () => {
+      const anchor = decodeURIComponent(location.hash.slice(1).split("&")[0].replace(/%(?![0-9a-f]{2})/gi, "%25"));
+      if (anchor && !anchor.includes("=")) dogcam.reveal(anchor);
+    };
+    addEventListener("hashchange", follow);
+    if (location.hash) requestAnimationFrame(follow);
+    let opened = [];
+    addEventListener("beforeprint", () => {
+      opened = all("main details:not([open])");
+      for (const each of opened) each.open = true;
+    });
+    addEventListener("afterprint", () => { for (const each of opened) each.open = false; });
+  }
+
+  const save = (link, name, text, type) => {
+    link.download = name;
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  };
+
+  /* Tables copy as tab-separated values, drawings are saved as SVG. */
+  function tools() {
+    const template = (id) => document.getElementById(id)?.content.firstElementChild;
+    for (const table of all("main table")) {
+      const bar = template("tools")?.cloneNode(true);
+      if (!bar) return;
+      const button = bar.querySelector("button");
+      const words = button.textContent;
+      button.addEventListener("click", async () => {
+        const text = (cell) => cell.innerText.replace(/[\t\n\r]+/g, " ").trim();
+        const rows = [...table.rows].map((row) => [...row.cells].map(text).join("\t")).join("\n");
+        try { await navigator.clipboard.writeText(rows); } catch { copyBySelection(rows); }
+        button.dataset.copied = rows;
+        button.textContent = button.dataset.done;
+        setTimeout(() => { button.textContent = words; }, 1500);
+      });
+      (table.closest(".scroll") ?? table).after(bar);
+    }
+    for (const drawing of all("figure.figure > .drawing > svg, .static .drawing > svg")) {
+      const bar = template("svg-tools")?.cloneNode(true);
+      if (!bar) return;
+      bar.querySelector("button").addEventListener("click", () => {
+        const link = document.createElement("a");
+        const figure = drawing.closest("figure");
+        save(link, `${figure?.id || "precision-recall"}.svg`, resolved(drawing), "image/svg+xml");
+        link.click();
+      });
+      drawing.parentElement.after(bar);
+    }
+  }
+
+  function copyBySelection(text) {
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+
+  /* A drawing for itself: the page's colours in place of its variables. */
+  function resolved(drawing) {
+    const copy = drawing.cloneNode(true);
+    const style = getComputedStyle(root);
+    const own = (text) => text.replace(/var\((--[\w-]+), *(#[0-9a-f]{6})\)/gi, (_, name, usual) => {
+      const probe = document.createElement("span");
+      probe.style.color = `var(${name})`;
+      document.body.append(probe);
+      const colour = getComputedStyle(probe).color || usual;
+      probe.remove();
+      return colour;
+    });
+    copy.setAttribute("style", `background: ${style.getPropertyValue("background-color") || "white"}; font-family: sans-serif`);
+    return own(new XMLSerializer().serializeToString(copy));
   }
 
   /* Where in the record a number stands: for a pointer, for a finger, and for a keyboard that asks for it,
@@ -202,23 +314,25 @@
     hint.hidden = false;
   }
 
-  function saveRecord() {
+  function downloads() {
     const record = document.getElementById("record");
     const place = document.querySelector(".download");
     if (!record || !place) return;
-    const link = place.querySelector("a");
-    link.href = "#";
-    link.addEventListener("click", () => {
-      const text = `${JSON.stringify(JSON.parse(record.textContent), null, 1)}\n`;
-      link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-    });
+    const texts = {
+      record: () => `${JSON.stringify(JSON.parse(record.textContent), null, 1)}\n`,
+      failures: () => dogcam.failuresAsCsv(),
+    };
+    for (const link of all("[data-save]", place)) {
+      const name = link.getAttribute("download");
+      link.href = "#";
+      link.addEventListener("click", () => save(link, name, texts[link.dataset.save](), "application/octet-stream"));
+    }
     place.hidden = false;
   }
 
   document.addEventListener("DOMContentLoaded", () => {
     for (const feature of [
-      themeButton, followReading, fitScrollers, sortableTables, galleryLayers, viewer, placesOfNumbers, saveRecord,
+      themeButton, followReading, fitScrollers, sortableTables, layers, viewer, folds, tools, placesOfNumbers, downloads,
     ]) feature();
   });
 })();

@@ -15,6 +15,8 @@ MAY_IMPORT = {
     "dogcam": {"structures", "models", "cam", "detection", "evaluate", "errors"},
     "dogcam.errors": set(),
     "dogcam.files": {"errors"},
+    # Progress lines, for runs and trainings alike.
+    "dogcam.heartbeat": set(),
     # A split hashes its photographs, which are read safely.
     "dogcam.structures": {"errors", "files"},
     "dogcam.data": {"structures", "errors", "files"},
@@ -30,7 +32,7 @@ MAY_IMPORT = {
     "dogcam.draw": {"structures"},
     "dogcam.cli": {
         "dogcam", "structures", "data", "models", "cam", "backends", "detection", "evaluate", "train", "draw",
-        "errors", "files",
+        "errors", "files", "heartbeat",
     },
     "report": set(),
     "report.config": {"dogcam.structures", "dogcam.errors"},
@@ -42,7 +44,7 @@ MAY_IMPORT = {
     "report.pipeline": {
         "report.config", "report.record", "dogcam", "dogcam.structures", "dogcam.data", "dogcam.models",
         "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate", "dogcam.draw",
-        "dogcam.errors", "dogcam.files",
+        "dogcam.errors", "dogcam.files", "dogcam.heartbeat",
     },
     "report.cli": {
         "report.config", "report.record", "report.render", "report.diff", "report.pipeline", "dogcam",

@@ -1,7 +1,7 @@
 """The command `dogcam train`: from a data set to trained weights, their model card and the history."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dogcam.data.sample import write_sample
 from dogcam.draw.plots import Series, training_figure
 from dogcam.draw.svg import to_svg
 from dogcam.files import atomic_write, require_writable
+from dogcam.heartbeat import Heartbeat
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import choose_device
 from dogcam.models.preprocessing import Preprocessing
@@ -52,6 +53,9 @@ class ConsoleObserver(Observer):
             TextColumn("{task.fields[speed]:.0f} images/s"), TimeRemainingColumn(),
         )  # fmt: skip
         self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.heartbeat = Heartbeat(self._print)
+        self.heartbeat.begin(f"train, {epochs} epochs, images", n_images * epochs)
+        self.n_seen = 0
         total = n_images * epochs
         self.task: TaskID = self.bar.add_task(
             "train", total=total, epoch=f"1/{epochs}", loss=float("nan"), speed=0.0
@@ -60,15 +64,18 @@ class ConsoleObserver(Observer):
     @contextmanager
     def watching(self) -> Iterator["ConsoleObserver"]:
         """Show the bar until the context ends."""
-        with self.bar:
+        with self.bar, nullcontext() if self.console.is_terminal else self.heartbeat:
             yield self
 
     def _print(self, line: str) -> None:
+        self.heartbeat.spoken()
         # Long lines are not wrapped: in a log each stays one line.
         self.console.print(line, soft_wrap=True)
 
     def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
         """Advance the bar."""
+        self.n_seen += n_images
+        self.heartbeat.count(self.n_seen, int(self.bar.tasks[0].total or 0))
         speed = self.bar.tasks[0].speed or 0.0
         self.bar.update(
             self.task, advance=n_images, epoch=f"{epoch + 1}/{self.epochs}", loss=loss, speed=speed

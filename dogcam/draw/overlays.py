@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dogcam.structures.boxes import as_boxes, clip
 
-Role = Literal["truth", "detection", "other"]
+Role = Literal["truth", "missed", "detection", "other", "below"]
 Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
 
@@ -39,8 +39,10 @@ class _Stroke:
 
 # Lightness, hue and dash all differ, so that two of the three may be lost on the way to the reader.
 _STROKES: dict[Role, _Stroke] = {
+    "below": _Stroke((255, 160, 40), 0.5, (1.0, 2.0)),
     "other": _Stroke((208, 212, 218), 0.6, (1.0, 1.0)),
     "truth": _Stroke((64, 240, 208), 1.0, None),
+    "missed": _Stroke((255, 92, 138), 1.4, None),
     "detection": _Stroke((255, 160, 40), 1.0, (4.0, 2.5)),
 }
 

@@ -3,14 +3,15 @@
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Literal, get_args
 
 from matplotlib import style
 from matplotlib.figure import Figure
 
-Theme = Literal["page", "standalone"]
+Theme = Literal["page", "standalone", "dark"]
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#59636e", "#d8dee4", "#ffffff"
 
@@ -22,6 +23,16 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} |
     colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)
 }
 """The CSS variable that stands for each colour: a figure may use these colours and no others."""
+
+DARK = dict(
+    zip(
+        (INK, MUTED, GRID, PAPER, *SERIES),
+        ("#e6edf3", "#9aa4af", "#2a323b", "#0d1117",
+         "#58a6e8", "#f0803c", "#1fae8a", "#e8a0d0", "#f5dc78", "#e6edf3"),
+        strict=True,
+    )
+)  # fmt: skip
+"""The colour on a dark page for each colour of the palette; the page's style sheet has the same."""
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -76,46 +87,54 @@ def drawing_style() -> Iterator[None]:
 
 
 def to_svg(figure: Figure, *, name: str, alt: str, theme: Theme = "page") -> str:
-    """Return a figure as SVG text.
+    """Return a figure as SVG text in one theme; see `to_svgs`."""
+    if theme not in get_args(Theme):
+        raise ValueError(f"theme {theme!r}; expected one of {', '.join(get_args(Theme))}")
+    return to_svgs(figure, name=name, alt=alt, themes=(theme,))[theme]
+
+
+def to_svgs(figure: Figure, *, name: str, alt: str, themes: Sequence[Theme]) -> dict[Theme, str]:
+    """Return a figure as SVG text in several themes; it is drawn once.
 
     Args:
         figure: drawn in `drawing_style`, with no colours but those of `VARIABLES`.
         name: what the ids begin with; it must differ between figures on one page.
         alt: what the figure shows, in words, for readers who do not see it.
-        theme: `page` to inline it in HTML (transparent, colours from the page's CSS variables, font of the
-            page, as wide as its column but not wider than drawn); `standalone` for a file of its own (the
-            same drawing on white).
+        themes: `page` to inline it in HTML (transparent, colours from the page's CSS variables, font of the
+            page, as wide as its column but not wider than drawn); `standalone` for a file of its own on
+            white; `dark` for one on a dark page.
 
     Returns:
-        One `<svg>` element without XML declaration; equal figures give equal text.
+        For each theme one `<svg>` element without XML declaration; equal figures give equal text.
 
     Raises:
-        ValueError: where the name cannot begin an id, the theme is unknown or the figure has a colour that
-            is not of the palette.
+        ValueError: if the name cannot begin an id or the figure has a colour that is not in the palette.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot begin an id; expected a letter, then letters, digits, - and _")
-    if theme not in get_args(Theme):
-        raise ValueError(f"theme {theme!r}; expected one of {', '.join(get_args(Theme))}")
-    root = ET.fromstring(_render(figure, PAPER if theme == "standalone" else "none"))
+    root = ET.fromstring(_render(figure))
     _drop_namespaces(root)
     _drop_global_css(root)
     _hoist_marker_style(root)
     _number_ids(root, name)
-    for element in root.iter():
-        _restyle(element, theme)
-        _round_numbers(element)
-    _frame(root, alt, theme)
-    ET.indent(root, space="")
-    return ET.tostring(root, encoding="unicode") + "\n"
+    texts: dict[Theme, str] = {}
+    for theme in themes:
+        themed = deepcopy(root)
+        for element in themed.iter():
+            _restyle(element, theme)
+            _round_numbers(element)
+        _frame(themed, alt, theme)
+        ET.indent(themed, space="")
+        texts[theme] = ET.tostring(themed, encoding="unicode") + "\n"
+    return texts
 
 
-def _render(figure: Figure, background: str) -> bytes:
+def _render(figure: Figure) -> bytes:
     """Return matplotlib's own SVG, without date, program and licence terms of a vocabulary."""
     buffer = io.BytesIO()
     no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with drawing_style():
-        figure.savefig(buffer, format="svg", metadata=no_metadata, facecolor=background)
+        figure.savefig(buffer, format="svg", metadata=no_metadata, facecolor="none")
     return buffer.getvalue()
 
 
@@ -192,7 +211,9 @@ def _themed(colour: str, theme: Theme) -> str:
         variable = VARIABLES[colour.lower()]
     except KeyError:
         raise ValueError(f"colour {colour} is none of the palette's: {', '.join(VARIABLES)}") from None
-    return f"var({variable}, {colour})" if theme == "page" else colour
+    if theme == "page":
+        return f"var({variable}, {colour})"
+    return DARK[colour.lower()] if theme == "dark" else colour
 
 
 def _round_numbers(element: ET.Element) -> None:
@@ -214,6 +235,8 @@ def _frame(root: ET.Element, alt: str, theme: Theme) -> None:
     if theme == "page":
         look = f"width: 100%; max-width: {width:.0f}px; height: auto; font-family: inherit"
     else:
+        paper = {"width": "100%", "height": "100%", "fill": _themed(PAPER, theme)}
+        root.insert(0, ET.Element("rect", paper))
         root.set("width", f"{width:.0f}")
         root.set("height", f"{height:.0f}")
         look = f"font-family: {_SANS}"

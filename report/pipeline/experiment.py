@@ -32,8 +32,10 @@ from report.pipeline.stages import (
     compare,
     draw,
     evaluate,
+    evidence,
     localise,
     measure_maps,
+    picture,
     predict,
     prepare,
     sanity,
@@ -45,10 +47,12 @@ from report.record.io import write_results
 from report.record.tables import (
     DETECTIONS_HEAD,
     DETECTIONS_NAME,
+    FAILURES_NAME,
     IMAGES_HEAD,
     IMAGES_NAME,
     TRUTH_HEAD,
     TRUTH_NAME,
+    failures_table,
     table,
 )
 
@@ -63,7 +67,7 @@ STAGES = (
         settings=("target", "batch_size", "backend"),
     ),
     Stage(
-        localise.NAME, "choose where to cut the maps, and box what they show", localise.run,
+        localise.NAME, "tune thresholds, extract boxes", localise.run,
         needs=(predict.NAME,), settings=("target", "cam_threshold", "iou_thresholds"),
     ),
     Stage(
@@ -72,33 +76,46 @@ STAGES = (
         settings=("target", "iou_thresholds", "precision", *BOOTSTRAP),
     ),
     Stage(
-        measure_maps.NAME, "measure the maps with the class given", measure_maps.run,
+        measure_maps.NAME, "map quality, class known", measure_maps.run,
         needs=(predict.NAME, localise.NAME), settings=("target", *BOOTSTRAP), inputs=(MASKS,),
     ),
     Stage(
-        compare.NAME, "hold the kinds of map against each other", compare.run,
+        compare.NAME, "compare map methods", compare.run,
         needs=(predict.NAME, localise.NAME), settings=("target", *BOOTSTRAP),
     ),
     Stage(
-        analyse.NAME, "say why boxes failed", analyse.run,
+        analyse.NAME, "classify failures", analyse.run,
         needs=(predict.NAME, localise.NAME, evaluate.NAME),
         settings=("target", "per_kind", *BOOTSTRAP),
     ),
     Stage(
-        break_down.NAME, "say which objects are found", break_down.run,
+        break_down.NAME, "recall by property", break_down.run,
         needs=(localise.NAME, evaluate.NAME), settings=("target", *BOOTSTRAP),
     ),
     Stage(
-        sanity.NAME, "ask whether the maps depend on what was learned", sanity.run,
+        sanity.NAME, "sanity checks", sanity.run,
         needs=(predict.NAME, localise.NAME), settings=("target", "batch_size", *BOOTSTRAP),
     ),
     Stage(
-        segment.NAME, "grow masks from the maps", segment.run,
+        segment.NAME, "pseudo-masks", segment.run,
         needs=(predict.NAME, localise.NAME), settings=("target", *BOOTSTRAP), inputs=(MASKS,),
     ),
     Stage(
+        evidence.NAME, "pointing, meaning of the score, list of failures", evidence.run,
+        needs=(predict.NAME, localise.NAME, evaluate.NAME),
+        settings=("target", "batch_size", *BOOTSTRAP),
+    ),
+    Stage(
+        picture.NAME, "draw the map grid and the masks", picture.run,
+        needs=(predict.NAME, localise.NAME, evaluate.NAME, segment.NAME, evidence.NAME),
+        settings=("target", "seed"), inputs=(MASKS,),
+    ),
+    Stage(
         draw.NAME, "draw figures and gallery", draw.run,
-        needs=(predict.NAME, localise.NAME, evaluate.NAME, compare.NAME, analyse.NAME, sanity.NAME),
+        needs=(
+            predict.NAME, localise.NAME, evaluate.NAME, compare.NAME, analyse.NAME, sanity.NAME,
+            evidence.NAME, break_down.NAME,
+        ),
         settings=("target",),
     ),
 )  # fmt: skip
@@ -119,6 +136,7 @@ def run_experiment(
     Raises:
         DogcamError: where data, weights or settings are not in order; what was computed stays.
     """
+    folder = folder.resolve()
     finished_at()  # refuses a faulty SOURCE_DATE_EPOCH before the work begins
     remove_partial_files(folder)
     with progress.counter("render the sample") as rendered:
@@ -180,10 +198,19 @@ def _gather(context: Context, run: results.RunInfo) -> results.Results:
         sanity=outputs[sanity.NAME],
         segmentation=outputs[segment.NAME],
         published=PUBLISHED if _is_published_experiment(config) else [],
+        evidence=outputs[evidence.NAME]["evidence"],
+        pictures=outputs[picture.NAME]["pictures"],
         figures=outputs[draw.NAME]["figures"],
         files={
             name: sha256_of((context.folder / name).read_bytes())
-            for name in (*outputs[draw.NAME]["files"], IMAGES_NAME, TRUTH_NAME, DETECTIONS_NAME)
+            for name in (
+                *outputs[draw.NAME]["files"],
+                *outputs[picture.NAME]["files"],
+                IMAGES_NAME,
+                TRUTH_NAME,
+                DETECTIONS_NAME,
+                FAILURES_NAME,
+            )
         },
     )
 
@@ -205,6 +232,14 @@ def _data_info(context: Context) -> results.DataInfo:
     )
 
 
+def _n_listed(split: Split) -> int:
+    """Return how many images the list of a split has, of which a run may take the first."""
+    try:
+        return max(len(split), len(split_ids(split.root, split_name(split.name))))
+    except DataError:
+        return len(split)
+
+
 def _split_info(context: Context, split: Split) -> results.SplitInfo:
     target = context.config.target
     n_images = Counter(name for image in split.images for name in image.labels)
@@ -218,6 +253,7 @@ def _split_info(context: Context, split: Split) -> results.SplitInfo:
     return results.SplitInfo(
         name=split.name,
         n_images=len(split),
+        n_listed=_n_listed(split),
         n_target_images=n_images[target],
         n_target_objects=n_objects[target],
         n_target_difficult=sum(thing.difficult for things in targets for thing in things),
@@ -294,6 +330,9 @@ def _write_tables(context: Context) -> None:
         for image, rows in zip(images, of_method, strict=True)
         for row in rows
     )
+    evidence_found = results.Evidence(**context.outputs[evidence.NAME]["evidence"])
+    point = context.outputs[evaluate.NAME]["operating_point"]["score_threshold"]
+    atomic_write(context.folder / FAILURES_NAME, failures_table(evidence_found, point))
     atomic_write(context.folder / IMAGES_NAME, table(IMAGES_HEAD, seen))
     atomic_write(context.folder / TRUTH_NAME, table(TRUTH_HEAD, truth))
     atomic_write(context.folder / DETECTIONS_NAME, table(DETECTIONS_HEAD, found))

@@ -1,4 +1,4 @@
-"""Tell a person at a terminal how far a run is; say the same in plain lines where nobody watches."""
+"""Show how far a run is: bars at a terminal, lines in a log file."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from dogcam.heartbeat import SECONDS, Heartbeat
 from report.record import StageRun
 
 Item = TypeVar("Item")
@@ -17,38 +18,63 @@ class ConsoleProgress:
 
     Args:
         console: where to write; standard error, so that standard output stays free for results.
+        seconds: the longest time without a line in a log file; see `__enter__`.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, seconds: float = SECONDS) -> None:
         self.console = console or Console(stderr=True, highlight=False)
+        self._heartbeat = Heartbeat(self._print, seconds)
+
+    def __enter__(self) -> "ConsoleProgress":
+        """Write a line at least every so many seconds from here on, if the output is no terminal."""
+        if not self.console.is_terminal:
+            self._heartbeat.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the lines."""
+        if not self.console.is_terminal:
+            self._heartbeat.__exit__(None, None, None)
+
+    def stage_began(self, title: str) -> None:
+        """Name the stage that begins now."""
+        self._heartbeat.begin(title)
 
     def track(self, items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterable[Item]:
         """Pass the items on, counting `step` units of `total` for each."""
+        self._heartbeat.begin(description, total)
         with self._bar() as bar:
             task = bar.add_task(description, total=total)
-            for item in items:
+            for number, item in enumerate(items, start=1):
                 yield item
                 bar.update(task, advance=step)
+                self._heartbeat.count(min(number * step, total), total)
 
     @contextmanager
     def counter(self, description: str) -> Iterator:
         """Yield a function that is told (done, total)."""
+        self._heartbeat.begin(description)
         with self._bar() as bar:
             task = bar.add_task(description, total=None)
             yield lambda done, total: self._count(bar, task, done, total)
 
     def _count(self, bar: Progress, task: TaskID, done: int, total: int) -> None:
         bar.update(task, completed=done, total=total)
+        self._heartbeat.count(done, total)
         if done == total and not self.console.is_terminal:
             self.console.print(f"{bar.tasks[0].description}: {total}", markup=False)
 
     def say(self, message: str) -> None:
         """Write a line that the user has to know of."""
-        self.console.print(message, markup=False, soft_wrap=True)
+        self._print(message)
 
     def stage_ended(self, run: StageRun) -> None:
         """Write one line about a stage: what was done, why, and how long it took."""
         line = f"{run.name:<10} {run.status:<7} {run.seconds:6.1f} s  {run.reason}"
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._heartbeat.spoken()
         self.console.print(line, markup=False, soft_wrap=True)
 
     def _bar(self) -> Progress:

@@ -139,6 +139,7 @@ def run_stages(
         started = time.perf_counter()
         output, reason = _reuse(plan)
         if reason:
+            context.progress.stage_began(stage.title)
             output = _make(plan, context)
         atomic_write(plan.folder / "last.json", json.dumps(dict(plan.ingredients), indent=1))
         context = replace(context, outputs={**context.outputs, stage.name: output})

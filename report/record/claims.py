@@ -1,4 +1,4 @@
-"""What the report claims, and what that rests on."""
+"""What the report claims, and the numbers that decide it."""
 
 from typing import Literal
 
@@ -9,23 +9,28 @@ from report.record.base import Model
 Status = Literal["supported", "not distinguishable", "contradicted"]
 
 
+Form = Literal["text", "article", "count", "decimal", "percent", "points", "power", "estimate", "gap"]
+"""The formatters that a claim may use."""
+
+
 class ClaimPart(Model):
-    """Something of the record that a claim's sentence shows in the place of a {name}."""
+    """A value of the record that a claim's sentence shows in place of a {name}."""
 
     name: str
     path: str = Field(description="where in the record it stands")
-    form: Literal["text", "count", "decimal", "percent", "power", "estimate", "gap"]
+    form: Form
     digits: int | None = Field(default=None, description="behind the point; null for the form's own")
 
 
 class Claim(Model):
-    """A sentence that compares; its wording follows from its status, and that from the numbers."""
+    """A sentence whose wording follows from numbers of the record."""
 
     id: str
     status: Status
-    sentence: str = Field(description="without its full stop; {names} stand for parts")
-    rule: str = Field(description="how the status follows from the numbers")
-    rests_on: list[str] = Field(description="the places in the record that decide the status")
+    relation: str = Field(description="the status in words, for tables")
+    lead: str = Field(description="a short answer that precedes the sentence; empty for none")
+    sentence: str = Field(description="without its full stop; {names} are parts")
+    rests_on: list[str] = Field(description="paths in the record that decide the wording")
     parts: list[ClaimPart]
 
 

@@ -21,6 +21,7 @@ class SplitInfo(Model):
 
     name: str
     n_images: int
+    n_listed: int = Field(description="images in the split's list; more than n_images if limited")
     n_target_images: int
     n_target_objects: int
     n_target_difficult: int

@@ -54,7 +54,7 @@ class DetectionRow(Model):
     n_ground_truth: int
     n_detections: int
     ap_interval: Interval
-    recall_interval: Interval
+    recall_interval: Interval | None
     ap_lowest: Fraction | None = Field(description="smallest AP over all orders of equal scores")
     ap_highest: Fraction | None = Field(description="largest AP over all orders of equal scores")
     depends_on_ties: bool = Field(description="the order of equal scores can move AP by over a hundredth")

@@ -14,7 +14,9 @@ class GalleryBox(Model):
     """A box in a gallery picture."""
 
     xyxy: tuple[float, float, float, float]
-    role: Literal["truth", "detection", "other"]
+    role: Literal["truth", "missed", "detection", "other", "below"] = Field(
+        description="below: the highest-scoring box of an image that has none at the operating point"
+    )
     label: str = Field(description="what is written at the box in a picture")
     score: float | None = Field(description="of a detection; null for the truth")
 
@@ -32,7 +34,13 @@ class GalleryItem(Model):
     iou: float | None
     image_probability: Fraction
     n_truths: int
-    other_class: str | None = Field(description="the class of the object that a look-alike lies on")
+    other_class: str | None = Field(
+        description="of an other object: the class under the map's peak in the box, else of the object in it"
+    )
+    reason: Literal["empty_map", "below_threshold", "box_on_another", "box_elsewhere"] | None = Field(
+        description="why no box is on a missed object; null for other types"
+    )
+    top_score: float | None = Field(description="the highest score of the image's boxes; null without a box")
     area: Fraction = Field(description="share of the image: of the object, or of a box that speaks of none")
     size: Size
     height: int
@@ -44,13 +52,13 @@ class GalleryItem(Model):
 
 
 class FailureTypeResult(Model):
-    """How often a kind of failure occurs at the operating point, and what mending it would be worth."""
+    """How often a kind of failure occurs at the operating point, and what fixing it would gain."""
 
     kind: FailureType
     n_detections: int
     n_missed: int
     ap_gain: Estimate = Field(
-        description="what AP at the operating point's IoU would gain if this kind alone were mended"
+        description="gain of AP at the operating point's IoU if this type alone were fixed"
     )
     items: list[GalleryItem]
 
@@ -59,6 +67,9 @@ class Failures(Model):
     """What goes wrong at the operating point: every false positive and missed object has exactly one kind."""
 
     n_success: int
+    n_trivial: int = Field(
+        description="correct boxes whose object a centre box or the whole image would have found too"
+    )
     kinds: list[FailureTypeResult]
     successes: list[GalleryItem]
     size_edges: tuple[Fraction, Fraction] = Field(

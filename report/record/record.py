@@ -12,6 +12,7 @@ from report.record.breakdowns import Breakdowns
 from report.record.claims import Claim, ClaimChange
 from report.record.data import DataInfo, ModelInfo
 from report.record.detection import ChosenThreshold, Classification, Detection, PublishedRow, Tuning
+from report.record.evidence import Evidence, Pictures
 from report.record.failures import Failures
 from report.record.figures import Figure
 from report.record.files import FileName, Sha256
@@ -44,6 +45,8 @@ class Results(Model):
     sanity: Sanity
     segmentation: Segmentation | None
     published: list[PublishedRow]
+    evidence: Evidence
+    pictures: Pictures
     figures: list[Figure]
     files: dict[FileName, Sha256] = Field(description="SHA-256 of each picture and table of the run")
     claims: list[Claim] = Field(default_factory=list)
@@ -61,10 +64,12 @@ class Results(Model):
     def pictures_named(self) -> Iterator[str]:
         """Yield the name of every picture that a part of the record names."""
         for figure in self.figures:
-            yield from (figure.path, figure.standalone)
+            yield from (figure.path, figure.standalone, figure.dark)
         for items in [self.failures.successes, *(kind.items for kind in self.failures.kinds)]:
             for item in items:
                 yield from filter(None, (item.photo, item.map, item.composite))
+        yield from filter(None, self.pictures.named())
+        yield from filter(None, (case.picture for case in self.evidence.cases))
 
     def to_json(self) -> str:
         """Return the record as JSON text, the same text for equal records."""

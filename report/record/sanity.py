@@ -66,3 +66,6 @@ class Sanity(Model):
     centre_box: Estimate = Field(description="mean IoU of the centre box, over all target images")
     best_box: Estimate = Field(description="the same of the best-scored box of the map")
     checks: list[SanityCheck]
+    n_checks: int
+    n_failed: int
+    n_undefined: int

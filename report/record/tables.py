@@ -8,14 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.errors import RecordError
+from report.record.evidence import Evidence
 from report.record.files import read_file
 
 IMAGES_NAME, TRUTH_NAME, DETECTIONS_NAME = "images.csv", "ground_truth.csv", "detections.csv"
+FAILURES_NAME = "failures.csv"
 
 _SIDES = ("x0", "y0", "x1", "y1")
 IMAGES_HEAD = ("image", "height", "width", "probability")
 TRUTH_HEAD = ("image", *_SIDES, "difficult")
 DETECTIONS_HEAD = ("method", "image", *_SIDES, "score")
+FAILURES_HEAD = (
+    "image", "type", "subject", "score", "iou", "reason", *_SIDES, *(f"object_{side}" for side in _SIDES),
+)  # fmt: skip
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet takes for a formula."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,32 @@ def table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
-    writer.writerows(rows)
+    writer.writerows([_as_text(cell) for cell in row] for row in rows)
     return text.getvalue()
+
+
+def failures_table(evidence: Evidence, score_threshold: float) -> str:
+    """Return the failures at a score threshold as the text of a table: one row each, boxes as xyxy."""
+    level = evidence.levels.index(score_threshold)
+    empty = (None,) * 4
+    return table(
+        FAILURES_HEAD,
+        (
+            (case.image_id, case.kind, case.subject, case.score, case.iou, case.reason,
+             *(case.box or empty), *(case.matched or empty))
+            for case in evidence.cases if case.first <= level <= case.last
+        ),
+    )  # fmt: skip
+
+
+def _as_text(cell: object) -> object:
+    """Put an apostrophe before words that a spreadsheet would take for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _as_written(cell: str) -> str:
+    """Take the apostrophe of `_as_text` away again."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
@@ -92,6 +124,8 @@ def _read(run: Path, name: str, sums: dict[str, str], head: tuple[str, ...]) -> 
         text = read_file(run, name, sums).decode()
         reader = csv.DictReader(io.StringIO(text, newline=""))
         found, rows = tuple(reader.fieldnames or ()), list(reader)
+        for row in rows:
+            row["image"] = _as_written(row.get("image") or "")
     except (UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"{run / name} cannot be read ({error}); run it again") from error
     if found != head:

@@ -1,28 +1,14 @@
 """Refuse a report that does not follow from its record."""
 
-from html.parser import HTMLParser
 from pathlib import Path
 
 from dogcam.errors import RecordError
 from report.record.claim_rules import verify_claims
 from report.record.io import read_results
 from report.record.refs import resolve
-from report.render.lint import require_clean
 from report.render.loader import Templates, open_templates
+from report.render.markup import read_page
 from report.render.render import HTML_NAME, render
-
-
-class _Numbers(HTMLParser):
-    """Collect the value and the place of every number of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "data":
-            values = dict(attrs)
-            self.found.append((values.get("value") or "", values.get("data-ref") or ""))
 
 
 def check_report(run: Path, templates: Templates | None = None) -> int:
@@ -38,20 +24,18 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
     Raises:
         RecordError: where a claim does not follow from the record, a number is not that of the record, or a
             file is not what the record renders to.
-        ConfigError: where a template states by hand what must come from the record.
+        ConfigError: if a template shows a number past the formatters.
     """
     templates = templates or open_templates()
-    require_clean(templates)
     record = read_results(run)
     verify_claims(record)
     document = record.model_dump(mode="json")
-    page = _Numbers()
-    page.feed(_read(run / HTML_NAME))
-    for value, path in page.found:
+    numbers = read_page(_read(run / HTML_NAME)).numbers
+    for value, path in numbers:
         expected = resolve(document, path)
         if repr(expected) != value:
             raise RecordError(f"{run / HTML_NAME} says {value} where the record has {path} = {expected!r}")
-    if not page.found:
+    if not numbers:
         raise RecordError(f"{run / HTML_NAME} holds no number of the record; render it again")
     for name, text in render(record, run, templates).items():
         if _read(run / name) != text:
@@ -59,7 +43,7 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
                 f"{run / name} is not what the record and the templates of this version render to; it was "
                 "changed by hand, or either is newer: look at the difference, then run `dogcam-report render`"
             )
-    return len(page.found)
+    return len(numbers)
 
 
 def _read(path: Path) -> str:

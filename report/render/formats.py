@@ -1,4 +1,4 @@
-"""How numbers and words of the record are shown, in HTML (with a link to their place) and in Markdown."""
+"""Format numbers and words of the record, in HTML (each number with its path) and in Markdown."""
 
 import html
 import re
@@ -23,7 +23,12 @@ _AN = re.compile(
 )
 """Words that are spoken with a vowel first, as nearly as their letters tell: an hour, but a unicorn."""
 
-_MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~]")
+_MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~$]|(?<=[a-z]):(?=//)|@(?=\w)", re.IGNORECASE)
+"""Signs that begin markup, mathematics, a bare link or a mention on a code host."""
+
+_PLURALS = {"person": "people", "sheep": "sheep", "mouse": "mice", "knife": "knives", "aircraft": "aircraft"}
+LONGEST_WORDS = 500
+"""The most characters of a name that are shown; the record keeps the whole of it."""
 
 
 class Formatter:
@@ -41,8 +46,8 @@ class Formatter:
     def filters(self) -> dict[str, Any]:
         """Return the formatters by the names that templates use."""
         numbers = "percent", "points", "count", "counted", "identifier", "decimal", "power", "seconds"
-        pairs = "span", "estimate", "gap"
-        words = "text", "words", "article", "code", "address", "faint"
+        pairs = "span", "within", "estimate", "gap"
+        words = "text", "words", "article", "plural", "sentence", "bare", "code", "address", "faint"
         return {name: getattr(self, name) for name in (*numbers, *pairs, *words)}
 
     def percent(self, ref: Ref, digits: int = 1) -> Markup:
@@ -84,11 +89,17 @@ class Formatter:
         low = self._number(interval.low, lambda value: _signed(100 * value, digits))
         return low + TO + self.percent(interval.high, digits)
 
+    def within(self, ref: Ref, interval: Ref, digits: int = 1) -> Markup:
+        """Show a fraction in percent with an interval that the record has beside it, if it is defined."""
+        if raw(interval) is None or raw(interval).low is None:
+            return self.percent(ref, digits)
+        return self.percent(ref, digits) + " (" + self.span(interval, digits) + ")"
+
     def estimate(self, ref: Ref, digits: int = 1) -> Markup:
         """Show an estimate in percent with its interval: 48.8 % (40.1 to 57.0 %); n/a where there is none."""
-        if raw(ref).value is None or raw(ref).interval is None:
+        if raw(ref).value is None:
             return self.percent(ref.value, digits)
-        return self.percent(ref.value, digits) + " (" + self.span(ref.interval, digits) + ")"
+        return self.within(ref.value, ref.interval, digits)
 
     def gap(self, ref: Ref, digits: int = 1) -> Markup:
         """Show an estimated difference in percentage points: +3.2 points (+1.0 to +5.4), or (n/a)."""
@@ -101,19 +112,34 @@ class Formatter:
         words = raw(value)
         if not isinstance(words, str):
             raise RecordError(f"{value!r} is {words!r}; only words can be shown as text")
-        words = clean(" ".join(words.splitlines()))
+        words = _shortened(clean(" ".join(words.splitlines())))
         if self.flavour == "html":
             return self._words(value, words, _entities(words))
         return self._words(value, words, _MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
 
     def words(self, value: Ref | str) -> Markup:
-        """Show a name of the record as words: other_object -> look alike."""
+        """Show a name of the record as words: other_object -> other object."""
         name = str(raw(value)).replace("_", " ")
         return self.text(Ref(name, path_of(value)) if isinstance(value, Ref) else name)
 
     def article(self, value: Ref | str) -> Markup:
         """Show words with the article that they take: dog -> a dog, aeroplane -> an aeroplane."""
         return Markup("an " if _AN.match(str(raw(value))) else "a ") + self.text(value)
+
+    def plural(self, value: Ref | str, n: Ref | None = None) -> Markup:
+        """Show a class in the plural: dog -> dogs; in the singular if `n` is one."""
+        word = str(raw(value))
+        if n is None or raw(n) != 1:
+            word = _plural(word)
+        return self.text(Ref(word, path_of(value)) if isinstance(value, Ref) else word)
+
+    def sentence(self, words: Markup) -> Markup:
+        """Return words with a capital letter first."""
+        return Markup(str(words)[:1].upper() + str(words)[1:])
+
+    def bare(self, shown: Markup) -> Markup:
+        """Return a formatted number for an attribute, which can hold no element."""
+        return Markup(re.sub(r"</?data\b[^>]*>", "", shown))
 
     def faint(self, shown: Markup | Ref | str, few: Ref) -> Markup:
         """Show what rests on few cases less loudly: grey on the page, in italics in its twin."""
@@ -132,7 +158,7 @@ class Formatter:
         """Show words of the record as code: names, hashes, versions and the like."""
         if not isinstance(raw(value), str):
             raise RecordError(f"{value!r} is {raw(value)!r}; only words can be shown as code")
-        words = clean(" ".join(raw(value).split()))
+        words = _shortened(clean(" ".join(raw(value).split())))
         if self.flavour == "html" or "|" in words:
             # As an element, not between backticks: nothing in the words can end it, or a table's cell.
             return self._words(value, words, f"<code>{_entities(words)}</code>")
@@ -177,6 +203,18 @@ class Formatter:
         if self.trace is None:
             return Markup(text)
         return Markup(self.trace.mark(Shown(path_of(ref), plain, text, number)))
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}…"
+
+
+def _plural(word: str) -> str:
+    if word in _PLURALS:
+        return _PLURALS[word]
+    if re.search(r"(?:s|x|z|ch|sh)$", word):
+        return f"{word}es"
+    return f"{word[:-1]}ies" if re.search(r"[^aeiou]y$", word) else f"{word}s"
 
 
 def _signed(value: float, digits: int, plus: bool = False) -> str:

@@ -42,7 +42,7 @@ class Allowed:
 
 @dataclass(frozen=True)
 class Templates:
-    """Templates by name, such as `sections/10-summary.md.j2`.
+    """Templates by name, such as `sections/10-answer.md.j2`.
 
     Attributes:
         folders: where they are looked for; the first folder that has one wins.

@@ -17,17 +17,23 @@ from dogcam.errors import ConfigError, RecordError
 from dogcam.files import atomic_write
 from report.record import ClaimPart, Results
 from report.record.diff import RunDiff
+from report.record.files import read_file
 from report.record.refs import Ref, entries, find, follow, path_of, raw
-from report.render.assets import data_uri, inline_svg
+from report.render import choices
+from report.render.assets import data_uri, inline_svg, script_hash
 from report.render.formats import Formatter
 from report.render.loader import Templates, open_templates
+from report.render.markup import read_page
 from report.render.trace import Shown, Trace, audit, without_marks
+
+SCRIPTS = ("explorer.js", "report.js", "gallery.js")
+"""The page's scripts, in the order in which they run."""
 
 HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
 
 _BLOCK = re.compile(r'<div data-block="(\d+)"></div>')
+_TABLE = re.compile("<table")
 _HEADING = re.compile(r"<h3>(.*?)</h3>")
-_ID = re.compile(r'\sid="([^"]+)"')
 _LINK = re.compile(
     r'<(script|style)\b.*?</\1>|<a\b[^>]*\shref="#(?P<anchor>[^"]*)"[^>]*>(?P<words>.*?)</a>', re.DOTALL
 )
@@ -38,6 +44,23 @@ _MARKDOWN_LINK = re.compile(
     r"|(?<![\\!])\[(?P<words>(?:\\.|[^\]\\])*)\]\(#(?P<anchor>[^)\s]*)\)",
     re.DOTALL | re.MULTILINE,
 )
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Compile a template once for both flavours."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
 
 
 @dataclass(frozen=True)
@@ -70,6 +93,7 @@ class _Flavour:
         self.formatter = formatter = Formatter(self.name, self.trace)
         self.environment = jinja2.Environment(
             loader=self.templates.loader(),
+            bytecode_cache=_COMPILED,
             undefined=jinja2.StrictUndefined,
             # Because it takes the context, jinja cannot apply it to literals early, when they look escaped.
             finalize=jinja2.pass_context(lambda _, value: formatter.finalize(value)),
@@ -87,10 +111,14 @@ class _Flavour:
             "entries": entries,
             "block": self.block,
             "claim": self.claim,
-            "svg": lambda name: inline_svg(self.run / name),
-            "picture": lambda name: data_uri(self.run / str(raw(name))),
+            "stated": lambda name: name in {claim.id for claim in self.record.claims},
+            "lead": self.lead,
+            "svg": lambda name: inline_svg(self._file(name), raw(name)),
+            "picture": lambda name: data_uri(self._file(name), raw(name)),
+            **choices.of(self.record),
             "inline": lambda text: Markup(_markdown().renderInline(str(formatter.finalize(text)))),
             "raw": raw,
+            "slug": lambda words: _anchor(str(raw(words)))[:60] or "x",
             "flavour": self.name,
         }
 
@@ -134,6 +162,15 @@ class _Flavour:
         shown = [self._part(parts[piece]) for piece in pieces[1::2]]
         return Markup("").join(itertools.chain(*itertools.zip_longest(words, shown, fillvalue="")))
 
+    def _file(self, name: Ref | str) -> bytes:
+        files = self.record.files if isinstance(self.record, Results) else {}
+        return read_file(self.run, str(raw(name)), files)
+
+    def lead(self, name: str) -> Markup:
+        """Show the short answer of a claim; empty for none."""
+        claims = Ref(self.record).claims
+        return self.formatter.text(find(claims, id=name).lead)
+
     def _part(self, part: ClaimPart) -> Markup:
         digits = {} if part.digits is None else {"digits": part.digits}
         return getattr(self.formatter, part.form)(follow(Ref(self.record), part.path), **digits)
@@ -149,6 +186,8 @@ class _Flavour:
             raise ConfigError(f"{self.templates.path(name)}: a section begins with `## Title`")
         if self.name == "html":
             body = _HEADING.sub(_with_anchor, _markdown().render(body))
+            places = itertools.count(1)
+            body = _TABLE.sub(lambda match: f'{match[0]} id="{_anchor(title)}-table-{next(places)}"', body)
             body = _BLOCK.sub(lambda match: self.blocks[int(match[1])], body)
         return Section(_anchor(title), title, body.strip())
 
@@ -229,15 +268,16 @@ def render_diff(diff: RunDiff, templates: Templates | None = None) -> dict[str, 
 
 
 def _page(flavour: _Flavour) -> str:
+    script = "\n".join(["", *(flavour.templates.text(name) for name in SCRIPTS)])
     page = {
         "sections": _sections(flavour),
         "style": Markup(flavour.templates.text("style.css")),
-        "script": Markup(flavour.templates.text("report.js")),
-        "explorer": Markup(flavour.templates.text("explorer.js")),
+        "script": Markup(script),
+        "script_hash": Markup(script_hash(script)),
         "embedded": Markup(_json_for_script(flavour.record)),
     }
     text = flavour.render("html/page.j2", **page)
-    return _without_dead_links(text, _LINK, set(_ID.findall(text)))
+    return _without_dead_links(text, _LINK, read_page(text).ids)
 
 
 def _twin(flavour: _Flavour) -> str:
@@ -280,7 +320,7 @@ def _with_anchor(heading: re.Match) -> str:
 
 def _anchor(title: str) -> str:
     """Return the address of a heading within the page, as code hosts derive it from the words."""
-    words = re.sub(r"<[^>]*>|[^\w\s-]", "", title.lower())
+    words = re.sub(r"<[^>]*>|[^\w\s-]", "", without_marks(title).lower())
     return re.sub(r"\s+", "-", words.strip())
 
 

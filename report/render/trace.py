@@ -1,35 +1,32 @@
-"""Trace what templates put out: what a formatter showed is marked, so that nothing else can pass for it.
+"""Trace every number of a report to its formatter, so that no template can write one by hand.
 
-While a report is rendered, every number and every word of the record stands between marks that say which one
-it is. The marks are noncharacters of Unicode, which no text should hold; formatters take them out of words.
-When all is rendered, `audit` reads the text as a reader would: what stands between marks must be what the
-formatter wrote, untouched, and outside of them there must be no number at all. Then the marks go. So neither
-arithmetic nor filters nor concatenation can bring a number into a report past the formatters.
+While a report is rendered, each formatted value is enclosed in marks that identify it. The marks are
+Unicode noncharacters; formatters remove them from words. `audit` then reads the rendered text: between marks
+there must be exactly what the formatter wrote, and outside of them no number. The marks are removed
+afterwards. So neither arithmetic nor filters nor concatenation can bring a number into a report.
 
-Not read, because it is not prose: scripts, styles, drawings (`<svg>`, which the run drew from the same
-numbers), attributes other than those that are read out, and the targets of links.
+Not read: scripts, styles, drawings (`<svg>`, made by the run from the same numbers), attributes that are not
+read out, and targets of links.
 """
 
 import re
 import unicodedata
 from dataclasses import dataclass
-from html.parser import HTMLParser
 
 from dogcam.errors import ConfigError
+from report.render.markup import read_page
 
 _OPEN, _SHOWN, _CLOSE, _DATA, _END_DATA = map(chr, range(0xFDD0, 0xFDD5))
 _DIGITS = {digit: chr(0xFDE0 + number) for number, digit in enumerate("0123456789")}
 _NUMBER_OF = {ord(sign): digit for digit, sign in _DIGITS.items()}
 _MARKS = re.compile(r"[\uFDD0-\uFDEF]")
+_UNSHOWN = re.compile(r"[\uFDD0-\uFDEF\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
 _MARKED = re.compile(f"{_OPEN}([\ufde0-\ufde9]+){_SHOWN}([^{_OPEN}{_SHOWN}{_CLOSE}]*){_CLOSE}")
 _STRIPPED = re.compile(f"{_OPEN}[\ufde0-\ufde9]+{_SHOWN}|{_CLOSE}")
 _PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
 _RUN = re.compile("[^\\s|<>\ufff9\ufffc]+")
 
-_UNREAD = re.compile(r"""="data:[^"]*"|<(script|style|svg)\b.*?</\1>""", re.DOTALL)
-_TARGET = re.compile(r"\]\([^)\s]*\)")
-READ_OUT = frozenset({"alt", "title", "aria-label", "aria-description", "placeholder"})
-"""The attributes of a page that a reader may come to hear or see."""
+_TARGET = re.compile(r"""\]\([^)\s]*\)|\s(?:href|src|srcset|id|media)="[^"]*\"""")
 
 
 @dataclass(frozen=True)
@@ -68,8 +65,8 @@ def without_marks(text: str) -> str:
 
 
 def clean(words: str) -> str:
-    """Take from words what could pass for a mark."""
-    return _MARKS.sub("\N{REPLACEMENT CHARACTER}", words)
+    """Replace what could pass for a mark, control characters, and signs that change the reading direction."""
+    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", words)
 
 
 def first_number(text: str) -> re.Match | None:
@@ -134,34 +131,15 @@ def audit(name: str, text: str, trace: Trace, allowed: list[str]) -> list[Shown]
     return found
 
 
-class _Visible(HTMLParser):
-    """Gather what a reader of a page comes to see or hear."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.parts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "data":
-            self.parts.append(_DATA)
-        for key, value in attrs:
-            if key in READ_OUT and value:
-                # An attribute holds no elements, so that a number in it needs none.
-                self.parts.append(f"\n{value.replace(_SHOWN, f'{_SHOWN}' + chr(0))}\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "data":
-            self.parts.append(_END_DATA)
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(data)
-
-
 def _visible_in(page: str) -> str:
-    parser = _Visible()
-    parser.feed(_UNREAD.sub("", page))
-    parser.close()
-    return "".join(parser.parts)
+    parts = []
+    for piece in read_page(page).pieces:
+        if piece.kind == "read_out":
+            # An attribute holds no elements, so a number in it needs none.
+            parts.append(f"\n{piece.text.replace(_SHOWN, _SHOWN + chr(0))}\n")
+        else:
+            parts.append({"data": _DATA, "end": _END_DATA}.get(piece.kind, piece.text))
+    return "".join(parts)
 
 
 def _squeezed(words: str) -> str:

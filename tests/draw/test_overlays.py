@@ -87,7 +87,7 @@ def test_the_map_changes_pixels_where_it_is_not_zero():
     assert difference[:, 100:].all()
 
 
-@pytest.mark.parametrize("role", ["truth", "detection", "other"])
+@pytest.mark.parametrize("role", ["truth", "missed", "detection", "other", "below"])
 def test_a_box_changes_its_border_and_nothing_else(role):
     difference = changed(composite(photo(), None, [DrawnBox((40, 30, 160, 120), role)]))
     rows, columns = np.nonzero(difference)
@@ -116,7 +116,11 @@ def test_roles_differ_in_lightness_or_dash():
         role: np.dot(stroke.colour, [0.2126, 0.7152, 0.0722]) for role, stroke in pictures._STROKES.items()
     }
     assert luminance["truth"] - luminance["detection"] > 20
-    assert len({stroke.dash for stroke in pictures._STROKES.values()}) == 3
+    dashes = {role: stroke.dash for role, stroke in pictures._STROKES.items()}
+    assert dashes["truth"] is dashes["missed"] is None
+    assert len({dashes[role] for role in ("truth", "detection", "other", "below")}) == 4
+    # A missed object differs from a found one by width too.
+    assert pictures._STROKES["missed"].width > pictures._STROKES["truth"].width
 
 
 def test_detections_lie_above_truths_whatever_their_order():

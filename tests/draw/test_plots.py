@@ -1,5 +1,7 @@
 """Figures: the numbers that go in are the numbers that are drawn, and every reader can tell them apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -8,18 +10,27 @@ from dogcam.draw.plots import (
     CountRow,
     EstimateGroup,
     EstimateRow,
+    EstimateSection,
+    Look,
     OperatingMark,
     PrecisionRecallPanel,
     ScoreMark,
     Series,
+    ShareRow,
+    SweepPanel,
     agreement_figure,
+    bins_figure,
     counts_figure,
     estimates_figure,
+    lines_figure,
     precision_recall_figure,
+    reliability_figure,
     score_figure,
+    score_overlap_figure,
+    sections_figure,
     sweep_figure,
 )
-from dogcam.draw.svg import PAPER
+from dogcam.draw.svg import PAPER, SERIES
 
 CURVE = Series("CAM", [0.0, 0.5, 1.0], [1.0, 0.9, 0.2])
 OTHER = Series("Grad-CAM", [0.1, 0.4], [0.8, 0.3])
@@ -131,13 +142,35 @@ def test_a_curve_without_ground_truth_is_not_drawn():
     assert line.get_xydata().shape == (0, 2)
 
 
-def test_stacked_panels_stand_below_one_another():
-    panels = [PrecisionRecallPanel(iou, [CURVE]) for iou in (0.3, 0.4, 0.5)]
-    wide, tall = precision_recall_figure(panels), precision_recall_figure(panels, stacked=True)
-    assert len({round(axes.get_position().y0, 6) for axes in wide.axes}) == 1
-    assert len({round(axes.get_position().x0, 6) for axes in tall.axes}) == 1
-    assert wide.get_figwidth() > wide.get_figheight()
-    assert tall.get_figwidth() < tall.get_figheight()
+def test_the_last_panel_is_large_and_left_of_the_others():
+    small, also_small, large = precision_recall_figure(
+        [PrecisionRecallPanel(iou, [CURVE]) for iou in (0.3, 0.4, 0.5)]
+    ).axes
+    areas = [axes.get_position().width * axes.get_position().height for axes in (small, also_small, large)]
+    assert areas[2] > 3 * max(areas[:2])
+    assert large.get_position().x1 < small.get_position().x0
+    assert large.get_title(loc="left") == "IoU > 0.5"
+
+
+def test_a_method_keeps_its_colour_wherever_it_is_in_a_figure():
+    """One colour for each method in all figures."""
+    curve = replace(OTHER, look=Look(4, 2))
+    drawn = [
+        lines_of(precision_recall_figure([PrecisionRecallPanel(0.5, curves)]).axes[0], "Grad-CAM")[0]
+        for curves in ([curve], [CURVE, curve])
+    ] + [lines_of(lines_figure([curve], x_label="x", y_label="y").axes[0], "Grad-CAM")[0]]
+    assert {line.get_color() for line in drawn} == {SERIES[4]}
+    estimates = estimates_figure(
+        [EstimateGroup(0.5, [EstimateRow("a", 0.5), EstimateRow("b", 0.2, colour=4)])]
+    )
+    assert estimates.axes[0].get_lines()[-1].get_color() == SERIES[4]
+
+
+def test_the_ring_is_labelled_and_no_score_is_beside_it():
+    mark = OperatingMark("CAM", 0.5, 0.9, "0.473")
+    near = [ScoreMark("0.5", 0.52, 0.9), ScoreMark("0.2", 0.9, 0.3)]
+    figure = precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE], mark, near)])
+    assert words(figure.axes[0]) == ["0.473", "0.2"]
 
 
 @pytest.mark.parametrize("draw", [precision_recall_figure, estimates_figure])
@@ -155,7 +188,7 @@ def test_estimates_draw_dots_whiskers_and_values():
         assert [[0.4, 0.0], [0.65, 0.0]] in data
         assert [[0.5, 0.0]] in data
         assert [[0.3, 1.0]] in data
-        assert words(axes) == ["0.500", "0.300", "–"]
+        assert words(axes) == ["50.0", "30.0", "–"]
         assert axes.get_xlim() == (0, pytest.approx(0.8))
         # The first row is the upper one.
         assert axes.get_ylim()[0] > axes.get_ylim()[1]
@@ -175,15 +208,56 @@ def test_estimates_without_any_value_are_drawn_empty():
     assert figure.axes[0].get_xlim() == (0, 1)
 
 
-def test_the_sweep_draws_its_series_and_marks_the_choice():
+def test_the_sweep_has_a_panel_for_each_method_on_one_scale():
     series = [Series("IoU > 0.3", [0.1, 0.2], [0.3, 0.4]), Series("IoU > 0.5", [0.1, 0.2], [0.1, 0.2])]
-    figure = sweep_figure(series, 0.2)
-    (axes,) = figure.axes
-    assert lines_of(axes, "IoU > 0.5")[0].get_xydata().tolist() == [[0.1, 0.1], [0.2, 0.2]]
-    assert words(axes) == ["chosen: 0.2"]
-    assert axes.get_lines()[-1].get_xdata() == [0.2, 0.2]
-    assert legend_words(figure) == ["IoU > 0.3", "IoU > 0.5"]
-    assert words(sweep_figure(series, None).axes[0]) == []
+    figure = sweep_figure([SweepPanel("CAM", series, 0.2), SweepPanel("LayerCAM", series[:1], None)])
+    first, second = figure.axes
+    assert lines_of(first, "IoU > 0.5")[0].get_xydata().tolist() == [[0.1, 0.1], [0.2, 0.2]]
+    assert first.get_lines()[-1].get_xdata() == [0.2, 0.2]
+    assert len(second.get_lines()) == 1
+    assert first.get_ylim() == second.get_ylim()
+    assert legend_words(figure) == ["IoU > 0.3", "IoU > 0.5", "chosen"]
+
+
+def test_sections_have_headings_and_a_reference():
+    sections = [
+        EstimateSection("size", [EstimateRow("small", 0.0, 0.0, 0.06)]),
+        EstimateSection("border", []),
+    ]
+    (axes,) = sections_figure(sections, quantity="recall", reference=0.37).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["size", "small", "border"]
+    assert [label.get_fontweight() for label in axes.get_yticklabels()] == ["bold", "normal", "bold"]
+    data = [line.get_xydata().tolist() for line in axes.get_lines()]
+    assert [[0.0, 1.0], [0.06, 1.0]] in data
+    assert axes.get_lines()[0].get_xdata() == [0.37, 0.37]
+    with pytest.raises(ValueError, match="row"):
+        sections_figure([], quantity="recall", reference=None)
+
+
+def test_reliability_draws_shares_with_intervals_and_cases():
+    rows = [ShareRow(0.45, 0.5, 0.4, 0.6, 12), ShareRow(0.95, 0.9, 0.8, 1.0, 7)]
+    (axes,) = reliability_figure([("correct boxes", rows, Look(0))], x_label="score").axes
+    assert words(axes) == ["12", "7"]
+    dots = lines_of(axes, "correct boxes")[0]
+    assert dots.get_ydata() == pytest.approx([0.5, 0.9])
+    bars = [list(line.get_ydata()) for line in axes.get_lines()[2:]]
+    assert bars == [[0.4, 0.6], [0.8, 1.0]]
+
+
+def test_bins_draw_their_counts():
+    groups = [("map", [3, 4], Look(0)), ("centre", [6, 1], Look(5, 1))]
+    figure = bins_figure([0, 0.5, 1], groups, x_label="IoU", y_label="images")
+    outlines = figure.axes[0].get_legend_handles_labels()[0]
+    assert [patch.get_data().values.tolist() for patch in outlines] == [[3, 4], [6, 1]]
+
+
+def test_score_and_overlap_draw_every_image():
+    groups = [("with", [0.9, 0.2], [0.7, 0.1], Look(0)), ("without", [0.4], [0.0], Look(1))]
+    (axes,) = score_overlap_figure(groups, score_threshold=0.5, iou_threshold=0.5).axes
+    points = {tuple(np.round(xy, 2)) for line in axes.get_lines()[2:] for xy in line.get_xydata()}
+    assert points == {(0.9, 0.7), (0.2, 0.1), (0.4, 0.0)}
+    assert axes.get_lines()[0].get_xdata() == [0.5, 0.5]
+    assert axes.get_lines()[1].get_ydata() == [0.5, 0.5]
 
 
 def test_bars_are_as_long_as_their_counts():
@@ -221,7 +295,7 @@ def test_agreement_draws_every_image_and_the_diagonal():
     assert double.get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(0.5)]]
     assert double.get_markersize() > single.get_markersize()
     assert axes.get_title(loc="left") == "images: 3"
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("best IoU, CAM", "best IoU, Grad-CAM")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("top-box IoU, CAM", "top-box IoU, Grad-CAM")
 
 
 def test_agreement_without_images_is_the_diagonal_alone():
@@ -229,14 +303,14 @@ def test_agreement_without_images_is_the_diagonal_alone():
     assert len(figure.axes[0].get_lines()) == 1
 
 
-def test_scores_are_shares_of_each_group_and_the_threshold_is_marked():
+def test_scores_are_counted_in_each_group_and_the_threshold_is_marked():
     figure = score_figure([0.9, 0.95, 0.1, 0.6], [0.05, 0.15], 0.5, target="dog", n_bins=2)
     (axes,) = figure.axes
     outlines = axes.get_legend_handles_labels()[0]
-    assert [patch.get_data().values.tolist() for patch in outlines] == [[0.25, 0.75], [1.0, 0.0]]
+    assert [patch.get_data().values.tolist() for patch in outlines] == [[1, 3], [2, 0]]
     assert legend_words(figure) == ["with dog (4)", "without dog (2)"]
     assert axes.get_lines()[0].get_xdata() == [0.5, 0.5]
-    assert words(axes) == ["threshold: 0.5"]
+    assert words(axes) == ["operating point: 0.500"]
 
 
 def test_scores_of_an_empty_group_are_a_line_at_zero():
@@ -254,13 +328,13 @@ def test_nothing_is_cut_off_at_the_edge():
     sweep = [Series("IoU > 0.5", [0.05, 0.95], [0.1, 0.2])]
     drawn = {
         "curves": precision_recall_figure(panels),
-        "curves stacked": precision_recall_figure(panels, stacked=True),
         "estimates": estimates_figure(groups),
         "estimates stacked": estimates_figure(groups, stacked=True),
-        "sweep, left": sweep_figure(sweep, 0.05),
-        "sweep, right": sweep_figure(sweep, 0.95),
+        "sweeps": sweep_figure([SweepPanel(name, sweep, 0.95) for name in long_names]),
+        "sections": sections_figure([EstimateSection(name, rows) for name in long_names], quantity="recall",
+                                    reference=0.5),
         "counts": counts_figure([CountRow(name, (123456,)) for name in long_names]),
         "agreement": agreement_figure([0, 1], [0, 1], a_label="CAM", b_label="the earlier layer"),
         "scores": score_figure([1.0], [0.0], 0.999),
-    }
+    }  # fmt: skip
     assert [name for name, figure in drawn.items() if not inside(figure)] == []

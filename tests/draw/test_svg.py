@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -18,6 +19,7 @@ from dogcam.draw.plots import (
     OperatingMark,
     PrecisionRecallPanel,
     Series,
+    SweepPanel,
     agreement_figure,
     counts_figure,
     estimates_figure,
@@ -25,7 +27,7 @@ from dogcam.draw.plots import (
     score_figure,
     sweep_figure,
 )
-from dogcam.draw.svg import INK, SERIES, VARIABLES, drawing_style, to_svg
+from dogcam.draw.svg import DARK, INK, SERIES, VARIABLES, drawing_style, to_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "\"><script>alert(1)</script>&amp; $x_1$ ' #0072b2 url(#p1)"
@@ -49,9 +51,10 @@ def figures():
     points = np.random.default_rng(1).random((2, 3000))
     return {
         "curves": precision_recall_figure(panels),
-        "curves-stacked": precision_recall_figure(panels, stacked=True),
         "estimates": estimates_figure(groups),
-        "sweep": sweep_figure([Series("IoU > 0.3", [0.1, 0.2, 0.3], [0.2, 0.4, 0.3])], 0.2),
+        "sweep": sweep_figure(
+            [SweepPanel("CAM", [Series("IoU > 0.3", [0.1, 0.2, 0.3], [0.2, 0.4, 0.3])], 0.2)]
+        ),
         "counts": counts_figure([CountRow("missed", (0, 4)), CountRow("merged", (3, 2))], ("a", "b")),
         "agreement": agreement_figure(*points, a_label="CAM", b_label="Grad-CAM"),
         "score": score_figure([0.9, 0.8], [0.1, 0.2, 0.3], 0.5, target="dog"),
@@ -160,19 +163,27 @@ def test_no_text_is_left_to_the_default_black_or_to_a_font_of_the_program(pages)
         assert "DejaVu" not in text
 
 
-def test_standalone_is_the_same_drawing_with_fixed_colours_on_white(drawings, pages):
+@pytest.mark.parametrize(("theme", "paper"), [("standalone", "#ffffff"), ("dark", "#0d1117")])
+def test_a_file_of_its_own_is_the_same_drawing_with_fixed_colours(drawings, pages, theme, paper):
     for name, figure in drawings.items():
-        text = to_svg(figure, name=name, alt="a", theme="standalone")
+        text = to_svg(figure, name=name, alt="a", theme=theme)
         assert "var(" not in text
         root = ET.fromstring(text)
         assert float(root.get("width")) > 300
         assert float(root.get("height")) > 100
-        assert "fill: #ffffff" in root.find(f"{SVG}g").find(f".//{SVG}path").get("style")
+        assert root[0].tag == f"{SVG}rect" and root[0].get("fill") == paper
         words = [element.text for element in root.iter(f"{SVG}text")]
         assert words == [element.text for element in ET.fromstring(pages[name]).iter(f"{SVG}text")]
-        # The first path is the background, which is closed in another way where it is not filled.
-        paths = [element.get("d") for element in root.iter(f"{SVG}path")][1:]
-        assert paths == [element.get("d") for element in ET.fromstring(pages[name]).iter(f"{SVG}path")][1:]
+        paths = [element.get("d") for element in root.iter(f"{SVG}path")]
+        assert paths == [element.get("d") for element in ET.fromstring(pages[name]).iter(f"{SVG}path")]
+
+
+def test_the_dark_colours_are_those_of_the_page():
+    """The style sheet has each colour twice, light and dark; so has the palette."""
+    style = (Path(__file__).resolve().parents[2] / "templates" / "style.css").read_text(encoding="utf-8")
+    pairs = dict(re.findall(r"(--[a-z0-9-]+): light-dark\((#[0-9a-f]{6}, #[0-9a-f]{6})\);", style))
+    for colour, variable in VARIABLES.items():
+        assert pairs[variable] == f"{colour}, {DARK[colour]}"
 
 
 def test_the_page_shows_through(pages):
@@ -224,8 +235,8 @@ def test_a_name_that_cannot_begin_an_id_is_refused(name):
 
 
 def test_an_unknown_theme_is_refused():
-    with pytest.raises(ValueError, match="'dark'"):
-        to_svg(Figure(), name="a", alt="a", theme="dark")
+    with pytest.raises(ValueError, match="'sepia'"):
+        to_svg(Figure(), name="a", alt="a", theme="sepia")
 
 
 def lightness_and_opponents(rgb):

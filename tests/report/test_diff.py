@@ -237,7 +237,7 @@ def test_the_command_prints_markdown_and_writes_a_page(two, tmp_path):
     text = result.stdout
     assert text.startswith("# From first to second\n")
     assert "| precision at the operating point | 0.5 |" in text
-    assert "not made" in text
+    assert "absent" in text
     parsed = Page(page.read_text(encoding="utf-8"))
     (embedded,) = parsed.scripts
     document = json.loads(embedded)

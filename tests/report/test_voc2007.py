@@ -85,7 +85,7 @@ def test_downloads_detects_and_shows_the_published_figures(server, voc_tar, tmp_
     assert not any(each["chosen"] for each in record["tuning"])
     assert [row["title"] for row in record["published"]][-1] == "a simple Grad-CAM solution"
     page = (tmp_path / "run" / "report.md").read_text()
-    assert "Beside the published figures" in page and "lists: the known experiment." in page
+    assert "**Published results** on the same images" in page and "in the order of its split lists" in page
     assert "4.206890" in page
     assert len(server.requests) == 2
 

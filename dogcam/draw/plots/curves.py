@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,8 +15,8 @@ from dogcam.draw.plots.frame import (
     draw_series,
     drawing,
     iou_title,
+    large_and_small,
     legend_below,
-    mark_threshold,
     series_colour,
     series_handle,
     side_panels,
@@ -34,11 +35,12 @@ _TOLERANCE = 0.003
 
 @dataclass(frozen=True)
 class OperatingMark:
-    """A place on the curve of the series with this label."""
+    """A place on the curve of the series with this label, and what is written beside it."""
 
     label: str
     recall: float
     precision: float
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,20 +62,28 @@ class PrecisionRecallPanel:
     scores: Sequence[ScoreMark] = ()
 
 
+@dataclass(frozen=True)
+class SweepPanel:
+    """AP of one method against a threshold, a line for each IoU, and the threshold that was chosen."""
+
+    title: str
+    series: Sequence[Series]
+    chosen: float | None
+
+
 @drawing
-def precision_recall_figure(panels: Sequence[PrecisionRecallPanel], *, stacked: bool = False) -> Figure:
-    """Draw precision against recall, one panel for each IoU threshold.
+def precision_recall_figure(panels: Sequence[PrecisionRecallPanel]) -> Figure:
+    """Draw precision against recall: the last IoU threshold large, the others small beside it.
 
     Args:
         panels: at least one; a method has the same label in all of them. A curve without finite values (no
             ground truth) is not drawn.
-        stacked: the panels stand below one another.
 
     Raises:
-        ValueError: where there is no panel, or an operating point lies on a curve that its panel lacks.
+        ValueError: if there is no panel, or an operating point is on a curve that its panel lacks.
     """
     labels = list(dict.fromkeys(curve.label for panel in panels for curve in panel.curves))
-    figure, grid = side_panels(len(panels), stacked, height=3.0 if stacked else 2.75)
+    figure, grid = large_and_small(len(panels))
     for axes, panel in zip(grid, panels, strict=True):
         for curve in panel.curves:
             x, y = (
@@ -83,16 +93,15 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel], *, stacked: 
             )
             draw_series(axes, replace(curve, x=x, y=y), labels.index(curve.label))
             _draw_band(axes, curve, labels.index(curve.label))
-        _draw_scores(axes, panel.scores)
         mark = panel.operating_point
         if mark is not None:
-            if mark.label not in {curve.label for curve in panel.curves}:
+            named = {curve.label: curve for curve in panel.curves}
+            if mark.label not in named:
                 raise ValueError(f"an operating point on {mark.label!r}, which is no curve of its panel")
-            ring = {"color": series_colour(labels.index(mark.label)), "markerfacecolor": PAPER}
-            axes.plot(mark.recall, mark.precision, "o", ms=8, mew=2, zorder=4, clip_on=False, **ring)
-        axes.set(title=iou_title(panel.iou_threshold), xlabel="recall", ylabel="precision", box_aspect=0.8)
+            _draw_ring(axes, mark, series_colour(named[mark.label].look_at(labels.index(mark.label)).colour))
+        _draw_scores(axes, panel.scores, [(mark.recall, mark.precision)] if mark else [])
+        axes.set(title=iou_title(panel.iou_threshold), xlabel="recall", ylabel="precision")
         unit_axes(axes)
-        axes.label_outer()
     first = {curve.label: curve for panel in panels for curve in panel.curves}
     handles = [series_handle(first[label], index) for index, label in enumerate(labels)]
     if any(panel.operating_point is not None for panel in panels):
@@ -102,22 +111,45 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel], *, stacked: 
     return figure
 
 
+def _draw_ring(axes: Axes, mark: OperatingMark, colour: str) -> None:
+    here = (mark.recall, mark.precision)
+    ring = {"color": colour, "markerfacecolor": PAPER}
+    axes.plot(*here, "o", ms=8, mew=2, zorder=5, clip_on=False, **ring)
+    beside = {"textcoords": "offset points", "fontsize": 9, "color": INK, "fontweight": "bold"}
+    axes.annotate(mark.text, here, (8, 6), zorder=5, annotation_clip=False, **beside)
+
+
 @drawing
-def sweep_figure(series: Sequence[Series], chosen: float | None, *, x_label: str = "cam_threshold") -> Figure:
-    """Draw AP on the tuning split against a threshold.
+def sweep_figure(panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold") -> Figure:
+    """Draw AP on the tuning split against a threshold: a small panel for each method, on one y scale.
 
     Args:
-        series: one for each IoU threshold; x is the threshold, y AP.
-        chosen: the threshold that was taken, marked by a line; None for no mark.
+        panels: at least one.
         x_label: what the threshold is called.
     """
-    figure, axes = single(3.0)
+    figure, grid = side_panels(len(panels), False, height=2.3)
+    for axes, panel in zip(grid, panels, strict=True):
+        for index, one in enumerate(panel.series):
+            draw_series(axes, one, index, marker=MARKERS[index % len(MARKERS)], markersize=3)
+        axes.set(xlabel=x_label, ylabel="AP", ylim=(0, None))
+        axes.set_title(fill(panel.title, 16), fontsize=10)
+        if panel.chosen is not None:
+            axes.axvline(panel.chosen, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
+        axes.label_outer()
+    chosen = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="chosen")
+    legend_below(figure, [*(series_handle(one, i) for i, one in enumerate(panels[0].series)), chosen])
+    return figure
+
+
+@drawing
+def lines_figure(series: Sequence[Series], *, x_label: str, y_label: str) -> Figure:
+    """Draw several lines of one quantity on the unit square, such as AP against the IoU threshold."""
+    figure, axes = single(3.6)
     for index, one in enumerate(series):
-        draw_series(axes, one, index, marker=MARKERS[index % len(MARKERS)], markersize=3.5)
-    axes.set(xlabel=x_label, ylabel="AP on the tuning split", ylim=(0, None))
-    if chosen is not None:
-        mark_threshold(axes, chosen, f"chosen: {chosen:g}")
-    legend_below(figure, axes.get_lines()[: len(series)])
+        draw_series(axes, one, index)
+    unit_axes(axes)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    legend_below(figure, [series_handle(one, index) for index, one in enumerate(series)])
     return figure
 
 
@@ -126,13 +158,13 @@ def _draw_band(axes: Axes, series: Series, index: int) -> None:
         return
     low, high = (np.array(ends, dtype=np.float64) for ends in (series.low, series.high))
     known = np.isfinite(low) & np.isfinite(high)
-    look = {"color": series_colour(index), "alpha": 0.16, "lw": 0}
+    look = {"color": series_colour(series.look_at(index).colour), "alpha": 0.16, "lw": 0}
     axes.fill_between(series.x, low, high, where=known, zorder=1, **look)
 
 
-def _draw_scores(axes: Axes, scores: Sequence[ScoreMark]) -> None:
-    """Name scores along a curve, leaving out those that would lie on one named before."""
-    named: list[tuple[float, float]] = []
+def _draw_scores(axes: Axes, scores: Sequence[ScoreMark], taken: Sequence[tuple[float, float]]) -> None:
+    """Write scores along a curve, except those that would overlap a place that is taken."""
+    named = list(taken)
     for mark in scores:
         here = (mark.recall, mark.precision)
         if all(np.hypot(here[0] - x, here[1] - y) >= _LABEL_ROOM for x, y in named):

@@ -1,12 +1,18 @@
 """How values are spread over images: one map against another, and the classifier's probabilities."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from dogcam.draw.plots.frame import (
     DASHES,
+    MARKERS,
+    Look,
     drawing,
+    in_percent,
     legend_below,
     mark_threshold,
     series_colour,
@@ -14,7 +20,7 @@ from dogcam.draw.plots.frame import (
     unit_axes,
 )
 from dogcam.draw.simplify import spots
-from dogcam.draw.svg import MUTED, SERIES
+from dogcam.draw.svg import INK, MUTED, SERIES
 
 
 @drawing
@@ -40,7 +46,7 @@ def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) 
         look = {"color": SERIES[0], "alpha": 0.55, "mew": 0, "clip_on": False}
         axes.plot(x[doublings == level], y[doublings == level], "o", ms=4.5 + 1.8 * level, **look)
     unit_axes(axes)
-    axes.set(xlabel=f"best IoU, {a_label}", ylabel=f"best IoU, {b_label}", aspect="equal")
+    axes.set(xlabel=f"top-box IoU, {a_label}", ylabel=f"top-box IoU, {b_label}", aspect="equal")
     axes.set_title(f"images: {counts.sum()}", fontweight="normal", fontsize=10, color=MUTED)
     return figure
 
@@ -54,26 +60,117 @@ def score_figure(
     target: str = "target",
     n_bins: int = 20,
 ) -> Figure:
-    """Draw how the classifier's probability is spread over images with and without the target.
+    """Draw the distribution of the classifier's probability over images with and without the target.
+
+    The counts are on a square-root axis, so that a few false alarms stay visible beside many images.
 
     Args:
         with_target: (N,) probabilities of the images that show the target.
         without_target: (M,) probabilities of the others.
         score_threshold: marked by a line; None for no mark.
         target: name of the class.
-        n_bins: how many bins the range from 0 to 1 is cut into.
+        n_bins: number of bins from 0 to 1.
     """
     figure, axes = single(3.0)
     groups = ((with_target, f"with {target}"), (without_target, f"without {target}"))
     for index, (values, label) in enumerate(groups):
         values = np.asarray(values, dtype=np.float64)
         counts, edges = np.histogram(values, bins=n_bins, range=(0, 1))
-        shares = counts / max(len(values), 1)
-        axes.stairs(shares, edges, fill=True, color=series_colour(index), alpha=0.14, lw=0)
+        axes.stairs(counts, edges, fill=True, color=series_colour(index), alpha=0.14, lw=0)
         line = {"color": series_colour(index), "linestyle": DASHES[index], "lw": 1.7}
-        axes.stairs(shares, edges, label=f"{label} ({len(values)})", **line)
-    axes.set(xlabel=f"probability of {target}", ylabel="share of the images", ylim=(0, None), xlim=(0, 1))
+        axes.stairs(counts, edges, label=f"{label} ({len(values)})", **line)
+    axes.set_yscale("function", functions=(np.sqrt, np.square))
+    axes.set(xlabel=f"probability of {target}", ylabel="images (square-root scale)", ylim=(0, None))
+    axes.set_xlim(0, 1)
+    in_percent(axes.xaxis)
     if score_threshold is not None:
-        mark_threshold(axes, score_threshold, f"threshold: {score_threshold:.3g}")
+        mark_threshold(axes, score_threshold, f"operating point: {score_threshold:.3f}")
+    legend_below(figure, axes.get_legend_handles_labels()[0])
+    return figure
+
+
+@drawing
+def bins_figure(
+    edges: ArrayLike, groups: Sequence[tuple[str, ArrayLike, Look]], *, x_label: str, y_label: str
+) -> Figure:
+    """Draw histograms over the same bins.
+
+    Args:
+        edges: (K + 1,) ends of the bins, in [0, 1].
+        groups: name, (K,) counts and look of each.
+        x_label: what is binned.
+        y_label: what is counted.
+    """
+    figure, axes = single(3.0)
+    for label, counts, look in groups:
+        colour = series_colour(look.colour)
+        axes.stairs(counts, edges, fill=True, color=colour, alpha=0.14, lw=0)
+        axes.stairs(counts, edges, label=label, color=colour, linestyle=DASHES[look.dash], lw=1.7)
+    axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, None), xlim=(0, 1))
+    in_percent(axes.xaxis)
+    legend_below(figure, axes.get_legend_handles_labels()[0])
+    return figure
+
+
+@dataclass(frozen=True)
+class ShareRow:
+    """A share in one bin: the middle of the bin, the share with its interval, and its number of cases."""
+
+    x: float
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@drawing
+def reliability_figure(groups: Sequence[tuple[str, Sequence[ShareRow], Look]], *, x_label: str) -> Figure:
+    """Draw shares against a score, with intervals and the diagonal of a calibrated score.
+
+    Args:
+        groups: name, one row for each bin with cases, and look; the number of cases is written at each dot.
+        x_label: what the score is.
+    """
+    figure, axes = single(3.8)
+    axes.plot([0, 1], [0, 1], color=MUTED, lw=1, linestyle=(0, (4, 3)), zorder=1, label="calibrated")
+    for place, (label, rows, look) in enumerate(groups):
+        colour, shift = series_colour(look.colour), 0.008 * (2 * place - 1)
+        x = [row.x + shift for row in rows]
+        axes.plot(x, [row.value for row in rows], "o-", color=colour, ms=5, lw=1.2, label=label, zorder=3)
+        for at, row in zip(x, rows, strict=True):
+            axes.plot([at, at], [row.low, row.high], color=colour, lw=2, zorder=3)
+            axes.annotate(
+                str(row.n), (at, row.value), (6, 3), textcoords="offset points", fontsize=8, color=INK
+            )
+    unit_axes(axes)
+    axes.set(xlabel=x_label, ylabel="share")
+    legend_below(figure, axes.get_legend_handles_labels()[0])
+    return figure
+
+
+@drawing
+def score_overlap_figure(
+    groups: Sequence[tuple[str, ArrayLike, ArrayLike, Look]], *, score_threshold: float, iou_threshold: float
+) -> Figure:
+    """Draw the score of each image's top box against its IoU.
+
+    Args:
+        groups: name, (N,) scores, (N,) IoUs and look of each group of images.
+        score_threshold: drawn as an upright line.
+        iou_threshold: drawn as a level line.
+    """
+    figure, axes = single(3.8)
+    axes.axvline(score_threshold, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=1)
+    axes.axhline(iou_threshold, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=1)
+    for place, (label, scores, ious, look) in enumerate(groups):
+        x, y, counts = spots(scores, ious)
+        colour, doublings = series_colour(look.colour), np.floor(np.log2(counts))
+        for level in np.unique(doublings):
+            chosen = doublings == level
+            dots = {"color": colour, "alpha": 0.5, "mew": 0, "clip_on": False, "ms": 4 + 1.8 * level}
+            axes.plot(x[chosen], y[chosen], MARKERS[place], **dots)
+        axes.plot([], [], MARKERS[place], color=colour, label=f"{label} ({int(counts.sum())})")
+    unit_axes(axes)
+    axes.set(xlabel="score of the top-scoring box", ylabel="IoU with the best-matching object")
     legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure

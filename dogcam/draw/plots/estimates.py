@@ -7,18 +7,27 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dogcam.draw.plots.frame import drawing, iou_title, name_rows, series_colour, side_panels, single
+from dogcam.draw.plots.frame import (
+    drawing,
+    in_percent,
+    iou_title,
+    name_rows,
+    series_colour,
+    side_panels,
+    single,
+)
 from dogcam.draw.svg import GRID, INK
 
 
 @dataclass(frozen=True)
 class EstimateRow:
-    """One method's value with its interval; None where it is not defined."""
+    """One value with its interval (None if undefined), and the index of its colour in the palette."""
 
     label: str
     value: float | None
     low: float | None = None
     high: float | None = None
+    colour: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,8 @@ def estimates_figure(
         axes.set(title=iou_title(group.iou_threshold), xlabel=quantity, xlim=(0, upper))
         name_rows(axes, labels)
         axes.label_outer()
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=4)
+        in_percent(axes.xaxis)
         axes.grid(False, axis="y")
         axes.spines["left"].set_visible(False)
     return figure
@@ -78,6 +88,7 @@ def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure
     for place, row in enumerate(rows):
         _draw_estimate(axes, place, row)
     axes.set(xlabel=quantity, xlim=(0, 1))
+    in_percent(axes.xaxis)
     name_rows(axes, [row.label for row in rows])
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -86,11 +97,53 @@ def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure
 
 def _draw_estimate(axes: Axes, place: int, row: EstimateRow) -> None:
     """Draw one dot with its whisker and write the value at the right."""
-    text = "–" if row.value is None else f"{row.value:.3f}"
+    text = "–" if row.value is None else f"{100 * row.value:.1f}"
     where = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left"}
     axes.text(1.03, place, text, color=INK, fontsize=9, **where)
     axes.axhline(place, color=GRID, lw=0.7, zorder=1)
     if row.low is not None and row.high is not None:
-        axes.plot([row.low, row.high], [place, place], color=series_colour(place), lw=2, zorder=3)
+        axes.plot([row.low, row.high], [place, place], color=series_colour(row.colour), lw=2, zorder=3)
     if row.value is not None:
-        axes.plot(row.value, place, "o", color=series_colour(place), ms=6.5, zorder=4, clip_on=False)
+        axes.plot(row.value, place, "o", color=series_colour(row.colour), ms=6.5, zorder=4, clip_on=False)
+
+
+@dataclass(frozen=True)
+class EstimateSection:
+    """Rows under one heading."""
+
+    title: str
+    rows: Sequence[EstimateRow]
+
+
+@drawing
+def sections_figure(sections: Sequence[EstimateSection], *, quantity: str, reference: float | None) -> Figure:
+    """Draw fractions with their intervals, in sections with a heading each.
+
+    Args:
+        sections: at least one with a row.
+        quantity: what is on the axis.
+        reference: a fraction to compare with, drawn as a line; None for none.
+
+    Raises:
+        ValueError: if there is no row.
+    """
+    lines: list[tuple[str, EstimateRow | None]] = []
+    for section in sections:
+        lines += [(section.title, None), *((row.label, row) for row in section.rows)]
+    if not lines:
+        raise ValueError("there is nothing to draw; expected at least one row")
+    figure, axes = single(0.9 + 0.24 * len(lines))
+    if reference is not None:
+        axes.axvline(reference, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
+    for place, (_, row) in enumerate(lines):
+        if row is not None:
+            _draw_estimate(axes, place, row)
+    axes.set(xlabel=quantity, xlim=(0, 1))
+    in_percent(axes.xaxis)
+    axes.set_yticks(range(len(lines)), [text for text, _ in lines], color=INK, fontsize=9.5)
+    for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
+        label.set_fontweight("bold" if row is None else "normal")
+    axes.set_ylim(len(lines) - 0.5, -0.5)
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+    return figure

@@ -9,8 +9,10 @@ from typing import Literal, ParamSpec
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
 
 from dogcam.draw.svg import INK, SERIES, drawing_style
 
@@ -30,11 +32,25 @@ _LAYOUT_PASSES = 3
 
 
 @dataclass(frozen=True)
+class Look:
+    """The colour and dash of a method, the same in every figure of a page.
+
+    Attributes:
+        colour: index into the palette's series colours.
+        dash: index into `DASHES`.
+    """
+
+    colour: int
+    dash: int = 0
+
+
+@dataclass(frozen=True)
 class Series:
     """Values to be drawn in one colour: (K,) x and (K,) y, joined by a line or as lone points.
 
     `points` is for methods that have no ranking to draw a curve of, such as boxes of one constant score.
     `low` and `high` are the (K,) ends of a band around a line; None for no band, also at single places.
+    `look` is the colour and dash; None for those of the series' place in the figure.
     """
 
     label: str
@@ -43,6 +59,11 @@ class Series:
     kind: Literal["line", "points"] = "line"
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
+    look: Look | None = None
+
+    def look_at(self, index: int) -> Look:
+        """Return the look of the series if it is at this place in the figure."""
+        return self.look or Look(index, index)
 
 
 def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
@@ -78,6 +99,18 @@ def side_panels(
     return figure, list(figure.subplots(lines, columns, squeeze=False, **shared).ravel())
 
 
+def large_and_small(count: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` panels in order: the last one large, the others small at its right."""
+    if count == 0:
+        raise ValueError("there is nothing to draw; expected at least one panel")
+    figure = Figure(figsize=(_PANELS_WIDTH if count > 1 else 6.4, 4.2), layout="constrained")
+    if count == 1:
+        return figure, [figure.subplots()]
+    grid = figure.add_gridspec(count - 1, 2, width_ratios=(2.2, 1))
+    small = [figure.add_subplot(grid[row, 1]) for row in range(count - 1)]
+    return figure, [*small, figure.add_subplot(grid[:, 0])]
+
+
 def single(height: float) -> tuple[Figure, Axes]:
     """Return a figure with one panel."""
     figure = Figure(figsize=(_SINGLE_WIDTH, height), layout="constrained")
@@ -90,10 +123,11 @@ def draw_series(axes: Axes, series: Series, index: int, **look: object) -> None:
 
 
 def _look(series: Series, index: int) -> dict[str, object]:
-    colour = {"color": series_colour(index)}
+    look = series.look_at(index)
+    colour = {"color": series_colour(look.colour)}
     if series.kind == "points":
-        return colour | {"linestyle": "none", "marker": MARKERS[index % len(MARKERS)], "markersize": 6}
-    return colour | {"linestyle": DASHES[index % len(DASHES)], "linewidth": 1.7}
+        return colour | {"linestyle": "none", "marker": MARKERS[look.dash % len(MARKERS)], "markersize": 6}
+    return colour | {"linestyle": DASHES[look.dash % len(DASHES)], "linewidth": 1.7}
 
 
 def series_handle(series: Series, index: int) -> Line2D:
@@ -136,6 +170,13 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
 def unit_axes(axes: Axes) -> None:
     """Let both axes go from 0 to 1, with a little air so that a line on the border is whole."""
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), xticks=_TENTHS, yticks=_TENTHS)
+    in_percent(axes.xaxis, axes.yaxis)
+
+
+def in_percent(*axes: Axis) -> None:
+    """Write the ticks of axes whose values are fractions in percent, as the text around a figure does."""
+    for axis in axes:
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
 
 def series_colour(index: int) -> str:

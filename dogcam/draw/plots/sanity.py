@@ -12,6 +12,7 @@ from dogcam.draw.plots.frame import (
     Series,
     draw_series,
     drawing,
+    in_percent,
     legend_below,
     series_colour,
     series_handle,
@@ -32,12 +33,12 @@ class EstimateSeries:
 
 @drawing
 def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
-    """Draw how alike maps stay to the trained network's while its layers are randomised.
+    """Draw the similarity of maps to the trained network's as its layers are permuted.
 
     Args:
-        series: one for each measure; x is the share of the layers that are randomised. A value that is not
+        series: one for each measure; x is the share of the weights that are permuted. A value that is not
             defined is left out.
-        mark: what the similarity must fall below, drawn as a line.
+        mark: the pass limit, drawn as a line.
     """
     figure, axes = single(3.2)
     axes.axhline(mark, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
@@ -48,9 +49,10 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
         for x, row in drawn:
             if row.low is not None and row.high is not None:
                 axes.plot([x, x], [row.low, row.high], color=series_colour(index), lw=2, zorder=3)
-    axes.set(xlabel="share of the layers randomised, from the head down", ylabel="similarity")
+    axes.set(xlabel="share of the weights permuted, from the head down", ylabel="similarity")
+    in_percent(axes.xaxis)
     axes.set_ylim(-0.5, 1.05)
-    mark_handle = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="mark")
+    mark_handle = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="pass limit")
     legend_below(figure, [*axes.get_legend_handles_labels()[0], mark_handle])
     return figure
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dogcam.detection.baselines import centre_boxes, full_boxes
 from dogcam.evaluate import errors as taxonomy
 from dogcam.evaluate import metrics
 from dogcam.evaluate.breakdowns import SIZES, size_of
-from dogcam.evaluate.errors import OtherObjects
 from dogcam.evaluate.metrics import Matches
-from dogcam.structures.boxes import area
+from dogcam.structures.boxes import area, iou
 from report import record as results
 from report.pipeline.shared.estimates import resampler_of
-from report.pipeline.stages import evaluate, localise, predict
+from report.pipeline.stages import cases, evaluate, localise
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN
 
@@ -24,17 +24,19 @@ N_SUCCESSES = 4
 def run(context: Context) -> dict:
     """Classify every failure of the main method and pick the gallery."""
     point = context.outputs[evaluate.NAME]["operating_point"]
-    iou, score_threshold = point["iou"], point["score_threshold"]
+    iou_threshold, score_threshold = point["iou"], point["score_threshold"]
     matches = metrics.match(
         localise.ground_truth(context.reported, context.config.target),
         localise.detections(context, "reported", MAIN),
-        [iou],
+        [iou_threshold],
     )
-    at_point = {"iou_threshold": iou, "score_threshold": score_threshold}
-    failures = taxonomy.classify_failures(matches, **at_point, others=_others(context))
+    at_point = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
+    scene = cases.make_scene(context, matches)
+    failures = taxonomy.classify_failures(matches, **at_point, others=scene.others)
     gains = taxonomy.ap_gains(matches, failures, **at_point, resampler=resampler_of(context))
     successes = taxonomy.find_successes(matches, **at_point)
-    gallery = _Gallery(context, matches, score_threshold)
+    telling = [success for success in successes if not _trivial(context, matches, success, iou_threshold)]
+    gallery = _Gallery(context, scene, score_threshold)
     return results.Failures(
         n_success=len(successes),
         kinds=[
@@ -47,33 +49,29 @@ def run(context: Context) -> dict:
             )
             for count, gain in zip(taxonomy.count_types(failures), gains, strict=True)
         ],
-        successes=gallery.successes(successes),
+        n_trivial=len(successes) - len(telling),
+        successes=gallery.successes(telling or successes),
         size_edges=tuple(SIZES.values())[1:],
         per_kind=context.config.per_kind,
         seed=context.config.seed,
     ).model_dump(mode="json")
 
 
-def _others(context: Context) -> OtherObjects:
-    """Return what else is annotated in the images of the test split."""
-    others = [
-        [thing for thing in image.objects if thing.name != context.config.target]
-        for image in context.reported.images
-    ]
-    return OtherObjects.from_images(
-        [[thing.box for thing in things] for things in others],
-        [[thing.name for thing in things] for things in others],
-    )
+def _trivial(context: Context, matches: Matches, success: taxonomy.Success, iou_threshold: float) -> bool:
+    """Tell whether a centre box or the whole image would have found the object too."""
+    size = context.reported.images[success.image].size
+    fixed = np.vstack([centre_boxes([size]), full_boxes([size])])
+    return bool(iou(fixed, matches.ground_truth.boxes[[success.ground_truth]]).max() > iou_threshold)
 
 
 class _Gallery:
     """Picks pictures by rule and gathers the facts of their captions."""
 
-    def __init__(self, context: Context, matches: Matches, score_threshold: float) -> None:
+    def __init__(self, context: Context, scene: cases.Scene, score_threshold: float) -> None:
         self.context = context
-        self.matches = matches
+        self.scene = scene
+        self.matches = scene.matches
         self.score_threshold = score_threshold
-        self.probabilities = predict.load(context, "reported").probabilities(context.target)
 
     def failures(self, failures: Sequence[taxonomy.Failure]) -> list[results.GalleryItem]:
         """Show the worst, the median and random ones of one kind, at most one for each image."""
@@ -112,9 +110,11 @@ class _Gallery:
             picked=picked,
             score=case.score,
             iou=case.iou if case.detection is not None else None,
-            image_probability=float(self.probabilities[case.image]),
+            image_probability=float(self.scene.probabilities[case.image]),
             n_truths=len(image.objects_of(self.context.config.target)),
-            other_class=None if kind == "success" else case.other_class,
+            other_class=self._other_class(case) if kind == "other_object" else None,
+            reason=cases.miss_reason(self.scene, case, self.score_threshold) if kind == "missed" else None,
+            top_score=cases.top_score(self.scene, case.image),
             area=share,
             size=size_of(share),
             height=image.height,
@@ -125,6 +125,10 @@ class _Gallery:
             boxes=self._boxes(case),
         )
 
+    def _other_class(self, case: taxonomy.Failure) -> str | None:
+        seen = self.scene.seen_class(case.detection) if case.detection is not None else None
+        return seen or case.other_class
+
     def _share(self, case: taxonomy.Failure | taxonomy.Success, n_pixels: int) -> float:
         """Return how much of the image the object takes up, or the box where it speaks of no object."""
         truth, found = self.matches.ground_truth, self.matches.detections
@@ -133,20 +137,30 @@ class _Gallery:
 
     def _boxes(self, case: taxonomy.Failure | taxonomy.Success) -> list[results.GalleryBox]:
         truth, found = self.matches.ground_truth, self.matches.detections
-        kept = np.flatnonzero((found.image == case.image) & (found.scores >= self.score_threshold))
-        truths = [
-            results.GalleryBox(xyxy=tuple(box), role="truth", label=self.context.config.target, score=None)
-            for box in truth.boxes[truth.image == case.image].tolist()
-        ]
-        return truths + [
+        here = np.flatnonzero(found.image == case.image)
+        kept = here[found.scores[here] >= self.score_threshold]
+        missed = case.ground_truth if getattr(case, "subject", None) == "ground_truth" else None
+        about = case.detection if missed is None else None
+        boxes = [
             results.GalleryBox(
-                xyxy=tuple(found.boxes[index].tolist()),
-                role="detection" if index == case.detection else "other",
-                label=f"{found.scores[index]:.2f}",
-                score=float(found.scores[index]),
+                xyxy=tuple(truth.boxes[index].tolist()), role="missed" if index == missed else "truth",
+                label=self.context.config.target, score=None,
             )
-            for index in sorted(kept, key=lambda index: index == case.detection)
+            for index in np.flatnonzero(truth.image == case.image).tolist()
+        ]  # fmt: skip
+        boxes += [
+            self._found(index, "detection" if index == about else "other")
+            for index in sorted(kept, key=lambda index: index == about)
         ]
+        if not len(kept) and len(here):
+            boxes.append(self._found(int(here[np.argmax(found.scores[here])]), "below"))
+        return boxes
+
+    def _found(self, index: int, role: str) -> results.GalleryBox:
+        found, score = self.matches.detections, float(self.matches.detections.scores[index])
+        return results.GalleryBox(
+            xyxy=tuple(found.boxes[index].tolist()), role=role, label=f"{score:.2f}", score=score
+        )
 
 
 def _one_an_image(cases: Sequence) -> list:

@@ -5,12 +5,14 @@ from numpy.typing import NDArray
 
 from dogcam.evaluate import breakdowns, metrics
 from dogcam.evaluate.breakdowns import Group
+from dogcam.evaluate.metrics import Estimate
 from dogcam.structures.detections import GroundTruth
 from report import record as results
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import evaluate, localise
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN
+from report.pipeline.stages.shares import share
 
 NAME = "break_down"
 
@@ -73,6 +75,6 @@ def _row(group: Group, found: breakdowns.GroupResult) -> results.GroupRow:
         n_images=found.n_images,
         n_found=found.n_found,
         few=found.few,
-        recall=found.recall,
-        overlap=found.overlap,
+        recall=share(found.n_found, found.n_objects, found.recall.interval),
+        overlap=found.overlap if found.overlap.value else Estimate(found.overlap.value),
     )

@@ -22,6 +22,9 @@ class Progress(Protocol):
     def say(self, message: str) -> None:
         """Tell something that the user has to know."""
 
+    def stage_began(self, title: str) -> None:
+        """Name the stage that begins now."""
+
 
 class Silent:
     """A Progress that says nothing."""
@@ -31,6 +34,9 @@ class Silent:
         return items
 
     def say(self, message: str) -> None:
+        """Keep it."""
+
+    def stage_began(self, title: str) -> None:
         """Keep it."""
 
 

@@ -11,12 +11,13 @@ from dogcam.data.image_cache import label_matrix
 from dogcam.errors import ConfigError
 from dogcam.evaluate import metrics
 from dogcam.evaluate.classification import AP_VARIANT, score_classes
-from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate
+from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate, undefined
 from report import record as results
 from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.stages import localise, predict
 from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use
+from report.pipeline.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use, title_of
+from report.pipeline.stages.shares import share
 
 NAME = "evaluate"
 
@@ -50,7 +51,10 @@ def run(context: Context) -> dict:
         n_resamples=context.config.n_resamples,
         bootstrap_seed=context.config.seed,
         iou_thresholds=list(thresholds),
-        methods=[_method(name, matches[name], resampled[name], resampler) for name in names],
+        methods=[
+            _method(name, title_of(name, context.classifier), matches[name], resampled[name], resampler)
+            for name in names
+        ],
         comparisons=_comparisons(matches, resampled, thresholds, resampler),
         points=_points(context, matches[MAIN], point.iou),
         thresholds=[
@@ -66,7 +70,7 @@ def run(context: Context) -> dict:
 
 
 def _method(
-    name: str, matches: Matches, samples: NDArray[np.float64], resampler: Resampler
+    name: str, title: str, matches: Matches, samples: NDArray[np.float64], resampler: Resampler
 ) -> results.Method:
     text = METHODS[name]
     older = metrics.match(matches.ground_truth, matches.detections, matches.iou_thresholds, ties="introsort")
@@ -81,8 +85,11 @@ def _method(
                 recall=defined(curve.total_recall),
                 n_ground_truth=matches.n_ground_truth,
                 n_detections=len(matches.detections),
-                ap_interval=resampler.interval(ap_samples),
-                recall_interval=resampler.recall(matches, iou),
+                # Without a hit, every resample has an AP of 0: that is no interval.
+                ap_interval=resampler.interval(ap_samples) if curve.n_found else undefined(resampler.level),
+                recall_interval=share(
+                    curve.n_found, matches.n_ground_truth, resampler.recall(matches, iou)
+                ).interval,
                 ap_lowest=defined(ties.low),
                 ap_highest=defined(ties.high),
                 depends_on_ties=ties.width > TIES_MATTER,
@@ -92,7 +99,7 @@ def _method(
         )
         curves.append(_curve(matches, curve, resampler))
     return results.Method(
-        name=name, title=text.title, description=text.description, kind=text.kind, rows=rows, curves=curves
+        name=name, title=title, description=text.description, kind=text.kind, rows=rows, curves=curves
     )
 
 
@@ -187,9 +194,11 @@ def _at_threshold(matches: Matches, iou: float, score_threshold: float, resample
         "true_positives": point.true_positives,
         "false_positives": point.false_positives,
         "false_negatives": point.false_negatives,
-        "precision": estimate(point.precision, resampler.precision(*at)),
-        "recall": estimate(point.recall, resampler.recall(*at)),
-        "f1": estimate(point.f1, resampler.f1(*at)),
+        "precision": share(
+            point.true_positives, point.true_positives + point.false_positives, resampler.precision(*at)
+        ),
+        "recall": share(point.true_positives, matches.n_ground_truth, resampler.recall(*at)),
+        "f1": estimate(point.f1, resampler.f1(*at) if point.true_positives else None),
     }
 
 

@@ -10,7 +10,7 @@ from dogcam.data.images import read_mask
 from dogcam.detection.boxes_from_maps import Map, heat_map
 from dogcam.evaluate import map_metrics as map_metrics
 from dogcam.evaluate.map_metrics import MapScores
-from dogcam.evaluate.metrics import Estimate, Resampler, estimate
+from dogcam.evaluate.metrics import Estimate, Resampler
 from dogcam.structures.boxes import Boxes, as_boxes, iou
 from dogcam.structures.images import LabelledImage
 from report import record as results
@@ -18,13 +18,14 @@ from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import localise, predict, segment
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
+from report.pipeline.stages.shares import share
 
 NAME = "measure"
 
 CENTRE = "centre_bell"
-"""The map of somebody who never looks: what any other has to beat."""
+"""A fixed map: the baseline."""
 
-TITLES = {name: METHODS[name].title for name in (MAIN, EARLIER)} | {CENTRE: "Bell in the centre"}
+TITLES = {name: METHODS[name].title for name in (MAIN, EARLIER)} | {CENTRE: "Centred Gaussian"}
 
 SCORE_THRESHOLD = 0.5
 """As likely as not: the label that a classifier gives by itself."""
@@ -55,7 +56,12 @@ def _row(
     name: str, scores: list[MapScores | None], with_masks: bool, resampler: Resampler
 ) -> results.MapMetrics:
     def measured(measure) -> Estimate:
-        return measure(scores, resampler)
+        found = measure(scores, resampler)
+        # A share of images that is none or all of them; the other measures are no shares.
+        if found.value in (0, 1) and found.interval is not None:
+            n = sum(each is not None for each in scores)
+            return share(round(found.value * n), n, found.interval)
+        return found
 
     return results.MapMetrics(
         name=name,
@@ -115,19 +121,18 @@ def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalise
     probable = predict.load(context, "reported").probabilities(context.target) > SCORE_THRESHOLD
     label, place = present & probable, present & placed
 
-    def share(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
-        value = part.sum() / whole.sum() if whole.any() else float("nan")
-        return estimate(value, resampler_of(context).ratio(part, whole))
+    def of(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
+        return share(int(part.sum()), int(whole.sum()), resampler_of(context).ratio(part, whole))
 
     return results.ClassifiedAndLocalised(
         n_both=int((label & place).sum()),
         n_classified_only=int((label & ~place).sum()),
         n_localised_only=int((place & ~label).sum()),
         n_neither=int((present & ~label & ~place).sum()),
-        localised=share(place, present),
-        classified=share(label, present),
-        localised_given_label=share(label & place, label),
-        both=share(label & place, present),
+        localised=of(place, present),
+        classified=of(label, present),
+        localised_given_label=of(label & place, label),
+        both=of(label & place, present),
     )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from torch import nn
+
 from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
 from dogcam.models.classifier import Classifier
 from report.config import REFERENCE, RunConfig
@@ -30,36 +32,31 @@ PLUS_PLUS = "grad_cam_plus_plus_earlier"
 METHODS = {
     method.name: method
     for method in (
-        MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit at the target layer", "map"),
-        MethodText(GRAD_CAM_REFERENCE, "Grad-CAM by the engine", "in torch, in single precision", "map"),
-        MethodText(CAM, "CAM", "weights of the head at the target layer", "map"),
-        MethodText(PROBABILITY, "Grad-CAM of the probability", "gradient of the sigmoid of the logit", "map"),
-        MethodText(EARLIER, "Grad-CAM, earlier layer", "a layer of twice the resolution", "map"),
+        MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit, target layer", "map"),
+        MethodText(GRAD_CAM_REFERENCE, "Grad-CAM in PyTorch", "the same, without the backend", "map"),
+        MethodText(CAM, "CAM", "weights of the head, target layer", "map"),
+        MethodText(PROBABILITY, "Grad-CAM (sigmoid gradient)", "gradient of the probability", "map"),
+        MethodText(EARLIER, "Grad-CAM, earlier layer", "gradient averaged per channel", "map"),
+        MethodText(HIRES, "HiResCAM, earlier layer", "activation times gradient at each position", "map"),
+        MethodText(LAYER, "LayerCAM, earlier layer", "the same with positive gradients only", "map"),
+        MethodText(PLUS_PLUS, "Grad-CAM++, earlier layer", "weighted mean of positive gradients", "map"),
         MethodText(
-            HIRES, "HiResCAM, earlier layer", "each activation times its own gradient, not the mean", "map"
+            "centerbox", "Centre box, constant score", "centred, half of the image area, score 1", "baseline"
         ),
-        MethodText(LAYER, "LayerCAM, earlier layer", "the same with positive gradients alone", "map"),
         MethodText(
-            PLUS_PLUS, "Grad-CAM++, earlier layer", "positive gradients, weighted place by place", "map"
-        ),
-        MethodText("centerbox", "CENTERBOX", "half of the image's area in its centre, score 1", "baseline"),
-        MethodText(
-            "cheating_centerbox",
-            "CHEATING CENTERBOX",
-            "the same, but only in images that the annotation says have a target",
+            "cheating_centerbox", "Centre box, oracle labels", "the same, only on images with a target",
             "baseline",
         ),
         MethodText(
-            "centerbox_scored",
-            "Centre box, scored",
-            "the same box in every image, scored by the classifier's probability",
-            "baseline",
+            "centerbox_scored", "Centre box × classifier",
+            "the same box, scored by the image probability", "baseline",
         ),
         MethodText(
-            "full_image", "Full image, scored", "the whole image, scored by the probability", "baseline"
+            "full_image", "Whole image × classifier", "the whole image, scored by the image probability",
+            "baseline",
         ),
     )
-}
+}  # fmt: skip
 
 RULE_OF = {
     GRAD_CAM: GRAD_CAM, GRAD_CAM_REFERENCE: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
@@ -71,11 +68,23 @@ compared at the same cut; at the earlier layer, where maps look different, each 
 AT_EARLIER = (HIRES, LAYER, PLUS_PLUS)
 """What is compared with Grad-CAM at the earlier layer, where no two methods are one."""
 
-PICTURED = (CAM, EARLIER, LAYER)
-"""The methods whose map is shown beside the map that they are compared with, in the images picked."""
-
 MAIN = GRAD_CAM
 """The method whose operating point, failures and claims the report is about."""
+
+
+def has_linear_head(classifier: Classifier) -> bool:
+    """Tell whether the head is one linear layer, so that CAM is defined."""
+    name = classifier.head
+    if name is None:
+        return False
+    head = classifier.network.get_submodule(name)
+    return getattr(type(head), "forward", None) is nn.Linear.forward
+
+
+def title_of(name: str, classifier: Classifier) -> str:
+    """Return the title of a method; behind a head that is not linear, CAM uses the head's derivative."""
+    title = METHODS[name].title
+    return f"{title} (linearised head)" if name == CAM and not has_linear_head(classifier) else title
 
 
 def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:

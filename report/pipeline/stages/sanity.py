@@ -58,6 +58,8 @@ def run(context: Context) -> dict:
     return results.Sanity(
         n_images=len(places), n_draws=N_DRAWS, seed=context.config.seed, depths=depths, permuted=fitted,
         fractions=list(FRACTIONS), curves=curves, centre_box=centre_box, best_box=best_box, checks=checks,
+        n_checks=len(checks), n_failed=sum(check.passed is False for check in checks),
+        n_undefined=sum(check.passed is None for check in checks),
     ).model_dump(mode="json")  # fmt: skip
 
 
@@ -85,19 +87,24 @@ def _cascade(context: Context, batch: torch.Tensor, trained: Maps) -> list[resul
     ]
 
 
-def _depth(
-    context: Context, layers: list[str], count: int, trained: Maps, found: list[Maps]
-) -> results.SanityDepth:
+def share_of_parameters(context: Context, layers: list[str], count: int) -> float:
+    """Return the share of the network's parameters in its last `count` layers."""
     modules = dict(context.classifier.network.named_modules())
     weights = {
         id(weight): weight.numel()
         for name in layers[-count:]
         for weight in modules[name].parameters(recurse=False)
     }
+    return sum(weights.values()) / context.classifier.n_parameters
+
+
+def _depth(
+    context: Context, layers: list[str], count: int, trained: Maps, found: list[Maps]
+) -> results.SanityDepth:
     return results.SanityDepth(
         layer=layers[-count],
         n_layers=count,
-        share_of_parameters=sum(weights.values()) / context.classifier.n_parameters,
+        share_of_parameters=share_of_parameters(context, layers, count),
         spearman=_mean(context, _similarities(sanity.spearman, trained, found)),
         ssim=_mean(context, _similarities(sanity.ssim, trained, found)),
         n_maps=sum(len(maps) for maps in found),

@@ -55,7 +55,7 @@ def run(context: Context) -> dict | None:
     tuning = context.outputs[localise.NAME]["tuning"][MAIN]
     rule = LocalisationRule(tuning["cam_threshold"], tuning["components"])
     makers: dict[str, MaskOf] = {
-        "grown": _grower(cam, background),
+        "grown": grower(cam, background),
         "cut": lambda _, heat: heat >= rule.cam_threshold,
         "boxes": lambda _, heat: _filled(heat, rule),
         "full_image": lambda _, heat: np.ones_like(heat),
@@ -106,7 +106,7 @@ def _sweep(context: Context) -> list[results.SeedRow]:
         for cam, background in itertools.product(CAM_THRESHOLDS, BACKGROUND_THRESHOLDS)
         if background < cam
     ]
-    counts = _count(context, "tuning", images, {pair: _grower(*pair) for pair in pairs})
+    counts = _count(context, "tuning", images, {pair: grower(*pair) for pair in pairs})
     if not sum(counts[pairs[0]], MaskCounts()).truth:
         # Without a target pixel no pair is better than another.
         return []
@@ -118,7 +118,8 @@ def _sweep(context: Context) -> list[results.SeedRow]:
     ]
 
 
-def _grower(cam: float, background: float) -> MaskOf:
+def grower(cam: float, background: float) -> MaskOf:
+    """Return what grows a mask from seeds at these thresholds."""
     return lambda pixels, heat: grow(pixels, seeds(heat, cam, background))
 
 

@@ -18,7 +18,17 @@ from dogcam.structures.boxes import as_boxes, iou
 from dogcam.structures.detections import Detections, GroundTruth
 from report.config import RunConfig
 from report.pipeline.experiment import _split_info
-from report.pipeline.stages import analyse, compare, draw, evaluate, localise, methods, predict, segment
+from report.pipeline.stages import (
+    analyse,
+    compare,
+    draw,
+    evaluate,
+    localise,
+    methods,
+    picture,
+    predict,
+    segment,
+)
 from report.pipeline.stages.context import Context
 from tests.support import runs as fixtures
 
@@ -225,33 +235,24 @@ def test_the_examples_of_a_comparison_are_those_of_its_maps(localised):
     assert [each["rank"] for each in pair["examples"]] == [1, 1 + len(expected) // 2, len(expected)]
 
 
-def test_every_picked_pair_of_maps_is_drawn_within_its_budget(finished):
+def test_the_map_grid_shows_the_same_images_under_each_method(finished):
     record = fixtures.record_of(finished)
-    drawn = {figure["name"]: figure for figure in record["figures"] if figure["name"].startswith("maps_")}
-    wanted = {
-        f"maps_{pair['b']}_{each['picked']}": each
-        for pair in record["map_comparisons"] if pair["b"] in methods.PICTURED
-        for each in pair["examples"]
-    }  # fmt: skip
-    assert drawn.keys() == wanted.keys() and len(wanted) == 9
-    for name, figure in drawn.items():
-        assert (finished / figure["path"]).stat().st_size <= draw.ROW_BUDGET
-        assert f"{wanted[name]['iou_a']:.2f} and {wanted[name]['iou_b']:.2f}" in figure["alt"]
-    page = (finished / "report.html").read_text(encoding="utf-8")
-    shown = sorted(name.replace("_", "-") for name in wanted)
-    assert shown == sorted(re.findall(r'id="figure-(maps-[a-z-]+)"', page))
+    rows = record["pictures"]["grid"]
+    assert [row["picked"] for row in rows] == ["best", "median", "worst"]
+    assert all([cell["method"] for cell in row["cells"]] == list(picture.GRID_METHODS) for row in rows)
+    main = [row["cells"][0]["iou"] for row in rows]
+    assert main == sorted(main, reverse=True)
+    for row in rows:
+        assert (finished / row["composite"]).stat().st_size <= picture.ROW_BUDGET
+        assert all((finished / cell["map"]).stat().st_size <= picture.LAYER_BUDGET for cell in row["cells"])
 
 
-def test_words_in_place_of_the_scores_need_neither_article_nor_plural(finished):
+def test_probabilities_are_described_in_numbers(finished):
     record = fixtures.record_of(finished)
-    n_shown, n_images = record["data"]["reported"]["n_target_images"], record["data"]["reported"]["n_images"]
     alt = {figure["name"]: figure["alt"] for figure in record["figures"]}
-    assert re.fullmatch(
-        rf"Probability of the class dog: median 0\.\d\d where it is shown \(images: {n_shown}\), "
-        rf"0\.\d\d where it is not \(images: {n_images - n_shown}\)\.",
-        alt["scores"],
-    )
-    assert all(not re.search(r"\ban? dog\b|\b\d+ images\b", each) for each in alt.values())
+    words = r"Probability of dog: median 0\.\d\d with dog, 0\.\d\d without\."
+    assert re.fullmatch(words, alt["probabilities"])
+    assert all(len(each) < 900 for each in alt.values())
 
 
 def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised):

@@ -90,17 +90,17 @@ def test_a_status_is_no_number(finished):
     with pytest.raises(RecordError, match="cannot be compared"):
         outcome(finished, "operating_point.f1 == supported")
     with pytest.raises(RecordError, match="cannot be compared"):
-        outcome(finished, "claims.cam_is_grad_cam == 1")
+        outcome(finished, "claims.sanity == 1")
 
 
 def test_requirements_set_the_exit_status(finished):
     ap = record_of(finished)["detection"]["methods"][0]["rows"][2]["ap"]
-    met = ["--require", f"grad_cam.ap@0.5 >= {ap}", "--require", "claims.cam_is_grad_cam == supported"]
+    met = ["--require", f"grad_cam.ap@0.5 >= {ap}", "--require", "claims.sanity == supported"]
     result = invoke(["check", str(finished), *met])
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[1:] == [
         f"met      grad_cam.ap@0.5 >= {ap}: found {ap}",
-        "met      claims.cam_is_grad_cam == supported: found supported",
+        "met      claims.sanity == supported: found supported",
     ]
     result = invoke(["check", str(finished), *met, "--require", "grad_cam.ap@0.5 > 100%"])
     assert_one_line(result, 1, "1 of 3 requirements not met")

@@ -147,7 +147,7 @@ def test_hostile_words_are_shown_as_they_are_written(words, how):
 
 
 def test_words_are_told_from_numbers():
-    assert PLAIN.words(Ref("other_object")) == "look alike"
+    assert PLAIN.words(Ref("other_object")) == "other object"
     for wrong in (1, None, ["x"]):
         with pytest.raises(RecordError, match="text"):
             PLAIN.text(Ref(wrong, "x"))

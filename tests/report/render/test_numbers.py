@@ -12,7 +12,7 @@ from report.render.formats import MINUS, THIN_SPACE, TIMES
 from report.render.loader import open_templates
 from report.render.render import Rendered, render_traced
 from report.render.trace import Shown
-from tests.report.render.test_render import Page
+from tests.support.pages import Page
 from tests.support.runs import record_of
 
 READ = {"report.html": "the page", "report.md": "the twin"}

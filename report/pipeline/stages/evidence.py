@@ -1,0 +1,278 @@
+"""Measure what the report's verdict rests on: pointing, meaning of the score, fine IoU, every failure."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dogcam.cam.forward import forward_pass
+from dogcam.data.images import read_photo
+from dogcam.detection.boxes_from_maps import heat_map, normalise
+from dogcam.evaluate import breakdowns, map_metrics, metrics
+from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
+from dogcam.structures.boxes import as_boxes, iou
+from report import record as results
+from report.pipeline.shared.estimates import resampler_of
+from report.pipeline.stages import compare, evaluate, localise, predict
+from report.pipeline.stages.cases import Scene, all_cases, make_scene, score_levels
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import MAIN, has_linear_head, in_use
+from report.pipeline.stages.shares import share, wilson
+
+NAME = "evidence"
+
+FINE_IOU = tuple(round(0.1 * step, 1) for step in range(1, 10))
+SCORE_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+HIGH_SCORE = 0.9
+DECIDES = 0.5
+"""The probability from which an image is said to show the target."""
+
+N_GRADIENT_IMAGES = 32
+GRADIENT_TOLERANCE = 1e-4
+"""The largest difference of maps in single precision, as fractions of their peaks, that rounding explains."""
+
+
+def run(context: Context) -> dict:
+    """Measure everything, and keep for the figures the top-scoring box of every image."""
+    point = context.outputs[evaluate.NAME]["operating_point"]
+    truth = localise.ground_truth(context.reported, context.config.target)
+    matches = metrics.match(truth, localise.detections(context, "reported", MAIN), [point["iou"]])
+    probabilities = predict.load(context, "reported").probabilities(context.target)
+    present = np.array([context.has_target(image) for image in context.reported.images])
+    levels = score_levels(point["score_threshold"])
+    scene = make_scene(context, matches)
+    cases = all_cases(scene, point["iou"], levels, point["score_threshold"])
+    tops = _tops(context)
+    evidence = results.Evidence(
+        pointing=_pointing(context),
+        decision=_decision(context, probabilities, present),
+        score=_score_meaning(matches, point, probabilities, present, tops, context.config.confidence_level),
+        overlaps=_overlaps(context),
+        fine_iou_thresholds=list(FINE_IOU),
+        fine_ap=_fine_ap(context),
+        cells=_cells(context, matches, point),
+        other_classes=_other_classes(scene, cases, levels.index(point["score_threshold"])),
+        gradient_check=_gradient_check(context),
+        head=_head(context),
+        levels=levels,
+        cases=cases,
+    )
+    return {"evidence": evidence.model_dump(mode="json"), "tops": tops}
+
+
+def _pointing(context: Context) -> results.Pointing:
+    maps = predict.load(context, "reported").maps[MAIN]
+    images, target = context.reported.images, context.config.target
+    hits, centre, present = (np.zeros(len(images)) for _ in range(3))
+    for place, image in enumerate(context.progress.track(images, len(images), "point")):
+        if not context.has_target(image):
+            continue
+        boxes = image.boxes_of(target)
+        present[place] = 1
+        hits[place] = map_metrics.points_at(heat_map(maps[place], image.size), boxes)
+        centre[place] = map_metrics.points_at(map_metrics.centre_map(image.size), boxes)
+    resampler, n = resampler_of(context), present.sum()
+    drawn = [resampler.ratio_samples(each, present) for each in (hits, centre)]
+
+    def mean(values: NDArray[np.float64]) -> float:
+        return float(values.sum() / n) if n else float("nan")
+
+    return results.Pointing(
+        map=share(int(hits.sum()), int(n), resampler.interval(drawn[0])),
+        centre=share(int(centre.sum()), int(n), resampler.interval(drawn[1])),
+        difference=estimate(mean(hits - centre), resampler.interval(drawn[0] - drawn[1])),
+        n_on_target=int(hits.sum()),
+        n_images=int(n),
+    )
+
+
+def _decision(
+    context: Context, probabilities: NDArray[np.float64], present: NDArray[np.bool_]
+) -> results.Decision:
+    said, resampler = probabilities > DECIDES, resampler_of(context)
+    rates = [resampler.ratio_samples(said & here, here) for here in (present, ~present)]
+    values = [float(said[here].mean()) if here.any() else float("nan") for here in (present, ~present)]
+    both = resampler.interval((rates[0] + 1 - rates[1]) / 2)
+    return results.Decision(
+        majority_accuracy=float(max(present.mean(), 1 - present.mean())),
+        majority_answer="target" if present.mean() > DECIDES else "no target",
+        balanced_accuracy=estimate((values[0] + 1 - values[1]) / 2, both),
+        true_positive_rate=_rate(said, present, resampler.interval(rates[0])),
+        false_positive_rate=None if present.all() else _rate(said, ~present, resampler.interval(rates[1])),
+    )
+
+
+def _rate(said: NDArray[np.bool_], here: NDArray[np.bool_], bootstrap: metrics.Interval) -> Estimate:
+    return share(int((said & here).sum()), int(here.sum()), bootstrap)
+
+
+def _tops(context: Context) -> list[list[float]]:
+    """Return [score, IoU with the best-fitting target, target present] of each image that has a box."""
+    rows = context.outputs[localise.NAME]["detections"]["reported"][MAIN]
+    tops = []
+    for image, found in zip(context.reported.images, rows, strict=True):
+        if found:
+            best = max(found, key=lambda row: row[4])
+            overlap = iou(as_boxes([best[:4]]), image.boxes_of(context.config.target)).max(initial=0.0)
+            tops.append([best[4], float(overlap), float(context.has_target(image))])
+    return tops
+
+
+def _score_meaning(
+    matches: Matches,
+    point: dict,
+    probabilities: NDArray[np.float64],
+    present: NDArray[np.bool_],
+    tops: list[list[float]],
+    level: float,
+) -> results.ScoreMeaning:
+    scores, image = matches.detections.scores, matches.detections.image
+    correct = matches.kind_at(point["iou"]) == metrics.TRUE_POSITIVE
+    kept = scores >= point["score_threshold"]
+    high = kept & (scores >= HIGH_SCORE)
+    pairs = np.array([row[:2] for row in tops if row[0] >= point["score_threshold"]])
+    known = len(pairs) > 2 and pairs.std(axis=0).min() > 0
+    bins = []
+    for low, upper in itertools.pairwise(SCORE_EDGES):
+        boxes, images = (_between(values, low, upper) for values in (scores, probabilities))
+        n_correct, n_with = int((boxes & correct).sum()), int((images & present).sum())
+        bins.append(
+            results.ScoreBin(
+                low=low,
+                high=upper,
+                n_boxes=int(boxes.sum()),
+                n_correct=n_correct,
+                correct=wilson(n_correct, int(boxes.sum()), level),
+                n_images=int(images.sum()),
+                n_target_images=n_with,
+                with_target=wilson(n_with, int(images.sum()), level),
+            )
+        )
+    return results.ScoreMeaning(
+        n_boxes=int(kept.sum()),
+        n_equal=int((kept & np.isclose(scores, probabilities[image], rtol=1e-6)).sum()),
+        correlation=float(np.corrcoef(pairs.T)[0, 1]) if known else None,
+        n_high=int(high.sum()),
+        n_high_correct=int((high & correct).sum()),
+        high_score=HIGH_SCORE,
+        bins=bins,
+    )
+
+
+def _between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.bool_]:
+    return (values >= low) & ((values < high) | (high == SCORE_EDGES[-1]))
+
+
+def _overlaps(context: Context) -> results.Overlaps:
+    ours, centre = (compare.best_ious(context, method) for method in (MAIN, "centerbox"))
+    edges = SCORE_EDGES
+    bins = [
+        results.OverlapBin(
+            low=low, high=high, n_map=int(_between(ours, low, high).sum()),
+            n_centre=int(_between(centre, low, high).sum()),
+        )
+        for low, high in itertools.pairwise(edges)
+    ]  # fmt: skip
+    present = np.array([context.has_target(image) for image in context.reported.images])
+    higher = np.zeros(len(present))
+    higher[present] = ours > centre
+    share = float((ours > centre).mean()) if len(ours) else float("nan")
+    return results.Overlaps(
+        n_images=len(ours),
+        bins=bins,
+        map_higher=estimate(share, resampler_of(context).ratio(higher, present)),
+    )
+
+
+def _fine_ap(context: Context) -> list[results.ApByIou]:
+    truth = localise.ground_truth(context.reported, context.config.target)
+    found = []
+    for name in in_use(context.config):
+        matches = metrics.match(truth, localise.detections(context, "reported", name), FINE_IOU)
+        ap = [metrics.precision_recall(matches, each).average_precision() for each in FINE_IOU]
+        found.append(results.ApByIou(method=name, ap=[defined(value) for value in ap]))
+    return found
+
+
+def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell]:
+    """Count found targets by size and by whether they share their image."""
+    truth, sizes = matches.ground_truth, [image.size for image in context.reported.images]
+    kept = matches.detections.scores >= point["score_threshold"]
+    right = kept & (matches.kind_at(point["iou"]) == metrics.TRUE_POSITIVE)
+    found = np.zeros(len(truth.boxes), dtype=bool)
+    found[matches.best[right]] = True
+    company = np.bincount(truth.image, minlength=len(sizes))[truth.image] > 1
+    cells, level = [], context.config.confidence_level
+    for group in breakdowns.by_size(truth, sizes):
+        for name, part in (("alone", group.members & ~company), ("together", group.members & company)):
+            n, hit = int(part.sum()), int((part & found).sum())
+            cells.append(
+                results.Cell(
+                    size=group.name,
+                    company=name,
+                    n_objects=n,
+                    n_found=hit,
+                    recall=wilson(hit, n, level),
+                )
+            )
+    return cells
+
+
+def _other_classes(scene: Scene, cases: Sequence[results.Case], level: int) -> list[results.OtherClass]:
+    """Count the classes of the boxes on other objects at one level."""
+    names = Counter(
+        case.reason.rpartition(" class ")[2]
+        for case in cases
+        if case.kind == "other_object" and case.first <= level <= case.last
+    )
+    return [results.OtherClass(name=name, n_boxes=count) for name, count in names.most_common()]
+
+
+def _gradient_check(context: Context) -> results.GradientCheck:
+    """Differentiate the logit by the activations, nothing known of the network, and compare the maps."""
+    places = np.linspace(0, len(context.reported) - 1, min(N_GRADIENT_IMAGES, len(context.reported))).astype(
+        int
+    )
+    places = sorted(set(places.tolist()))
+    maps = predict.load(context, "reported").maps[MAIN]
+    images = [context.reported.images[place] for place in places]
+    largest, both_empty, same_empty, done = 0.0, 0, True, 0
+    for batch in context.in_batches(images):
+        pictures = context.classifier.batch([read_photo(image) for image in batch])
+        plain = autograd_grad_cam(context, pictures)
+        for map_, place in zip(plain, places[done : done + len(batch)], strict=True):
+            ours = maps[place]
+            same_empty &= bool(map_.max() > 0) == bool(ours.max() > 0)
+            both_empty += int(map_.max() <= 0 and ours.max() <= 0)
+            largest = max(largest, float(np.abs(normalise(map_) - normalise(ours)).max()))
+        done += len(batch)
+    return results.GradientCheck(
+        n_images=len(places),
+        largest_difference=largest if places else None,
+        tolerance=GRADIENT_TOLERANCE,
+        n_both_empty=both_empty,
+        within=same_empty and largest <= GRADIENT_TOLERANCE,
+    )
+
+
+def autograd_grad_cam(context: Context, pictures: torch.Tensor) -> NDArray[np.float32]:
+    """Return Grad-CAM of the target class by automatic differentiation alone: (N, h, w) float array."""
+    classifier = context.classifier
+    with forward_pass(
+        classifier.network, pictures, [context.target], [classifier.target_layer], graph=True
+    ) as forward:
+        captured = forward.layers[classifier.target_layer]
+        logits = forward.logits[:, context.target].sum()
+        gradient = captured.layout.maps(torch.autograd.grad(logits, captured.output)[0]).float()
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return torch.relu((weights * captured.maps).sum(dim=1)).detach().cpu().numpy()
+
+
+def _head(context: Context) -> results.Head:
+    """Name the type of the head, and tell whether it is one linear layer."""
+    network, name = context.classifier.network, context.classifier.head
+    head = network if name is None else network.get_submodule(name)
+    return results.Head(type=type(head).__name__, linear=has_linear_head(context.classifier))

@@ -1,0 +1,344 @@
+"""The drawings of a report, each with its name and its text alternative."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dogcam.draw import plots
+from dogcam.draw.plots import EstimateRow, Look, Series
+from report import record as results
+from report.pipeline.stages import (
+    analyse,
+    break_down,
+    compare,
+    evaluate,
+    evidence,
+    localise,
+    predict,
+    sanity,
+)
+from report.pipeline.stages.context import Context
+from report.pipeline.stages.methods import (
+    CAM,
+    EARLIER,
+    GRAD_CAM_REFERENCE,
+    HIRES,
+    LAYER,
+    MAIN,
+    METHODS,
+    PLUS_PLUS,
+    PROBABILITY,
+)
+
+BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
+LOOKS = {
+    MAIN: Look(BLUE, 0),
+    CAM: Look(BLUE, 1),
+    PROBABILITY: Look(BLUE, 2),
+    GRAD_CAM_REFERENCE: Look(BLUE, 3),
+    EARLIER: Look(PURPLE, 1),
+    HIRES: Look(ORANGE, 3),
+    LAYER: Look(GREEN, 2),
+    PLUS_PLUS: Look(BROWN, 4),
+    "centerbox_scored": Look(SLATE, 0),
+    "full_image": Look(SLATE, 2),
+    "cheating_centerbox": Look(SLATE, 1),
+    "centerbox": Look(SLATE, 4),
+}
+"""One colour and dash for each method, in every figure of the report; baselines share slate."""
+
+CONSTANT = ("centerbox", "cheating_centerbox")
+"""Baselines whose boxes all have one score: one place on the plot, not a curve."""
+
+ORDER_TITLES = {"map": "map", "random": "shuffled map", "centre": "centre outwards"}
+
+Drawing = tuple[str, Figure, str]
+
+
+def drawings(context: Context) -> Iterator[Drawing]:
+    """Yield each figure with its name and its text alternative."""
+    outputs = context.outputs
+    detection = results.Detection(**outputs[evaluate.NAME]["detection"])
+    point = results.ChosenThreshold(**outputs[evaluate.NAME]["operating_point"])
+    found = results.Evidence(**outputs[evidence.NAME]["evidence"])
+    same = {each["b"] for each in outputs[compare.NAME]["comparisons"] if each["a"] == MAIN and each["same"]}
+    distinct = [method for method in detection.methods if method.name not in same]
+    yield _precision_recall(detection, distinct, point)
+    yield _estimates(detection, distinct)
+    yield _by_property(results.Breakdowns(**outputs[break_down.NAME]), found.cells, point)
+    yield _reliability(found.score, context.config.target)
+    yield _score_overlap(outputs[evidence.NAME]["tops"], point)
+    yield _overlaps(found.overlaps)
+    yield _fine_ap(found, distinct)
+    yield from _other_classes(found)
+    yield _stakes(results.Failures(**outputs[analyse.NAME]))
+    yield from _sweeps(context)
+    yield _agreement(context)
+    yield _probabilities(context, point)
+    yield from _sanity(results.Sanity(**outputs[sanity.NAME]))
+
+
+def _precision_recall(
+    detection: results.Detection, methods: list[results.Method], point: results.ChosenThreshold
+) -> Drawing:
+    panels = []
+    for index, iou in enumerate(detection.iou_thresholds):
+        mark = None
+        if iou == point.iou and point.precision.value is not None and point.recall.value is not None:
+            mark = plots.OperatingMark(
+                METHODS[MAIN].title, point.recall.value, point.precision.value, f"{point.score_threshold:.3f}"
+            )
+        scores = _score_marks(detection.method(MAIN).curves[index]) if iou == point.iou else []
+        panels.append(
+            plots.PrecisionRecallPanel(iou, [_series(each, index) for each in methods], mark, scores)
+        )
+    best = "; ".join(f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods)
+    ious = ", ".join(f"{iou:g}" for iou in detection.iou_thresholds)
+    alt = f"Precision against recall at IoU {ious}. {best}."
+    return "precision_recall", plots.precision_recall_figure(panels), alt
+
+
+def _series(method: results.Method, index: int) -> Series:
+    curve = method.curves[index]
+    constant = method.name in CONSTANT
+    x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
+    # One band: a band for each method would hide the others.
+    band = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
+    return Series(method.title, x, y, "points" if constant else "line", *band, LOOKS[method.name])
+
+
+def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
+    """Return the last point of a curve that each round score reaches."""
+    marks = []
+    for score in evaluate.ROUND_SCORES:
+        reached = sum(each >= score for each in curve.score)
+        if reached:
+            marks.append(
+                plots.ScoreMark(f"{score:.1f}", curve.recall[reached - 1], curve.precision[reached - 1])
+            )
+    return marks
+
+
+def _estimates(detection: results.Detection, methods: list[results.Method]) -> Drawing:
+    ordered = sorted(methods, key=lambda method: -(method.rows[-1].ap or 0.0))
+    groups = [
+        plots.EstimateGroup(
+            iou,
+            [
+                EstimateRow(
+                    method.title, method.rows[index].ap, method.rows[index].ap_interval.low,
+                    method.rows[index].ap_interval.high, LOOKS[method.name].colour,
+                )
+                for method in ordered
+            ],
+        )
+        for index, iou in enumerate(detection.iou_thresholds)
+    ]  # fmt: skip
+    parts = (f"{method.title} {_percents(row.ap for row in method.rows)}" for method in ordered)
+    alt = f"AP with 95 % CI, by IoU threshold. {'; '.join(parts)}."
+    return "estimates", plots.estimates_figure(groups, quantity="AP (%)"), alt
+
+
+def _by_property(
+    found: results.Breakdowns, cells: list[results.Cell], point: results.ChosenThreshold
+) -> Drawing:
+    company = {"alone": "alone in the image", "together": "with others"}
+    first = plots.EstimateSection(
+        "size and number",
+        [_row(f"{cell.size}, {company[cell.company]} ({cell.n_objects})", cell.recall) for cell in cells
+         if cell.n_objects],
+    )  # fmt: skip
+    titles = {"aspect": "aspect ratio", "edge": "image border", "other_class": "other classes in the image"}
+    rest = [
+        plots.EstimateSection(
+            titles[group.by], [_row(f"{row.name} ({row.n_objects})", row.recall) for row in group.rows
+                               if not row.few],
+        )
+        for group in found.breakdowns if group.by in titles
+    ]  # fmt: skip
+    sections = [first, *(section for section in rest if section.rows)]
+    parts = "; ".join(
+        f"{row.label}: {_percents([row.value])}" for section in sections for row in section.rows
+    )
+    figure = plots.sections_figure(sections, quantity="recall", reference=point.recall.value)
+    return "recall_by_property", figure, f"Recall at the operating point with 95 % CI. {parts}."
+
+
+def _row(label: str, found: results.Estimate) -> EstimateRow:
+    interval = found.interval
+    return EstimateRow(label, found.value, interval and interval.low, interval and interval.high)
+
+
+def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
+    boxes = [_share(each, each.correct, each.n_boxes) for each in score.bins if each.n_boxes]
+    images = [_share(each, each.with_target, each.n_images) for each in score.bins if each.n_images]
+    groups = [("correct boxes", boxes, Look(BLUE)), (f"images with {target}", images, Look(ORANGE, 1))]
+    parts = "; ".join(
+        f"{each.low:g} to {each.high:g}: {_percents([each.correct.value])} of {each.n_boxes} boxes correct"
+        for each in score.bins if each.n_boxes
+    )  # fmt: skip
+    alt = f"Share of correct boxes and share of images with {target}, by score. {parts}."
+    return "reliability", plots.reliability_figure(groups, x_label="score"), alt
+
+
+def _share(each: results.ScoreBin, found: results.Estimate, n: int) -> plots.ShareRow:
+    return plots.ShareRow((each.low + each.high) / 2, found.value, found.interval.low, found.interval.high, n)
+
+
+def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> Drawing:
+    rows = np.array(tops, dtype=float).reshape(-1, 3)
+    present = rows[:, 2] > 0
+    groups = [
+        ("image with the class", rows[present, 0], rows[present, 1], Look(BLUE)),
+        ("image without", rows[~present, 0], rows[~present, 1], Look(ORANGE)),
+    ]
+    figure = plots.score_overlap_figure(
+        groups, score_threshold=point.score_threshold, iou_threshold=point.iou
+    )
+    alt = (
+        f"Score of the top-scoring box against its IoU, one dot per image: {int(present.sum())} images with "
+        f"the class, {int((~present).sum())} without."
+    )
+    return "score_overlap", figure, alt
+
+
+def _overlaps(found: results.Overlaps) -> Drawing:
+    edges = [found.bins[0].low, *(each.high for each in found.bins)]
+    groups = [
+        (METHODS[MAIN].title, [each.n_map for each in found.bins], LOOKS[MAIN]),
+        ("centre box", [each.n_centre for each in found.bins], LOOKS["cheating_centerbox"]),
+    ]
+    figure = plots.bins_figure(
+        edges, groups, x_label="IoU of the top-scoring box with the best-matching object", y_label="images"
+    )
+    parts = "; ".join(
+        f"{each.low:g} to {each.high:g}: {each.n_map} and {each.n_centre}" for each in found.bins
+    )
+    return "overlaps", figure, f"Images by IoU, map and centre box. {parts}."
+
+
+def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
+    titles = {method.name: method.title for method in methods}
+    ious = found.fine_iou_thresholds
+    series = [
+        Series(titles[each.method], ious, [np.nan if ap is None else ap for ap in each.ap],
+               look=LOOKS[each.method])
+        for each in found.fine_ap if each.method in titles and each.method not in CONSTANT
+    ]  # fmt: skip
+    parts = "; ".join(
+        f"{each.method}: {_percents(each.ap)}" for each in found.fine_ap if each.method in titles
+    )
+    figure = plots.lines_figure(series, x_label="IoU threshold", y_label="AP")
+    return "fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}."
+
+
+def _other_classes(found: results.Evidence) -> Iterator[Drawing]:
+    if found.other_classes:
+        rows = [plots.CountRow(each.name, (each.n_boxes,)) for each in found.other_classes]
+        parts = "; ".join(f"{each.name}: {each.n_boxes}" for each in found.other_classes)
+        yield "other_classes", plots.counts_figure(rows), f"Boxes on other objects by class. {parts}."
+
+
+def _stakes(failures: results.Failures) -> Drawing:
+    kinds = sorted(
+        (kind for kind in failures.kinds if kind.n_detections or kind.n_missed),
+        key=lambda kind: -(kind.ap_gain.value or 0.0),
+    )
+    rows = [
+        _row(f"{kind.kind.replace('_', ' ')} ({kind.n_detections} / {kind.n_missed})", kind.ap_gain)
+        for kind in kinds
+    ]
+    title = "AP gain if fixed (false positives / missed)"
+    figure = plots.sections_figure(
+        [plots.EstimateSection(title, rows)], quantity="AP gain (points)", reference=None
+    )
+    parts = "; ".join(f"{row.label}: {_percents([row.value])}" for row in rows)
+    return "stakes", figure, f"AP gain if one failure type were fixed, with 95 % CI. {parts}."
+
+
+def _sweeps(context: Context) -> Iterator[Drawing]:
+    """Draw the threshold sweep of every method that has one, as small multiples."""
+    ious = context.config.iou_thresholds
+    panels, parts = [], []
+    for method, tuning in context.outputs[localise.NAME]["tuning"].items():
+        rows = [row for row in tuning["rows"] if row["components"] == tuning["components"]]
+        if rows:
+            thresholds = [row["cam_threshold"] for row in rows]
+            series = [
+                Series(
+                    f"IoU > {iou:g}", thresholds, [row["ap"][index] for row in rows], look=Look(place, place)
+                )
+                for index, (iou, place) in enumerate(
+                    zip(ious, (SLATE, BROWN, BLUE) * len(ious), strict=False)
+                )
+            ]
+            title = f"{METHODS[method].title} ({tuning['components']})"
+            panels.append(plots.SweepPanel(title, series, tuning["cam_threshold"]))
+            parts.append(f"{METHODS[method].title}: {tuning['cam_threshold']:g}")
+    if panels:
+        alt = (
+            f"AP on the tuning split against cam_threshold, one panel per method. Chosen: {'; '.join(parts)}."
+        )
+        yield "sweeps", plots.sweep_figure(panels), alt
+
+
+def _agreement(context: Context) -> Drawing:
+    best = context.outputs[compare.NAME]["best_iou"]
+    a, b = METHODS[MAIN].title, METHODS[EARLIER].title
+    figure = plots.agreement_figure(best[MAIN], best[EARLIER], a_label=a, b_label=b)
+    higher = int((np.array(best[MAIN]) > np.array(best[EARLIER]) + 0.01).sum())
+    lower = int((np.array(best[EARLIER]) > np.array(best[MAIN]) + 0.01).sum())
+    alt = (
+        f"IoU of the top-scoring box, {len(best[MAIN])} images: {a} is higher by more than 0.01 in {higher}, "
+        f"{b} in {lower}."
+    )
+    return "agreement", figure, alt
+
+
+def _probabilities(context: Context, point: results.ChosenThreshold) -> Drawing:
+    probabilities = predict.load(context, "reported").probabilities(context.target)
+    present = np.array([context.has_target(image) for image in context.reported.images])
+    target = context.config.target
+    figure = plots.score_figure(
+        probabilities[present], probabilities[~present], point.score_threshold, target=target
+    )
+    alt = f"Probability of {target}: median {np.median(probabilities[present]):.2f} with {target}"
+    if not present.all():
+        alt += f", {np.median(probabilities[~present]):.2f} without"
+    return "probabilities", figure, f"{alt}."
+
+
+def _sanity(found: results.Sanity) -> Iterator[Drawing]:
+    """Draw similarity against depth, and the deletion and insertion curves, if anything was measured."""
+    if not found.n_images:
+        return
+    measures = {"rank correlation": "spearman", "structural similarity": "ssim"}
+    shares = [depth.share_of_parameters for depth in found.depths]
+    series = [
+        plots.EstimateSeries(label, shares, [_row("", getattr(depth, name)) for depth in found.depths])
+        for label, name in measures.items()
+    ]
+    limit = next(check.mark for check in found.checks if check.name == "randomised_spearman")
+    parts = (f"{depth.layer}: {_signed(depth.spearman)} and {_signed(depth.ssim)}" for depth in found.depths)
+    alt = f"Rank correlation and structural similarity by the lowest permuted layer. {'; '.join(parts)}."
+    yield "sanity_weights", plots.similarity_figure(series, limit), alt
+    panels = [
+        (way, [Series(ORDER_TITLES[curve.order], found.fractions, getattr(curve, way))
+               for curve in found.curves])
+        for way in ("deletion", "insertion")
+    ]  # fmt: skip
+    areas = (
+        f"{ORDER_TITLES[curve.order]}: {_signed(curve.deletion_auc)} and {_signed(curve.insertion_auc)}"
+        for curve in found.curves
+    )
+    alt = f"Class probability under deletion and insertion, three orders. AUC: {'; '.join(areas)}."
+    yield "sanity_pixels", plots.insertion_deletion_figure(panels), alt
+
+
+def _signed(found: results.Estimate) -> str:
+    return "n/a" if found.value is None else f"{found.value:.2f}"
+
+
+def _percents(values: Iterator[float | None] | list[float | None]) -> str:
+    return " / ".join("n/a" if value is None else f"{100 * value:.1f} %" for value in values)

@@ -1,0 +1,226 @@
+"use strict";
+/* The failure gallery at any score threshold: counts, bars, headings, pictures and the list of all failures. */
+
+(() => {
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+  const PAGE = 50;
+  const word = (name) => document.getElementById("words").content.querySelector(`[data-type="${name}"]`)?.textContent ?? name;
+  const sizeOf = (record, area) => {
+    const [medium, large] = record.failures.size_edges;
+    return area < medium ? "small" : area < large ? "medium" : "large";
+  };
+
+  /* The failures that there are at the chosen threshold. */
+  const casesAt = (record, level) => record.evidence.cases.filter((each) => each.first <= level && level <= each.last);
+
+  const overlaps = (a, b) => a && b && a.every((side, index) => Math.abs(side - b[index]) <= 0.06);
+
+  /* What a picture is about: the box or the object that its card was picked for. */
+  function subjectsOf(record) {
+    const items = [...record.failures.kinds.flatMap((kind) => kind.items), ...record.failures.successes];
+    return new Map(items.map((item) => {
+      const role = item.subject === "ground_truth" ? "missed" : "detection";
+      return [item.photo, { item, xyxy: item.boxes.find((box) => box.role === role)?.xyxy }];
+    }));
+  }
+
+  /* Whether a card still shows a failure of its type, or a correct box, at the threshold. */
+  function holds(subject, cases, score) {
+    const { item, xyxy } = subject;
+    if (item.kind === "success") return item.score >= score;
+    return cases.some((each) => each.image_id === item.image_id && each.kind === item.kind && each.subject === item.subject
+      && overlaps(item.subject === "ground_truth" ? each.matched : each.box, xyxy));
+  }
+
+  /* Every failure has a type of its own, so a text of the page can name how many there are. */
+  function updateBars(record, choice, cases) {
+    const table = document.getElementById("failures-by-type");
+    if (!table) return;
+    const rows = all("tbody tr", table);
+    const counted = (kind, subject) => cases.filter((each) => each.kind === kind && each.subject === subject).length;
+    const most = Math.max(1, ...rows.flatMap((row) => ["detection", "ground_truth"].map((subject) => counted(row.dataset.kind, subject))));
+    for (const row of rows) {
+      for (const cell of all("[data-count]", row)) {
+        const n = counted(row.dataset.kind, cell.dataset.count);
+        cell.stated ??= [...cell.childNodes];
+        cell.replaceChildren(...(choice.atPoint ? cell.stated : [String(n)]));
+        cell.dataset.now = n;
+        cell.previousElementSibling?.style.setProperty("--n", n / most);
+      }
+      row.classList.toggle("chosen", row.dataset.kind === choice.value.kind);
+    }
+    const note = document.querySelector("[data-elsewhere]");
+    if (note) note.hidden = choice.atPoint;
+  }
+
+  /* The sentence under a heading states counts at the operating point; elsewhere it states those of the threshold. */
+  function updateHeadings(choice, cases) {
+    for (const grid of all(".gallery")) {
+      const kind = grid.querySelector(".card")?.dataset.kind;
+      const line = grid.previousElementSibling;
+      if (!kind || kind === "success" || line?.tagName !== "P") continue;
+      line.stated ??= [...line.childNodes];
+      const n = (subject) => cases.filter((each) => each.kind === kind && each.subject === subject).length;
+      const words = `${word(kind)}: ${n("detection")} ${word("detection")}, ${n("ground_truth")} ${word("ground_truth")}`;
+      line.replaceChildren(...(choice.atPoint ? line.stated : [words]));
+    }
+  }
+
+  /* A gallery, its heading, and what is between the two. */
+  function partsOf(grid) {
+    const parts = [grid];
+    for (let before = grid.previousElementSibling; before; before = before.previousElementSibling) {
+      if (before.matches(".filters, .figure, .gallery, .scroll")) return [grid];
+      parts.push(before);
+      if (before.matches("h3")) return parts;
+    }
+    return [grid];
+  }
+
+  function filters(record, choice) {
+    const bar = document.querySelector(".filters");
+    const cards = all(".gallery .card");
+    const subjects = subjectsOf(record);
+    const ordered = [...subjects.values()];
+    const byCard = new Map(cards.map((card) => [card, ordered.find(({ item }) =>
+      item.image_id === card.dataset.image && item.kind === card.dataset.kind && item.subject === card.dataset.subject)]));
+    if (bar) {
+      for (const select of all("select", bar)) select.addEventListener("change", () => choice.change({ [select.name]: select.value }));
+      choice.drive(bar.querySelector("[type=range]"));
+      bar.querySelector("[data-reset]").addEventListener("click", () => choice.change({ ...choice.usual }));
+      bar.hidden = false;
+    }
+    for (const link of all("[data-filter]")) {
+      link.addEventListener("click", () => choice.change({ kind: link.dataset.filter === choice.value.kind ? "" : link.dataset.filter }));
+    }
+    choice.follow(() => {
+      for (const select of all("select", bar ?? document.createElement("div"))) {
+        select.value = choice.value[select.name];
+        /* An address may name a type that this gallery does not have. */
+        if (select.selectedIndex < 0) choice.value[select.name] = select.value = "";
+      }
+      const { kind, size, score } = choice.value;
+      const cases = casesAt(record, choice.level);
+      for (const [card, subject] of byCard) {
+        card.hidden = Boolean((kind && card.dataset.kind !== kind) || (size && card.dataset.size !== size)
+          || (subject && !choice.atPoint && !holds(subject, cases, score)));
+      }
+      for (const grid of all(".gallery")) {
+        const empty = !grid.querySelector(".card:not([hidden])");
+        for (const part of partsOf(grid)) part.hidden = empty;
+      }
+      updateBars(record, choice, cases);
+      updateHeadings(choice, cases);
+      if (!bar) return;
+      const status = bar.querySelector("[data-shown]");
+      const shown = cards.filter((card) => !card.hidden).length;
+      const correct = record.detection.points.filter((each) => each.correct && each.score >= score).length;
+      status.textContent = shown === 0 ? status.dataset.none : status.dataset.shown
+        .replace("{shown}", shown).replace("{failures}", cases.length).replace("{correct}", correct);
+      const said = bar.querySelector("[data-score]");
+      said.textContent = score.toFixed(3);
+      bar.querySelector("[type=range]").setAttribute("aria-valuetext", score.toFixed(3));
+    });
+  }
+
+  /* Every failure at the threshold, sorted and filtered as the gallery is. */
+  function listOfAll(record, choice) {
+    const place = document.getElementById("all-failures");
+    if (!place) return;
+    const table = place.querySelector("table");
+    const more = place.querySelector("[data-more]");
+    const cards = new Map(all(".gallery .card").map((card) => [card.dataset.image, card.id]));
+    const columns = [
+      (each) => each.image_id, (each) => word(each.kind), (each) => word(each.subject),
+      (each) => each.score, (each) => each.iou, (each) => each.area, (each) => each.reason,
+    ];
+    let [rows, limit, sorted] = [[], PAGE, null];
+    const shown = (value, column) => value === null ? "" : column === 5 ? `${(100 * value).toFixed(1)}\u202f%`
+      : typeof value === "number" ? value.toFixed(2) : value;
+    const fill = () => {
+      table.tBodies[0].replaceChildren(...rows.slice(0, limit).map((each) => {
+        const row = document.createElement("tr");
+        columns.forEach((value, column) => {
+          const cell = row.insertCell();
+          if (column >= 3 && column <= 5) cell.className = "number";
+          if (column === 0) cell.append(pictureLink(each, cards.get(each.image_id)));
+          else cell.textContent = shown(value(each), column);
+        });
+        return row;
+      }));
+      more.hidden = rows.length <= limit;
+    };
+    const order = () => {
+      if (!sorted) return;
+      const value = columns[sorted.column];
+      const sign = sorted.direction === "ascending" ? 1 : -1;
+      rows = [...rows].sort((a, b) => {
+        const [x, y] = [value(a), value(b)];
+        if (x === null || y === null) return (x === null) - (y === null);
+        return sign * (typeof x === "number" ? x - y : String(x).localeCompare(String(y), "en"));
+      });
+    };
+    all("th", table).forEach((heading, column) => {
+      const button = document.createElement("button");
+      Object.assign(button, { type: "button", className: "sort" });
+      button.append(...heading.childNodes);
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const numbers = column >= 3 && column <= 5;
+        const before = heading.getAttribute("aria-sort");
+        const direction = before ? (before === "ascending" ? "descending" : "ascending") : numbers ? "descending" : "ascending";
+        for (const other of all("th", table)) other.removeAttribute("aria-sort");
+        heading.setAttribute("aria-sort", direction);
+        sorted = { column, direction };
+        order();
+        fill();
+      });
+    });
+    more.addEventListener("click", () => { limit += PAGE; fill(); });
+    choice.follow(({ kind, size }) => {
+      rows = casesAt(record, choice.level).filter((each) => (!kind || each.kind === kind) && (!size || sizeOf(record, each.area) === size));
+      limit = PAGE;
+      place.querySelector("[data-total]").textContent = rows.length;
+      order();
+      fill();
+    });
+    place.hidden = false;
+  }
+
+  /* The image's name: it opens the picture in the page, or the file in the run's folder. */
+  function pictureLink(each, card) {
+    const link = document.createElement("a");
+    link.textContent = each.image_id;
+    link.href = card ? `#${card}` : each.picture ? encodeURI(each.picture) : "#all-failures";
+    if (!card && !each.picture) return document.createTextNode(each.image_id);
+    if (!card) link.addEventListener("click", (event) => {
+      event.preventDefault();
+      document.dispatchEvent(new CustomEvent("dogcam-case", { detail: { each, link } }));
+    });
+    return link;
+  }
+
+  function failuresAsCsv(record, level) {
+    const head = ["image", "type", "subject", "score", "iou", "reason", "x0", "y0", "x1", "y1", "object_x0", "object_y0", "object_x1", "object_y1"];
+    const guard = (value) => /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+    const cell = (value) => {
+      const text = value === null || value === undefined ? "" : typeof value === "number" ? String(value) : guard(value);
+      return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    const four = (box) => box ?? [null, null, null, null];
+    const rows = casesAt(record, level).map((each) =>
+      [each.image_id, each.kind, each.subject, each.score, each.iou, each.reason, ...four(each.box), ...four(each.matched)]);
+    return `${[head, ...rows].map((row) => row.map(cell).join(",")).join("\n")}\n`;
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const { record, choice } = dogcam;
+    if (!record) return;
+    filters(record, choice);
+    listOfAll(record, choice);
+    dogcam.failuresAsCsv = () => failuresAsCsv(record, choice.levels.indexOf(choice.usual.score));
+    choice.tell();
+    /* A browser does not follow an address with a choice in it by itself. */
+    if (location.hash.includes("=")) dogcam.reveal?.(choice.target);
+  });
+})();

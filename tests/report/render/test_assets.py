@@ -1,0 +1,92 @@
+"""Files of a run that a page takes in: inside the folder, plain, and drawn by the run."""
+
+import os
+
+import pytest
+
+from dogcam.errors import DogcamError
+from report.render.assets import data_uri, inline_svg, script_hash
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><rect width="1" height="1"/>{}</svg>'
+WEBP = b"RIFF\x04\x00\x00\x00WEBP"
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "gallery").mkdir()
+    (folder / "figures" / "own.svg").write_text(SVG.format(""), encoding="utf-8")
+    (folder / "gallery" / "own.webp").write_bytes(WEBP)
+    (tmp_path / "precious.svg").write_text(SVG.format("<text>precious</text>"), encoding="utf-8")
+    (tmp_path / "precious.webp").write_bytes(WEBP + b"precious")
+    return folder
+
+
+def test_files_of_the_run_are_taken(run):
+    assert inline_svg(run, "figures/own.svg") == SVG.format("")
+    assert data_uri(run, "gallery/own.webp").startswith("data:image/webp;base64,UklGR")
+
+
+@pytest.mark.parametrize(
+    "name", ["../precious", "figures/../../precious", "{parent}/precious", "", "a\\b", "link"]
+)
+@pytest.mark.parametrize("ending", [".svg", ".webp"])
+def test_a_file_outside_of_the_run_is_refused(run, name, ending):
+    (run / f"link{ending}").symlink_to(run.parent / f"precious{ending}")
+    named = name.format(parent=run.parent) + ending if name else ""
+    read = inline_svg if ending == ".svg" else data_uri
+    with pytest.raises(DogcamError):
+        read(run, named)
+
+
+def test_what_is_no_plain_file_is_refused(run):
+    os.mkfifo(run / "pipe.svg")
+    for name in ("pipe.svg", "figures", "gone.svg"):
+        with pytest.raises(DogcamError, match=name):
+            inline_svg(run, name)
+
+
+UNSAFE = {
+    "a script": "<script>alert(1)</script>",
+    "a handler": '<rect onload="alert(1)"/>',
+    "a foreign object": "<foreignObject><body/></foreignObject>",
+    "an image": '<image href="file:///etc/passwd"/>',
+    "a link": '<a href="https://example.org"><rect/></a>',
+    "a use of another file": '<use href="other.svg#x"/>',
+    "a use of a script": '<use href="javascript:alert(1)"/>',
+    "a style with an address": '<rect style="fill: url(https://example.org/x)"/>',
+    "a style element": "<style>* { display: none }</style>",
+    "an animation": '<set attributeName="href" to="javascript:alert(1)"/>',
+}
+
+
+@pytest.mark.parametrize("fault", UNSAFE)
+def test_a_drawing_with_anything_else_is_refused(run, fault):
+    (run / "figures" / "own.svg").write_text(SVG.format(UNSAFE[fault]), encoding="utf-8")
+    with pytest.raises(DogcamError, match=r"own\.svg"):
+        inline_svg(run, "figures/own.svg")
+
+
+@pytest.mark.parametrize(
+    "text", ["<!DOCTYPE svg [<!ENTITY x 'y'>]><svg/>", "<svg", "no drawing", "<?xml ?><svg/>"]
+)
+def test_what_is_no_drawing_is_refused(run, text):
+    (run / "figures" / "own.svg").write_text(text, encoding="utf-8")
+    with pytest.raises(DogcamError, match=r"own\.svg"):
+        inline_svg(run, "figures/own.svg")
+
+
+def test_a_picture_of_another_kind_is_refused(run):
+    (run / "gallery" / "own.webp").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    with pytest.raises(DogcamError, match=r"own\.webp"):
+        data_uri(run, "gallery/own.webp")
+
+
+def test_the_drawings_of_a_run_pass(finished):
+    for path in sorted((finished / "figures").glob("*.svg")):
+        assert inline_svg(finished, f"figures/{path.name}").startswith("<svg")
+
+
+def test_the_hash_of_a_script_is_that_of_the_standard():
+    assert script_hash("alert('Hello, world.');") == "'sha256-qznLcsROx4GACP2dm0UCKCzCG+HiZ1guq6ZZDob/Tng='"

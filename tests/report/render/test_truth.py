@@ -1,0 +1,300 @@
+"""Statements of the report that were once false or misleading, each held against a record."""
+
+import copy
+import re
+
+import pytest
+
+from tests.support.pages import Page, rendered, restated
+from tests.support.runs import change_record, record_of
+
+NAMES = ("report.html", "report.md")
+
+
+def texts_of(run) -> list[str]:
+    texts = restated(run)
+    return [Page(texts["report.html"]).text, texts["report.md"]]
+
+
+def test_identity_by_construction_is_not_called_a_measurement(finished):
+    """CAM and Grad-CAM come from one product; measured is plain automatic differentiation (A1, A15)."""
+    record = record_of(finished)
+    check = record["evidence"]["gradient_check"]
+    assert check["n_images"] == 24 and check["within"]
+    assert 0 < check["largest_difference"] <= check["tolerance"], "two ways to compute differ by rounding"
+    text = Page(rendered(finished)["report.html"]).text
+    assert "identical by construction" in text
+    assert f"on {check['n_images']} images, Grad-CAM by plain automatic differentiation" in text
+    assert not any("cam" in figure["name"].split("_")[-1:] for figure in record["figures"])
+
+
+def test_a_head_that_is_not_linear_is_named(copied):
+    """CAM is undefined behind such a head, and the report says so (A2)."""
+
+    def change(record):
+        record["evidence"]["head"] = {"type": "LogOddsHead", "linear": False}
+
+    change_record(copied, change)
+    for text in texts_of(copied):
+        assert "LogOddsHead" in text and "CAM in the original sense is undefined" in text
+        assert "identical by construction" not in text
+
+
+def test_training_is_described_by_the_model(copied):
+    """What the classifier was trained on comes from its source, not from a template (A3)."""
+    change_record(copied, lambda record: record["model"].update(source="118 breeds pooled into one output"))
+    for text in texts_of(copied):
+        assert "118 breeds pooled into one output" in text and "trained with image labels only" not in text
+
+
+def test_a_map_may_find_what_the_classifier_misses(finished):
+    """Wrong label and right place do occur (A4)."""
+    for name, text in rendered(finished).items():
+        assert "no map can find" not in text, name
+
+
+def share(count: int, total: int) -> tuple[float, float]:
+    """The Wilson interval at 95 %, by its formula."""
+    z = 1.959963984540054
+    p = count / total
+    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * (p * (1 - p) / total + z * z / (4 * total * total)) ** 0.5 / (1 + z * z / total)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def intervals_of(part, found=None) -> list[dict]:
+    found = [] if found is None else found
+    for value in part.values() if isinstance(part, dict) else part:
+        if isinstance(value, dict) and {"value", "interval"} <= value.keys():
+            found.append(value)
+        elif isinstance(value, dict | list):
+            intervals_of(value, found)
+    return found
+
+
+def test_none_and_all_have_an_interval_with_a_width(finished):
+    """A bootstrap interval of a zero count has no width (A5)."""
+    record = record_of(finished)
+    rows = [row for group in record["breakdowns"]["breakdowns"] for row in group["rows"]]
+    ends = [row for row in rows if row["n_found"] in (0, row["n_objects"])]
+    assert ends
+    for row in ends:
+        interval = row["recall"]["interval"]
+        if row["n_objects"] < 5:
+            assert interval is None
+        else:
+            low, high = share(row["n_found"], row["n_objects"])
+            assert (interval["low"], interval["high"]) == pytest.approx((low, high), abs=1e-9)
+    for row in [record["operating_point"], *record["detection"]["thresholds"]]:
+        for name in ("precision", "recall"):
+            interval = row[name]["interval"]
+            assert interval is None or interval["low"] is None or interval["low"] < interval["high"], row
+    assert "0.0\u202f% (0.0\xa0to\xa00.0\u202f%)" not in rendered(finished)["report.md"]
+
+
+def test_another_object_is_the_one_under_the_peak(finished):
+    """The class in the caption is that of the smallest object under the map's peak (A6)."""
+    import numpy as np
+
+    from report.pipeline.stages.cases import class_under_peak
+
+    heat = np.zeros((100, 100), dtype=np.float32)
+    heat[30, 40] = 1.0
+    boxes = np.array([[0, 0, 100, 100], [30, 20, 50, 40], [60, 60, 90, 90]], dtype=float)
+    names = ["sofa", "cat", "chair"]
+    assert class_under_peak(heat, np.array([0.0, 0, 100, 100]), boxes, names) == "cat"
+    assert class_under_peak(heat, np.array([55.0, 55, 95, 95]), boxes, names) in ("sofa", "chair")
+    assert class_under_peak(heat, np.array([0.0, 0, 100, 100]), boxes[2:], names[2:]) is None
+
+
+def test_it_is_not_said_that_every_comparison_is_a_claim(finished):
+    """Tables compare too (A8)."""
+    for text in rendered(finished).values():
+        assert "Every sentence" not in text
+
+
+def test_a_miss_says_why(finished):
+    """Below the threshold, by how much; or on another object; and the missed one is drawn apart (A11)."""
+    record = record_of(finished)
+    point = record["operating_point"]["score_threshold"]
+    missed = next(kind for kind in record["failures"]["kinds"] if kind["kind"] == "missed")["items"]
+    assert missed
+    for item in missed:
+        assert [box["role"] for box in item["boxes"]].count("missed") == 1
+        kept = [box for box in item["boxes"] if box["role"] in ("detection", "other")]
+        if item["reason"] == "below_threshold":
+            assert item["top_score"] < point and not kept
+            assert [box["role"] for box in item["boxes"]].count("below") == 1
+        elif item["reason"] == "empty_map":
+            assert item["top_score"] is None
+        else:
+            assert kept
+    text = rendered(finished)["report.md"]
+    below = next(item for item in missed if item["reason"] == "below_threshold")
+    assert f"highest score {below['top_score']:.3f}, below the threshold {point:.3f}: no box kept." in text
+
+
+def test_what_a_figure_leaves_out_is_listed(finished):
+    """Every method is drawn, or named as identical to one that is (A12)."""
+    record = record_of(finished)
+    figure = next(each for each in record["figures"] if each["name"] == "precision_recall")
+    drawing = (finished / figure["path"]).read_text(encoding="utf-8")
+    text = Page(rendered(finished)["report.html"]).text
+    for method in record["detection"]["methods"]:
+        drawn = f">{method['title']}<" in drawing
+        named = re.search(rf"Not drawn, identical to [^.]*{re.escape(method['title'])}", text)
+        assert drawn or named, method["title"]
+
+
+def test_a_part_of_a_split_is_called_one(copied):
+    """The first images of a list are not the split (A13)."""
+    assert "first 16 of" not in rendered(copied)["report.md"]
+    change_record(copied, lambda record: record["data"]["tuning"].update(n_listed=2500))
+    for text in texts_of(copied):
+        assert re.search(r"first 16 of 2\s500", text)
+
+
+def test_accuracy_has_its_trivial_baseline(finished):
+    """97 % say little where 91 % of the images show no dog (A14)."""
+    record = record_of(finished)
+    decision, reported = record["evidence"]["decision"], record["data"]["reported"]
+    share_with = reported["n_target_images"] / reported["n_images"]
+    assert decision["majority_accuracy"] == pytest.approx(max(share_with, 1 - share_with))
+    rates = decision["true_positive_rate"]["value"], decision["false_positive_rate"]["value"]
+    assert decision["balanced_accuracy"]["value"] == pytest.approx((rates[0] + 1 - rates[1]) / 2)
+    text = Page(rendered(finished)["report.html"]).text
+    assert '(always "no dog": ' in text and "balanced accuracy" in text
+
+
+def test_masks_are_spoken_of_only_if_there_are_some(copied):
+    """Pseudo-labels are noisy, and masks may be missing (A16)."""
+    assert all("and masks as noisy pseudo-labels" in text for text in texts_of(copied))
+
+    def change(record):
+        record["segmentation"], record["pictures"]["masks"] = None, []
+
+    change_record(copied, change)
+    for text in texts_of(copied):
+        assert "boxes as noisy pseudo-labels" in text and "masks as noisy" not in text
+        assert "Random-walker" not in text
+
+
+def test_a_drawn_scene_is_not_called_a_photograph(copied):
+    """Synthetic scenes are images (A17)."""
+
+    def change(record):
+        record["data"].update(kind="sample", name="sample", sample_seed=2007)
+        for kind in record["failures"]["kinds"]:
+            for item in kind["items"]:
+                item["image_id"] = "x"
+
+    change_record(copied, change)
+    texts = restated(copied)
+    page = re.sub(r'="data:[^"]*"', "", texts["report.html"].split('<script type="application/json"')[0])
+    page = page.split("<body>")[1]
+    for text in (page, texts["report.md"]):
+        found = re.findall(r"[^.]*photograph[^.]*", text, re.IGNORECASE)
+        assert [each for each in found if "real photographs" not in each] == []
+        assert "synthetic scenes" in text
+
+
+def test_numbers_over_different_images_say_so(finished):
+    """The columns of one row are over different sets of images (A18)."""
+    text = Page(rendered(finished)["report.html"]).text
+    assert "over all test images" not in text
+    assert "over the images in which neither map is zero everywhere" in text
+    assert "an empty map counted as zero" in text
+
+
+def test_empty_maps_of_the_checks_are_counted_where_they_pass(copied):
+    """A check over few non-empty maps says so in its line (A19)."""
+
+    def change(record):
+        record["sanity"]["depths"][-1].update(n_empty=40, n_maps=60)
+
+    change_record(copied, change)
+    for text in texts_of(copied):
+        assert len(re.findall(r"40 of 60 maps zero, left out", text)) == 2
+
+
+def test_baselines_have_their_geometry(finished):
+    """The centre box covers half of the image area; the Gaussian has its width (A20)."""
+    for text in (Page(rendered(finished)["report.html"]).text, rendered(finished)["report.md"]):
+        assert "centred and covering half the image area" in text
+        assert "standard deviation: a quarter of each side" in text
+
+
+def test_multiplicity_and_fixed_thresholds_are_said(finished):
+    """(A21)"""
+    for text in (Page(rendered(finished)["report.html"]).text, rendered(finished)["report.md"]):
+        assert "thresholds held fixed" in text
+        assert "no correction is made for the number of comparisons" in text
+
+
+def test_the_ring_has_its_own_score(finished):
+    """A score beside the ring must be the ring's (A22)."""
+    record = record_of(finished)
+    figure = next(each for each in record["figures"] if each["name"] == "precision_recall")
+    drawing = (finished / figure["path"]).read_text(encoding="utf-8")
+    assert f">{record['operating_point']['score_threshold']:.3f}<" in drawing
+
+
+def test_the_edge_of_the_grid_is_told(copied):
+    """A chosen value at the edge of what was searched is no optimum (A23)."""
+
+    def change(record):
+        lowest = min(row["cam_threshold"] for row in record["tuning"][0]["rows"])
+        record["tuning"][0]["cam_threshold"] = lowest
+
+    said = [text.count("(lowest value searched)") for text in texts_of(copied)]
+    already = [each["cam_threshold"] == 0.05 for each in record_of(copied)["tuning"]].count(True)
+    assert said == [already, already]
+    change_record(copied, change)
+    at_edge = [each["cam_threshold"] == 0.05 for each in record_of(copied)["tuning"]].count(True)
+    assert at_edge >= 1
+    assert [text.count("(lowest value searched)") for text in texts_of(copied)] == [at_edge, at_edge]
+
+
+def test_training_images_are_warned_of(copied):
+    plain = texts_of(copied)
+    assert not any("Warning: evaluated on training data" in text for text in plain)
+    before = copy.deepcopy(record_of(copied)["data"])
+    for split, words in (("reported", "evaluated on training data"), ("tuning", "chosen on training data")):
+        change_record(copied, lambda record, split=split: record["data"][split].update(learned_from=True))
+        assert all(f"{words}" in text for text in texts_of(copied))
+        change_record(copied, lambda record: record.update(data=before))
+
+
+PRIVATE = (
+    "mended", "told apart", "hangs", "nought", "surest", "looked at", "dealt out", "best-scored",
+    "in question", "leaked", "speaks for", "told rightly", "look-alike", "look alike",
+    "where it is customary", "must be",
+    "older numpy order", "for want of", "cut at", "the cut", "wrong box", "right box", "so that you",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_private_word_is_left(finished, name):
+    """Terms of the field, not pictures of them."""
+    text = rendered(finished)[name]
+    text = Page(text).text.split('{"schema_version"')[0] if name.endswith("html") else text
+    found = [word for word in PRIVATE if re.search(rf"\b{word}\b", text, re.IGNORECASE)]
+    assert found == []
+
+
+def open_words(page: str) -> int:
+    body = page.split("<main")[1].split("</main>")[0]
+    body = re.sub(r"<(svg|style|script)\b.*?</\1>", " ", body, flags=re.DOTALL)
+    while "<details" in body:
+        body = re.sub(r"<details\b[^>]*><summary>(.*?)</summary>(?:(?!<details).)*?</details>", r"\1", body,
+                      count=1, flags=re.DOTALL)  # fmt: skip
+        if not re.search(r"<details\b[^>]*>\s*<summary>", body):
+            break
+    return len(re.sub(r"<[^>]*>", " ", body).split())
+
+
+def test_what_is_open_is_short(finished):
+    page = rendered(finished)["report.html"]
+    assert open_words(page) <= 2000
+    answers = Page(page.split('id="four-questions"')[1].split("<details")[0]).text
+    assert len(answers.split()) <= 460
