@@ -17,7 +17,7 @@ from report.pipeline.stages import predict
 from report.pipeline.stages.context import Context
 from report.pipeline.stages.methods import MAIN
 
-STEP = 0.02
+STEP = 0.05
 """Distance of the score thresholds at which failures are typed, apart from the operating point."""
 
 Miss = Literal["empty_map", "below_threshold", "box_on_another", "box_elsewhere"]

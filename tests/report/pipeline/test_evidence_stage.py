@@ -148,8 +148,8 @@ def test_the_table_of_failures_is_the_list(finished, record):
 
 def test_levels_hold_the_operating_point():
     levels = score_levels(0.4731)
-    assert levels == sorted(levels) and {0.0, 0.02, 0.4731, 1.0} <= set(levels)
-    assert len(score_levels(0.5)) == 51
+    assert levels == sorted(levels) and {0.0, 0.05, 0.4731, 1.0} <= set(levels)
+    assert len(score_levels(0.5)) == 21
 
 
 def test_pictures_are_picked_by_rule():
