@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -61,6 +62,7 @@ def make_scene(context: Context, matches: Matches) -> Scene:
     target = context.config.target
     others = [[thing for thing in image.objects if thing.name != target] for image in images]
 
+    @cache
     def seen_class(index: int) -> str | None:
         place = int(matches.detections.image[index])
         heat = heat_map(maps[place], images[place].size)
