@@ -1,20 +1,28 @@
-"""The command `dogcam evaluate-boxes`: two JSON files in, a table or JSON out."""
+"""The command `dogcam evaluate-boxes`: ground truth and detections of any program, a table or JSON."""
 
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_args
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.data.boxes_json import read_detections, read_ground_truth
+from dogcam.data.box_files.results import read_results
+from dogcam.data.box_files.truth import Pixels, read_truth
+from dogcam.data.boxes_in_image import BadBoxes
+from dogcam.errors import DataError
 from dogcam.evaluate.metrics import (
+    DIFFICULT,
     IOU_THRESHOLDS,
     TIES,
     VARIANTS,
+    Difficult,
     Matches,
-    PrecisionRecall,
     TieRange,
     Ties,
     Variant,
@@ -22,9 +30,16 @@ from dogcam.evaluate.metrics import (
     match,
     precision_recall,
 )
+from dogcam.evaluate.metrics.coco_matching import match_coco
+from dogcam.evaluate.metrics.matching import require_thresholds
+from dogcam.files import atomic_write
+from dogcam.structures.detections import Detections, GroundTruth
+
+RULES = ("greater", "at-least", "coco")
+CROWD = ("ignored", "counted")
 
 TIE_WIDTH_WARNED = 0.01
-"""A warning is printed where the order of equal scores can move AP by more than this."""
+"""A warning is printed if the order of equal scores can move AP by more than this."""
 
 
 class SeveralNumbers(click.Command):
@@ -40,15 +55,6 @@ class SeveralNumbers(click.Command):
         return super().parse_args(ctx, _spread(args, "--iou"))
 
 
-def _check_thresholds(
-    ctx: click.Context, parameter: click.Parameter, values: tuple[float, ...]
-) -> tuple[float, ...]:
-    for value in values:
-        if not 0 <= value < 1:
-            raise click.BadParameter(f"{value:g} is not in [0, 1).")
-    return values
-
-
 @click.command("evaluate-boxes", cls=SeveralNumbers)
 @click.argument("ground_truth", type=click.Path(path_type=Path))
 @click.argument("detections", type=click.Path(path_type=Path))
@@ -57,11 +63,48 @@ def _check_thresholds(
     "iou_thresholds",
     type=float,
     metavar="NUMBER...",
-    callback=_check_thresholds,
     multiple=True,
     default=IOU_THRESHOLDS,
     show_default=True,
-    help="One or more thresholds, which the IoU of a match must exceed.",
+    help="One or more IoU thresholds.",
+)
+@click.option(
+    "--match",
+    "rule",
+    type=click.Choice(RULES),
+    default="greater",
+    show_default=True,
+    help="A match has an IoU greater than the threshold (the published experiment), or at least equal to it "
+    "(the VOC development kit), or is found as pycocotools does (coco).",
+)
+@click.option("--split", help="The split of GROUND_TRUTH; needed if it has several.")
+@click.option("--target", "targets", multiple=True, help="Measure this class only; repeat for several.")
+@click.option(
+    "--pixels",
+    type=click.Choice(get_args(Pixels)),
+    help="Convention of boxes in dogcam's JSON: 1-based inclusive, or 0-based half-open.  [default: what the "
+    "file states, or inclusive]",
+)
+@click.option(
+    "--difficult",
+    type=click.Choice(DIFFICULT),
+    default="counted",
+    show_default=True,
+    help="Objects marked difficult: counted, ignored with their detections, or absent.",
+)
+@click.option(
+    "--crowd",
+    type=click.Choice(CROWD),
+    default="ignored",
+    show_default=True,
+    help="Boxes around crowds: ignored with their detections, or counted.",
+)
+@click.option(
+    "--on-bad-box",
+    type=click.Choice(get_args(BadBoxes)),
+    default="refuse",
+    show_default=True,
+    help="Ground-truth boxes that are empty or leave their image.",
 )
 @click.option(
     "--ties",
@@ -70,78 +113,166 @@ def _check_thresholds(
     show_default=True,
     help="Order of equal scores: that of the files, or that of numpy's sort before 1.25.",
 )
-@click.option("--variant", type=click.Choice(VARIANTS), default="all_point", show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print a list of {iou, ap, recall} and nothing else.")
+@click.option(
+    "--variant", type=click.Choice(VARIANTS), help="Kind of AP.  [default: all_point; coco_101point for coco]"
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON to a file too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the list of {iou, ap, recall} and nothing else.")
 def command(
     ground_truth: Path,
     detections: Path,
-    iou_thresholds: tuple[float, ...],
-    ties: Ties,
-    variant: Variant,
+    split: str | None,
+    targets: tuple[str, ...],
+    pixels: Pixels | None,
+    on_bad_box: BadBoxes,
+    out: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Measure the boxes of DETECTIONS against those of GROUND_TRUTH.
 
     \b
-    GROUND_TRUTH  {"images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax], ...]}, ...]}
-    DETECTIONS    {"id": [[xmin, ymin, xmax, ymax, score], ...], ...}
+    GROUND_TRUTH  a data set (VOC, YOLO, COCO, CSV), or
+                  {"images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax], ...]}, ...]}
+                  with "difficult": [0, 1, ...] if objects are marked
+    DETECTIONS    COCO results, a VOC results file or a folder of them, a folder of YOLO labels with scores,
+                  a CSV with the column score, or {"id": [[xmin, ymin, xmax, ymax, score], ...], ...}
 
-    Boxes are 1-based inclusive pixels, as in PASCAL VOC.
+    Boxes in dogcam's own JSON and in VOC files are 1-based inclusive pixels. Both kinds of JSON may state
+    their convention: "pixels": "half-open" beside "images", or {"pixels", "boxes": {"id": [...]}}.
     """
-    annotated = read_ground_truth(ground_truth)
-    found = read_detections(detections, annotated.ids)
-    matches = match(annotated.ground_truth, found, iou_thresholds, ties=ties)
-    curves = [precision_recall(matches, threshold) for threshold in matches.iou_thresholds]
+    rules = Rules(**options)
+    truth = read_truth(ground_truth, split, pixels, on_bad_box)
+    found = read_results(detections, truth, pixels, targets[0] if len(targets) == 1 else None)
+    known = truth.class_names()
+    names = targets or known or found.class_names()[:1] or ("dog",)
+    unknown = sorted(set(names) - set(known))
+    if targets and known and unknown:
+        raise DataError(f"{ground_truth} has no {unknown[0]!r}; its classes are: {', '.join(known)}")
+    if not targets and set(found.class_names()) - set(names):
+        click.echo(f"not measured: {', '.join(sorted(set(found.class_names()) - set(names)))}", err=True)
+    matches = {name: rules.match(truth.ground_truth(name), found.detections(name)) for name in names}
+    rows = json_rows(matches, rules.ap_variant)
+    text = json.dumps(rows, allow_nan=False)
+    if out:
+        atomic_write(out, text + "\n")
     if as_json:
-        click.echo(json.dumps([_json_row(curve, variant) for curve in curves], allow_nan=False))
+        click.echo(text)
     else:
-        _print_report(matches, curves, variant, ties)
+        _print_report(matches, rules)
 
 
-def _print_report(matches: Matches, curves: list[PrecisionRecall], variant: Variant, ties: Ties) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(_table(curves, variant, ties))
+@dataclass(frozen=True)
+class Rules:
+    """How detections are matched to ground truth, and what AP is."""
+
+    iou_thresholds: tuple[float, ...]
+    rule: str
+    difficult: Difficult
+    crowd: str
+    ties: Ties
+    variant: Variant | None
+
+    def __post_init__(self) -> None:
+        if self.rule == "coco" and self.ties != "stable":
+            raise click.UsageError("--match coco keeps the order of equal scores; leave out --ties.")
+        try:
+            require_thresholds(self.iou_thresholds, self.rule != "greater")
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--iou") from error
+
+    @property
+    def ap_variant(self) -> Variant:
+        """The kind of AP."""
+        return self.variant or ("coco_101point" if self.rule == "coco" else "all_point")
+
+    def match(self, truth: GroundTruth, found: Detections) -> Matches:
+        """Match the detections of one class."""
+        crowd = np.asarray(truth.crowd) if self.crowd == "ignored" else np.zeros(len(truth), dtype=bool)
+        hard = np.asarray(truth.difficult)
+        if self.difficult == "absent":
+            kept = ~hard
+            truth = GroundTruth(truth.image[kept], truth.boxes[kept], None, truth.n_images, crowd[kept])
+            hard, crowd = np.zeros(len(truth), dtype=bool), np.asarray(truth.crowd)
+        out = crowd | hard if self.difficult == "ignored" else crowd
+        if self.rule == "coco":
+            plain = GroundTruth(truth.image, truth.boxes, hard, truth.n_images, crowd)
+            return match_coco(plain, found, self.iou_thresholds, out)
+        marked = GroundTruth(truth.image, truth.boxes, out, truth.n_images, crowd)
+        return match(
+            marked, found, self.iou_thresholds, ties=self.ties, difficult="ignored",
+            at_least=self.rule == "at-least",
+        )  # fmt: skip
+
+
+def json_rows(matches: Mapping[str, Matches], variant: Variant) -> list[dict[str, Any]]:
+    """Return fractions a threshold; with several classes a row for each, then the means with class null."""
+    rows = []
+    for name, each in matches.items():
+        for threshold in each.iou_thresholds:
+            curve = precision_recall(each, threshold)
+            row = {"iou": threshold, "ap": curve.average_precision(variant), "recall": curve.total_recall}
+            rows.append(row if len(matches) == 1 else {"class": name, **row})
+    if len(matches) > 1:
+        for threshold in next(iter(matches.values())).iou_thresholds:
+            of = [row for row in rows if row["iou"] == threshold]
+            means = {key: float(np.mean([row[key] for row in of])) for key in ("ap", "recall")}
+            rows.append({"class": None, "iou": threshold, **means})
+    # nan, which JSON lacks, becomes null.
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in rows
+    ]
+
+
+def _print_report(matches: Mapping[str, Matches], rules: Rules) -> None:
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console.print(_table(matches, rules))
+    first = next(iter(matches.values()))
     counts = (
-        (matches.n_ground_truth, "ground-truth boxes"),
-        (len(matches.detections), "detections"),
-        (matches.n_images, "images"),
+        (sum(each.n_ground_truth for each in matches.values()), "ground-truth boxes"),
+        (sum(len(each.detections) for each in matches.values()), "detections"),
+        (first.n_images, "images"),
     )
     console.print(", ".join(f"{count:,} {what}" for count, what in counts))
-    for threshold in matches.iou_thresholds:
-        tie_range = ap_over_ties(matches, threshold, variant)
-        if tie_range.width > TIE_WIDTH_WARNED:
-            console.print(_warning(threshold, tie_range), style="yellow")
+    for name, each in matches.items():
+        for threshold in each.iou_thresholds if rules.rule != "coco" else ():
+            tie_range = ap_over_ties(each, threshold, rules.ap_variant)
+            if tie_range.width > TIE_WIDTH_WARNED:
+                of = f" of {name}" if len(matches) > 1 else ""
+                console.print(_warning(threshold, tie_range, of), style="yellow")
 
 
-def _json_row(curve: PrecisionRecall, variant: Variant) -> dict[str, float | None]:
-    """Return fractions; nan, which JSON lacks, becomes null."""
-    numbers = {
-        "iou": curve.iou_threshold,
-        "ap": curve.average_precision(variant),
-        "recall": curve.total_recall,
-    }
-    return {name: None if math.isnan(value) else value for name, value in numbers.items()}
-
-
-def _table(curves: list[PrecisionRecall], variant: Variant, ties: Ties) -> Table:
-    table = Table(title=f"AP {variant}, ties {ties}", title_justify="left")
-    for heading in ("IoU >", "AP", "recall", "found", "missed", "false"):
+def _table(matches: Mapping[str, Matches], rules: Rules) -> Table:
+    table = Table(title=f"AP {rules.ap_variant}, ties {rules.ties}", title_justify="left")
+    if len(matches) > 1:
+        table.add_column("class")
+    sign = ">" if rules.rule == "greater" else ">="
+    for heading in (f"IoU {sign}", "AP", "recall", "found", "missed", "false"):
         table.add_column(heading, justify="right")
-    for curve in curves:
-        counts = (curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives)
-        ratios = (curve.average_precision(variant), curve.total_recall)
-        table.add_row(
-            f"{curve.iou_threshold:g}",
-            *(f"{value:.4f}" for value in ratios),
-            *(f"{count:,}" for count in counts),
-        )
+    for name, each in matches.items():
+        for threshold in each.iou_thresholds:
+            curve = precision_recall(each, threshold)
+            counts = (curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives)
+            ratios = (curve.average_precision(rules.ap_variant), curve.total_recall)
+            cells = [
+                f"{threshold:g}",
+                *(f"{value:.4f}" for value in ratios),
+                *(f"{count:,}" for count in counts),
+            ]
+            table.add_row(*([name] if len(matches) > 1 else []), *cells)
+    if len(matches) > 1:
+        for row in json_rows(matches, rules.ap_variant):
+            if row["class"] is None:
+                means = (float("nan") if row[key] is None else row[key] for key in ("ap", "recall"))
+                table.add_row("mean", f"{row['iou']:g}", *(f"{value:.4f}" for value in means), "", "", "")
     return table
 
 
-def _warning(iou_threshold: float, ties: TieRange) -> str:
+def _warning(iou_threshold: float, ties: TieRange, of: str) -> str:
     return (
-        f"Warning: at IoU {iou_threshold:g} the order of equal scores alone moves AP between {ties.low:.4f} "
-        f"and {ties.high:.4f} ({ties.expected:.4f} expected of a random order)"
+        f"Warning: at IoU {iou_threshold:g}{of} the order of equal scores alone moves AP "
+        f"between {ties.low:.4f} and {ties.high:.4f} ({ties.expected:.4f} expected of a random order)"
     )
 
 

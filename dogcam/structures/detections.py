@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dogcam.structures.boxes import Boxes, as_boxes
 
+MAX_COORDINATE = 1e9
+"""Pixels; areas of larger boxes lose whole pixels, and those from 1e154 overflow."""
+
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
@@ -16,8 +19,9 @@ class GroundTruth:
     Args:
         image: (M,) int array, the index of each box's image, in [0, n_images), in any order.
         boxes: (M, 4) float array, half-open xyxy in pixels.
-        difficult: (M,) bool array, VOC's flag; `None` where nothing is marked.
-        n_images: how many images were looked at, those without a box included.
+        difficult: (M,) bool array, VOC's flag; `None` if nothing is marked.
+        n_images: number of images, those without a box included.
+        crowd: (M,) bool array, COCO's flag; `None` if nothing is marked.
 
     Raises:
         ValueError: where shapes disagree, a number is not finite or an index is out of range.
@@ -27,9 +31,12 @@ class GroundTruth:
     boxes: Boxes
     difficult: NDArray[np.bool_] | None
     n_images: int
+    crowd: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         boxes = _finite_boxes(self.boxes)
+        crowd = np.zeros(len(boxes), dtype=bool) if self.crowd is None else self.crowd
+        object.__setattr__(self, "crowd", _column(crowd, bool, len(boxes), "crowd"))
         marks = np.zeros(len(boxes), dtype=bool) if self.difficult is None else self.difficult
         object.__setattr__(self, "boxes", boxes)
         object.__setattr__(self, "image", _image_indices(self.image, len(boxes)))
@@ -108,6 +115,11 @@ def _finite_boxes(values: ArrayLike) -> Boxes:
     if not np.isfinite(boxes).all():
         place = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
         raise ValueError(f"box {place} is {boxes[place].tolist()}; expected finite numbers")
+    if np.abs(boxes).max(initial=0) > MAX_COORDINATE:
+        place = int(np.flatnonzero((np.abs(boxes) > MAX_COORDINATE).any(axis=1))[0])
+        raise ValueError(
+            f"box {place} is {boxes[place].tolist()}; expected at most {MAX_COORDINATE:g} pixels"
+        )
     return boxes
 
 

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from dogcam.cli.main import COMMANDS, main
-from dogcam.data.boxes_json import read_detections, read_ground_truth
+from dogcam.data.box_files.results import read_results
+from dogcam.data.box_files.truth import read_truth
 from tests.support.references import slow_ap
 
 TRUTH = {
@@ -84,9 +85,9 @@ def test_a_file_may_have_a_number_for_its_name(files, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("variant", ["all_point", "voc07_11point", "coco_101point"])
 def test_variant_is_obeyed(files, variant):
-    annotated = read_ground_truth(Path(files[0]))
-    found = read_detections(Path(files[1]), annotated.ids)
-    expected = slow_ap(annotated.ground_truth, found, 0.3, variant)
+    annotated = read_truth(Path(files[0]))
+    truth, found = annotated.ground_truth("dog"), read_results(Path(files[1]), annotated).detections("dog")
+    expected = slow_ap(truth, found, 0.3, variant)
     assert rows(*files, "--iou", "0.3", "--variant", variant)[0]["ap"] == pytest.approx(expected)
 
 
@@ -188,13 +189,13 @@ def test_boxes_of_another_program(real_data, tmp_path, ties):
     size = {"width": 500, "height": 500}
     truth = {"images": [{"id": name, "dogs": dogs, **size} for name, dogs in peer["gt"].items()]}
     files = write(tmp_path, truth, peer["0.02"])
-    annotated = read_ground_truth(Path(files[0]))
-    found = read_detections(Path(files[1]), annotated.ids)
+    annotated = read_truth(Path(files[0]))
+    truth, found = annotated.ground_truth("dog"), read_results(Path(files[1]), annotated).detections("dog")
     result = {row["iou"]: row for row in rows(*files, "--ties", ties)}
     assert [round(result[iou]["recall"] * 530) for iou in (0.3, 0.4, 0.5)] == [354, 291, 209]
     if ties == "stable":
         for iou, row in result.items():
-            assert row["ap"] == pytest.approx(slow_ap(annotated.ground_truth, found, iou, "all_point"))
+            assert row["ap"] == pytest.approx(slow_ap(truth, found, iou, "all_point"))
     warning = line_with("at IoU 0.5", run(*files, "--ties", ties).output)
     low, high = (float(word) for word in warning.split("between ")[1].split(" (")[0].split(" and "))
     assert low <= result[0.5]["ap"] <= high

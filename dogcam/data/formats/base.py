@@ -9,6 +9,7 @@ from typing import Protocol
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
 from dogcam.files import atomic_write, read_bytes
+from dogcam.structures.detections import MAX_COORDINATE
 from dogcam.structures.images import LabelledImage, LabelledObject, Split
 
 
@@ -181,10 +182,6 @@ def finite(value: object, what: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{what} is {str(value)[:40]!r}; expected a finite number")
     return number
-
-
-MAX_COORDINATE = 1e9
-"""Areas of larger boxes lose whole pixels, and those from 1e154 overflow."""
 
 
 def coordinate(value: object, what: str) -> float:

@@ -93,6 +93,15 @@ def read_document(path: Path) -> dict[str, list[Any]]:
     return document
 
 
+def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return the id of each image's number, and the class of each category's number."""
+    path = _files(root)[split]
+    document = read_document(path)
+    return {image["id"]: _image_id(image, path) for image in document["images"]}, category_names(
+        document["categories"]
+    )
+
+
 def category_names(categories: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
     """Return the class of each category's number.
 

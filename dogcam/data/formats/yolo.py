@@ -75,6 +75,11 @@ def open_split(root: Path, split: str) -> Listing:
     return Listing(ids, read)
 
 
+def classes_of(root: Path) -> dict[int, str]:
+    """Return the class of each number in the data set's label files."""
+    return class_names(_read_yaml(root), root)
+
+
 def class_names(document: dict[str, Any], path: Path) -> dict[int, str]:
     """Return the class of each number in label files.
 

@@ -85,11 +85,12 @@ def match(
     ties: Ties = "stable",
     difficult: Difficult = "counted",
     plus_one: bool = True,
+    at_least: bool = False,
 ) -> Matches:
-    """Match detections to ground truth as the VOC development kit does.
+    """Match detections to ground truth by the rule of the VOC development kit.
 
     Detections come by descending score. Each looks only at the ground-truth box of its image with which it
-    has the highest IoU. Where that IoU is strictly greater than the threshold, it is a true positive if it
+    has the highest IoU. If that IoU is greater than the threshold, it is a true positive if it
     is the first to claim this box, and a false positive (a duplicate) otherwise, even if another box that it
     overlaps is free. So what a detection claims does not hang on the others: among all that claim a box, the
     first in rank wins, and nothing needs to be done one by one.
@@ -97,20 +98,21 @@ def match(
     Args:
         ground_truth: M boxes.
         detections: N boxes with scores.
-        iou_thresholds: T numbers in [0, 1).
+        iou_thresholds: T numbers in [0, 1), or in (0, 1] if `at_least`.
         ties: how equal scores are ordered, see `ordering.rank`.
         difficult: objects marked difficult are `counted` like any other, `ignored` (VOC: neither they nor
             detections that claim them count), or `absent` (detections on them are false positives).
         plus_one: measure a box in whole pixels, `x1 - x0` of a half-open box, which is VOC's
             `xmax - xmin + 1`. Without it, as `xmax - xmin`, as tools do that take VOC's corners for
             continuous coordinates: every side is one pixel shorter.
+        at_least: an IoU that equals the threshold matches, as in the development kit and in COCO. By default
+            it does not, as in the published experiment.
 
     Raises:
         ValueError: for a threshold outside [0, 1), an unknown rule, or an image index out of range.
     """
     thresholds = tuple(float(value) for value in iou_thresholds)
-    if not all(0 <= value < 1 for value in thresholds):
-        raise ValueError(f"IoU thresholds are {thresholds}; expected numbers in [0, 1)")
+    require_thresholds(thresholds, at_least)
     if difficult not in DIFFICULT:
         raise ValueError(f"difficult is {difficult!r}; expected one of {', '.join(DIFFICULT)}")
     check_images(detections.image, ground_truth.n_images)
@@ -120,10 +122,18 @@ def match(
     best, best_iou = best_overlaps(ground_truth, detections, present, plus_one)
     kind = np.full((len(thresholds), len(detections)), FALSE_POSITIVE, dtype=np.int8)
     for row, threshold in zip(kind, thresholds, strict=True):
-        claims = best_iou > threshold
+        claims = best_iou >= threshold if at_least else best_iou > threshold
         row[order[first_claims(best[order], claims[order])]] = TRUE_POSITIVE
         row[claims] = np.where(hard[best[claims]], IGNORED, row[claims])
     return Matches(ground_truth, detections, thresholds, order, best, best_iou, kind, ~hard)
+
+
+def require_thresholds(thresholds: Sequence[float], at_least: bool) -> None:
+    """Raise ValueError for an IoU threshold that everything or nothing reaches."""
+    for value in thresholds:
+        if not (0 < value <= 1 if at_least else 0 <= value < 1):
+            expected = "(0, 1]" if at_least else "[0, 1)"
+            raise ValueError(f"an IoU threshold is {value}; expected a number in {expected}")
 
 
 def first_claims(best: NDArray[np.int64], claims: NDArray[np.bool_]) -> NDArray[np.int64]:

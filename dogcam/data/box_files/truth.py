@@ -1,0 +1,227 @@
+"""Ground-truth boxes from dogcam's own JSON, or from a data set in any format."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from dogcam.data.boxes_in_image import BadBoxes, checked_box, in_pixels
+from dogcam.data.formats import boxes_csv, coco, recognise, voc, yolo
+from dogcam.data.formats.base import Annotation, Format, coordinate, side
+from dogcam.data.images import read_header
+from dogcam.data.splits import split_name, subset_of
+from dogcam.errors import DataError
+from dogcam.files import read_json
+from dogcam.structures.detections import GroundTruth
+from dogcam.structures.images import LabelledObject
+
+Pixels = Literal["inclusive", "half-open"]
+"""`inclusive` counts pixels from 1 and includes the last one, as VOC; `half-open` counts from 0."""
+
+TRUTH_FORM = (
+    '{"pixels": "inclusive", "images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax]]}]}'
+)
+"""dogcam's own form, as messages show it."""
+
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True)
+class BoxTruth:
+    """Which images there are, in the order of the file, and what is in them.
+
+    Attributes:
+        source: the file or folder.
+        ids: the images' ids.
+        sizes: (height, width) in pixels of each image.
+        objects: the objects of each image.
+        pixels: the convention of the files; the boxes of `objects` are half-open in any case.
+        numbers: the image of each number that COCO files use for it.
+        classes: the class of each number that COCO or YOLO files use for it.
+    """
+
+    source: Path
+    ids: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    objects: tuple[tuple[LabelledObject, ...], ...]
+    pixels: Pixels
+    numbers: Mapping[Any, str] = field(default_factory=dict)
+    classes: Mapping[Any, str] = field(default_factory=dict)
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the names of the classes that occur, sorted."""
+        return tuple(sorted({thing.name for objects in self.objects for thing in objects}))
+
+    def ground_truth(self, name: str) -> GroundTruth:
+        """Return the boxes of one class."""
+        chosen = [[thing for thing in objects if thing.name == name] for objects in self.objects]
+        things = [thing for objects in chosen for thing in objects]
+        boxes = GroundTruth.from_images([[thing.box for thing in objects] for objects in chosen])
+        return GroundTruth(
+            boxes.image, boxes.boxes, [thing.difficult for thing in things], boxes.n_images,
+            [thing.crowd for thing in things],
+        )  # fmt: skip
+
+
+def read_truth(
+    path: Path, split: str | None = None, pixels: Pixels | None = None, on_bad_box: BadBoxes = "refuse"
+) -> BoxTruth:
+    """Read ground-truth boxes.
+
+    Args:
+        path: a JSON file in dogcam's own form, or a data set in a known format; photographs are read only if
+            the format states no sizes.
+        split: which split of a data set; needed if there are several.
+        pixels: the convention of boxes in dogcam's own form; by default the one that the file states, or
+            `inclusive`.
+        on_bad_box: what happens to boxes that are empty or leave their image.
+
+    Raises:
+        DataError: if the file is missing or malformed; the message names file, image and fault.
+    """
+    if not path.is_dir() and path.suffix.lower() not in (".csv", ".yaml", ".yml"):
+        document = read_json(path)
+        if not (isinstance(document, dict) and "annotations" in document):
+            return _own_form(path, document, pixels, on_bad_box)
+    form, root = recognise(path)
+    names = form.split_names(root)
+    if split is None and len(names) != 1:
+        raise DataError(f"{path} has the splits {', '.join(names)}; name one with --split")
+    return _from_data_set(form, root, split or names[0], pixels, on_bad_box)
+
+
+def _from_data_set(
+    form: Format, root: Path, split: str, pixels: Pixels | None, on_bad_box: BadBoxes
+) -> BoxTruth:
+    own: Pixels = "inclusive" if form is voc else "half-open"
+    if form is not boxes_csv and pixels not in (None, own):
+        raise DataError(f"{root} has the format {form.NAME}, whose boxes are {own}; found --pixels {pixels}")
+    listing = form.open_split(root, split_name(split))
+    if not listing.has_truth:
+        raise DataError(f"{root} holds photographs without annotations; boxes cannot be measured")
+    ids = subset_of(_unique(list(listing.ids), root), split)
+    annotations = [listing.read(each) for each in ids]
+    sizes = [each.size or read_header(each.path).upright_size for each in annotations]
+    objects = [_objects(each, size, on_bad_box) for each, size in zip(annotations, sizes, strict=True)]
+    numbers, classes = _numbers(form, root, split_name(split))
+    return BoxTruth(root, tuple(ids), tuple(sizes), tuple(objects), own, numbers, classes)
+
+
+def _objects(
+    annotation: Annotation, size: tuple[int, int], on_bad_box: BadBoxes
+) -> tuple[LabelledObject, ...]:
+    things = []
+    for thing in annotation.objects:
+        box = in_pixels(thing.box, size) if annotation.relative else thing.box
+        what = f"{annotation.source}, image {annotation.id!r}: a {thing.name}"
+        kept = checked_box(box, size, on_bad_box, what)
+        if kept is not None:
+            things.append(LabelledObject(thing.name, kept, thing.difficult, thing.truncated, thing.crowd))
+    return tuple(things)
+
+
+def _numbers(form: Format, root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return images and classes by the numbers that result files use for them."""
+    if form is coco:
+        images, categories = coco.numbers(root, split)
+        return images, categories
+    return {}, yolo.classes_of(root) if form is yolo else {}
+
+
+def _unique(ids: list[str], source: Path) -> list[str]:
+    if not ids:
+        raise DataError(f"{source} has no images; expected at least one")
+    each, count = Counter(ids).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"{source} lists the image {each!r} {count} times; list each image once")
+    return ids
+
+
+def _own_form(path: Path, document: Any, pixels: Pixels | None, on_bad_box: BadBoxes) -> BoxTruth:
+    images = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(images, list) or not images:
+        raise DataError(f"{path} has no images; expected {TRUTH_FORM}, or a COCO annotation")
+    convention = stated_pixels(path, document, pixels)
+    ids, sizes, objects = [], [], []
+    for place, image in enumerate(images):
+        if not isinstance(image, dict) or not isinstance(image.get("id"), str):
+            text = shown(image)
+            raise DataError(f"{path}: entry {place} of images is {text}; expected an object whose id is text")
+        where = f"{path}: image {image['id'][:80]!r}"
+        try:
+            size = side(image.get("height"), "height"), side(image.get("width"), "width")
+            rows = _required_rows(image)
+            marks = _marks(image, len(rows))
+            found = []
+            for number, (row, difficult) in enumerate(zip(rows, marks, strict=True)):
+                box = own_box(row, CORNERS, convention, f"box {number}")[:4]
+                kept = checked_box(
+                    (box[0], box[1], box[2], box[3]), size, on_bad_box, f"{where}, box {number}"
+                )
+                if kept is not None:
+                    found.append(LabelledObject("dog", kept, difficult))
+        except ValueError as error:
+            raise DataError(f"{where}, {error}") from error
+        ids.append(image["id"])
+        sizes.append(size)
+        objects.append(tuple(found))
+    return BoxTruth(path, tuple(_unique(ids, path)), tuple(sizes), tuple(objects), convention)
+
+
+def stated_pixels(
+    path: Path, document: Mapping[str, Any], pixels: Pixels | None, default: Pixels = "inclusive"
+) -> Pixels:
+    """Return the convention of a file in dogcam's own form.
+
+    Raises:
+        DataError: if its head states another one than the user, or none that is known.
+    """
+    stated = document.get("pixels", pixels or default)
+    if stated not in ("inclusive", "half-open"):
+        raise DataError(f"{path} states the pixels {str(stated)[:40]!r}; expected inclusive or half-open")
+    if pixels not in (None, stated):
+        raise DataError(f"{path} states the pixels {stated!r}; found --pixels {pixels}")
+    return stated
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Return a value of a JSON file as messages show it."""
+    text = json.dumps(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def own_box(row: Any, names: Sequence[str], pixels: Pixels, what: str) -> tuple[float, ...]:
+    """Return the half-open corners of a row, and the further numbers as they are.
+
+    Raises:
+        ValueError: if it is no list of that many numbers, or its corners are swapped; `what` names it.
+    """
+    text = shown(row)
+    if not isinstance(row, list) or len(row) != len(names):
+        raise ValueError(f"{what}: {text} is not a list of {len(names)} numbers; expected {list(names)}")
+    if any(isinstance(value, str) for value in row):
+        raise ValueError(f"{what}: {text} holds text; expected {list(names)}")
+    values = [coordinate(value, f"{what}: {name} of {text}") for name, value in zip(names, row, strict=True)]
+    shift = 1.0 if pixels == "inclusive" else 0.0
+    x0, y0 = values[0] - shift, values[1] - shift
+    least = 0.0 if pixels == "half-open" else 1e-9  # a VOC box of no width has swapped corners
+    if values[2] - x0 < least or values[3] - y0 < least:
+        raise ValueError(f"{what}: {text} has swapped corners; expected {list(names)}")
+    return x0, y0, *values[2:]
+
+
+def _required_rows(image: Mapping[str, Any]) -> list[Any]:
+    rows = image.get("dogs")
+    if not isinstance(rows, list):
+        raise ValueError(f"dogs: {shown(rows)} is not a list of boxes; expected {TRUTH_FORM}")
+    return rows
+
+
+def _marks(image: Mapping[str, Any], length: int) -> list[bool]:
+    """Return which boxes are marked difficult."""
+    marks = image.get("difficult", [0] * length)
+    if not isinstance(marks, list) or len(marks) != length or any(mark not in (0, 1) for mark in marks):
+        raise ValueError(f"difficult: {shown(marks)}; expected a 0 or 1 for each of {length} boxes")
+    return [bool(mark) for mark in marks]
