@@ -130,10 +130,9 @@ def match(
 
 def require_thresholds(thresholds: Sequence[float], at_least: bool) -> None:
     """Raise ValueError for an IoU threshold that everything or nothing reaches."""
-    for value in thresholds:
-        if not (0 < value <= 1 if at_least else 0 <= value < 1):
-            expected = "(0, 1]" if at_least else "[0, 1)"
-            raise ValueError(f"an IoU threshold is {value}; expected a number in {expected}")
+    if not all(0 < value <= 1 if at_least else 0 <= value < 1 for value in thresholds):
+        expected = "(0, 1]" if at_least else "[0, 1)"
+        raise ValueError(f"IoU thresholds are {tuple(thresholds)}; expected numbers in {expected}")
 
 
 def first_claims(best: NDArray[np.int64], claims: NDArray[np.bool_]) -> NDArray[np.int64]:
