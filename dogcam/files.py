@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 try:
     import fcntl
 except ImportError:  # a system without such locks; there, folders are not held
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 from dogcam.errors import ConfigError, DataError, DogcamError, OutputError, RecordError
 
@@ -317,7 +317,7 @@ def _no_constant(name: str) -> None:
 
 def _check_depth(document: Any) -> None:
     """Raise ValueError if lists and objects are nested deeper than `MAX_DEPTH`."""
-    level = [[document]]
+    level: list[Any] = [[document]]
     for _ in range(MAX_DEPTH + 1):
         children = (each.values() if isinstance(each, dict) else each for each in level)
         level = [child for siblings in children for child in siblings if isinstance(child, list | dict)]

@@ -1,7 +1,7 @@
 """What a run is asked to do: one frozen, validated RunConfig."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from dogcam.structures.backends import BackendName
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
-REFERENCE = "reference"
+REFERENCE: Literal["reference"] = "reference"
 MapSource = Literal["reference", BackendName]
 """The reference implementation, `dogcam.cam`, or a backend of `dogcam.backends`."""
 
@@ -85,7 +85,9 @@ class RunConfig(BaseModel):
     @property
     def kind(self) -> Literal["sample", "voc2007", "folder"]:
         """Which sort of data set `data` names."""
-        return self.data if self.data in ("sample", "voc2007") else "folder"
+        return (
+            cast(Literal["sample", "voc2007"], self.data) if self.data in ("sample", "voc2007") else "folder"
+        )
 
     @property
     def data_name(self) -> str:

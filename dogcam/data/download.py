@@ -67,8 +67,9 @@ def fetch_voc2007_test(
     folder = cache / "voc2007-test"
     if not folder.is_dir():
         archive = cache / "VOCtest_06-Nov-2007.tar"
-        options = {"checksum": checksum, "progress": progress, "patience": patience}
-        _first_success(urls, lambda url: fetch(url, archive, **options))
+        _first_success(
+            urls, lambda url: fetch(url, archive, checksum=checksum, progress=progress, patience=patience)
+        )
         unpack(archive, folder)
     return folder
 

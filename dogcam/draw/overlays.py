@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from matplotlib import colormaps
@@ -162,7 +162,7 @@ def composite(
 def thumbnail(image: Image.Image, longest: int) -> Image.Image:
     """Return a copy whose longer side has at most `longest` pixels; boxes are rescaled by the caller."""
     scale = min(1.0, longest / max(image.size))
-    size = tuple(max(1, round(side * scale)) for side in image.size)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS) if size != image.size else image.copy()
 
 
@@ -196,7 +196,7 @@ def encode_png(image: Image.Image) -> bytes:
     return _encode(image, format="PNG")
 
 
-def _encode(image: Image.Image, **options: object) -> bytes:
+def _encode(image: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
     # A bare copy: what a camera wrote beside the pixels (EXIF, colour profile, comment) stays out.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, **options)
@@ -224,7 +224,7 @@ def side_by_side(pictures: Sequence[Image.Image], captions: Sequence[str] | None
     strip = 2 * font_size if captions is not None else 0
     width = sum(picture.width for picture in scaled) + gutter * (len(scaled) - 1)
     row = Image.new("RGB", (width, height + strip), _PAPER)
-    draw, font = ImageDraw.Draw(row), ImageFont.load_default(font_size)
+    draw, font = ImageDraw.Draw(row), _font(font_size)
     left = 0
     for index, picture in enumerate(scaled):
         row.paste(picture, (left, 0))
@@ -283,7 +283,7 @@ def _dashes(start: int, end: int, width: int, dash: tuple[float, float] | None) 
 
 def _with_labels(picture: Image.Image, boxes: Sequence[tuple[DrawnBox, Rectangle]]) -> Image.Image:
     """Return the picture with a plate for each label, wholly inside and clear of the other plates."""
-    font = ImageFont.load_default(max(11, round(max(picture.size) / 34)))
+    font = _font(max(11, round(max(picture.size) / 34)))
     pad = max(2, round(font.size / 4))
     line = sum(font.getmetrics())
     taken: list[Rectangle] = []
@@ -327,6 +327,11 @@ def _moved_inside(corner: tuple[int, int], size: tuple[int, int], picture_size: 
 
 def _overlap(a: Rectangle, b: Rectangle) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Return Pillow's own scalable font; it needs FreeType, which every wheel of Pillow contains."""
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

@@ -160,8 +160,9 @@ def _hoist_marker_style(root: ET.Element) -> None:
     """Say the style of a run of markers once, on their group: they inherit it, and the file halves."""
     for group in root.iter("g"):
         styles = {child.get("style") for child in group if child.tag == "use"}
-        if len(styles) == 1 and None not in styles and all(child.tag == "use" for child in group):
-            group.set("style", styles.pop())
+        style = styles.pop() if len(styles) == 1 else None
+        if style is not None and all(child.tag == "use" for child in group):
+            group.set("style", style)
             for child in group:
                 del child.attrib["style"]
 
@@ -174,7 +175,7 @@ def _number_ids(root: ET.Element, name: str) -> None:
             referred.update(_REFERENCE.findall(value))
             if key == "href":
                 referred.add(value.removeprefix("#"))
-    new_ids = {}
+    new_ids: dict[str, str] = {}
     for element in root.iter():
         old = element.attrib.pop("id", None)
         if old in referred:

@@ -22,7 +22,7 @@ from report.record.run import RunInfo
 from report.record.sanity import Sanity
 from report.record.segmentation import Segmentation
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class Results(Model):

@@ -70,6 +70,7 @@ def parse_requirement(text: str) -> Requirement:
         )
     name, relation, value = whole.groups()
     number = _NUMBER.fullmatch(value)
+    wanted: float | str
     if number:
         wanted = float(number[1]) / (100 if number[2] else 1)
     elif value in get_args(Status):

@@ -44,7 +44,9 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
     axes.axhline(mark, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
     for index, one in enumerate(series):
         drawn = [(x, row) for x, row in zip(one.x, one.rows, strict=True) if row.value is not None]
-        line = Series(one.label, [x for x, _ in drawn], [row.value for _, row in drawn])
+        line = Series(
+            one.label, [x for x, _ in drawn], [row.value for _, row in drawn if row.value is not None]
+        )
         draw_series(axes, line, index, marker=MARKERS[index], markersize=5)
         for x, row in drawn:
             if row.low is not None and row.high is not None:
