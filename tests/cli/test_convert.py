@@ -49,6 +49,7 @@ def published(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_published_checkpoint_gets_the_card_that_it_lacks_and_goes_back(published, tmp_path):
     ours, back = tmp_path / "ours.safetensors", tmp_path / "back.pth.tar"
     assert invoke("convert", published, ours).exit_code == 0
@@ -118,6 +119,7 @@ def test_a_bare_state_is_given_the_card_that_the_options_name(tmp_path):
 VOC_ALPHABET = sorted(PUBLISHED_CLASSES)
 
 
+@pytest.mark.slow
 def test_a_file_in_the_published_form_that_names_its_classes_keeps_them(tmp_path):
     path, target = tmp_path / "theirs.pt", tmp_path / "out.safetensors"
     state = resnet50(VOC_ALPHABET)
@@ -172,6 +174,7 @@ def test_the_published_form_counts_the_epochs_of_a_training_from_0(tmp_path):
     assert torch.load(target, weights_only=True)["i_epoch"] == 19
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["model_sdict", "i_epoch", "card"])
 @pytest.mark.parametrize(
     "command",

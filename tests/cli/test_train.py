@@ -130,6 +130,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
     assert isinstance(result.exception, SystemExit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_its_status_and_states_what_is_kept(data, tmp_path, number, status):
     out = tmp_path / "out"

@@ -10,6 +10,8 @@ from PIL import Image
 
 import dogcam
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 

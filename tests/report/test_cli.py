@@ -148,6 +148,7 @@ def test_a_precision_needs_a_split_to_reach_it_on(small_data, small_checkpoint, 
     assert_one_line(result, 1, "a precision of 0.5 was asked for", "--tuning-split")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_stopped(
     small_data, small_checkpoint, finished, tmp_path, quick_drawings, monkeypatch
 ):
@@ -190,6 +191,7 @@ def test_a_time_that_is_none_is_named(small_data, small_checkpoint, copied, monk
     assert_one_line(result, 1, "SOURCE_DATE_EPOCH", "'yesterday'")
 
 
+@pytest.mark.slow
 def test_a_network_that_finds_nothing_still_gets_its_report(small_data, tmp_path, quick_drawings):
     blind = fixtures.write_blind_checkpoint(tmp_path / "blind.safetensors")
     result = invoke(options(small_data, blind, tmp_path / "run"))
@@ -198,6 +200,7 @@ def test_a_network_that_finds_nothing_still_gets_its_report(small_data, tmp_path
     assert invoke(["check", str(tmp_path / "run")]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_data_set_of_one_split_needs_no_masks_and_no_tuning(
     small_data, small_checkpoint, tmp_path, quick_drawings
 ):
@@ -364,6 +367,7 @@ def test_settings_that_come_back_bring_their_pictures_back(copied, again):
     assert all((copied / "gallery" / name).read_bytes() == found for name, found in before.items())
 
 
+@pytest.mark.slow
 def test_masks_that_are_mended_run_again_what_looks_at_them(small_data, small_checkpoint, copied, tmp_path):
     data = shutil.copytree(small_data, tmp_path / small_data.name)
     for mask in (data / "SegmentationClass").iterdir():

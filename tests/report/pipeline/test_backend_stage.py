@@ -130,6 +130,7 @@ def test_int8_without_a_tuning_split_is_refused(small_data, small_checkpoint, tm
         backend.choose(context)
 
 
+@pytest.mark.slow
 def test_a_backend_that_cannot_be_had_is_replaced_and_said(
     small_data, small_checkpoint, tmp_path, monkeypatch
 ):
@@ -155,6 +156,7 @@ def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatc
     assert (chosen.info.asked, chosen.info.used) == ("torch", "reference")
 
 
+@pytest.mark.slow
 def test_a_backend_that_did_not_run_is_not_said_to_have_run(small_data, small_checkpoint, tmp_path):
     result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "torch"))
     assert result.exit_code == 0, result.output
@@ -170,6 +172,7 @@ def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
     assert backend.libraries("onnx").startswith("onnx ") and "onnxruntime " in backend.libraries("int8")
 
 
+@pytest.mark.slow
 def test_another_backend_makes_the_predictions_anew(small_data, small_checkpoint, copied):
     result = invoke(options(small_data, small_checkpoint, copied, "--backend", "torch"))
     assert result.exit_code == 0, result.output

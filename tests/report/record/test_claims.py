@@ -271,6 +271,7 @@ def test_changes_are_those_of_the_status():
     ]
 
 
+@pytest.mark.slow
 def test_a_run_that_changes_a_claim_says_so(small_data, small_checkpoint, copied):
     now = next(each for each in record_of(copied)["claims"] if each["id"] == BOX)["status"]
     other = next(status for status in FLIPPED if status != now)

@@ -223,6 +223,7 @@ def test_a_saved_template_is_rendered_and_a_fault_does_not_end_the_watch(copied,
     assert lines[-1] == "no longer watching"
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_watching(small_data, small_checkpoint, copied, monkeypatch):
     def interrupted(seconds):
         raise KeyboardInterrupt
