@@ -183,8 +183,7 @@ def _why_not_paired(records: tuple[Results, Results], tables: tuple[RunTables, R
 def _change(
     what: str, iou: float | None, before: Measured, after: Measured, resampler: Resampler
 ) -> MetricChange:
-    values = before.value, after.value
-    value = None if None in values else after.value - before.value
+    value = None if before.value is None or after.value is None else after.value - before.value
     interval = None
     if before.samples is not None and after.samples is not None:
         interval = resampler.interval(after.samples - before.samples)

@@ -72,6 +72,7 @@ def load_backend(
     exported = _exported(classifier, network, cache)
     if name == "onnx":
         return onnx_backend(exported, "onnx", threads)
+    assert calibration, "verified above for int8"
     quantisation = quantisation or Quantisation()
     settings = settings_of(quantisation, calibration)
     made = kept(cache, classifier, settings, lambda: quantise(exported, quantisation, calibration))

@@ -1,6 +1,7 @@
 """A network as one graph from images to logits and the maps of all classes."""
 
 import copy
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,8 @@ from dogcam.cam import Cam, explain
 from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier
 from dogcam.network.heads import JointHead, LogOddsHead
+
+Head = nn.Linear | LogOddsHead | JointHead
 
 TOLERANCE = 1e-4
 """Largest difference of maps and logits, relative to the largest value; above rounding in single
@@ -28,7 +31,7 @@ class MapsNetwork(nn.Module):
         head: its input is the spatial mean of the activation maps.
     """
 
-    def __init__(self, features: nn.Module, head: nn.Linear | LogOddsHead | JointHead) -> None:
+    def __init__(self, features: nn.Module, head: Head) -> None:
         super().__init__()
         self.features, self.head = features, head
 
@@ -68,7 +71,7 @@ def maps_network(classifier: Classifier) -> MapsNetwork:
         )
     network = copy.deepcopy(classifier.network).eval().requires_grad_(False)
     features = _features(network, classifier.target_layer)
-    built = MapsNetwork(features, network.get_submodule(classifier.head)).eval()
+    built = MapsNetwork(features, cast(Head, network.get_submodule(classifier.head))).eval()
     built.to(memory_format=torch.channels_last)
     images = noise_images(classifier)
     request = Cam(classifier.target_layer, classifier.head)

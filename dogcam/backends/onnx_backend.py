@@ -3,6 +3,7 @@
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def onnx_backend(path: Path, name: BackendName, threads: int | None = None) -> B
     return Backend(name, "cam", partial(_run, session), {"onnxruntime": version("onnxruntime")})
 
 
-def _run(session: object, images: Tensor) -> tuple[Tensor, Tensor]:
+def _run(session: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     (given,) = session.get_inputs()
     if list(images.shape[1:]) != given.shape[1:]:
         raise ModelError(

@@ -58,6 +58,7 @@ def export(classifier: Classifier, network: MapsNetwork) -> bytes:
             network.cpu(), (images,), dynamo=True, dynamic_shapes=({0: batch},), external_data=False,
             input_names=[INPUT], output_names=[*OUTPUTS, ACTIVATIONS], verbose=False,
         )  # fmt: skip
+    assert program is not None, "the exporter returns a program if dynamo is true"
     model = program.model_proto
     # The output only names the activations in the graph; returning them would cost time.
     del model.graph.output[len(OUTPUTS) :]

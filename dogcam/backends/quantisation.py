@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ def quantise(exported: Path, quantisation: Quantisation, calibration: Sequence[T
         return made.read_bytes()
 
 
-def _in_floating_point(model: object, quantisation: Quantisation) -> list[str]:
+def _in_floating_point(model: Any, quantisation: Quantisation) -> list[str]:
     """Return the names of the nodes of the head, and of the convolutions that stay in floating point."""
     after, head = {ACTIVATIONS}, []
     for node in model.graph.node:

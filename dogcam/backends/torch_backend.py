@@ -1,6 +1,7 @@
 """Run the graph by torch, eager or compiled."""
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ def compiled_backend(network: MapsNetwork) -> Backend:
         ModelError: if there is no working C++ compiler; raised by the first batch.
     """
     # Frozen weights can be stored in the layout of the processor, which gives most of the speed-up.
-    compiled = torch.compile(network, options={"freezing": True})
+    compiled = cast(torch.nn.Module, torch.compile(network, options={"freezing": True}))
     return Backend("compiled", "cam", partial(_run_compiled, compiled))
 
 

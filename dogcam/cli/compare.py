@@ -70,10 +70,12 @@ def command(
     classifiers = [load_classifier(name, weights, device) for name, weights in named]
     for each in classifiers:
         each.index_of(target)
-    pair = [_detect(each, images, target, cam_threshold) for each in classifiers]
+    (boxes_a, ranking_a), (boxes_b, ranking_b) = (
+        _detect(each, images, target, cam_threshold) for each in classifiers
+    )
     resampler = Resampler(len(images), resamples, seed=seed)
-    boxes = compare_boxes(images, target, *(found for found, _ in pair), IOU_THRESHOLDS, resampler)
-    ranking = compare_rankings(images, *(ranking for _, ranking in pair), resampler)
+    boxes = compare_boxes(images, target, boxes_a, boxes_b, IOU_THRESHOLDS, resampler)
+    ranking = compare_rankings(images, ranking_a, ranking_b, resampler)
     if as_json:
         rows = {
             "data": photographs.describe(),

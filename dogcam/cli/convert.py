@@ -62,11 +62,12 @@ def _with_card(
 ) -> Checkpoint:
     """Return a bare state with the card that the options make."""
     own = loaded.meta.get("classes")
-    named = isinstance(own, list) and ", ".join(map(str, own))
+    listed = own if isinstance(own, list) else []
+    named = ", ".join(map(str, listed))
     if named and ("architecture" in loaded.meta or classes):
         needless = "--model, --classes and --input-size" if "architecture" in loaded.meta else "--classes"
         raise ModelError(f"{path} names its classes ({named}); leave {needless} out")
-    names = tuple(own) if named else names_in(classes or "")
+    names = tuple(listed) if named else names_in(classes or "")
     if not model or not names or len(set(names)) != len(names):
         raise ModelError(
             f"{path} does not name its network{'' if named else ' and classes'}: give --model NAME"

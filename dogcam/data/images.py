@@ -119,7 +119,7 @@ def read_header(path: Path) -> Header:
         # Pillow decodes a whole PNG to look for EXIF after the pixels.
         plain = image.format == "PNG" and not _mentions_exif(path)
         # Pillow states the upright size of a TIFF, its tags that of the stored pixels.
-        tags = image.tag_v2 if image.format == "TIFF" else {}
+        tags = getattr(image, "tag_v2", {})
         size = (tags.get(_HEIGHT, image.height), tags.get(_WIDTH, image.width))
         return Header(size, None if plain else _turn_of(image))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,7 +164,7 @@ def _measure(
     image = truth.image[members]
 
     def per_image(weights: NDArray) -> NDArray[np.float64]:
-        return np.bincount(image, weights=weights[members], minlength=truth.n_images)
+        return np.bincount(image, weights[members], truth.n_images).astype(np.float64)
 
     def mean(values: NDArray) -> Estimate:
         value = values[members].mean() if n_objects else float("nan")
@@ -186,7 +186,7 @@ def _best_overlaps(matches: Matches, kept: NDArray[np.bool_]) -> NDArray[np.floa
     return best
 
 
-def _binned(values: NDArray, names: Mapping[str, float]) -> list[Group]:
+def _binned(values: NDArray, names: Mapping[Any, float]) -> list[Group]:
     """Group objects by the class of a value; the last class has no upper bound."""
     ends = [*names.values(), np.inf]
     return [

@@ -9,7 +9,7 @@ from torch import Tensor
 from dogcam.data.image_cache import label_matrix
 from dogcam.errors import DataError
 from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
-from dogcam.evaluate.metrics import Interval, Resampler, match, precision_recall
+from dogcam.evaluate.metrics import Interval, Matches, Resampler, match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import LabelledImage
 
@@ -96,11 +96,16 @@ def compare_boxes(
         [[thing.difficult for thing in image.objects_of(target)] for image in images],
     )
     require_shown(images, target)
-    both = [match(truth, each, iou_thresholds) for each in (detections, others)]
-    intervals = resampler.ap_difference(*both)
-    aps = [[precision_recall(each, iou).average_precision() for each in both] for iou in iou_thresholds]
-    rows = zip(iou_thresholds, aps, intervals, strict=True)
-    return {iou: ApDifference(*map(float, pair), interval) for iou, pair, interval in rows}
+    ours, theirs = (match(truth, each, iou_thresholds) for each in (detections, others))
+    intervals = resampler.ap_difference(ours, theirs)
+    return {
+        iou: ApDifference(_ap(ours, iou), _ap(theirs, iou), interval)
+        for iou, interval in zip(iou_thresholds, intervals, strict=True)
+    }
+
+
+def _ap(matches: Matches, iou: float) -> float:
+    return float(precision_recall(matches, iou).average_precision())
 
 
 def compare_rankings(
@@ -122,11 +127,11 @@ def compare_rankings(
     aps = [class_ap(labels, each, classes) for each in scores]
     samples = [resampled_by_class(labels, each, classes, resampler) for each in scores]
     gaps = {name: samples[0][name] - samples[1][name] for name in samples[0]}
-    means = (float(np.mean(list(each.values()))) for each in aps)
+    mean, other_mean = (float(np.mean(list(each.values()))) for each in aps)
     return RankingDifference(
         {
             name: ApDifference(aps[0][name], aps[1][name], resampler.interval(gap))
             for name, gap in gaps.items()
         },
-        ApDifference(*means, resampler.interval(mean_over_classes(list(gaps.values())))),
+        ApDifference(mean, other_mean, resampler.interval(mean_over_classes(list(gaps.values())))),
     )

@@ -129,17 +129,17 @@ Such an image does not count, but it is resampled like every other."""
 
 def pointing_game(scores: Scores, resampler: Resampler) -> Estimate:
     """Return the share of images whose map's peak is on an object."""
-    return _mean([each and float(each.points) for each in scores], resampler)
+    return _mean([None if each is None else float(each.points) for each in scores], resampler)
 
 
 def energy_pointing_game(scores: Scores, resampler: Resampler) -> Estimate:
     """Return the mean share of the map's sum inside the boxes."""
-    return _mean([each and each.energy for each in scores], resampler)
+    return _mean([None if each is None else each.energy for each in scores], resampler)
 
 
 def box_accuracy(scores: Scores, resampler: Resampler) -> Estimate:
     """Return the accuracy of `max_box_accuracy` at the threshold that was chosen on other images."""
-    return _mean([each and float(each.chosen >= STRICT_IOU) for each in scores], resampler)
+    return _mean([None if each is None else float(each.chosen >= STRICT_IOU) for each in scores], resampler)
 
 
 def max_box_accuracy(scores: Scores, resampler: Resampler) -> Estimate:

@@ -134,7 +134,7 @@ def _image_indices(values: ArrayLike, length: int) -> NDArray[np.int64]:
 
 
 def _column(values: ArrayLike, dtype: type, length: int, name: str) -> NDArray:
-    column = np.asarray(values, dtype=dtype)
+    column: NDArray = np.asarray(values, dtype=dtype)
     if column.shape != (length,):
         raise ValueError(f"{name} has shape {column.shape}; expected ({length},), one value a box")
     return column

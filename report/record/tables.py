@@ -94,8 +94,8 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
     if len(set(ids)) < len(ids):
         raise RecordError(f"{run / IMAGES_NAME} lists an image twice; run it again")
     try:
-        truth = {image: [] for image in ids}
-        difficult = {image: [] for image in ids}
+        truth: dict[str, list[list[float]]] = {image: [] for image in ids}
+        difficult: dict[str, list[bool]] = {image: [] for image in ids}
         for row in _read(run, TRUTH_NAME, sums, TRUTH_HEAD):
             truth[row["image"]].append([_finite(row[side]) for side in _SIDES])
             difficult[row["image"]].append(row["difficult"] == "1")

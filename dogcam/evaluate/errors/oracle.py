@@ -92,7 +92,7 @@ def fix(
     places[matches.order] = np.arange(len(matches.order))
     kept = matches.detections.scores >= score_threshold
     found = _newly_found(failures, kind, places, last=int(kept.sum()) - 1)
-    wrong = [failure.detection for failure in failures if _is_wrong(failure, kind)]
+    wrong = np.array([failure.detection for failure in failures if _is_wrong(failure, kind)], dtype=np.int64)
     objects = np.array(list(found), dtype=np.int64)
     moved_up = (matches.kind[0] == TRUE_POSITIVE) & np.isin(matches.best, objects)
     left = np.flatnonzero(~moved_up & ~np.isin(np.arange(len(kept)), wrong))
@@ -103,17 +103,22 @@ def _newly_found(
     failures: Sequence[Failure], kind: FailureType, places: NDArray[np.int64], last: int
 ) -> dict[int, int]:
     """Return the objects that are found once the type is fixed, each with its place in the ranking."""
-    missed = {failure.ground_truth for failure in failures if failure.subject == "ground_truth"}
+    missed = {
+        failure.ground_truth
+        for failure in failures
+        if failure.subject == "ground_truth" and failure.ground_truth is not None
+    }
     found: dict[int, int] = {}
     wrong = (failure for failure in failures if _is_wrong(failure, kind))
     for failure in sorted(wrong, key=lambda failure: places[failure.detection]):
         speaks_of = failure.held if kind == "merged" else (failure.ground_truth,)
-        for thing in missed.intersection(speaks_of):
+        for thing in missed.intersection(thing for thing in speaks_of if thing is not None):
             found.setdefault(thing, int(places[failure.detection]))
     for failure in failures:
-        if failure.subject == "ground_truth" and failure.kind == kind:
+        thing = failure.ground_truth
+        if failure.subject == "ground_truth" and failure.kind == kind and thing is not None:
             place = last if failure.detection is None else int(places[failure.detection])
-            found.setdefault(failure.ground_truth, place)
+            found.setdefault(thing, place)
     return found
 
 

@@ -72,11 +72,11 @@ def classify_failures(
         kind = kinds[scene.detections]
         found = np.isin(scene.objects, matches.best[scene.detections[kind == TRUE_POSITIVE]])
         verdicts = _judge_all(scene, others)
-        for row in np.flatnonzero(kind == FALSE_POSITIVE):
+        for row in np.flatnonzero(kind == FALSE_POSITIVE).tolist():
             failures.append(_failure(scene, "detection", verdicts[row], row, verdicts[row].column))
-        for column in np.flatnonzero(~found):
-            row, why = _explain(scene, verdicts, column)
-            failures.append(_failure(scene, "ground_truth", why, row, column))
+        for column in np.flatnonzero(~found).tolist():
+            held_by, why = _explain(scene, verdicts, column)
+            failures.append(_failure(scene, "ground_truth", why, held_by, column))
     return failures
 
 
@@ -106,7 +106,7 @@ def other_object(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | N
         The class of the object of highest IoU among those that the box lies on by rule 4 (the cat on a sofa,
         not the sofa); None if there is none.
     """
-    alarm = as_boxes([box])
+    alarm = as_boxes(np.asarray(box)[None])
     shared, overlap = intersection(alarm, others)[0], iou(alarm, others)[0]
     within = shared >= HALF * area(alarm)[0]
     around = (shared >= MOST * area(others)) & (overlap >= NOTICEABLE)

@@ -53,7 +53,7 @@ def removal_orders(
     height, width = size
     y = np.abs((np.arange(height) + 0.5) / height - 0.5)
     x = np.abs((np.arange(width) + 0.5) / width - 0.5)
-    salience = {
+    salience: dict[Order, NDArray] = {
         "map": resize(map_, size),
         "random": resize(rng.permutation(map_.ravel()).reshape(map_.shape), size),
         "centre": -np.maximum(y[:, None], x[None, :]),

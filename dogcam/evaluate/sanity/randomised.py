@@ -1,6 +1,6 @@
 """Cascading randomisation (Adebayo et al. 2018): weights lose their meaning, from the head down."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 
@@ -32,7 +32,7 @@ def _places_as_they_run(network: nn.Module, images: Tensor) -> dict[str, int]:
     """Return, for every module that runs, which it is of them, from 0; the network itself is the first."""
     places = {"": 0}
 
-    def noting(name: str):
+    def noting(name: str) -> Callable[..., None]:
         def hook(*_: object) -> None:
             places.setdefault(name, len(places))
 
