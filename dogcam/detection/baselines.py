@@ -62,7 +62,7 @@ def scored_centre_box(sizes: ArrayLike, scores: ArrayLike) -> Detections:
         sizes: (n_images, 2) numbers, (height, width) in pixels.
         scores: (n_images,) finite numbers.
     """
-    return Detections(np.arange(len(_as_sizes(sizes))), centre_boxes(sizes), scores)
+    return Detections(np.arange(len(_as_sizes(sizes))), centre_boxes(sizes), np.asarray(scores))
 
 
 def scored_full_image(sizes: ArrayLike, scores: ArrayLike) -> Detections:
@@ -72,7 +72,7 @@ def scored_full_image(sizes: ArrayLike, scores: ArrayLike) -> Detections:
         sizes: (n_images, 2) numbers, (height, width) in pixels.
         scores: (n_images,) finite numbers.
     """
-    return Detections(np.arange(len(_as_sizes(sizes))), full_boxes(sizes), scores)
+    return Detections(np.arange(len(_as_sizes(sizes))), full_boxes(sizes), np.asarray(scores))
 
 
 def _as_sizes(sizes: ArrayLike) -> NDArray[np.float64]:

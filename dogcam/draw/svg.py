@@ -178,7 +178,7 @@ def _number_ids(root: ET.Element, name: str) -> None:
     new_ids: dict[str, str] = {}
     for element in root.iter():
         old = element.attrib.pop("id", None)
-        if old in referred:
+        if old is not None and old in referred:
             new_ids[old] = f"{name}-{len(new_ids) + 1}"
             element.set("id", new_ids[old])
     for element in root.iter():

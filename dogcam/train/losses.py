@@ -33,7 +33,7 @@ class Distillation:
         ConfigError: if the network has no prior head.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Sequential) -> None:
         head = joint_head_of(network, "distillation")
         self.head = copy.deepcopy(head).eval()
         self.backbone = copy.deepcopy(network[:-1]).eval()

@@ -5,7 +5,7 @@ import operator
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from dogcam.errors import ConfigError, RecordError
 from report.record import Results
@@ -70,11 +70,11 @@ def parse_requirement(text: str) -> Requirement:
         )
     name, relation, value = whole.groups()
     number = _NUMBER.fullmatch(value)
-    wanted: float | str
+    wanted: float | Status
     if number:
         wanted = float(number[1]) / (100 if number[2] else 1)
     elif value in get_args(Status):
-        wanted = value
+        wanted = cast(Status, value)
     else:
         raise ConfigError(
             f"{text!r} compares with {value!r}; expected a number, one in percent, or a claim's status "

@@ -151,7 +151,8 @@ def write(root: Path, splits: Sequence[Split]) -> None:
     classes = sorted({thing.name for split in splits for image in split.images for thing in image.objects})
     numbers = {name: number for number, name in enumerate(classes, start=1)}
     for split in splits:
-        images, annotations = [], []
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
         for number, image in enumerate(split.images, start=1):
             name = copy_photo(image, root / "images" / split.name)
             images.append({"id": number, "file_name": name, "width": image.width, "height": image.height})

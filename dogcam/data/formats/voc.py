@@ -164,7 +164,7 @@ def _annotation_xml(image: LabelledImage) -> bytes:
             if key != "crowd" or thing.crowd:
                 SubElement(element, key).text = str(int(getattr(thing, key)))
         box = SubElement(element, "bndbox")
-        for key, value in zip(_CORNERS, to_inclusive([thing.box])[0].tolist(), strict=True):
+        for key, value in zip(_CORNERS, to_inclusive(np.array([thing.box]))[0].tolist(), strict=True):
             SubElement(box, key).text = str(int(value)) if value.is_integer() else repr(value)
     indent(root)
     return tostring(root, encoding="utf-8") + b"\n"
@@ -175,14 +175,14 @@ class _ShallowBuilder(TreeBuilder):
 
     depth = 0
 
-    def start(self, tag, attrs):
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
         """Open an element."""
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
         return super().start(tag, attrs)
 
-    def end(self, tag):
+    def end(self, tag: str) -> Element:
         """Close an element."""
         self.depth -= 1
         return super().end(tag)

@@ -59,7 +59,7 @@ def annotate(canvas: Canvas) -> tuple[SceneObject, ...]:
     return tuple(thing for thing in things if thing is not None)
 
 
-def _annotate_one(painted: Painted, place: tuple[slice, slice] | None, pixels: int) -> SceneObject | None:
+def _annotate_one(painted: Painted, place: tuple[slice, ...] | None, pixels: int) -> SceneObject | None:
     if place is None:
         return None
     rows, columns = place

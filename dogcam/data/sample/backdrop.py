@@ -82,7 +82,8 @@ def paint_backdrop(
 def _distance(dice: random.Random, generator: np.random.Generator, size: tuple[int, int], name: str) -> Field:
     """Draw sky, and hills or the sea in front of it."""
     blue = tinted(dice.choice(SKIES), dice)
-    picture = sky(generator, size, blue, tuple(0.5 + 0.5 * channel for channel in blue))
+    red, green, pale = (0.5 + 0.5 * channel for channel in blue)
+    picture = sky(generator, size, blue, (red, green, pale))
     land = {"snow": FROST, "beach": SEA}.get(name) or tinted(dice.choice(HILLS), dice)
     rows = np.arange(size[0], dtype=np.float32)[:, None] / size[0]
     for layer, lift in enumerate((0.42, 0.22)):

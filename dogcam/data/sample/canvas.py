@@ -131,7 +131,7 @@ class Canvas:
         box = clip_box(pixel_box([spot], margin=math.ceil(2 * blur)), self.size)
         if box[0] == box[2] or box[1] == box[3]:
             return
-        alpha = _blurred(np.asarray(coverage([spot], box, 1), np.float32) / 255, blur)
+        alpha = _blurred(np.asarray(coverage([spot], box, 1), np.float32) / np.float32(255), blur)
         self.blend(box, np.float32(figure.shadow) * alpha, (0.06, 0.06, 0.09))
 
     def _register(self, name: str, shapes: list[Shape], whole: Box) -> int:
@@ -156,7 +156,7 @@ class Canvas:
         box = clip_box(pixel_box(shapes, margin=2 + math.ceil(tufts)), self.size)
         if box[0] == box[2] or box[1] == box[3]:
             return
-        alpha = np.asarray(coverage(shapes, box), np.float32) / 255
+        alpha: Field = np.asarray(coverage(shapes, box), np.float32) / np.float32(255)
         if tufts > 0.4:
             alpha = self._ragged(alpha, tufts)
         if part.colour is None:

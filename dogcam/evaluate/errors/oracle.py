@@ -115,10 +115,10 @@ def _newly_found(
         for thing in missed.intersection(thing for thing in speaks_of if thing is not None):
             found.setdefault(thing, int(places[failure.detection]))
     for failure in failures:
-        thing = failure.ground_truth
-        if failure.subject == "ground_truth" and failure.kind == kind and thing is not None:
+        target = failure.ground_truth
+        if failure.subject == "ground_truth" and failure.kind == kind and target is not None:
             place = last if failure.detection is None else int(places[failure.detection])
-            found.setdefault(thing, place)
+            found.setdefault(target, place)
     return found
 
 

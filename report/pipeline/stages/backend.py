@@ -49,7 +49,7 @@ def choose(context: Context) -> Chosen:
         asked=asked,
         used=backend.name,
         reason=" ".join(messages) or None,
-        n_calibration=min(CALIBRATION, len(context.tuning)) if backend.name == "int8" else None,
+        n_calibration=min(CALIBRATION, len(context.splits["tuning"])) if backend.name == "int8" else None,
         versions=dict(backend.versions),
     )
     if backend.kind == "cam":

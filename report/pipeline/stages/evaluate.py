@@ -153,11 +153,10 @@ def _comparisons(
 def _comparison(
     matches: dict, resampled: dict, pair: tuple[str, str], index: int, iou: float, resampler: Resampler
 ) -> results.Comparison:
-    difference = np.subtract(
-        *(metrics.precision_recall(matches[name], iou).average_precision() for name in pair)
-    )
-    n_images = np.count_nonzero(metrics.ground_truth_per_image(matches[pair[0]]))
-    samples = np.subtract(*(resampled[name][index] for name in pair))
+    ap, other_ap = (metrics.precision_recall(matches[name], iou).average_precision() for name in pair)
+    difference = ap - other_ap
+    n_images = int(np.count_nonzero(metrics.ground_truth_per_image(matches[pair[0]])))
+    samples = resampled[pair[0]][index] - resampled[pair[1]][index]
     found = over_images(n_images, resampler.interval(samples))
     verdict = "not distinguishable"
     if found.excludes_zero:
@@ -203,7 +202,8 @@ def _at_threshold(matches: Matches, iou: float, score_threshold: float, resample
 
 
 def _chosen_threshold(context: Context, iou: float) -> float:
-    truth = localise.ground_truth(context.tuning, context.config.target)
+    tuning = context.splits["tuning"]
+    truth = localise.ground_truth(tuning, context.config.target)
     found = localise.detections(context, "tuning", MAIN)
     curve = metrics.precision_recall(metrics.match(truth, found, [iou]), iou)
     asked = context.config.precision
@@ -216,7 +216,7 @@ def _chosen_threshold(context: Context, iou: float) -> float:
         # Rounded down: what is said to be had must be.
         best = math.floor(1000 * metrics.best_precision(curve)) / 1000
         raise ConfigError(
-            f"no score threshold reaches the precision {asked:g} at IoU {iou:g} on {context.tuning.name}; "
+            f"no score threshold reaches the precision {asked:g} at IoU {iou:g} on {tuning.name}; "
             f"the best there is {best:.3f}: ask for no more than that"
         )
     return point.score_threshold

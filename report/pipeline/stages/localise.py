@@ -80,8 +80,8 @@ def _rule(tuning: dict) -> LocalisationRule:
 
 
 def _sweep(context: Context, method: str) -> list[dict]:
-    rules = [LocalisationRule(*pair) for pair in itertools.product(CAM_THRESHOLDS, COMPONENTS)]
-    truth = ground_truth(context.tuning, context.config.target)
+    rules = [LocalisationRule(cut, kept) for cut, kept in itertools.product(CAM_THRESHOLDS, COMPONENTS)]
+    truth = ground_truth(context.splits["tuning"], context.config.target)
     found = _detect_by_rules(context, "tuning", method, rules)
     thresholds = context.config.iou_thresholds
     rows = []

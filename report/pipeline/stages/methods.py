@@ -98,12 +98,14 @@ def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
 
 def requests(classifier: Classifier) -> dict[str, Request]:
     """Return what to ask of the engine for each map that it makes."""
+    earlier = classifier.earlier_layer
+    assert earlier is not None, "classifiers without an earlier layer are refused before"
     return {
         GRAD_CAM: GradCam(classifier.target_layer),
         CAM: Cam(classifier.target_layer, classifier.head),
         PROBABILITY: GradCam(classifier.target_layer, "probability"),
-        EARLIER: GradCam(classifier.earlier_layer),
-        HIRES: HiResCam(classifier.earlier_layer),
-        LAYER: LayerCam(classifier.earlier_layer),
-        PLUS_PLUS: GradCamPlusPlus(classifier.earlier_layer),
+        EARLIER: GradCam(earlier),
+        HIRES: HiResCam(earlier),
+        LAYER: LayerCam(earlier),
+        PLUS_PLUS: GradCamPlusPlus(earlier),
     }

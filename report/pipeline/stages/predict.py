@@ -48,7 +48,9 @@ class Predictions:
 
     def probabilities(self, target: int, method: str = GRAD_CAM) -> NDArray[np.float64]:
         """Return the probability of a class in each image: (N,) float64 array, the sigmoid of its logit."""
-        logits = self.reference if method == GRAD_CAM_REFERENCE else self.logits
+        logits = self.logits
+        if method == GRAD_CAM_REFERENCE and self.reference is not None:
+            logits = self.reference
         return 1.0 / (1.0 + np.exp(-logits[:, target].astype(np.float64)))
 
 
@@ -73,7 +75,7 @@ def load(context: Context, role: str) -> Predictions:
 
 
 def _predict_split(context: Context, role: str, backend: Backend | None) -> list[str]:
-    images, names = context.splits[role].images, []
+    images, names = context.splits[role].images, list[str]()
     batches, size = context.in_batches(images), context.config.batch_size
     for batch in context.progress.track(batches, len(images), f"predict {role}", size):
         path = context.workspace / f"{role}-{len(names):05d}.npz"
@@ -108,7 +110,7 @@ def _predict(
 
 def _npz(arrays: dict[str, NDArray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Ask whether the maps depend on what the network learned: weights, labels and pixels are taken away."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -40,7 +41,10 @@ def run(context: Context) -> dict:
     trained = maps[places]
     pictures = [read_photo(context.reported.images[place]) for place in places]
     batch = context.classifier.batch(pictures) if pictures else None
-    depths, fitted, curves, checks = [], None, [], []
+    depths: list[results.SanityDepth] = []
+    curves: list[results.InsertionDeletionCurve] = []
+    checks: list[results.SanityCheck] = []
+    fitted = None
     if batch is not None:
         depths = _cascade(context, batch, trained)
         fitted = _permuted(context, batch, trained, rng)
@@ -155,7 +159,7 @@ def _erasing(
     # For each image, order, and way (deletion, insertion): the probability at each fraction.
     values = np.zeros((len(batch), len(sanity.ORDERS), 2, len(FRACTIONS)))
     for i in context.progress.track(range(len(batch)), len(batch), "erase"):
-        orders = sanity.removal_orders(trained[i], tuple(batch.shape[2:]), rng)
+        orders = sanity.removal_orders(trained[i], (batch.shape[2], batch.shape[3]), rng)
         for j, order in enumerate(sanity.ORDERS):
             for k, erased in enumerate((True, False)):
                 values[i, j, k] = sanity.probabilities_during(
@@ -182,7 +186,9 @@ def _erasing(
     ]
 
 
-def _similarities(measure, trained: Maps, found: list[Maps]) -> NDArray[np.float64]:
+def _similarities(
+    measure: Callable[[NDArray, NDArray], float], trained: Maps, found: list[Maps]
+) -> NDArray[np.float64]:
     """Return the similarity of each map to the trained network's: (draws, images) floats, nan for none."""
     return np.array([[measure(*pair) for pair in zip(trained, maps, strict=True)] for maps in found])
 
@@ -194,12 +200,13 @@ def _mean(context: Context, values: NDArray[np.float64]) -> Estimate:
     part, whole = np.where(defined, rows, 0.0).sum(axis=0), defined.sum(axis=0)
     mean = part.sum() / whole.sum() if whole.any() else float("nan")
     found = replace(resampler_of(context), n_images=len(part)).ratio(part, whole)
-    return estimate(mean, over_images(np.count_nonzero(whole), found))
+    return estimate(mean, over_images(int(np.count_nonzero(whole)), found))
 
 
 def _check(name: str, value: Estimate, must_be: str) -> results.SanityCheck:
     mark = sanity.MOST_SIMILARITY if must_be == "below" else sanity.LEAST_DIFFERENCE
     passed = None
-    if value.interval.low is not None:
-        passed = value.interval.high < mark if must_be == "below" else value.interval.low > mark
+    interval = value.interval
+    if interval is not None and interval.low is not None and interval.high is not None:
+        passed = interval.high < mark if must_be == "below" else interval.low > mark
     return results.SanityCheck(name=name, value=value, must_be=must_be, mark=mark, passed=passed)
