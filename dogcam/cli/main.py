@@ -11,6 +11,7 @@ COMMANDS = {
     "train": ("dogcam.cli.train", "Train a classifier on image labels alone."),
     "evaluate": ("dogcam.cli.evaluate", "Measure how well a classifier says what photographs show."),
     "convert": ("dogcam.cli.convert", "Write a checkpoint in another form."),
+    "tune": ("dogcam.cli.tune", "Search the numbers of a detection preset on training images."),
     "explain": ("dogcam.cli.explain", "Show where a classifier sees a class in a photograph."),
     "compare-classifiers": ("dogcam.cli.compare", "Tell who boxes and who ranks better, of two classifiers."),
     "evaluate-boxes": ("dogcam.cli.evaluate_boxes", "Measure anybody's boxes against a ground truth."),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dogcam.detection.dense import without_last_stride
 from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier
-from dogcam.network.heads import position_head
+from dogcam.network.heads import head_weights, position_head
 from dogcam.network.hooks import capture, find_layer
 
 Window = tuple[float, float, float, float]
@@ -70,7 +70,8 @@ class Evidence:
     """The evidence for one class at each position of one view.
 
     Attributes:
-        values: (h, w) float32 array, the logit of the class if a position is classified by itself.
+        logits: (h, w) float32 array, the logit of the class if a position is classified by itself.
+        class_map: (h, w) float32 array, the class activation map: the weighted sum of activations.
         logit: of the view as a whole.
         window: the part of the image that the view shows, half-open xyxy in pixels.
         input_size: (height, width) of the network's input in pixels.
@@ -78,7 +79,8 @@ class Evidence:
         step: distance of neighbouring positions in pixels of the input.
     """
 
-    values: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    class_map: NDArray[np.float32]
     logit: float
     window: Window
     input_size: tuple[int, int]
@@ -132,16 +134,18 @@ class Observer:
         if view.mirrored:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         maps = self._maps(part, view.dense)
-        values = position_head(self._head)(maps.flatten(1).T)[:, self.index].reshape(maps.shape[1:])
         # The logit is that of the original positions, so that dense views rank images alike.
-        pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))
-        logit = float(self._head(pooled[None])[0, self.index])
-        step = size[0] / values.shape[0]
+        pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))[None]
+        logits = position_head(self._head)(maps.flatten(1).T)[:, self.index].reshape(maps.shape[1:])
+        class_map = torch.einsum("chw,c->hw", maps, head_weights(self._head, pooled)[0, self.index])
+        step = size[0] / maps.shape[1]
         # Without the last stride the first position remains where it was: half an original step inside.
         first = step if view.dense else step / 2
-        left = size[1] - (values.shape[1] - 1) * step - first if view.mirrored else first
-        array = values.float().cpu().numpy()
-        return Evidence(array[:, ::-1] if view.mirrored else array, logit, window, size, (first, left), step)
+        left = size[1] - (maps.shape[2] - 1) * step - first if view.mirrored else first
+        arrays = (each.float().cpu().numpy() for each in (logits, class_map))
+        turned = [each[:, ::-1] if view.mirrored else each for each in arrays]
+        logit = float(self._head(pooled)[0, self.index])
+        return Evidence(turned[0], turned[1], logit, window, size, (first, left), step)
 
     def _maps(self, part: Image.Image, dense: bool) -> Tensor:
         """Return the activations of the target layer: (C, h, w) tensor."""
@@ -194,38 +198,42 @@ class Grid:
         """Return boxes in pixels of the image: (N, 4) float array of boxes in cells -> (N, 4)."""
         return boxes * [self.cell[1], self.cell[0], self.cell[1], self.cell[0]]
 
-    def resample(self, evidence: Evidence) -> NDArray[np.float32]:
-        """Return the evidence at the centres of the cells, interpolated bilinearly between positions.
+    def logits(self, evidence: Evidence) -> NDArray[np.float32]:
+        """Return the logits at the centres of the cells, interpolated bilinearly between positions.
 
-        Outside the outermost positions the nearest value is repeated; outside the window of the evidence
-        too, and there it has no meaning.
+        Beyond the outermost positions the nearest value is repeated; outside the window of the evidence
+        this has no meaning.
 
         Returns:
             (rows, columns) float32 array.
         """
-        rows, columns = (
-            _interpolation(
-                (np.arange(n) + 0.5) * cell, low, (high - low) / length, offset, evidence.step, n_positions
-            )
-            for n, cell, low, high, length, offset, n_positions in zip(
-                self.shape,
-                self.cell,
-                (evidence.window[1], evidence.window[0]),
-                (evidence.window[3], evidence.window[2]),
-                evidence.input_size,
-                evidence.offset,
-                evidence.values.shape,
-                strict=True,
-            )
-        )
-        return rows @ evidence.values.astype(np.float32) @ columns.T
+        return self._resample(evidence.logits, evidence)
+
+    def class_map(self, evidence: Evidence) -> NDArray[np.float32]:
+        """Return the positive part of the class activation map at the cells, divided by its peak.
+
+        Returns:
+            (rows, columns) float32 array in [0, 1]; 0 everywhere if the map is nowhere positive.
+        """
+        positive = np.maximum(self._resample(evidence.class_map, evidence), 0.0)
+        peak = positive.max()
+        return positive / peak if peak > 0 else positive
+
+    def _resample(self, values: NDArray[np.float32], evidence: Evidence) -> NDArray[np.float32]:
+        left, top, right, bottom = evidence.window
+        weights = []
+        for axis, (low, high) in enumerate(((top, bottom), (left, right))):
+            pixel = (high - low) / evidence.input_size[axis]
+            centres = (np.arange(self.shape[axis]) + 0.5) * self.cell[axis]
+            places = ((centres - low) / pixel - evidence.offset[axis]) / evidence.step
+            weights.append(_interpolation(places, values.shape[axis]))
+        rows, columns = weights
+        return rows @ values.astype(np.float32) @ columns.T
 
 
-def _interpolation(
-    places: NDArray[np.float64], low: float, pixel: float, offset: float, step: float, n_positions: int
-) -> NDArray[np.float32]:
-    """Return the weights of the positions at places: (n_places, n_positions) float32 array, rows sum to 1."""
-    at = np.clip(((places - low) / pixel - offset) / step, 0, n_positions - 1)
+def _interpolation(places: NDArray[np.floating], n_positions: int) -> NDArray[np.float32]:
+    """Return the weights of positions 0, 1, ... at places: (n_places, n_positions) array, rows sum to 1."""
+    at = np.clip(places, 0, n_positions - 1)
     first = np.minimum(at.astype(int), max(n_positions - 2, 0))
     weights = np.zeros((len(places), n_positions), dtype=np.float32)
     row = np.arange(len(places))

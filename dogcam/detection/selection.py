@@ -1,9 +1,9 @@
-"""Which of many overlapping boxes are kept: greedily by score, one for each object."""
+"""Which of many overlapping boxes are kept, one for each object, and the mean of those that agree."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.structures.boxes import Boxes, area, intersection, iou
+from dogcam.structures.boxes import Boxes, area, as_boxes, intersection, iou
 
 
 def select(
@@ -39,3 +39,28 @@ def select(
         smaller = np.maximum(np.minimum(areas, areas[index]), 1e-12)
         allowed &= (iou(one, boxes)[0] <= max_iou) & (intersection(one, boxes)[0] / smaller <= max_cover)
     return np.array(kept, dtype=np.int64)
+
+
+def voted(
+    boxes: Boxes, fits: NDArray[np.float64], kept: NDArray[np.int64], *, min_iou: float, sharpness: float
+) -> Boxes:
+    """Return each kept box as the mean of the boxes that overlap it, weighted by their fits.
+
+    The weight of box j in the mean for box k is exp(sharpness (fit_j - fit_k)) (box voting, Gidaris &
+    Komodakis 2015, with the fit in place of a trained score).
+
+    Args:
+        boxes: (N, 4) float array, xyxy in any unit.
+        fits: (N,) floats.
+        kept: (K,) int array of indices.
+        min_iou: least IoU of a box that takes part, in (0, 1]; 1 leaves the kept boxes as they are.
+        sharpness: at least 0; 0 weighs all boxes alike.
+
+    Returns:
+        (K, 4) float64 array.
+    """
+    overlaps = iou(boxes[kept], boxes)
+    weights = np.where(overlaps >= min_iou, np.exp(sharpness * (fits[None, :] - fits[kept, None])), 0.0)
+    # A box without area overlaps nothing, itself neither.
+    weights[np.arange(len(kept)), kept] = 1.0
+    return as_boxes(weights @ boxes / weights.sum(axis=1, keepdims=True))

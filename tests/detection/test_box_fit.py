@@ -24,27 +24,49 @@ def test_grown_moves_every_side_by_a_share_of_the_box():
     assert grown(np.array([[2.0, 4.0, 6.0, 6.0]]), 0.5).tolist() == [[0.0, 3.0, 8.0, 7.0]]
 
 
+SQUARE = np.full((20, 20), -40.0, dtype=np.float32)
+SQUARE[8:12, 8:12] = 40.0
+"""Logits of an object that covers a square of 4 x 4 cells for certain."""
+
+
 def test_the_fit_is_the_expected_iou():
-    # Probabilities of one (nearly) in a 4 x 4 square, zero elsewhere; the ring of half a side holds it all.
-    map_ = np.full((20, 20), -40.0, dtype=np.float32)
-    map_[8:12, 8:12] = 40.0
     boxes = np.array([[8, 8, 12, 12], [8, 8, 12, 10], [6, 8, 14, 12.0]])
-    rule = FitRule(midpoint=0.0, fill=1.0, ring=1.0, side=4.0, octaves=1.0)
-    np.testing.assert_allclose(fits([map_], [1.0], boxes, rule), [1.0, 0.5, 0.5], atol=1e-6)
+    rule = FitRule(midpoints=(0.0,), ring=1.0, side=4.0, octaves=1.0, map_weight=0.0)
+    found = fits([SQUARE], [np.zeros((20, 20))], [1.0], boxes, rule)
+    np.testing.assert_allclose(found, [1.0, 0.5, 0.5], atol=1e-6)
+
+
+def test_class_maps_count_with_their_weight_and_fill():
+    # A relative map of 0.5 everywhere: 8 inside the box, 8 * 8 in the ring of one side, 0.5 * 16 expected.
+    box = np.array([[8, 8, 12, 12.0]])
+    rule = FitRule(midpoints=(0.0,), ring=1.0, side=4.0, octaves=1.0, map_weight=0.25, map_fill=0.5)
+    found = fits([SQUARE], [np.full((20, 20), 0.5)], [1.0], box, rule)
+    np.testing.assert_allclose(found, [0.75 * 1.0 + 0.25 * 8 / (0.5 * 16 + 64)], atol=1e-6)
+
+
+def test_several_midpoints_are_averaged():
+    # Logits of log 3 everywhere: probabilities of 0.75 and 0.5, in the box as in the ring of one side.
+    box, logits = np.array([[8, 8, 12, 12.0]]), np.full((20, 20), np.log(3.0))
+    rule = FitRule(midpoints=(0.0, np.log(3.0)), ring=1.0, map_weight=0.0, fill=0.5)
+    expected = np.mean([each * 16 / (0.5 * 16 + each * 128) for each in (0.75, 0.5)])
+    np.testing.assert_allclose(fits([logits], [logits], [1.0], box, rule), expected, rtol=1e-6)
 
 
 def test_views_of_the_best_side_decide():
-    good, bad = np.full((20, 20), -40.0, np.float32), np.full((20, 20), 40.0, np.float32)
-    good[8:12, 8:12] = 40.0
-    box, rule = np.array([[8, 8, 12, 12.0]]), FitRule(midpoint=0.0, ring=0.5, side=40.0, octaves=0.3)
-    # Inside and ring are all evidence in the bad view: 16 / (16 + 48).
-    near_good = fits([good, bad], [10.0, 80.0], box, rule)[0]
-    near_bad = fits([good, bad], [80.0, 10.0], box, rule)[0]
+    bad = np.full((20, 20), 40.0, np.float32)
+    maps = [np.zeros((20, 20))] * 2
+    box = np.array([[8, 8, 12, 12.0]])
+    rule = FitRule(midpoints=(0.0,), ring=0.5, side=0.4, octaves=0.3, map_weight=0.0)
+    near_good = fits([SQUARE, bad], maps, [0.1, 0.8], box, rule)[0]
+    near_bad = fits([SQUARE, bad], maps, [0.8, 0.1], box, rule)[0]
     assert near_good == pytest.approx(1.0, abs=1e-3)
+    # Inside and ring are all evidence in the bad view: 16 / (16 + 48).
     assert near_bad == pytest.approx(0.25, abs=1e-3)
 
 
-@pytest.mark.parametrize("wrong", [{"fill": 0.0}, {"fill": 1.5}, {"ring": 0.0}, {"octaves": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"map_fill": 0.0}, {"fill": 1.25}, {"map_weight": 1.5}, {"ring": -2.0}, {"octaves": -1.0}]
+)
 def test_impossible_numbers_are_refused(wrong):
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         FitRule(**wrong)

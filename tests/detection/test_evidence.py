@@ -42,7 +42,7 @@ def test_evidence_of_a_plain_view_is_the_head_at_each_position(observer, image):
     maps = activations[classifier.target_layer][0]
     head = classifier.network.head
     expected = torch.einsum("chw,c->hw", maps, head.weight[observer.index]) + head.bias[observer.index]
-    np.testing.assert_allclose(found.values, expected.detach().numpy(), atol=1e-4)
+    np.testing.assert_allclose(found.logits, expected.detach().numpy(), atol=1e-4)
     assert found.logit == pytest.approx(logit, abs=1e-4)
     assert (found.offset, found.step, observer.stride) == ((8.0, 8.0), 16.0, 16)
 
@@ -50,7 +50,7 @@ def test_evidence_of_a_plain_view_is_the_head_at_each_position(observer, image):
 def test_dense_views_hold_the_plain_ones(observer, image):
     plain = observer.evidence(image, View(0.8, dense=False))
     dense = observer.evidence(image, View(0.8, dense=True))
-    np.testing.assert_allclose(dense.values[::2, ::2], plain.values, atol=1e-4)
+    np.testing.assert_allclose(dense.logits[::2, ::2], plain.logits, atol=1e-4)
     assert dense.logit == pytest.approx(plain.logit, abs=1e-4)
     assert (dense.step, dense.offset, plain.offset) == (8.0, (8.0, 8.0), (8.0, 8.0))
 
@@ -59,30 +59,48 @@ def test_a_mirrored_view_mirrors_its_map_and_its_positions(observer, image):
     turned = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     mirrored = observer.evidence(image, View(0.8, mirrored=True))
     plain = observer.evidence(turned, View(0.8))
-    np.testing.assert_allclose(mirrored.values, plain.values[:, ::-1], atol=1e-5)
-    width, n = mirrored.input_size[1], mirrored.values.shape[1]
+    np.testing.assert_allclose(mirrored.logits, plain.logits[:, ::-1], atol=1e-5)
+    width, n = mirrored.input_size[1], mirrored.logits.shape[1]
     # The centre of position q mirrors that of position n - 1 - q.
     assert mirrored.offset[1] == width - (plain.offset[1] + (n - 1) * plain.step)
 
 
+def test_the_class_map_is_the_logit_without_the_bias(observer, image):
+    found = observer.evidence(image, View(1.0))
+    bias = observer.classifier.network.head.bias[observer.index].item()
+    np.testing.assert_allclose(found.class_map, found.logits - bias, atol=1e-4)
+
+
+def evidence_of(values: np.ndarray, window: tuple, input_size: tuple) -> Evidence:
+    return Evidence(values, values, 0.0, window, input_size, (8.0, 8.0), 16.0)
+
+
 def test_the_grid_interpolates_between_positions():
     values = np.add.outer(10.0 * np.arange(4), np.arange(8)).astype(np.float32)
-    evidence = Evidence(values, 0.0, (0, 0, 80, 40), (64, 128), (8.0, 8.0), 16.0)
+    evidence = evidence_of(values, (0, 0, 80, 40), (64, 128))
     grid = Grid((40, 80), side=16)
     assert grid.shape == (8, 16)
-    found = grid.resample(evidence)
     # The centre of cell c is at 8 (c + 0.5) pixels of the input; positions are 16 apart, from 8 on.
     rows = np.clip(((np.arange(8) + 0.5) * 8 - 8) / 16, 0, 3)
     columns = np.clip(((np.arange(16) + 0.5) * 8 - 8) / 16, 0, 7)
-    np.testing.assert_allclose(found, np.add.outer(10 * rows, columns), atol=1e-5)
+    expected = np.add.outer(10 * rows, columns)
+    np.testing.assert_allclose(grid.logits(evidence), expected, atol=1e-5)
+    np.testing.assert_allclose(grid.class_map(evidence), expected / expected.max(), atol=1e-6)
     assert grid.to_pixels(np.array([[0, 0, 16, 8.0]])).tolist() == [[0, 0, 80, 40]]
+
+
+def test_a_map_that_is_nowhere_positive_is_zero():
+    evidence = evidence_of(np.full((2, 2), -1.0, np.float32), (0, 0, 32, 32), (32, 32))
+    assert not Grid((32, 32), side=8).class_map(evidence).any()
 
 
 def test_a_window_is_placed_where_it_was_taken():
     values = np.zeros((2, 2), np.float32)
     values[1, 1] = 1.0
-    evidence = Evidence(values, 0.0, (40, 20, 80, 60), (32, 32), (8.0, 8.0), 16.0)
+    evidence = evidence_of(values, (40, 20, 80, 60), (32, 32))
     assert evidence.magnification == 0.8
-    peak = np.unravel_index(Grid((80, 80), side=16).resample(evidence).argmax(), (16, 16))
-    # The last position is centred at 24 / 32 of the window: x = 70, y = 50 pixels of 80, cells of 5.
-    assert peak == (10, 14) or Grid((80, 80), side=16).resample(evidence)[10, 14] == 1.0
+    # The last position is centred at 24 / 32 of the window: x = 70, y = 50 pixels, in cells of 5 pixels.
+    found = Grid((80, 80), side=16).logits(evidence)
+    assert found[10, 14] == 1.0
+    # Half a step to the upper left, between all four positions, a quarter is left: cell (8, 12).
+    assert found[:8].max() < 0.5

@@ -1,8 +1,9 @@
 """Greedy selection of boxes: nested and overlapping ones exclude each other."""
 
 import numpy as np
+import pytest
 
-from dogcam.detection.selection import select
+from dogcam.detection.selection import select, voted
 
 BOXES = np.array([[0, 0, 10, 10], [1, 1, 9, 9], [2, 2, 5, 5], [20, 0, 30, 10], [26, 0, 36, 10.0]])
 SCORES = np.array([0.9, 0.95, 0.5, 0.7, 0.6])
@@ -22,3 +23,20 @@ def test_nested_boxes_may_be_allowed():
 def test_no_boxes_and_equal_scores():
     assert select(np.zeros((0, 4)), np.zeros(0), max_boxes=3).tolist() == []
     assert select(BOXES[:2], np.ones(2), max_boxes=3).tolist() == [0]
+
+
+def test_voted_boxes_are_weighted_means():
+    fits = np.array([1.0, 0.5, 1.0, 1.0, 1.0])
+    kept = np.array([0, 3])
+    found = voted(BOXES, fits, kept, min_iou=0.5, sharpness=2.0)
+    # Box 1 overlaps box 0 with 0.64 and counts exp(2 (0.5 - 1)); box 4 overlaps box 3 with a quarter only.
+    weight = np.exp(-1.0)
+    low, high = weight / (1 + weight), (10 + 9 * weight) / (1 + weight)
+    np.testing.assert_allclose(found, [[low, low, high, high], [20, 0, 30, 10]])
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 5.0])
+def test_without_neighbours_boxes_remain(sharpness):
+    found = voted(BOXES, SCORES, np.array([2, 4]), min_iou=1.0, sharpness=sharpness)
+    np.testing.assert_array_equal(found, BOXES[[2, 4]])
+    assert voted(BOXES, SCORES, np.zeros(0, int), min_iou=0.5, sharpness=sharpness).shape == (0, 4)

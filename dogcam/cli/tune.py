@@ -1,0 +1,173 @@
+"""The command `dogcam tune`: search the numbers of a detection preset on the training split."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from dogcam.data.images import read_photo
+from dogcam.data.reading import read_split
+from dogcam.data.splits import split_name
+from dogcam.detection.evidence import Evidence, Observer
+from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.errors import ConfigError
+from dogcam.evaluate.metrics import IOU_THRESHOLDS
+from dogcam.evaluate.tuning import CrossValidation, cross_validate
+from dogcam.files import atomic_write
+from dogcam.models.classifier import describe_classifier, load_classifier
+from dogcam.structures.detections import Detections, GroundTruth
+from dogcam.structures.images import Split
+
+FIT_VALUES: dict[str, tuple[Any, ...]] = {
+    "midpoints": ((0.0,), (0.0, 1.0), (1.0,)),
+    "ring": (0.5, 1.0),
+    "side": (0.23, 0.47, 0.66, 0.94),
+    "octaves": (0.5, 1.0),
+    "fill": (0.6, 0.8, 1.0),
+    "map_weight": (0.0, 0.3, 0.5),
+    "map_fill": (0.2, 0.3, 0.4),
+}
+"""The values that the search draws from, for each number of `FitRule`."""
+
+METHOD_VALUES: dict[str, tuple[Any, ...]] = {
+    "max_cover": (0.5, 0.7, 0.85),
+    "vote_iou": (0.4, 0.5, 0.6),
+    "vote_sharpness": (3.0, 10.0, 30.0),
+    "fit_exponent": (1.0, 2.0, 4.0),
+}
+"""The same for numbers of `ProposalMethod`."""
+
+RESERVED = ("val", "test")
+"""Splits that measure the result: nothing is chosen on them."""
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """What the search needs of one image: its evidence, (height, width) and nothing of its boxes."""
+
+    evidence: list[Evidence]
+    size: tuple[int, int]
+
+
+@click.command("tune")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="A labelled data set.")
+@click.option("--split", default="train", show_default=True, help="The images to search on.")
+@click.option("--limit", type=click.IntRange(min=2), help="Take only the first images of the split.")
+@click.option("--model", metavar="NAME", help="The network.  [default: the checkpoint's]")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the model.")
+@click.option("--target", default="dog", show_default=True, help="The class to find.")
+@click.option("--preset", default="best", show_default=True, help="The method that the search begins with.")
+@click.option("--trials", type=click.IntRange(min=1), default=60, show_default=True)
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
+@click.option("--seed", default=18, show_default=True, help="Of the trials and of the folds.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--json", "json_path", type=click.Path(path_type=Path), required=True, help="Write all trials.")
+def command(
+    data: Path,
+    split: str,
+    limit: int | None,
+    model: str | None,
+    checkpoint: Path | None,
+    target: str,
+    preset: str,
+    trials: int,
+    folds: int,
+    seed: int,
+    device: str,
+    json_path: Path,
+) -> None:
+    """Search the numbers of a detection preset on training images.
+
+    Every trial is a preset with other numbers. The search chooses the trial with the highest mean AP over the
+    IoU thresholds. Its AP on the images that chose it is optimistic; the cross-validated AP is measured on
+    images that had no part in the choice. Splits named val and test are refused.
+    """
+    method = _searchable(preset)
+    if split_name(split) in RESERVED:
+        raise ConfigError(
+            f"the split is {split!r}; expected one to choose numbers on, such as train: val and test measure "
+            "the result"
+        )
+    photographs = read_split(data, split, limit)
+    classifier = load_classifier(model, checkpoint, device)
+    observer = Observer(classifier, target)
+    console = Console(stderr=True, highlight=False)
+    observed = _observe(photographs, method, observer, console)
+    truth = GroundTruth.from_images([image.boxes_of(target) for image in photographs.images])
+    if not len(truth):
+        raise ConfigError(f"{data}, split {split!r}, shows no {target}; choose another split or --target")
+    methods = list(_trials(method, trials, seed))
+    found = [
+        _detect(each, observed, observer.side)
+        for each in track(methods, "search", console=console, transient=True)
+    ]
+    result = cross_validate(truth, found, folds=folds, seed=seed)
+    Console(highlight=False, soft_wrap=True).print(_table(methods, result))
+    record = {
+        "preset": preset, "target": target, "split": photographs.describe(), "n_objects": len(truth),
+        "classifier": describe_classifier(classifier), "seed": seed, "folds": folds,
+        "iou_thresholds": list(IOU_THRESHOLDS), "trials": _rows(methods, result), "best": result.best,
+        "chosen_per_fold": list(result.chosen), "cross_validated_ap": result.held_out_ap.tolist(),
+    }  # fmt: skip
+    atomic_write(json_path, json.dumps(record, indent=1, allow_nan=False).encode())
+
+
+def _searchable(preset: str) -> ProposalMethod:
+    method = find_preset(preset)
+    if isinstance(method, ThresholdMethod):
+        names = ", ".join(name for name, each in PRESETS.items() if isinstance(each, ProposalMethod))
+        raise ConfigError(f"the preset {preset!r} has one threshold, which the report tunes; choose {names}")
+    return method
+
+
+def _observe(
+    photographs: Split, method: ProposalMethod, observer: Observer, console: Console
+) -> list[_Observed]:
+    images = track(photographs.images, "forward passes", console=console, transient=True)
+    return [_Observed(method.observe(observer, read_photo(image)), image.size) for image in images]
+
+
+def _trials(method: ProposalMethod, number: int, seed: int) -> Iterator[ProposalMethod]:
+    """Yield the method itself, then methods whose numbers are drawn independently and uniformly."""
+    yield method
+    generator = np.random.default_rng(seed)
+    for _ in range(number - 1):
+        fit = {name: values[generator.integers(len(values))] for name, values in FIT_VALUES.items()}
+        others = {name: values[generator.integers(len(values))] for name, values in METHOD_VALUES.items()}
+        yield replace(method, fit=replace(method.fit, **fit), **others)
+
+
+def _detect(method: ProposalMethod, observed: list[_Observed], side: int) -> Detections:
+    located = [method.locate(each.evidence, each.size, side) for each in observed]
+    return Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
+
+
+def _numbers(method: ProposalMethod) -> dict:
+    return asdict(method.fit) | {name: getattr(method, name) for name in METHOD_VALUES}
+
+
+def _rows(methods: list[ProposalMethod], result: CrossValidation) -> list[dict]:
+    return [{**_numbers(method), "ap": ap.tolist()} for method, ap in zip(methods, result.ap, strict=True)]
+
+
+def _table(methods: list[ProposalMethod], result: CrossValidation) -> Table:
+    table = Table(title="AP of the best trials; the last row is cross-validated", title_justify="left")
+    for heading in ("trial", *(f"IoU > {each:g}" for each in IOU_THRESHOLDS), "numbers"):
+        table.add_column(heading)
+    order = np.argsort(-result.ap.mean(axis=1), kind="stable")[:_SHOWN]
+    for index in order:
+        numbers = ", ".join(f"{name} {value}" for name, value in _numbers(methods[index]).items())
+        table.add_row(str(index), *(f"{value:.3f}" for value in result.ap[index]), numbers)
+    chosen = ", ".join(map(str, result.chosen))
+    table.add_row("chosen", *(f"{value:.3f}" for value in result.held_out_ap), f"trials {chosen}")
+    return table

@@ -1,0 +1,63 @@
+"""`dogcam tune`: what it writes, what it refuses, and that the record repeats its own numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dogcam.cli.main import main
+from dogcam.data.images import read_photo
+from dogcam.data.reading import read_split
+from dogcam.data.sample import write_sample
+from dogcam.detection.presets import find_preset, locator
+from dogcam.evaluate.metrics import IOU_THRESHOLDS, match, precision_recall
+from dogcam.models.classifier import load_classifier
+from dogcam.structures.detections import Detections, GroundTruth
+
+
+@pytest.fixture(scope="module")
+def data(made_once):
+    return made_once("tune", lambda folder: write_sample(folder / "s", n_train=16, n_val=2, n_test=2)) / "s"
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, ["tune", "--model", "sample_net", "--device", "cpu", *arguments])
+
+
+def test_the_first_trial_is_the_preset(data, tmp_path):
+    path = tmp_path / "trials.json"
+    result = run(
+        "--data", str(data), "--preset", "fast", "--trials", "3", "--folds", "2", "--json", str(path)
+    )
+    assert result.exit_code == 0, result.output
+    record = json.loads(path.read_text())
+    split = read_split(data, "train")
+    find = locator(find_preset("fast"), load_classifier("sample_net", device="cpu"), "dog")
+    located = [find(read_photo(image)) for image in split.images]
+    found = Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
+    truth = GroundTruth.from_images([image.boxes_of("dog") for image in split.images])
+    matches = match(truth, found)
+    expected = [precision_recall(matches, each).average_precision() for each in IOU_THRESHOLDS]
+    np.testing.assert_allclose(record["trials"][0]["ap"], expected)
+    assert len(record["trials"]) == 3 and len(record["chosen_per_fold"]) == 2
+    means = [np.mean(trial["ap"]) for trial in record["trials"]]
+    assert record["best"] == int(np.argmax(means))
+    assert record["split"]["manifest"] == split.manifest and record["n_objects"] == len(truth)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--split", "val"], "val"),
+        (["--split", "val[:1]"], "val[:1]"),
+        (["--preset", "published"], "published"),
+        (["--preset", "quick"], "quick"),
+        (["--target", "unicorn"], "unicorn"),
+    ],
+)
+def test_what_must_not_be_searched_is_refused(arguments, found, data, tmp_path):
+    path = tmp_path / "trials.json"
+    result = run("--data", str(data), "--json", str(path), *arguments)
+    assert result.exit_code == 1 and found in result.output
+    assert not path.exists()

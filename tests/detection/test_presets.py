@@ -1,0 +1,106 @@
+"""Presets: their names, the published chain, and proposals on evidence and on rendered scenes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dogcam.cam import GradCam
+from dogcam.data.sample import render_scene
+from dogcam.detection.box_fit import FitRule
+from dogcam.detection.detector import DEFAULT_RULE, Detector
+from dogcam.detection.evidence import Evidence, Observer, View
+from dogcam.detection.presets import PRESETS, find_preset, locator
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.errors import ConfigError, ModelError
+from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.structures.boxes import iou
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier("sample_net", device="cpu")
+
+
+def scene_with_dogs(number: int):
+    """Return the first rendered scene with that many dogs: its image and their boxes."""
+    for index in range(200):
+        scene = render_scene(2007, "train", index)
+        boxes = [each.box for each in scene.objects if each.name == "dog"]
+        if len(boxes) == number:
+            return Image.fromarray(np.asarray(scene.image)), np.array(boxes, dtype=np.float64)
+    raise AssertionError(f"no scene with {number} dogs")
+
+
+def two_squares(logit: float) -> Evidence:
+    """Return evidence of two squares of 32 pixels in an image of 128 x 64, seen at its own size."""
+    logits = np.full((32, 64), -20.0, np.float32)
+    logits[8:24, 4:20] = logits[8:24, 40:56] = 20.0
+    maps = (logits > 0).astype(np.float32)
+    return Evidence(logits, maps, logit, (0, 0, 128, 64), (64, 128), (1.0, 1.0), 2.0)
+
+
+def test_every_object_gets_one_box():
+    method = ProposalMethod(views=(View(1.0),), fit=FitRule(side=0.25), fit_exponent=1.0)
+    boxes, scores = method.locate([two_squares(0.0)], (64, 128), side=128)
+    assert len(boxes) == 2
+    found = iou(boxes, np.array([[8, 16, 40, 48], [80, 16, 112, 48.0]]))
+    assert (found.max(axis=0) > 0.85).all()
+    # A fit near 1 for either map, times the probability of one half.
+    assert scores == pytest.approx([0.5, 0.5], abs=0.35) and scores.min() > 0.4
+    assert (np.diff(scores) <= 0).all()
+
+
+def test_the_image_ranks_its_boxes():
+    method = ProposalMethod(views=(View(1.0),))
+    low = method.locate([two_squares(-3.0)], (64, 128), side=128)[1]
+    high = method.locate([two_squares(-3.0), two_squares(3.0)], (64, 128), side=128)[1]
+    np.testing.assert_allclose(high / low, (1 + np.exp(3)) / (1 + np.exp(-3)))
+
+
+def test_further_views_are_made_above_the_gate(classifier):
+    image, _ = scene_with_dogs(1)
+    observer = Observer(classifier, "dog")
+    logit = observer.evidence(image, View(1.0)).logit
+    further = (View(1.5), View(1.0, mirrored=True))
+    for gate, expected in ((logit - 0.1, 3), (logit + 0.1, 1)):
+        method = ProposalMethod(views=(View(1.0),), further_views=further, gate_logit=gate)
+        assert len(method.observe(observer, image)) == expected
+
+
+def test_the_published_preset_is_the_chain_of_the_detector(classifier):
+    image, _ = scene_with_dogs(2)
+    request = GradCam(classifier.target_layer)
+    (expected,) = Detector(classifier, ("dog",), request, DEFAULT_RULE).run(image)
+    boxes, scores = locator(find_preset("published"), classifier, "dog")(image)
+    np.testing.assert_array_equal(boxes, expected.boxes)
+    np.testing.assert_array_equal(scores, expected.scores)
+
+
+@pytest.mark.parametrize("name", ["fast", "best"])
+def test_presets_find_a_rendered_dog(name, classifier):
+    image, dogs = scene_with_dogs(1)
+    boxes, scores = locator(find_preset(name), classifier, "dog")(image)
+    assert len(boxes) == len(scores) <= PRESETS[name].max_boxes
+    assert ((boxes[:, :2] >= 0) & (boxes[:, 2:] <= [image.width, image.height])).all()
+    assert iou(boxes[:1], dogs).max() > 0.3
+
+
+def test_fast_makes_one_forward_pass(classifier):
+    image, _ = scene_with_dogs(1)
+    observer = Observer(classifier, "dog")
+    method = find_preset("fast")
+    assert len(method.observe(observer, image)) == 1 and not method.further_views
+
+
+def test_unknown_presets_and_heads_are_refused(classifier):
+    with pytest.raises(ConfigError, match="fastest"):
+        find_preset("fastest")
+    with pytest.raises(ModelError, match="sample_net"):
+        Observer(replace(classifier, head=None), "dog")
+
+
+def test_a_method_needs_a_view():
+    with pytest.raises(ValueError, match="views"):
+        ProposalMethod(views=())
