@@ -7,13 +7,14 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pooch
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as RichProgress
 
-from dogcam.data.transfer import PATIENCE, Patience, Progress, fetch
+from dogcam.data.transfer import Progress, fetch
 from dogcam.errors import DogcamError, DownloadError
 from dogcam.files import file_lock
 
@@ -48,14 +49,14 @@ def fetch_voc2007_test(
     urls: Sequence[str] = VOC2007_TEST_URLS,
     checksum: str | None = VOC2007_TEST_CHECKSUM,
     progress: Progress | None = None,
-    patience: Patience = PATIENCE,
+    **options: Any,
 ) -> Path:
     """Download VOC2007 test (451 MB) and unpack it; do nothing where that has been done.
 
     Args:
         cache: the folder to keep the archive and the unpacked data set in.
         urls: places of the same archive, the best first.
-        checksum, progress, patience: as in `dogcam.data.transfer.fetch`.
+        checksum, progress, options: as in `dogcam.data.transfer.fetch`.
 
     Returns:
         The folder that holds `VOCdevkit/VOC2007`, as `dogcam.data.reading.read_split` takes it. The archive
@@ -67,9 +68,7 @@ def fetch_voc2007_test(
     folder = cache / "voc2007-test"
     if not folder.is_dir():
         archive = cache / "VOCtest_06-Nov-2007.tar"
-        _first_success(
-            urls, lambda url: fetch(url, archive, checksum=checksum, progress=progress, patience=patience)
-        )
+        _first_success(urls, lambda url: fetch(url, archive, checksum=checksum, progress=progress, **options))
         unpack(archive, folder)
     return folder
 
@@ -80,7 +79,7 @@ def fetch_published_checkpoint(
     *,
     urls: Sequence[str] = PUBLISHED_CHECKPOINT_URLS,
     progress: Progress | None = None,
-    patience: Patience = PATIENCE,
+    **options: Any,
 ) -> Path:
     """Download the published checkpoint, in the first of its forms that loads.
 
@@ -88,7 +87,7 @@ def fetch_published_checkpoint(
         cache: the folder to keep it in.
         loads: raises a DogcamError where a file does not load: `dogcam.models.checkpoints.load_checkpoint`.
         urls: the forms, the best first; each is kept under the last part of its address.
-        progress, patience: as in `dogcam.data.transfer.fetch`.
+        progress, options: as in `dogcam.data.transfer.fetch`.
 
     Returns:
         The file. Its SHA-256 is logged, since none is published to compare with.
@@ -98,7 +97,7 @@ def fetch_published_checkpoint(
     """
 
     def fetch_and_load(url: str) -> Path:
-        path = fetch(url, cache / url.rsplit("/", 1)[-1], progress=progress, patience=patience)
+        path = fetch(url, cache / url.rsplit("/", 1)[-1], progress=progress, **options)
         loads(path)
         return path
 
@@ -110,8 +109,8 @@ def fetch_published_checkpoint(
 def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar archive into a new folder, which appears when all of it is there.
 
-    Members that would leave the folder are refused, and so are devices and the like. Where another process
-    unpacks it, it is waited for.
+    Links, devices, names outside the folder and members larger than the archive are refused. A process that
+    unpacks the same archive is waited for.
 
     Args:
         archive: a tar file, not compressed.
@@ -130,6 +129,7 @@ def unpack(archive: Path, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(folder), tarfile.open(archive, "r:") as file:
             _require_end(file)
+            _require_plain(file, archive)
             if not _holds_all(folder, file):
                 _extract(file, folder)
     except (tarfile.TarError, EOFError) as error:
@@ -152,6 +152,20 @@ def _require_end(file: tarfile.TarFile) -> None:
     if file.fileobj.read(len(_TAR_END)) != _TAR_END:
         n_members = len(file.getmembers())
         raise tarfile.ReadError(f"after {n_members} of its members comes neither another one nor the end")
+
+
+def _require_plain(file: tarfile.TarFile, archive: Path) -> None:
+    """Refuse links, and members that unfold to more than the archive holds, such as sparse files.
+
+    Raises:
+        tarfile.TarError: if there is one; `extractall` itself refuses devices and names outside the folder.
+    """
+    link = next((member for member in file.getmembers() if member.issym() or member.islnk()), None)
+    if link is not None:
+        raise tarfile.TarError(f"its member {link.name!r} is a link to {link.linkname!r}")
+    size = sum(member.size for member in file.getmembers())
+    if size > archive.stat().st_size:
+        raise tarfile.TarError(f"its members unfold to {size:,} bytes, more than the archive has")
 
 
 def _holds_all(folder: Path, file: tarfile.TarFile) -> bool:

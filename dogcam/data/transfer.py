@@ -1,64 +1,31 @@
-"""One file over HTTP: whole or not at all, and continued where it stopped."""
+"""One file over HTTP by pooch: whole, verified, or not at all."""
 
-import json
-import logging
-import re
+import os
 import shutil
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pooch
 import requests
-from requests.exceptions import ChunkedEncodingError
-from rich.filesize import decimal
 
 from dogcam.errors import DownloadError
 from dogcam.files import file_lock
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes that there will be (None where nobody knows)."""
+"""Called with the bytes that are there and the bytes that there will be; None if nobody knows."""
 
-_CHUNK = 1 << 16
-_PASSING_STATUS = (408, 429)
-"""With 500 and above: answers that may be another one when asked again."""
+TIMEOUT = 30.0
+"""Seconds without an answer or a byte after which a connection counts as dropped."""
 
-_log = logging.getLogger(__name__)
+ATTEMPTS = 3
+"""Tries if a connection drops or a file is not whole; a second longer is waited before each."""
 
+_PASSING = (408, 416, 429)
+"""Refusals that may be another answer when asked again."""
 
-@dataclass(frozen=True)
-class Patience:
-    """How much a transfer puts up with.
-
-    A connection counts as dropped after `timeout` seconds without an answer or a byte. When it drops, or the
-    server is in trouble, there are up to `attempts` in all (at least 1), `pause` seconds before the second
-    one and twice as many before each further one.
-    """
-
-    attempts: int = 3
-    timeout: float = 30.0
-    pause: float = 1.0
-
-
-PATIENCE = Patience()
-
-
-class _DroppedError(Exception):
-    """A transfer that broke off for a reason which may pass."""
-
-
-@dataclass(frozen=True)
-class _Remote:
-    """What a partial file is a part of, kept beside it as JSON.
-
-    The validator is the remote file's strong ETag, or its modification time where it has none: as long as it
-    and the length (bytes) stay the same, the rest of the file fits the part that is there.
-    """
-
-    url: str
-    validator: str
-    total: int
+MIRROR = "DOGCAM_MIRROR"
+"""The variable of the environment that names a folder on another server, such as https://host/folder."""
 
 
 def fetch(
@@ -67,35 +34,40 @@ def fetch(
     *,
     checksum: str | None = None,
     progress: Progress | None = None,
-    patience: Patience = PATIENCE,
+    timeout: float = TIMEOUT,
+    attempts: int = ATTEMPTS,
 ) -> Path:
-    """Download one file; do nothing where it is already there.
+    """Download one file; do nothing if it is already there.
 
-    The bytes gather in `path` + `.part`, which is kept when the transfer is interrupted and continued by the
-    next call if the server can and the remote file is still the same one. `path` appears when all are there.
-    Where another process or thread is downloading the same file, it is waited for.
+    The file appears when all of it has arrived and its checksum is right. A process that downloads the same
+    file is waited for. Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY). DOGCAM_MIRROR names a
+    folder on another server that holds the file under its own name.
 
     Args:
         url: an http or https address.
-        path: where the file shall stand; its folder is made.
-        checksum: `md5:HEX` or `sha256:HEX`; without one only the length is verified, and only if announced.
+        path: the file to make; its folder is made.
+        checksum: `md5:HEX` or `sha256:HEX`; without one only the announced length is verified.
         progress: told how far the transfer is.
-        patience: how often and how long to try.
+        timeout: seconds without an answer or a byte after which a try fails.
+        attempts: how often to try.
 
     Returns:
         `path`.
 
     Raises:
-        DownloadError: where the file cannot be had, is not the one expected, or cannot be written.
+        DownloadError: if the file cannot be had, is not the one expected, or cannot be written; the message
+            states which file to put where by hand.
     """
+    source = _mirrored(url)
     try:
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with file_lock(path):
-                if not path.is_file():  # another may have fetched it in the meantime
-                    _complete(url, path, checksum, progress, patience)
-                    return path
-        _verify(path, checksum)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with file_lock(path):
+            if path.is_file():
+                _require_sum(path, checksum)
+            else:
+                _download(source, path, checksum, progress, timeout, attempts)
+    except (requests.RequestException, ValueError) as error:
+        raise _by_hand(source, path, checksum, _reason(error)) from error
     except OSError as error:
         raise DownloadError(
             f"{error.filename or path} cannot be written: {error.strerror or error}; make room for it or "
@@ -104,173 +76,102 @@ def fetch(
     return path
 
 
-def _complete(
-    url: str, path: Path, checksum: str | None, progress: Progress | None, patience: Patience
+def _download(
+    url: str, path: Path, checksum: str | None, progress: Progress | None, timeout: float, attempts: int
 ) -> None:
-    """Download what is missing of a file, and put it into its place."""
-    part = _part_of(path)
-    _persist(url, path, progress, patience)
-    _verify(part, checksum, url)
-    part.replace(path)
-    _sidecar_of(part).unlink(missing_ok=True)
+    downloader = _Downloader(path, checksum is not None, progress, timeout)
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("expected an http or https address")
+    # `retrieve` has no retries; `stream_download` is what it and `Pooch.fetch` are made of.
+    pooch.core.stream_download(url, path, checksum, downloader, retry_if_failed=attempts - 1)
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
+class _Downloader:
+    """What pooch calls to fetch a file: it continues a part, and verifies kind and length.
+
+    Bytes gather in `PATH.part`, which a dropped connection or a killed process leaves behind. It is continued
+    only if the whole has a checksum, by which pooch verifies the result.
+    """
+
+    def __init__(self, path: Path, resumes: bool, progress: Progress | None, timeout: float) -> None:
+        self.part = path.with_name(f"{path.name}.part")
+        self.path = path
+        self.resumes = resumes
+        self.progress = progress
+        self.timeout = timeout
+
+    def __call__(self, url: str, output: str, _: Any) -> None:
+        # Compressed bytes could neither be counted nor continued.
+        headers = {"Accept-Encoding": "identity"}
+        done = self.part.stat().st_size if self.resumes and self.part.is_file() else 0
+        if done:
+            headers["Range"] = f"bytes={done}-"
+        with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+            self._require_file(response, url)
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+                done = 0
+            length = response.headers.get("Content-Length", "")
+            total = done + int(length) if length.isdigit() else None
+            self._require_room(total)
+            self._receive(response, done, total)
+        if total is not None and self.part.stat().st_size != total:
+            raise ValueError(f"only {self.part.stat().st_size} of {total} bytes arrived")
+        self.part.replace(output)
+
+    def _receive(self, response: requests.Response, done: int, total: int | None) -> None:
+        with self.part.open("ab" if done else "wb") as file:
+            for chunk in response.iter_content(1 << 16):
+                file.write(chunk)
+                done += len(chunk)
+                if self.progress:
+                    self.progress(done, total)
+
+    def _require_file(self, response: requests.Response, url: str) -> None:
+        """Refuse an error, and a page in the place of a file."""
+        status = response.status_code
+        if status == 416:  # there is nothing after the part, and yet it was not the whole file
+            self.part.unlink(missing_ok=True)
+        if 400 <= status < 500 and status not in _PASSING:
+            raise _by_hand(url, self.path, None, f"the server answered {status} {response.reason}")
+        response.raise_for_status()
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            raise _by_hand(url, self.path, None, "the server sent a page (text/html) instead of the file")
+
+    def _require_room(self, total: int | None) -> None:
+        free = shutil.disk_usage(self.path.parent).free
+        if total is not None and total > free:
+            raise DownloadError(
+                f"{self.path.parent} has room for {free:,} bytes, but {total:,} are to come; make room, "
+                "or choose another folder"
+            )
 
 
-def _sidecar_of(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
+def _mirrored(url: str) -> str:
+    mirror = os.environ.get(MIRROR, "").strip().rstrip("/")
+    return f"{mirror}/{url.rsplit('/', 1)[-1]}" if mirror else url
 
 
-def _persist(url: str, path: Path, progress: Progress | None, patience: Patience) -> None:
-    """Complete the partial file of `path`, trying again as long as that can help."""
-    for attempt in range(1, patience.attempts + 1):
-        try:
-            return _transfer(url, path, progress, patience.timeout)
-        except (_DroppedError, ChunkedEncodingError, requests.ConnectionError, requests.Timeout) as error:
-            fault, reason = error, _reason(error)
-        except requests.RequestException as error:
-            raise _give_up(url, path, str(error)) from error
-        if attempt < patience.attempts:
-            seconds = patience.pause * 2 ** (attempt - 1)
-            _log.warning("%s: %s; trying again in %g s", url, reason, seconds)
-            time.sleep(seconds)
-    raise _give_up(url, path, f"{reason} (attempt {patience.attempts} of {patience.attempts})") from fault
-
-
-def _reason(error: Exception) -> str:
-    """Return why a transfer broke off, without the layers of libraries that it was reported through."""
-    if isinstance(error, ChunkedEncodingError):
-        return "the connection dropped before the last byte"
-    inner = getattr(error.args[0], "reason", None) or error
-    return str(inner).split("): ", 1)[-1].rstrip(".")  # what follows `HTTPConnection(host=...): `
-
-
-def _give_up(url: str, path: Path, reason: str) -> DownloadError:
-    return DownloadError(
-        f"{url} could not be downloaded: {reason}. Try again later, which continues what has arrived, or "
-        f"place the file by hand at {path}"
-    )
-
-
-def _transfer(url: str, path: Path, progress: Progress | None, timeout: float) -> None:
-    """Ask for the file, or for the rest of it, and write down what comes."""
-    part = _part_of(path)
-    headers = {"Accept-Encoding": "identity"}  # compressed bytes could neither be counted nor continued
-    known = _read_sidecar(part, url)
-    done = part.stat().st_size if known else 0
-    if known and done == known.total:
-        return
-    if known and done:
-        headers |= {"Range": f"bytes={done}-", "If-Range": known.validator}
-    with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
-        total = _total_of(response)
-        if response.status_code == 200:
-            done = 0
-            _start(part, _Remote(url, _validator_of(response), total or 0))
-        elif response.status_code not in (206, 416):
-            _refuse(response, url, path)
-        elif not (known and _continues(response, known, done)):
-            part.unlink(missing_ok=True)
-            raise _DroppedError("the file has changed on the server")
-        if total is not None:
-            _need_room(part, total - done)
-        _receive(response, part, done, total, progress)
-
-
-def _read_sidecar(part: Path, url: str) -> _Remote | None:
-    """Return what the partial file is a part of; None where it cannot be continued from `url`."""
-    try:
-        remote = _Remote(**json.loads(_sidecar_of(part).read_text(encoding="utf-8")))
-        fits = remote.url == url and 0 <= part.stat().st_size <= remote.total
-    except (OSError, ValueError, TypeError):
-        return None  # no part, no sidecar or a damaged one: nothing to rely on, so start afresh
-    return remote if fits else None
-
-
-def _start(part: Path, remote: _Remote) -> None:
-    """Begin a partial file anew."""
-    # In this order: at no time does a new sidecar vouch for an old part.
-    part.unlink(missing_ok=True)
-    if remote.validator and remote.total:
-        _sidecar_of(part).write_text(json.dumps(asdict(remote)), encoding="utf-8")
-    else:
-        _sidecar_of(part).unlink(missing_ok=True)
-
-
-def _validator_of(response: requests.Response) -> str:
-    """Return what stays the same as long as the remote file does; "" if there is no such thing."""
-    etag = response.headers.get("ETag", "")
-    if etag and not etag.startswith("W/"):  # a weak one allows other bytes of the same meaning
-        return etag
-    return response.headers.get("Last-Modified", "")
-
-
-def _total_of(response: requests.Response) -> int | None:
-    """Return the length in bytes of the whole file that the response is, or is a part of."""
-    if response.status_code == 206:
-        match = re.fullmatch(r"bytes \d+-\d+/(\d+)", response.headers.get("Content-Range", ""))
-        return int(match[1]) if match else None
-    length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
-
-
-def _continues(response: requests.Response, known: _Remote, done: int) -> bool:
-    """Say whether a partial response is the rest of what is known: some servers do not heed If-Range."""
-    starts = response.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-    same = _validator_of(response) in ("", known.validator)  # it may be left out of an answer to If-Range
-    return starts and same and _total_of(response) == known.total
-
-
-def _refuse(response: requests.Response, url: str, path: Path) -> None:
-    status = f"the server answered {response.status_code} {response.reason}".rstrip()
-    if response.status_code >= 500 or response.status_code in _PASSING_STATUS:
-        raise _DroppedError(status)
-    raise _give_up(url, path, status)
-
-
-def _need_room(part: Path, size: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if size > free:
-        raise DownloadError(
-            f"{part.parent} has room for {decimal(free)}, but {decimal(size)} are to come; "
-            "make room there or choose another folder"
-        )
-
-
-def _receive(
-    response: requests.Response, part: Path, done: int, total: int | None, progress: Progress | None
-) -> None:
-    with part.open("ab") as file:
-        for chunk in response.iter_content(_CHUNK):
-            file.write(chunk)
-            done += len(chunk)
-            if progress:
-                progress(done, total)
-    _need_own(part, done)
-    if total is not None and done != total:
-        raise _DroppedError(f"only {done} of {total} bytes arrived")
-
-
-def _need_own(part: Path, expected: int) -> None:
-    """Look at the file itself: where the drive has no locks, another process may have written to it, too."""
-    size = part.stat().st_size
-    if size != expected:
-        part.unlink()
-        raise _DroppedError(f"{part} has {size} bytes, expected {expected}: it was removed")
-
-
-def _verify(path: Path, checksum: str | None, url: str | None = None) -> None:
-    """Compare a file with its checksum; one that has just come from `url` is removed where it differs."""
+def _require_sum(path: Path, checksum: str | None) -> None:
+    """Compare a file that was there with its checksum; it may have been placed by hand, so it stays."""
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
     found = pooch.file_hash(str(path), alg=algorithm)
-    if found == expected.lower():
-        return
-    sums = f"the {algorithm} sum {found}, expected {expected}"
-    if url is None:  # it may have been placed by hand, so it is not ours to remove
-        raise DownloadError(f"{path} has {sums}; delete it, and it will be downloaded again")
-    path.unlink()
-    raise DownloadError(f"what {url} sent has {sums}, and was removed; try again later")
+    if found != expected.lower():
+        raise DownloadError(
+            f"{path} has the {algorithm} sum {found}, expected {expected}; delete it to download it"
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Return why a transfer failed, without the layers of libraries that it was reported through."""
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    return str(inner or error).split("): ", 1)[-1].rstrip(".")  # what follows `HTTPConnection(host=...): `
+
+
+def _by_hand(url: str, path: Path, checksum: str | None, reason: str) -> DownloadError:
+    sums = f" (its sum is {checksum})" if checksum else ""
+    return DownloadError(
+        f"{url} could not be downloaded: {reason}. Try again later, set {MIRROR} or a proxy, or get the file "
+        f"on another machine and place it at {path}{sums}"
+    )

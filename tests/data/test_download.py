@@ -11,18 +11,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from torchvision.datasets import voc as torchvision_voc
 
 from dogcam.data import download
 from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar, unpack
 from dogcam.data.reading import read_split
-from dogcam.data.transfer import Patience, fetch
+from dogcam.data.transfer import fetch
 from dogcam.errors import DownloadError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from tests.support.http_server import fail, send, serving
 
-QUICK = Patience(attempts=2, timeout=5.0, pause=0.0)
+QUICK = {"attempts": 2, "timeout": 5.0}
 ANNOTATION = (
     "<annotation><size><width>40</width><height>30</height></size><object><name>dog</name><bndbox>"
     "<xmin>1</xmin><ymin>2</ymin><xmax>10</xmax><ymax>20</ymax></bndbox></object></annotation>"
@@ -32,6 +33,7 @@ ANNOTATION = (
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
 
 
 @pytest.fixture
@@ -40,13 +42,14 @@ def server():
         yield server
 
 
-def make_tar(members: dict[str, str], links: dict[str, str] | None = None) -> bytes:
+def make_tar(members: dict[str, str | bytes], links: dict[str, str] | None = None) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, text in members.items():
             info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
+            content = text.encode() if isinstance(text, str) else text
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
         for name, target in (links or {}).items():
             info = tarfile.TarInfo(name)
             info.type, info.linkname = tarfile.SYMTYPE, target
@@ -54,10 +57,17 @@ def make_tar(members: dict[str, str], links: dict[str, str] | None = None) -> by
     return buffer.getvalue()
 
 
+def photograph() -> bytes:
+    encoded = io.BytesIO()
+    Image.new("RGB", (40, 30)).save(encoded, "JPEG")
+    return encoded.getvalue()
+
+
 VOC_TAR = make_tar(
     {
         "VOCdevkit/VOC2007/ImageSets/Main/test.txt": "000001\n",
         "VOCdevkit/VOC2007/Annotations/000001.xml": ANNOTATION,
+        "VOCdevkit/VOC2007/JPEGImages/000001.jpg": photograph(),
     }
 )
 VOC_SUM = "md5:" + hashlib.md5(VOC_TAR).hexdigest()
@@ -79,7 +89,7 @@ def test_the_voc_archive_is_the_one_that_torchvision_knows():
 def test_voc_is_fetched_unpacked_and_then_at_hand(server, tmp_path):
     server.plan = [send(VOC_TAR)]
     urls, seen = [server.url("test.tar")], []
-    options = {"urls": urls, "checksum": VOC_SUM, "patience": QUICK}
+    options = {"urls": urls, "checksum": VOC_SUM, **QUICK}
     folder = fetch_voc2007_test(tmp_path, progress=lambda *state: seen.append(state), **options)
     split = read_split(folder, "test")
     assert [image.id for image in split.images] == ["000001"]
@@ -92,7 +102,7 @@ def test_voc_is_fetched_unpacked_and_then_at_hand(server, tmp_path):
 def test_voc_falls_back_to_the_next_place(server, tmp_path, caplog):
     server.plan = [fail(404), send(VOC_TAR)]
     urls = [server.url("new/test.tar"), server.url("old/test.tar")]
-    fetch_voc2007_test(tmp_path, urls=urls, checksum=VOC_SUM, patience=QUICK)
+    fetch_voc2007_test(tmp_path, urls=urls, checksum=VOC_SUM, **QUICK)
     assert [path for path, _ in server.requests] == ["/new/test.tar", "/old/test.tar"]
     assert "old/test.tar was taken instead" in caplog.text
     assert "answered 404" in caplog.text
@@ -102,13 +112,13 @@ def test_voc_from_nowhere_names_each_place_and_what_to_do(server, tmp_path):
     server.plan = [fail(404), fail(403)]
     urls = [server.url("new/test.tar"), server.url("old/test.tar")]
     with pytest.raises(DownloadError) as caught:
-        fetch_voc2007_test(tmp_path, urls=urls, checksum=VOC_SUM, patience=QUICK)
+        fetch_voc2007_test(tmp_path, urls=urls, checksum=VOC_SUM, **QUICK)
     first, second = str(caught.value).splitlines()
     assert "new/test.tar" in first
     assert "404" in first
     assert "old/test.tar" in second
     assert "403" in second
-    assert f"place the file by hand at {tmp_path / 'VOCtest_06-Nov-2007.tar'}" in second
+    assert f"place it at {tmp_path / 'VOCtest_06-Nov-2007.tar'}" in second
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,7 +144,7 @@ def test_another_archive_than_the_published_one_is_refused_once(tmp_path):
 def test_a_broken_archive_leaves_no_folder(server, tmp_path, content):
     server.plan = [send(content)]
     with pytest.raises(DownloadError, match=r"VOCtest_06-Nov-2007\.tar .*(unexpected end|invalid header)"):
-        fetch_voc2007_test(tmp_path, urls=[server.url("test.tar")], checksum=None, patience=QUICK)
+        fetch_voc2007_test(tmp_path, urls=[server.url("test.tar")], checksum=None, **QUICK)
     assert [path.name for path in tmp_path.iterdir()] == ["VOCtest_06-Nov-2007.tar"]
 
 
@@ -194,7 +204,7 @@ def test_two_that_fetch_voc_at_once_download_and_unpack_it_once(server, tmp_path
     watched = lambda file, path, **options: (unpacked.append(path), extract(file, path, **options))  # noqa: E731
     monkeypatch.setattr(tarfile.TarFile, "extractall", watched)
     server.plan = [send(VOC_TAR)]
-    options = {"urls": [server.url("test.tar")], "checksum": VOC_SUM, "patience": QUICK}
+    options = {"urls": [server.url("test.tar")], "checksum": VOC_SUM, **QUICK}
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: fetch_voc2007_test(tmp_path, **options), range(4)))
     assert found == [tmp_path / "voc2007-test"] * 4
@@ -210,9 +220,22 @@ def test_two_that_fetch_voc_at_once_download_and_unpack_it_once(server, tmp_path
 def test_members_that_leave_the_folder_are_refused(tmp_path, content):
     (tmp_path / "evil.tar").write_bytes(content)
     (tmp_path / "into").mkdir()
-    with pytest.raises(DownloadError, match=r"evil\.tar.*(outside|absolute)"):
+    with pytest.raises(DownloadError, match=r"evil\.tar.*(outside|absolute|link)"):
         unpack(tmp_path / "evil.tar", tmp_path / "into" / "folder")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.tar", "into"]
+
+
+def test_a_member_that_unfolds_to_more_than_the_archive_is_refused(tmp_path):
+    header = bytearray(tarfile.TarInfo("bomb").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[386:410] = b"00000000000\0" + b"00000000000\0"  # one hole-free part of no bytes
+    header[483:495] = b"77777777777\0"  # the size that it unfolds to: 8 GiB
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "bomb.tar").write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(DownloadError, match=r"bomb\.tar.*8,589,934,591"):
+        unpack(tmp_path / "bomb.tar", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
 
 
 def test_unpacking_where_nothing_can_be_written(tmp_path):
@@ -233,11 +256,11 @@ def test_the_first_checkpoint_that_loads_is_taken(server, tmp_path, caplog):
     content = checkpoint_bytes(None)
     server.plan = [send(content)]
     urls = [server.url("model.pth.tar"), server.url("model_compatible.pt")]
-    path = fetch_published_checkpoint(tmp_path, load_checkpoint, urls=urls, patience=QUICK)
+    path = fetch_published_checkpoint(tmp_path, load_checkpoint, urls=urls, **QUICK)
     assert path == tmp_path / "model.pth.tar"
     assert load_checkpoint(path).meta == {"i_epoch": 19}
     assert f"{path} has the SHA-256 {hashlib.sha256(content).hexdigest()}" in caplog.text
-    assert fetch_published_checkpoint(tmp_path, load_checkpoint, urls=urls, patience=QUICK) == path
+    assert fetch_published_checkpoint(tmp_path, load_checkpoint, urls=urls, **QUICK) == path
     assert len(server.requests) == 1
 
 
@@ -253,7 +276,7 @@ def test_the_first_checkpoint_that_loads_is_taken(server, tmp_path, caplog):
 def test_the_second_form_is_taken_where_the_first_does_not_load(server, tmp_path, caplog, first, reason):
     server.plan = [first, send(checkpoint_bytes(None))]
     urls = [server.url("model.pth.tar"), server.url("model_compatible.pt")]
-    path = fetch_published_checkpoint(tmp_path, load_checkpoint, urls=urls, patience=QUICK)
+    path = fetch_published_checkpoint(tmp_path, load_checkpoint, urls=urls, **QUICK)
     assert path == tmp_path / "model_compatible.pt"
     assert reason in caplog.text
 
@@ -265,14 +288,14 @@ def test_no_checkpoint_loads(server, tmp_path):
     server.plan = [send(b"anything")]
     urls = [server.url("model.pth.tar"), server.url("model_compatible.pt")]
     with pytest.raises(DownloadError, match=r"model\.pth\.tar.*\nmodel_compatible\.pt"):
-        fetch_published_checkpoint(tmp_path, never, urls=urls, patience=QUICK)
+        fetch_published_checkpoint(tmp_path, never, urls=urls, **QUICK)
 
 
 def test_the_bar_shows_bytes_and_rate_where_somebody_watches(server, tmp_path):
     server.plan = [send(bytes(200_000))]
     console = Console(file=io.StringIO(), force_terminal=True, force_interactive=True, width=100)
     with progress_bar("test.tar", console) as progress:
-        fetch(server.url("test.tar"), tmp_path / "test.tar", progress=progress, patience=QUICK)
+        fetch(server.url("test.tar"), tmp_path / "test.tar", progress=progress, **QUICK)
     assert "test.tar" in console.file.getvalue()
     assert "200.0/200.0 kB" in console.file.getvalue()
 

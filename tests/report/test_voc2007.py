@@ -13,7 +13,6 @@ from click.testing import CliRunner
 from torch import nn
 
 from dogcam.data import sample
-from dogcam.data.transfer import Patience
 from dogcam.models import card as model_card
 from dogcam.models.registry import Architecture
 from report.cli import main
@@ -22,7 +21,7 @@ from report.pipeline.experiment import _is_published_experiment
 from report.pipeline.stages import prepare
 from tests.support.http_server import send, serving
 
-QUICK = Patience(attempts=1, timeout=20.0, pause=0.0)
+QUICK = {"attempts": 1, "timeout": 20.0}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def server(monkeypatch):
     monkeypatch.setattr(model_card, "find_architecture", lambda _name: small)
     with serving() as server:
         for name in ("fetch_voc2007_test", "fetch_published_checkpoint"):
-            options = {"urls": (server.url(name),), "patience": QUICK}
+            options = {"urls": (server.url(name),), **QUICK}
             if name == "fetch_voc2007_test":
                 options["checksum"] = None
             monkeypatch.setattr(prepare, name, functools.partial(getattr(prepare, name), **options))
