@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dogcam.backends import load_backend
-from dogcam.cam import grad_cam
+from dogcam.cam import GradCam, explain
 from dogcam.models.classifier import Classifier
 from dogcam.models.preprocessing import Preprocessing
 
@@ -44,7 +44,9 @@ class Subject:
         network = copy.deepcopy(self.network).to(memory_format=torch.channels_last)
         names = tuple(f"class {number}" for number in range(network.fc.out_features))
         size = tuple(self.images.shape[2:])
-        return Classifier("resnet", network, names, Preprocessing(size), LAYER, "layer3", HEAD, "seeded")
+        return Classifier(
+            "resnet", network, names, Preprocessing(size), LAYER, "layer3", HEAD, "seeded", "sigmoid"
+        )
 
 
 def as_it_is(maps: Tensor, _targets: Sequence[int]) -> Tensor:
@@ -102,7 +104,7 @@ def engine(subject: Subject) -> Work:
 
     def work(images: Tensor, targets: Sequence[int]) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
-        return grad_cam(network, images, targets, LAYER)
+        return explain(network, images, targets, [GradCam(LAYER)]).maps[0]
 
     return work
 

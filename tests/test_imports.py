@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "report.diff": {"report.record", "dogcam.evaluate", "dogcam.structures"},
     "report.pipeline": {
         "report.config", "report.record", "dogcam", "dogcam.structures", "dogcam.data", "dogcam.models",
+        "dogcam.network",
         "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate", "dogcam.draw",
         "dogcam.errors", "dogcam.files", "dogcam.heartbeat",
     },

@@ -10,15 +10,16 @@ Checks for Saliency Maps): they show edges of the image, not what the network le
 Grad-CAM pass that check.
 """
 
+from collections.abc import Callable
+
 from dogcam.cam.class_map import Cam
 from dogcam.cam.eigen import EigenCam
-from dogcam.cam.engine import Explanation, Request
+from dogcam.cam.engine import Explanation, Request, explain
 from dogcam.cam.gradients import GradCam, GradCamPlusPlus, HiResCam, LayerCam, Score, XGradCam
 from dogcam.cam.perturbation import AblationCam, ScoreCam
-from dogcam.cam.shortcuts import cam, grad_cam
-from dogcam.cam.views import Views, explain
+from dogcam.cam.views import Views
 
-METHODS: dict[str, type[Request]] = {
+METHODS: dict[str, Callable[[str], Request]] = {
     "grad_cam": GradCam,
     "cam": Cam,
     "grad_cam_plus_plus": GradCamPlusPlus,
@@ -33,5 +34,5 @@ METHODS: dict[str, type[Request]] = {
 
 __all__ = [
     "METHODS", "AblationCam", "Cam", "EigenCam", "Explanation", "GradCam", "GradCamPlusPlus", "HiResCam",
-    "LayerCam", "Request", "Score", "ScoreCam", "Views", "XGradCam", "cam", "explain", "grad_cam",
+    "LayerCam", "Request", "Score", "ScoreCam", "Views", "XGradCam", "explain",
 ]  # fmt: skip

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dogcam.cam.forward import Captured, ForwardPass
+from dogcam.cam.forward import Captured, ForwardPass, ForwardRequest
 from dogcam.errors import ModelError
 from dogcam.network.heads import head_weights
 from dogcam.network.hooks import find_layer
 
 
 @dataclass(frozen=True)
-class Cam:
+class Cam(ForwardRequest):
     """Request CAM (Zhou et al. 2016, equation 2).
 
         M = sum_k w_k A_k
@@ -25,7 +25,6 @@ class Cam:
         head: dotted name of the head; None for the linear layer or log-odds head that runs last.
     """
 
-    layer: str
     head: str | None = None
 
     @torch.no_grad()

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dogcam.cam.forward import ForwardPass
+from dogcam.cam.forward import ForwardPass, ForwardRequest
 
 WITHOUT_DOUBLE = ("mps",)
 """Device types without double precision."""
 
 
 @dataclass(frozen=True)
-class EigenCam:
+class EigenCam(ForwardRequest):
     """Request Eigen-CAM (Muhammad and Yeasin 2020, equations 1 and 2).
 
         A = U S V^T,    L = ReLU(A v_1)
@@ -25,8 +25,6 @@ class EigenCam:
     Attributes:
         layer: dotted name of the target layer.
     """
-
-    layer: str
 
     @torch.no_grad()
     def maps(self, forward: ForwardPass) -> Tensor:

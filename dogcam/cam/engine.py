@@ -6,17 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dogcam.cam.class_map import Cam
-from dogcam.cam.eigen import EigenCam
-from dogcam.cam.forward import Captured, ForwardPass, forward_pass
-from dogcam.cam.gradients import GradCam, GradCamPlusPlus, HiResCam, LayerCam, Score, XGradCam
-from dogcam.cam.perturbation import AblationCam, ScoreCam
+from dogcam.cam.forward import Captured, ForwardPass, ForwardRequest, forward_pass
+from dogcam.cam.gradients import GradientRequest, Score
 from dogcam.cam.targets import Targets
+from dogcam.cam.views import ONE_VIEW, WIDTH, Views, resized
 from dogcam.errors import ModelError
+from dogcam.network.activation import activate
 from dogcam.network.hooks import underlying
 
-Gradients = GradCam | GradCamPlusPlus | HiResCam | LayerCam | XGradCam
-Request = Gradients | Cam | ScoreCam | AblationCam | EigenCam
+Request = GradientRequest | ForwardRequest
+"""A method at a layer. A new method subclasses one of the two and joins `dogcam.cam.METHODS`."""
 
 SCALE_OF_HALVES = 1024.0
 """Factor by which a float16 score is scaled before differentiation, so that gradients do not underflow."""
@@ -37,50 +36,113 @@ class Explanation:
     maps: tuple[Tensor, ...]
 
 
-def explain_once(
+def explain(
+    network: nn.Module,
+    images: Tensor,
+    targets: Targets,
+    requests: Sequence[Request],
+    views: Views = ONE_VIEW,
+) -> Explanation:
+    """Compute the class activation maps of a batch, all requests from one forward pass.
+
+    If only global average pooling and one head follow a layer (verified on the batch), the maps of all
+    classes are a single matrix product. Otherwise gradients are computed from the score back to the layer
+    only. The gradient mode of the caller does not matter: the function works under `torch.no_grad` and
+    `torch.inference_mode`. A network wrapped by `torch.compile` or `DataParallel` is unwrapped.
+
+    With several views, ReLU is applied to the map of each view. The map is divided by its maximum (an empty
+    map stays 0), mirrored back if its view was mirrored, and resized bilinearly to the largest map of all
+    views. The result is the mean of the maps, in [0, 1], and the mean of the logits.
+
+    Args:
+        network: maps (N, 3, H, W) images to (N, C) logits; restored to its state afterwards.
+        images: (N, 3, H, W) float tensor, preprocessed, on the device of the network.
+        targets: K class indices to explain in every image, or N rows of K indices.
+        requests: the maps to compute.
+        views: scales and mirroring of test-time augmentation.
+
+    Raises:
+        ModelError: if a layer or a class does not exist, the logits do not depend on the layer, the network
+            has no CAM and it is requested, activations are not finite, or the images are on another device.
+    """
+    if views == ONE_VIEW:
+        return _explain_view(network, images, targets, requests)
+    seen = [
+        _mirrored_back(_explain_view(network, view, targets, requests), mirrored)
+        for view, mirrored in views.of(images)
+    ]
+    maps = tuple(_mean(each) for each in zip(*(explanation.maps for explanation in seen), strict=True))
+    return Explanation(torch.stack([explanation.logits for explanation in seen]).mean(dim=0), maps)
+
+
+def _mirrored_back(explanation: Explanation, mirrored: bool) -> Explanation:
+    if not mirrored:
+        return explanation
+    return Explanation(explanation.logits, tuple(maps.flip(WIDTH) for maps in explanation.maps))
+
+
+def _mean(views: Sequence[Tensor]) -> Tensor:
+    size = max((tuple(maps.shape[2:]) for maps in views), key=lambda shape: shape[0] * shape[1])
+    return torch.stack([resized(_of_peak(maps), size) for maps in views]).mean(dim=0)
+
+
+def _of_peak(maps: Tensor) -> Tensor:
+    positive = maps.relu()
+    peak = positive.amax(dim=(2, 3), keepdim=True)
+    return positive / torch.where(peak > 0, peak, 1)
+
+
+def _explain_view(
     network: nn.Module, images: Tensor, targets: Targets, requests: Sequence[Request]
 ) -> Explanation:
     """Compute the maps of a batch without test-time augmentation; arguments as for `explain`."""
     layers = list(dict.fromkeys(request.layer for request in requests))
     # No graph is built unless a gradient is needed. inference_mode is not used: its tensors could not enter
     # a graph of the caller.
-    graph = any(isinstance(request, Gradients) for request in requests)
+    graph = any(isinstance(request, GradientRequest) for request in requests)
     with forward_pass(underlying(network), images, targets, layers, graph=graph) as forward:
-        maps, left = {}, []
+        maps: dict[Request, Tensor] = {}
+        left: list[GradientRequest] = []
         for request in dict.fromkeys(requests):
-            if not isinstance(request, Gradients):
+            if not isinstance(request, GradientRequest):
                 maps[request] = request.maps(forward)
             elif (channel_gradients := _channel_gradients(forward, request)) is not None:
                 maps[request] = _closed_form(forward, request, channel_gradients)
             else:
                 left.append(request)
-        for score in ("logit", "probability"):
+        for score in dict.fromkeys(each.differentiated for each in left):
             maps |= _differentiate(forward, score, [each for each in left if each.differentiated == score])
     return Explanation(forward.logits.detach(), tuple(maps[request] for request in requests))
 
 
 @torch.no_grad()
-def _closed_form(forward: ForwardPass, request: Gradients, channel_gradients: Tensor) -> Tensor:
+def _closed_form(forward: ForwardPass, request: GradientRequest, channel_gradients: Tensor) -> Tensor:
     maps = forward.layers[request.layer].maps
     return torch.einsum("nchw,nkc->nkhw", maps, request.weights(maps, channel_gradients)).relu()
 
 
 @torch.no_grad()
-def _channel_gradients(forward: ForwardPass, request: Gradients) -> Tensor | None:
+def _channel_gradients(forward: ForwardPass, request: GradientRequest) -> Tensor | None:
     """Return the channel gradients of all target classes: (N, K, C); None if G depends on the position."""
-    channel_gradients = forward.channel_gradients(request.layer)
-    if channel_gradients is None or request.differentiated == "logit":
-        return channel_gradients
-    probability = forward.of_targets(forward.logits).to(channel_gradients.dtype).sigmoid()
-    return channel_gradients * (probability * (1 - probability))[..., None]
+    every = forward.channel_gradients(request.layer)
+    if every is None:
+        return None
+    if request.differentiated == "logit":
+        return forward.of_targets(every)
+    # The activation needs at least single precision: in half precision a sigmoid is 1 for logits above 9.
+    p = activate(forward.logits.to(every.dtype), request.differentiated)
+    if request.differentiated == "sigmoid":
+        return forward.of_targets(every) * forward.of_targets(p * (1 - p))[..., None]
+    mean = torch.einsum("nk,nkc->nc", p, every)
+    return forward.of_targets(p)[..., None] * (forward.of_targets(every) - mean[:, None])
 
 
 def _differentiate(
-    forward: ForwardPass, score: Score, requests: Sequence[Gradients]
-) -> dict[Gradients, Tensor]:
+    forward: ForwardPass, score: Score, requests: Sequence[GradientRequest]
+) -> dict[GradientRequest, Tensor]:
     """Compute maps from gradients: one backward pass for each class serves all requests."""
     layers = [forward.layers[name] for name in dict.fromkeys(request.layer for request in requests)]
-    made: dict[Gradients, list[Tensor]] = {request: [] for request in requests}
+    made: dict[GradientRequest, list[Tensor]] = {request: [] for request in requests}
     for k in range(forward.targets.shape[1] if requests else 0):
         gradients = _gradients(forward, score, k, layers)
         for request, maps in made.items():
@@ -92,8 +154,10 @@ def _gradients(forward: ForwardPass, score: Score, k: int, layers: Sequence[Capt
     """Return the gradient of the k-th target of each image by layer name: (N, C, h, w) each."""
     logits = forward.logits.gather(1, forward.targets[:, k : k + 1])
     scale = SCALE_OF_HALVES if logits.dtype == torch.float16 else 1.0
-    # The sigmoid needs at least single precision: in half precision it is 1 for logits above 9.
-    scores = logits if score == "logit" else logits.to(layers[0].maps.dtype).sigmoid()
+    scores = logits
+    if score != "logit":
+        every = activate(forward.logits.to(layers[0].maps.dtype), score)
+        scores = every.gather(1, forward.targets[:, k : k + 1])
     found: dict[str, Tensor | None] = {}
     # A layer that the network runs without gradients is in no graph; `_checked` refuses it.
     outputs = {layer.name: layer.output for layer in layers if layer.output.requires_grad}

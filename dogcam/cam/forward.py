@@ -63,21 +63,35 @@ class ForwardPass:
 
     @torch.no_grad()
     def channel_gradients(self, layer: str) -> Tensor | None:
-        """Return the gradient of the target logits for each channel, if it is equal at all spatial positions.
+        """Return the gradient of all logits for each channel, if it is equal at all spatial positions.
 
         Returns:
-            (N, K, C) float tensor; None if more than average pooling and the head follows the layer.
+            (N, classes, C) float tensor; None if more than average pooling and the head follows the layer.
         """
         head, found = self.pooled_head(layer), self.layers[layer]
         if head is None:
             return None
-        weights = head_weights(head, self.last_head.given).to(found.maps.dtype)
-        return self.of_targets(weights) / found.layout.n_positions
+        return head_weights(head, self.last_head.given).to(found.maps.dtype) / found.layout.n_positions
 
     def of_targets(self, per_class: Tensor) -> Tensor:
         """Select the target classes: (N, C, ...) -> (N, K, ...)."""
         rows = torch.arange(len(self.targets), device=self.targets.device)[:, None]
         return per_class[rows, self.targets]
+
+
+@dataclass(frozen=True)
+class ForwardRequest:
+    """Base class of the methods that compute their maps from the forward pass, without gradients.
+
+    Attributes:
+        layer: dotted name of the target layer.
+    """
+
+    layer: str
+
+    def maps(self, forward: ForwardPass) -> Tensor:
+        """Return the maps of the target classes: (N, K, h, w) float tensor."""
+        raise NotImplementedError
 
 
 @contextmanager

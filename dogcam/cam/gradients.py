@@ -12,17 +12,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Score = Literal["logit", "probability"]
+from dogcam.network.activation import Activation
+
+Score = Literal["logit"] | Activation
+"""What is differentiated: the logit, or the probability that an activation makes of it."""
 
 
 @dataclass(frozen=True)
-class _Gradients:
-    """Common part of the methods: the layer, and the differentiated score (the logit)."""
+class GradientRequest:
+    """Base class of the methods that need gradients.
+
+    Attributes:
+        layer: dotted name of the target layer.
+    """
 
     layer: str
 
     @property
     def differentiated(self) -> Score:
+        """The score whose gradient is taken."""
         return "logit"
 
     def map(self, maps: Tensor, gradient: Tensor) -> Tensor:
@@ -51,22 +59,23 @@ class _Gradients:
 
 
 @dataclass(frozen=True)
-class GradCam(_Gradients):
+class GradCam(GradientRequest):
     """Request Grad-CAM (Selvaraju et al. 2017, equations 1 and 2).
 
         alpha_k = 1/Z sum_ij G_kij,    L = ReLU(sum_k alpha_k A_k)
 
     Attributes:
         layer: dotted name of the target layer.
-        score: differentiate the logit, or the probability (its sigmoid). The gradients differ by the factor
-            p (1 - p), which does not change the shape of the map unless it underflows.
+        score: differentiate the `logit`, or the probability: its `sigmoid`, or the `softmax` of all logits.
+            The gradient of a sigmoid p is that of the logit times p (1 - p), which does not change the shape
+            of the map unless it underflows; that of a softmax depends on all classes.
     """
 
     score: Score = "logit"
 
     @property
     def differentiated(self) -> Score:
-        """Which score is differentiated."""
+        """The score whose gradient is taken."""
         return self.score
 
     def map(self, maps: Tensor, gradient: Tensor) -> Tensor:
@@ -79,7 +88,7 @@ class GradCam(_Gradients):
 
 
 @dataclass(frozen=True)
-class HiResCam(_Gradients):
+class HiResCam(GradientRequest):
     """Request HiResCAM (Draelos and Carin 2020): each activation is weighted by its own gradient.
 
         L = ReLU(sum_k G_k * A_k)
@@ -101,7 +110,7 @@ class HiResCam(_Gradients):
 
 
 @dataclass(frozen=True)
-class LayerCam(_Gradients):
+class LayerCam(GradientRequest):
     """Request LayerCAM (Jiang et al. 2021, equations 5 to 7): HiResCAM with positive gradients only.
 
         L = ReLU(sum_k ReLU(G_k) * A_k)
@@ -119,7 +128,7 @@ class LayerCam(_Gradients):
 
 
 @dataclass(frozen=True)
-class GradCamPlusPlus(_Gradients):
+class GradCamPlusPlus(GradientRequest):
     """Request Grad-CAM++ (Chattopadhyay et al. 2018, equations 13, 17 and 19) of the score exp(y).
 
         alpha_kij = G_kij^2 / (2 G_kij^2 + G_kij^3 sum_ab A_kab) = 1 / (2 + G_kij sum_ab A_kab)
@@ -142,7 +151,7 @@ class GradCamPlusPlus(_Gradients):
 
 
 @dataclass(frozen=True)
-class XGradCam(_Gradients):
+class XGradCam(GradientRequest):
     """Request XGrad-CAM (Fu et al. 2020, equation 8): gradients weighted by the activations.
 
         w_k = sum_ij A_kij / (sum_ab A_kab) G_kij,    L = ReLU(sum_k w_k A_k)

@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dogcam.cam.forward import Captured, ForwardPass
-from dogcam.network.hooks import output_changed
+from dogcam.cam.forward import Captured, ForwardPass, ForwardRequest
+from dogcam.network.hooks import find_layer, hooked
 
 
 @dataclass(frozen=True)
-class ScoreCam:
+class ScoreCam(ForwardRequest):
     """Request Score-CAM (Wang et al. 2020, algorithm 1): the score of the image masked by each map.
 
         H_k = A_k resized to the image and scaled to [0, 1],    s_k = y(X * H_k),
@@ -26,7 +26,6 @@ class ScoreCam:
         batch_size: number of masked images in one forward pass.
     """
 
-    layer: str
     batch_size: int = 32
 
     @torch.no_grad()
@@ -50,7 +49,7 @@ class ScoreCam:
 
 
 @dataclass(frozen=True)
-class AblationCam:
+class AblationCam(ForwardRequest):
     """Request Ablation-CAM (Ramaswamy and Desai 2020, equation 4): the drop of the score without a map.
 
         w_k = (y - y_k) / |y|,    L = ReLU(sum_k w_k A_k)
@@ -65,7 +64,6 @@ class AblationCam:
         batch_size: number of modified copies of an image in one forward pass.
     """
 
-    layer: str
     batch_size: int = 32
 
     @torch.no_grad()
@@ -95,14 +93,17 @@ class AblationCam:
     def _logits_of_network(self, forward: ForwardPass, found: Captured, n: int) -> Tensor:
         """Return the same logits by running the network on copies of image n, each without one map."""
         logits = []
+        layer = (self.layer, find_layer(forward.network, self.layer))
         for channels in torch.arange(found.maps.shape[1]).split(self.batch_size):
 
-            def without(output: Tensor, channels: Tensor = channels) -> Tensor:
+            def without(
+                _name: str, _layer: nn.Module, _inputs: tuple, output: Tensor, channels: Tensor = channels
+            ) -> Tensor:
                 changed = output.clone()
                 found.layout.maps(changed)[torch.arange(len(channels)), channels] = 0
                 return changed
 
-            with output_changed(forward.network, self.layer, without):
+            with hooked([layer], after=without):
                 copies = forward.images[n].expand(len(channels), -1, -1, -1)
                 logits.append(forward.network(copies))
         return torch.cat(logits)

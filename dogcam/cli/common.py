@@ -6,12 +6,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import click
 
-from dogcam.errors import DogcamError
+from dogcam.errors import ConfigError, DogcamError
+from dogcam.files import read_text
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit statuses after Ctrl-C (130) and SIGTERM (143), as shells report them."""
@@ -94,5 +96,16 @@ FRACTION = FiniteRange(0, 1, min_open=True, max_open=True)
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """Return the names of a comma-separated list."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Return names: the lines of a file, ImageNet's classes for `imagenet`, or what is between commas.
+
+    Raises:
+        DogcamError: if the file cannot be read.
+    """
+    if text == "imagenet":
+        from dogcam.models.imagenet import imagenet_categories
+
+        return imagenet_categories()
+    names = (
+        read_text(Path(text), ConfigError).splitlines() if text and Path(text).is_file() else text.split(",")
+    )
+    return tuple(name.strip() for name in names if name.strip())

@@ -13,13 +13,14 @@ from rich.table import Table
 
 from dogcam.cam import GradCam
 from dogcam.cli.common import FRACTION
+from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.data.images import read_photo
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
 from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler
-from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
+from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.structures.detections import Detections
 from dogcam.structures.images import LabelledImage
 
@@ -29,45 +30,47 @@ from dogcam.structures.images import LabelledImage
 @click.option("--split", default="val", show_default=True)
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
 @click.option("--target", default="dog", show_default=True, help="The class that is boxed.")
-@click.option("--model", metavar="NAME", help="The first network.  [default: its checkpoint's]")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Its weights.")
-@click.option("--other-model", metavar="NAME", help="The second network.  [default: its checkpoint's]")
+@classifier_options
+@click.option("--other-model", metavar="NAME", help="The second classifier.  [default: its card's]")
 @click.option("--other-checkpoint", type=click.Path(path_type=Path), help="Its weights.")
+@click.option("--other-classes", metavar="FILE|NAME,...|imagenet", help="Its outputs, without a card.")
+@click.option("--other-activation", type=click.Choice(["sigmoid", "softmax"]), help="Of its head.")
 @click.option(
     "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
-    help="Fraction of a map's peak where it is cut.",
+    help="Fraction of a map's peak from which on a pixel belongs to an object.",
 )  # fmt: skip
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
-@click.option("--device", default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON and nothing else.")
 def command(
     data: Path,
     split: str,
     limit: int | None,
     target: str,
-    model: str | None,
-    checkpoint: Path | None,
+    options: ClassifierOptions,
     other_model: str | None,
     other_checkpoint: Path | None,
+    other_classes: str | None,
+    other_activation: str | None,
     cam_threshold: float,
     resamples: int,
     seed: int,
-    device: str,
     as_json: bool,
 ) -> None:
-    """Compare the Grad-CAM boxes of two networks on the same photographs, and how they rank the photographs.
+    """Compare two classifiers on the same images: the AP of their Grad-CAM boxes, and of their rankings.
 
-    Both maps are cut at the same fraction of their peaks, and every component is boxed. The photographs are
-    ranked by each class that both networks know. The intervals are of the difference of the average
-    precisions, first minus second, over photographs drawn again in pairs.
+    Both maps are thresholded at the same fraction of their peaks, and every component is boxed. The images
+    are ranked by each class that both classifiers know. The intervals are those of the difference of the
+    average precisions, first minus second, over paired resamples of the images.
     """
     photographs = read_split(data, split, limit)
     images = photographs.images
-    # All that can be refused is refused before the first photograph is looked at.
+    # All that can be refused is refused before the first image is read.
     require_shown(images, target)
-    named = ((model, checkpoint), (other_model, other_checkpoint))
-    classifiers = [load_classifier(name, weights, device) for name, weights in named]
+    other = ClassifierOptions(
+        other_model, other_checkpoint, options.device, other_classes, other_activation, options.pools
+    )
+    classifiers = [options.load(), other.load()]
     for each in classifiers:
         each.index_of(target)
     (boxes_a, ranking_a), (boxes_b, ranking_b) = (
@@ -97,7 +100,7 @@ def command(
     console.print(_table("AP of the ranking of images", ranked))
     for which, each in zip(("first", "second"), classifiers, strict=True):
         weights = each.weights_sha256()[:8]
-        console.print(f"{which}: {each.name} at {each.looks} pixels, {each.source}, sha256 {weights}")
+        console.print(f"{which}: {each.name} at {each.input_sizes} pixels, {each.source}, sha256 {weights}")
     console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
 
 
@@ -107,7 +110,7 @@ def _detect(
     request, rule = GradCam(classifier.target_layer), LocalisationRule(cam_threshold)
     results = list(Detector(classifier, (target,), request, rule).run(read_photo(image) for image in images))
     logits = torch.from_numpy(np.stack([each.logits for each in results]))
-    return detections_of(results, target), Ranking(classifier.classes, logits)
+    return detections_of(results, target), Ranking(classifier.classes, classifier.log_odds(logits))
 
 
 def _plain(row: ApDifference) -> dict:

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.reading import read_split
 from dogcam.draw.plots import EstimateRow, class_figure
@@ -16,25 +17,25 @@ from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
 from dogcam.evaluate.metrics import LEVEL, Interval, Resampler, defined
 from dogcam.files import atomic_write
-from dogcam.models.classifier import Classifier, describe_classifier, load_classifier
+from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.models.registry import require_input
 from dogcam.structures.images import Split
 
 
 @click.command("evaluate")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder in VOC layout.")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set.")
 @click.option("--split", default="val", show_default=True, help="The images to measure on.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
-@click.option("--model", metavar="NAME", help="The network.  [default: the checkpoint's]")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the model.")
-@click.option("--input-size", type=click.IntRange(min=16), help="Pixels a side.  [default: the card's]")
-@click.option("--flip/--no-flip", default=False, show_default=True, help="Look at mirror images as well.")
+@classifier_options
+@click.option(
+    "--input-size", type=click.IntRange(min=16), help="Height and width of the input.  [default: the card's]"
+)
+@click.option("--flip/--no-flip", default=False, show_default=True, help="Average over mirror images too.")
 @click.option(
     "--high-resolution-pass/--no-high-resolution-pass", default=True, show_default=True,
-    help="Look again at each image, if the checkpoint's card says how.",
+    help="Use the second pass at a higher resolution if the card has one.",
 )  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
-@click.option("--device", default="auto", show_default=True)
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers to this file.")
@@ -43,13 +44,11 @@ def command(
     data: Path,
     split: str,
     limit: int | None,
-    model: str | None,
-    checkpoint: Path | None,
+    options: ClassifierOptions,
     input_size: int | None,
     flip: bool,
     high_resolution_pass: bool,
     batch_size: int,
-    device: str,
     resamples: int,
     seed: int,
     json_path: Path | None,
@@ -57,7 +56,7 @@ def command(
 ) -> None:
     """Measure a classifier: average precision of each class and its mean, with bootstrap intervals."""
     photographs = read_split(data, split, limit)
-    classifier = load_classifier(model, checkpoint, device)
+    classifier = options.load()
     if input_size:
         classifier = classifier.at_size((input_size, input_size))
         require_input(classifier.network, classifier.name, classifier.preprocessing.size)
@@ -69,14 +68,14 @@ def command(
             f"{classifier.name} knows {', '.join(classifier.classes)}: there is no class to measure"
         )
     console = Console(stderr=True, highlight=False)
-    with console.status(f"looking at {len(photographs)} photographs"):
+    with console.status(f"evaluating {len(photographs)} images"):
         logits = predict(
             classifier.network, photographs.images, classifier.preprocessing, batch_size,
             flip=flip, high_resolution=classifier.high_resolution,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
     resampler = Resampler(len(photographs), resamples, seed=seed)
-    scores = score_classes(labels, logits, classifier.classes, resampler)
+    scores = score_classes(labels, classifier.log_odds(logits), classifier.classes, resampler)
     # Shown first: that a file cannot be written must not cost what was measured.
     Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
     if json_path:
@@ -120,7 +119,7 @@ def _rows(scores: ClassificationScores) -> list[EstimateRow]:
 
 def _table(classifier: Classifier, split: Split, scores: ClassificationScores) -> Table:
     table = Table(
-        title=f"{classifier.name} at {classifier.looks} pixels on {split.name}, {len(split)} images",
+        title=f"{classifier.name} at {classifier.input_sizes} pixels on {split.name}, {len(split)} images",
         title_justify="left",
         caption=f"AP: {AP_VARIANT}; {LEVEL:.0%} bootstrap intervals over images",
         caption_justify="left",

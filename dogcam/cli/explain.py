@@ -7,23 +7,19 @@ import click
 
 from dogcam.cam import METHODS, Views
 from dogcam.cli.common import FRACTION, FiniteRange
+from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.detection.boxes_from_maps import LocalisationRule, reason_for_no_box
 from dogcam.detection.detector import Detector
 from dogcam.detection.images import as_image
 from dogcam.draw.overlays import DrawnBox, composite, encode_png
 from dogcam.errors import ConfigError
 from dogcam.files import atomic_write
-from dogcam.models.classifier import load_classifier
 from dogcam.models.registry import require_input
 
 
 @click.command("explain")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--model", metavar="NAME",
-    help="The network.  [default: what the checkpoint's card names, else efficientnet_lite0]",
-)  # fmt: skip
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
+@classifier_options
 @click.option("--target", default="dog", show_default=True, help="The class to look for.")
 @click.option(
     "--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True, help="Kind of map."
@@ -42,15 +38,13 @@ from dogcam.models.registry import require_input
     "--score-threshold", type=FiniteRange(0, 1), default=0.0, show_default=True,
     help="Boxes that score less are not drawn.",
 )  # fmt: skip
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True,
     help="The folder to write NAME.dogcam.png into.",
 )  # fmt: skip
 def command(
     images: tuple[Path, ...],
-    model: str | None,
-    checkpoint: Path | None,
+    options: ClassifierOptions,
     target: str,
     method: str,
     layer: str | None,
@@ -58,7 +52,6 @@ def command(
     flip: bool,
     cam_threshold: float,
     score_threshold: float,
-    device: str,
     out: Path,
 ) -> None:
     """Show where a classifier sees the target class in any photographs.
@@ -68,7 +61,7 @@ def command(
     or why there is none.
     """
     _refuse_same_names(images)
-    classifier = load_classifier(model or (None if checkpoint else "efficientnet_lite0"), checkpoint, device)
+    classifier = options.load("efficientnet_lite0")
     request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
     detector = Detector(classifier, (target,), request, LocalisationRule(cam_threshold), views)
     for size in set(views.sizes(classifier.preprocessing.size)) - {classifier.preprocessing.size}:

@@ -1,4 +1,4 @@
-"""The command `dogcam`: a thin group that loads a command's module only when the command is asked for."""
+"""The command `dogcam`: a group that imports the module of a command only when it runs."""
 
 from importlib import import_module
 
@@ -9,20 +9,23 @@ from dogcam.cli.common import ErrorGroup
 
 COMMANDS = {
     "train": ("dogcam.cli.train", "Train a classifier on image labels alone."),
-    "evaluate": ("dogcam.cli.evaluate", "Measure how well a classifier says what photographs show."),
-    "convert": ("dogcam.cli.convert", "Write a checkpoint in another form."),
+    "evaluate": ("dogcam.cli.evaluate", "Measure the classification AP of a classifier."),
+    "convert": ("dogcam.cli.convert", "Write a checkpoint in another form, with its card."),
+    "explain": ("dogcam.cli.explain", "Draw class activation maps and boxes on images."),
+    "compare-classifiers": (
+        "dogcam.cli.compare",
+        "Compare two classifiers: detection AP and classification AP.",
+    ),
+    "evaluate-boxes": ("dogcam.cli.evaluate_boxes", "Measure boxes from any source against a ground truth."),
     "tune": ("dogcam.cli.tune", "Search the numbers of a detection preset on training images."),
-    "explain": ("dogcam.cli.explain", "Show where a classifier sees a class in a photograph."),
-    "compare-classifiers": ("dogcam.cli.compare", "Tell who boxes and who ranks better, of two classifiers."),
-    "evaluate-boxes": ("dogcam.cli.evaluate_boxes", "Measure anybody's boxes against a ground truth."),
     "convert-data": ("dogcam.cli.convert_data", "Write a data set in another format."),
     "validate": ("dogcam.cli.validate", "List every fault of a data set."),
 }
-"""Each command's module, which offers it as `command`, and the line that stands for it in the help."""
+"""The module of each command, which defines it as `command`, and its line in the help."""
 
 
 class LazyGroup(ErrorGroup):
-    """A group whose commands stand in modules of their own, so that `--help` need not import torch."""
+    """A group whose commands are imported when they run, so that `--help` does not import torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands in the order of `COMMANDS`."""
@@ -44,4 +47,4 @@ class LazyGroup(ErrorGroup):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dogcam")
 def main() -> None:
-    """Find dogs with a classifier that was only ever told whether there is one, and measure the boxes."""
+    """Turn an image classifier into a detector with class activation maps, and measure its boxes."""

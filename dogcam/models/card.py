@@ -1,40 +1,52 @@
-"""What a checkpoint's card says of its network: outputs, preprocessing, a closer look."""
+"""Model cards: what must be known of a checkpoint to use its network."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from dogcam.errors import ConfigError, ModelError
-from dogcam.models.checkpoints import Checkpoint, load_into
+from dogcam.models.architecture import Architecture, find_head
+from dogcam.models.checkpoints import Checkpoint, fitted_to, load_into
+from dogcam.models.libraries import is_function
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.registry import Architecture, find_architecture, find_head
+from dogcam.models.registry import find_architecture
 from dogcam.models.two_scale import HighResolutionPass, require_position_scores
+from dogcam.network.activation import ACTIVATIONS, Activation
 
 PUBLISHED_CLASSES = (
     "person", "bird", "cat", "cow", "dog", "horse", "sheep", "aeroplane", "bicycle", "boat", "bus", "car",
     "motorbike", "train", "bottle", "chair", "diningtable", "pottedplant", "sofa", "tvmonitor",
 )  # fmt: skip
-"""The order of the published VOC2007 checkpoint's outputs, which is not the alphabetical one."""
+"""The order of the outputs of the published VOC2007 checkpoint; it is not alphabetical."""
+
+GIVE_CARD = (
+    "Describe the network with --model NAME --classes FILE|NAME,... --activation sigmoid|softmax, or write "
+    "this into a card once: dogcam convert"
+)
+"""What to do with a checkpoint without a card."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What has to be known of weights to use them.
+    """What must be known of weights to use them.
 
     Attributes:
-        architecture: what their network is built by.
-        classes: C names in the order of its outputs.
-        preprocessing: what it was trained to be given.
-        high_resolution: how it looks again at a picture; None for not at all.
-        learned_from: manifest of the split that it was trained on; None where that is not said.
+        architecture: builds their network.
+        classes: C names in the order of the outputs.
+        preprocessing: of the images, as in training.
+        activation: of the head.
+        high_resolution: the second pass at a higher resolution; None for no second pass.
+        learned_from: manifest of the split that the network was trained on; None if unknown.
     """
 
     architecture: Architecture
     classes: tuple[str, ...]
     preprocessing: Preprocessing
+    activation: Activation
     high_resolution: HighResolutionPass | None = None
     learned_from: str | None = None
 
@@ -43,12 +55,14 @@ def card_of(
     name: str,
     classes: Sequence[str],
     preprocessing: Preprocessing,
+    activation: Activation,
     high_resolution: HighResolutionPass | None = None,
-) -> dict:
-    """Return what a card has to say for a network to be built and used again: plain values for JSON."""
+) -> dict[str, Any]:
+    """Return the entries of a card from which a network is built and used: plain values for JSON."""
     return {
         "architecture": name,
         "classes": list(classes),
+        "activation": activation,
         "input_size": list(preprocessing.size),
         "mean": list(preprocessing.mean),
         "std": list(preprocessing.std),
@@ -58,64 +72,123 @@ def card_of(
     }
 
 
-def read_card(name: str | None, loaded: Checkpoint, path: Path) -> ModelCard:
-    """Read the card of a checkpoint, or that of the published ones where it is one of them.
+def read_card(
+    name: str | None, loaded: Checkpoint, path: Path, activation: Activation | None = None
+) -> ModelCard:
+    """Read the card of a checkpoint; a published checkpoint is given its card.
 
     Args:
         name: of the architecture; None for the one that the card names.
         loaded: the checkpoint.
-        path: where it came from, for the message.
+        path: of the checkpoint, for the message.
+        activation: of the head, if the card does not state it.
 
     Raises:
-        ModelError: where the card is not there, names another architecture, or lacks what is needed.
+        ModelError: if the card is missing, incomplete, or names another architecture or activation.
     """
     architecture = find_architecture(_agreed_name(name, loaded, path))
     meta = with_published_card(loaded, path).meta if architecture.name == "resnet50" else loaded.meta
-    classes = require_classes(meta.get("classes"), path)
-    preprocessing = _preprocessing(meta, path, architecture)
     return ModelCard(
-        architecture, classes, preprocessing, _high_resolution_pass(meta, path), _learned_from(meta)
+        architecture,
+        require_classes(meta.get("classes"), path),
+        _preprocessing(meta, path, architecture),
+        _activation(meta, path, activation),
+        _high_resolution_pass(meta, path),
+        _learned_from(meta),
     )
 
 
-def network_of(card: ModelCard, loaded: Checkpoint, path: Path) -> nn.Module:
-    """Build the network that a card describes, and give it the weights of its checkpoint.
+def with_given_card(
+    loaded: Checkpoint,
+    path: Path,
+    model: str | None,
+    classes: Sequence[str] | None,
+    activation: Activation | None,
+    input_size: int | None,
+) -> Checkpoint:
+    """Return a checkpoint with the card that a user's options describe.
+
+    Args:
+        loaded: a checkpoint without a card; it may name its classes.
+        path: of the checkpoint, for the message.
+        model: name of the architecture.
+        classes: names of the outputs in their order; None if the file names them.
+        activation: of the head.
+        input_size: height and width of the input in pixels; None for the architecture's default.
 
     Raises:
-        ModelError: where the two do not fit each other; the message names the file.
+        ModelError: if the file has a card, or an option is missing; the message names the option.
+    """
+    own = loaded.meta.get("classes")
+    named = isinstance(own, list) and ", ".join(map(str, own))
+    if named and ("architecture" in loaded.meta or classes):
+        needless = "--model, --classes and --input-size" if "architecture" in loaded.meta else "--classes"
+        raise ModelError(f"{path} names its classes ({named}); leave {needless} out")
+    names = tuple(own) if isinstance(own, list) else tuple(classes or ())
+    if "i_epoch" in loaded.meta:  # the published form, of a multi-label training
+        activation = activation or "sigmoid"
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ModelError(f"--classes names {', '.join(repeated)} more than once; name each output once")
+    wanted = {
+        "--model NAME": model,
+        "--classes FILE|NAME,NAME,... with the outputs in their order": names,
+        "--activation sigmoid|softmax": activation,
+    }
+    missing = [option for option, value in wanted.items() if not value]
+    if missing or model is None or activation is None:
+        raise ModelError(f"{path} has no card; give {', '.join(missing)}")
+    architecture = find_architecture(model)
+    size = (input_size or architecture.input_size,) * 2
+    preprocessing = Preprocessing(size, architecture.mean, architecture.std)
+    note = {} if named else {"classes_from": "the user; the file does not name them"}
+    card = card_of(architecture.name, names, preprocessing, activation)
+    return replace(loaded, meta=loaded.meta | card | note)
+
+
+def network_of(card: ModelCard, loaded: Checkpoint, path: Path) -> nn.Module:
+    """Build the network that a card describes, with the weights of its checkpoint.
+
+    Raises:
+        ModelError: if the card and the weights do not fit; the message names the file.
     """
     try:
         network = card.architecture.build(card.classes, False)
         if card.high_resolution:
             require_position_scores(network)
     except ModelError as error:
-        raise ModelError(f"{path}: its card asks for what cannot be built: {error}") from error
-    _require_outputs(loaded, f"{find_head(network, len(card.classes))}.weight", card.classes, path)
-    load_into(network, loaded, path)
+        raise ModelError(f"{path}: the network of its card cannot be built: {error}") from error
+    fitted = fitted_to(network, loaded, path)
+    head = _head_of(network, len(card.classes))
+    if head is not None:
+        _require_outputs(fitted, f"{head}.weight", card.classes, path)
+    load_into(network, fitted, path)
     return network
 
 
 def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
-    """Return a checkpoint with the card that the published files lack; one that has a card as it is.
+    """Return a published checkpoint with the card that it lacks; one with a card is returned unchanged.
 
-    The published files do not say what their outputs are. Only a file in their form, and with as many outputs
-    as they have, is taken to be one of them; where it does name its classes, those stay.
+    The published files do not name their outputs. Only a file in their form and with as many outputs is
+    taken to be one of them; classes that the file does name are kept.
 
     Raises:
-        ModelError: where it has neither a card nor the published form, or another number of outputs.
+        ModelError: if the file has neither a card nor the published form, or another number of outputs.
     """
     named = loaded.meta.get("classes")
     if "i_epoch" not in loaded.meta and not named:
         raise ModelError(
             f"{path} does not name its classes, and is not in the published form (i_epoch, model_sdict): "
-            "their order cannot be guessed. Name them: dogcam convert --model NAME --classes NAME,..."
+            f"their order cannot be guessed. {GIVE_CARD}"
         )
     if "architecture" in loaded.meta or "i_epoch" not in loaded.meta:
         return loaded
     classes = require_classes(named, path) if named else PUBLISHED_CLASSES
     _require_outputs(loaded, "fc.weight", classes, path)
     said = "the published description of the checkpoint; the file itself does not name them"
-    card = card_of("resnet50", classes, Preprocessing((224, 224))) | ({} if named else {"classes_from": said})
+    card = card_of("resnet50", classes, Preprocessing((224, 224)), "sigmoid") | (
+        {} if named else {"classes_from": said}
+    )
     return replace(loaded, meta=card | loaded.meta)
 
 
@@ -123,34 +196,65 @@ def require_classes(found: object, path: Path) -> tuple[str, ...]:
     """Return the class names of a card.
 
     Raises:
-        ModelError: where they are anything but a list of names, each there once.
+        ModelError: unless they are a list of names, each once.
     """
     named = isinstance(found, list) and all(isinstance(name, str) for name in found)
     if not named or not found or len(set(found)) != len(found):
         raise ModelError(
-            f"{path} has no card that names its classes, in a list and each once: found {found!r}; expected "
-            "one within or beside it, as `dogcam train` writes it, or give it one:  dogcam convert --model "
-            "NAME --classes NAME,..."
+            f"{path} has no card with a list of its classes, each once: found {found!r}. {GIVE_CARD}"
         )
     return tuple(found)
 
 
 def _agreed_name(name: str | None, loaded: Checkpoint, path: Path) -> str:
-    """Return the architecture that the caller and the card name; either may leave it to the other.
+    """Return the architecture that the user and the card name; either may leave it to the other.
 
-    A file in the published form has no card; it is known by its keys (`i_epoch` beside the weights) to be the
-    ResNet-50 of the known experiment, which loading it verifies.
+    A file in the published form has no card: `i_epoch` next to the weights marks the ResNet-50 of the known
+    experiment, which loading verifies.
     """
     noted = loaded.meta.get("architecture")
     if name is None and noted is None and "i_epoch" in loaded.meta:
         return "resnet50"
     if name is None and not isinstance(noted, str):
-        raise ModelError(f"{path} does not say which network it belongs to; name it: --model NAME")
+        raise ModelError(f"{path} does not name its network; give --model NAME")
     if name is not None and isinstance(noted, str) and noted != name:
         raise ModelError(
             f"{path} is a {noted} by its card, not a {name}; leave --model out, or choose another checkpoint"
         )
-    return name or noted
+    if name is None and is_function(str(noted)):
+        raise ModelError(
+            f"the card of {path} names the function {noted}, which is run only if you name it: "
+            f"--model {noted}"
+        )
+    return str(name or noted)
+
+
+def _activation(meta: Mapping[str, Any], path: Path, given: Activation | None) -> Activation:
+    """Return the activation that the card states, or else the user; it is never guessed."""
+    noted = meta.get("activation")
+    if noted is None and given is None:
+        raise ModelError(
+            f"{path} does not state the activation of its head; give --activation sigmoid if its classes can "
+            "occur together (binary cross-entropy), or softmax if they exclude each other (cross-entropy)"
+        )
+    if noted is None and given is not None:
+        return given
+    if noted not in ACTIVATIONS:
+        raise ModelError(
+            f"{path}: the activation of its card is {noted!r}; expected {' or '.join(ACTIVATIONS)}"
+        )
+    if given not in (None, noted):
+        raise ModelError(
+            f"{path} has the activation {noted} by its card, not {given}; leave --activation out"
+        )
+    return noted
+
+
+def _head_of(network: nn.Module, n_classes: int) -> str | None:
+    try:
+        return find_head(network, n_classes)
+    except ModelError:  # a network may end in a convolution, or in anything
+        return None
 
 
 def _preprocessing(meta: dict, path: Path, architecture: Architecture) -> Preprocessing:
@@ -162,10 +266,10 @@ def _preprocessing(meta: dict, path: Path, architecture: Architecture) -> Prepro
             )
             if min(std) > 0:
                 return Preprocessing((height, width), mean, std)
-            raise ModelError(f"{path}: its card has the std {list(std)}; expected numbers above 0")
+            raise ModelError(f"{path}: the std of its card is {list(std)}; expected numbers above 0")
     raise ModelError(
-        f"{path} has no card that says its input_size [height, width] in pixels: found "
-        f"{meta.get('input_size')!r}; expected one within or beside it, as `dogcam train` writes it"
+        f"{path} has no card with its input_size [height, width] in pixels: found "
+        f"{meta.get('input_size')!r}. {GIVE_CARD}"
     )
 
 
@@ -173,7 +277,7 @@ def _per_channel(found: object, name: str, path: Path) -> tuple[float, float, fl
     match found:
         case [float() | int(), float() | int(), float() | int()] if all(map(math.isfinite, found)):
             return tuple(found)
-    raise ModelError(f"{path}: its card has the {name} {found!r}; expected a number for each of R, G and B")
+    raise ModelError(f"{path}: the {name} of its card is {found!r}; expected a number for each of R, G and B")
 
 
 def _learned_from(meta: dict) -> str | None:
@@ -191,7 +295,7 @@ def _high_resolution_pass(meta: dict, path: Path) -> HighResolutionPass | None:
             try:
                 return HighResolutionPass((height, width), share)
             except ConfigError as error:
-                raise ModelError(f"{path}: its card says that {error}") from error
+                raise ModelError(f"{path}: the high_resolution_pass of its card: {error}") from error
         case found:
             raise ModelError(
                 f"{path}: the card's high_resolution_pass is {found}; expected [height, width] and a share"
@@ -199,7 +303,7 @@ def _high_resolution_pass(meta: dict, path: Path) -> HighResolutionPass | None:
 
 
 def _require_outputs(loaded: Checkpoint, head: str, classes: Sequence[str], path: Path) -> None:
-    """Refuse a head that has another number of outputs than there are classes."""
+    """Refuse a head whose number of outputs is not the number of classes."""
     found = loaded.state.get(head)
     if found is not None and len(found) != len(classes):
         raise ModelError(

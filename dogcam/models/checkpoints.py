@@ -4,27 +4,25 @@ import hashlib
 import io
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from pickle import UnpicklingError
-from struct import unpack
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.files import atomic_write
-
-State = dict[str, Tensor]
-
-_CARD_KEY = "card"
-"""The one entry of a safetensors header that we write: with several, their order would vary."""
+from dogcam.files import atomic_write, open_plain, read_json
+from dogcam.models.architecture import AUXILIARY
+from dogcam.models.payload import CARD_KEY, PUBLISHED, State, some, state_in, without_wrapper_prefixes
+from dogcam.models.torch_files import load_torch
 
 _FINGERPRINT = "weights_sha256"
-_SHOWN = 3
-"""How many keys an error names before it only counts them."""
+_MOST_BYTES = 16 * 2**30
+"""Larger files are refused before they are read: no image classifier has weights of that size."""
+
+_AUXILIARY = tuple(f"{name}." for name in AUXILIARY)
 
 
 @dataclass(frozen=True)
@@ -38,34 +36,61 @@ class Checkpoint:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
-    Three forms are understood: a safetensors file, whose notes stand in its header or in a JSON card beside
-    it (`weights.safetensors`, `weights.json`); a file of `torch.save` that holds a state dict; and one that
-    holds `{"i_epoch", "model_sdict", "optimizer_sdict"}`, as the published checkpoints do. The prefix
-    `module.`, which data-parallel training leaves on every key, is removed.
+    A file that ends in `.safetensors` has its notes in its header or in a JSON card next to it
+    (`weights.safetensors`, `weights.json`). Every other file is taken for one of `torch.save`: a state dict,
+    alone or under one of the keys in `dogcam.models.payload`, as the published checkpoints and the usual
+    training programs write it.
 
-    Nothing in a file is ever run. Pickles are read with `weights_only=True`, which knows tensors and plain
-    containers; numpy scalars, which old optimizer states hold, are decoded by our own stand-ins.
-
-    Args:
-        path: the file; `.safetensors` is told by the name, everything else is taken for `torch.save`'s.
+    Nothing in a file is ever run: pickles are read with `weights_only=True`.
 
     Returns:
-        The state and the notes: all of them from safetensors, the plain values (such as `i_epoch`) and
-        `classes` from `torch.save`; the optimizer's state is left out.
+        The state and the notes; the state of an optimizer is left out.
 
     Raises:
-        ModelError: where the file is missing, damaged, of another form, or needs more than tensors and plain
-            containers; the message says what it asked for.
+        ModelError: if the file is missing, no plain file, damaged, of another form, or needs more than
+            tensors and plain containers; the message names the cause.
     """
-    try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                raise ModelError(f"{path} is empty; delete it and fetch it again")
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    _require_file(path)
     if path.suffix == ".safetensors":
         return _load_safetensors(path)
-    return _from_payload(_load_torch(path), path)
+    return Checkpoint(*state_in(load_torch(path), path))
+
+
+def _require_file(path: Path) -> None:
+    with open_plain(path, ModelError) as file:
+        size = file.seek(0, io.SEEK_END)
+    if not 0 < size <= _MOST_BYTES:
+        raise ModelError(
+            f"{path} has {size:,} bytes; expected 1 to {_MOST_BYTES:,}: delete it and download it again, or "
+            "choose another checkpoint"
+        )
+
+
+def fitted_to(model: nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
+    """Return a checkpoint whose names are the model's: without a prefix that its training program added.
+
+    If the names of all parameters are found below one prefix (`model.`, `net.backbone.`, ...), that part of
+    the file is taken, and what lies outside of it (a loss, metrics) is left out. So are auxiliary heads
+    that the model lacks.
+
+    Raises:
+        ModelError: if several prefixes fit.
+    """
+    expected = {name for name in model.state_dict() if not name.endswith(".num_batches_tracked")}
+    state = checkpoint.state
+    if expected and not expected <= state.keys():
+        last = min(expected, key=lambda name: (name.count("."), name))
+        prefixes = [name.removesuffix(last) for name in state if name.endswith("." + last)]
+        fitting = [each for each in prefixes if all(each + name in state for name in expected)]
+        if len(fitting) > 1:
+            raise ModelError(
+                f"{path} holds this network more than once, as {some(fitting)}; save the state of one of them"
+            )
+        for prefix in fitting:
+            state = {k.removeprefix(prefix): value for k, value in state.items() if k.startswith(prefix)}
+    known = model.state_dict().keys()
+    kept = {k: value for k, value in state.items() if k in known or not k.startswith(_AUXILIARY)}
+    return replace(checkpoint, state=kept)
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
@@ -82,6 +107,7 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         ModelError: where a key is missing or too many, a tensor has another shape, or a number is not finite;
             the message names them.
     """
+    checkpoint = fitted_to(model, checkpoint, path)
     expected = model.state_dict()
     counts = {name: tensor for name, tensor in expected.items() if name.endswith(".num_batches_tracked")}
     state = counts | checkpoint.state
@@ -95,11 +121,11 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         ("the model has no", sorted(state.keys() - expected.keys())),
         ("", sorted(faults)),
     )
-    reasons = [f"{what} {_some(names)}".strip() for what, names in lists if names]
+    reasons = [f"{what} {some(names)}".strip() for what, names in lists if names]
     broken = [name for name, tensor in sorted(state.items()) if not torch.isfinite(tensor).all()]
     if broken:
         raise ModelError(
-            f"{path} holds numbers that are not finite, in {_some(broken)}: its training went wrong, or it "
+            f"{path} holds numbers that are not finite, in {some(broken)}: its training went wrong, or it "
             "is damaged; choose another checkpoint"
         )
     if reasons:
@@ -130,7 +156,7 @@ def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = T
     card = {**meta, _FINGERPRINT: weights_sha256(state)}
     # Cloned, since safetensors refuses tensors that share memory, as tied weights and slices do.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-    weights = save(tensors, {_CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
+    weights = save(tensors, {CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
     atomic_write(path, weights, durable=True)
     if card_file:
@@ -158,10 +184,10 @@ def export_checkpoint(path: Path, state: State, meta: dict) -> None:
         raise ModelError(f"{path} ends in .safetensors; the published form's files end in .pt or .pth.tar")
     payload = {
         "i_epoch": meta.get("i_epoch", _epochs(meta) - 1),
-        "model_sdict": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+        PUBLISHED: {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
         "optimizer_sdict": {},
         "classes": list(meta.get("classes", ())),
-        _CARD_KEY: json.dumps(meta, sort_keys=True, allow_nan=False),
+        CARD_KEY: json.dumps(meta, sort_keys=True, allow_nan=False),
     }
     buffer = io.BytesIO()
     torch.save(payload, buffer)
@@ -213,10 +239,10 @@ def _load_safetensors(path: Path) -> Checkpoint:
         raise ModelError(reason) from error
     beside = path.with_suffix(".json")
     try:
-        if _CARD_KEY in header:
-            meta = json.loads(header[_CARD_KEY])
+        if CARD_KEY in header:
+            meta = json.loads(header[CARD_KEY])
         else:
-            meta = json.loads(beside.read_bytes()) if beside.is_file() else dict(header)
+            meta = read_json(beside, ModelError) if beside.exists() else dict(header)
     except (OSError, ValueError) as error:
         raise ModelError(f"the notes on {path} (its header, or {beside}) are not JSON: {error}") from error
     if not isinstance(meta, dict):
@@ -226,119 +252,4 @@ def _load_safetensors(path: Path) -> Checkpoint:
             f"{path} does not hold the weights that its notes describe ({_FINGERPRINT} differs): it is "
             "damaged, or the card beside it belongs to another file; fetch or make it again"
         )
-    return Checkpoint(_without_prefix(state), meta)
-
-
-_NUMBERS = {
-    "f8": "d", "f4": "f", "f2": "e", "b1": "?",
-    "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u8": "Q", "u4": "I", "u2": "H", "u1": "B",
-}  # fmt: skip
-"""numpy's codes of plain numbers and what `struct` calls them."""
-
-
-class _ScalarType:
-    """Stands in for `numpy.dtype` while a pickle is read, and knows plain numbers only."""
-
-    def __init__(self, code: str, *flags: object):
-        if code not in _NUMBERS:
-            raise UnpicklingError(f"GLOBAL numpy.dtype({code!r})")
-        self.format = "<" + _NUMBERS[code]
-
-    def __setstate__(self, state: tuple):
-        if state[1] == ">":
-            self.format = ">" + self.format[1:]
-
-
-def _scalar(kind: _ScalarType, data: bytes) -> float | int | bool:
-    """Stand in for numpy's function that makes a scalar from its dtype and its bytes."""
-    return unpack(kind.format, data)[0]
-
-
-_STAND_INS = [
-    (_ScalarType, "numpy.dtype"),
-    (_scalar, "numpy.core.multiarray.scalar"),  # as numpy 1 calls it
-    (_scalar, "numpy._core.multiarray.scalar"),  # as numpy 2 does
-]
-
-
-def _load_torch(path: Path) -> object:
-    try:
-        with torch.serialization.safe_globals(_STAND_INS):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes its reader fail in any way there is
-        asked_for = re.search(r"GLOBAL (\S+)", str(error))
-        if asked_for:
-            raise ModelError(
-                f"{path} is refused: to read it, {asked_for[1]} would have to be called, and a checkpoint "
-                "needs tensors and plain containers only. Ask its author for the bare state dict, or for a "
-                "safetensors file"
-            ) from error
-        raise ModelError(
-            f"{path} cannot be read as a checkpoint ({_detail(error)}); expected safetensors, or what "
-            "torch.save makes of a state dict. If it was downloaded, delete it and fetch it again"
-        ) from error
-
-
-def _detail(error: Exception) -> str:
-    """Return the telling line of an error of `torch.load`, without its advice to load unsafely."""
-    if "TorchScript" in str(error):
-        return "it is a TorchScript program, not a set of weights"
-    lines = (line.strip() for line in str(error).splitlines())
-    telling = [line for line in lines if line and "weights_only" not in line and "Weights only" not in line]
-    return f"{type(error).__name__}: {telling[0].split('. ')[0]}" if telling else type(error).__name__
-
-
-def _from_payload(payload: object, path: Path) -> Checkpoint:
-    """Find the state in what a file of `torch.save` held."""
-    if not isinstance(payload, dict):
-        raise ModelError(f"{path} holds a {type(payload).__name__}; expected the dict of a model's state")
-    if "model_sdict" not in payload:
-        return Checkpoint(_checked_state(payload, path))
-    return Checkpoint(_checked_state(payload["model_sdict"], path), _notes(payload, path))
-
-
-def _notes(payload: dict, path: Path) -> dict:
-    """Return what a file in the published form says beside its weights."""
-    if _CARD_KEY in payload:
-        # Our own exports carry the whole card as text, which any reader of the form may pass over.
-        try:
-            card = json.loads(payload[_CARD_KEY])
-        except (ValueError, TypeError) as error:
-            raise ModelError(
-                f"the notes within {path} are not JSON: {error}; fetch or make it again"
-            ) from error
-        if not isinstance(card, dict):
-            raise ModelError(f"the notes within {path} are no JSON object; fetch or make it again")
-        return card
-    plain = (str, int, float, bool)
-    notes = {key: value for key, value in payload.items() if isinstance(value, plain)}
-    match payload.get("classes"):
-        case None | [] | ():
-            return notes
-        case [*names]:
-            return notes | {"classes": names}
-        case found:
-            # Whoever says anything of the outputs does not leave them to the published order.
-            return notes | {"classes": found if isinstance(found, plain) else f"a {type(found).__name__}"}
-
-
-def _checked_state(state: object, path: Path) -> State:
-    items = state.items() if isinstance(state, dict) else ()
-    if not items or not all(isinstance(key, str) and isinstance(value, Tensor) for key, value in items):
-        found = _some([repr(key) for key in state]) if isinstance(state, dict) else type(state).__name__
-        raise ModelError(
-            f"{path} holds no model state: found {found or 'an empty dict'}, expected tensors by name, alone "
-            "or under the key 'model_sdict'"
-        )
-    return _without_prefix(dict(items))
-
-
-def _without_prefix(state: State) -> State:
-    if all(name.startswith("module.") for name in state):
-        return {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+    return Checkpoint(without_wrapper_prefixes(state), meta)

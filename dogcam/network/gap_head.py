@@ -5,7 +5,7 @@ the weight of the head divided by Z, so one matrix product serves all classes.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dogcam.errors import ModelError
 from dogcam.network.heads import has_constant_gradient
+from dogcam.network.hooks import hooked
 from dogcam.network.spatial import Layout
 
 ROUNDING_OF_GRADIENTS = 2
@@ -43,17 +44,12 @@ def watch_heads(network: nn.Module) -> Iterator[LastHead]:
     """Record which linear layer or log-odds head runs last in the block; hooks are removed afterwards."""
     last = LastHead()
 
-    def noting(name: str):
-        def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            given = inputs[0] if inputs else None
-            last.name, last.module, last.given, last.output = name, module, given, output
+    def note(name: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        last.name, last.module, last.output = name, module, output
+        last.given = inputs[0] if inputs else None
 
-        return hook
-
-    with ExitStack() as hooks:
-        for name, module in network.named_modules():
-            if has_constant_gradient(module):
-                hooks.callback(module.register_forward_hook(noting(name)).remove)
+    heads = [each for each in network.named_modules() if has_constant_gradient(each[1])]
+    with hooked(heads, after=note):
         yield last
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from dogcam.errors import ModelError
 
 
-class LogOddsHead(nn.Module):
-    """Pool groups of classes of a softmax head; the output is the log-odds of each group.
+class LogOddsOfGroups(nn.Module):
+    """Pool groups of the classes of a softmax; the output is the log-odds of each group.
 
     With the softmax p over all fine classes and the group G, the output is
 
@@ -19,7 +19,7 @@ class LogOddsHead(nn.Module):
     softmax over a thousand classes can be used like a multi-label network.
 
     Args:
-        linear: the softmax head, (N, C) pooled activations -> logits of the fine classes.
+        n_classes: number of fine classes.
         groups: G groups of indices of fine classes; groups may overlap.
 
     Raises:
@@ -27,21 +27,47 @@ class LogOddsHead(nn.Module):
             class that does not exist.
     """
 
-    def __init__(self, linear: nn.Linear, groups: Sequence[Sequence[int]]) -> None:
+    members: Tensor
+
+    def __init__(self, n_classes: int, groups: Sequence[Sequence[int]]) -> None:
         super().__init__()
         for group in groups:
-            _check_group(list(group), linear.out_features)
-        members = torch.zeros(len(groups), linear.out_features, dtype=torch.bool)
+            _check_group(list(group), n_classes)
+        members = torch.zeros(len(groups), n_classes, dtype=torch.bool)
         for row, group in zip(members, groups, strict=True):
             row[list(group)] = True
-        self.linear = linear
-        # Not part of the checkpoint: the groups define the head and are not learned.
+        # Not part of the checkpoint: the groups are a definition and are not learned.
         self.register_buffer("members", members, persistent=False)
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Return the log-odds of each group: (N, n_classes) logits -> (N, G)."""
+        inside, outside = self.split(logits)
+        return inside.logsumexp(-1) - outside.logsumexp(-1)
+
+    def split(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits inside and outside each group, the others -inf: (N, G, n_classes) each."""
+        logits, minus_infinity = logits[:, None, :], float("-inf")
+        return (
+            logits.masked_fill(~self.members, minus_infinity),
+            logits.masked_fill(self.members, minus_infinity),
+        )
+
+
+class LogOddsHead(LogOddsOfGroups):
+    """A linear softmax head, (N, C) pooled activations -> logits, whose classes are pooled into groups.
+
+    Args:
+        linear: the head that the network was trained with.
+        groups: as for `LogOddsOfGroups`.
+    """
+
+    def __init__(self, linear: nn.Linear, groups: Sequence[Sequence[int]]) -> None:
+        super().__init__(linear.out_features, groups)
+        self.linear = linear
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the log-odds of each group: (N, C) pooled activations -> (N, G)."""
-        inside, outside = self._split(self.linear(pooled))
-        return inside.logsumexp(-1) - outside.logsumexp(-1)
+        return super().forward(self.linear(pooled))
 
     def weights(self, pooled: Tensor) -> Tensor:
         """Return the derivative of each output with respect to the pooled activations.
@@ -55,15 +81,8 @@ class LogOddsHead(nn.Module):
         Returns:
             (N, G, C) float tensor.
         """
-        inside, outside = self._split(self.linear(pooled))
+        inside, outside = self.split(self.linear(pooled))
         return (inside.softmax(-1) - outside.softmax(-1)) @ self.linear.weight
-
-    def _split(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        logits, minus_infinity = logits[:, None, :], float("-inf")
-        return (
-            logits.masked_fill(~self.members, minus_infinity),
-            logits.masked_fill(self.members, minus_infinity),
-        )
 
 
 class JointHead(nn.Module):
@@ -159,11 +178,25 @@ def _check_group(group: list[int], n_classes: int) -> None:
 def is_linear(module: nn.Module) -> bool:
     """Check that a module computes what `nn.Linear` computes.
 
-    The weights of a linear layer are its gradients. This does not hold for a subclass with a forward of its
-    own, for example one that normalises its input.
+    The weights of a linear layer are its gradients. This does not hold for every subclass with a forward of
+    its own, for example one that normalises its input: such a forward is tried on random input.
     """
     # A traced network has no `forward` of its type, and an instance may override the method.
-    return getattr(type(module), "forward", None) is nn.Linear.forward and "forward" not in vars(module)
+    if "forward" in vars(module) or not isinstance(module, nn.Linear):
+        return False
+    return type(module).forward is nn.Linear.forward or _is_affine(module)
+
+
+@torch.no_grad()
+def _is_affine(module: nn.Linear) -> bool:
+    inputs = torch.randn(2, module.in_features, generator=torch.Generator().manual_seed(0))
+    inputs = inputs.to(module.weight)
+    try:
+        return torch.allclose(
+            module.forward(inputs), nn.functional.linear(inputs, module.weight, module.bias)
+        )
+    except (RuntimeError, TypeError):
+        return False
 
 
 def has_constant_gradient(head: nn.Module) -> bool:

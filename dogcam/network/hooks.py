@@ -1,9 +1,11 @@
 """Capture the outputs of layers during a forward pass, and restore the network afterwards."""
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +62,36 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
     raise ModelError(f"{type(network).__name__} has no layer {name!r}; similar names are {', '.join(near)}")
 
 
+Before = Callable[[str, nn.Module, tuple], None]
+"""Called with a module's name, the module and its inputs, before it runs."""
+
+After = Callable[[str, nn.Module, tuple, Any], Any]
+"""Called with name, module, inputs and output, after it ran; what it returns, unless None, is the output."""
+
+
+@contextmanager
+def hooked(
+    modules: Iterable[tuple[str, nn.Module]], *, before: Before | None = None, after: After | None = None
+) -> Iterator[None]:
+    """Call functions whenever a module runs in the block; hooks are removed afterwards, also after errors.
+
+    Args:
+        modules: names and modules.
+        before: called before each run of a module.
+        after: called after it.
+    """
+    with ExitStack() as hooks:
+        for name, module in modules:
+            if before is not None:
+                hooks.callback(module.register_forward_pre_hook(partial(before, name)).remove)
+            if after is not None:
+                hooks.callback(module.register_forward_hook(partial(after, name)).remove)
+        yield
+
+
 @contextmanager
 def capture(network: nn.Module, layers: Sequence[str]) -> Iterator[Activations]:
-    """Capture the outputs of layers in the block; hooks are removed afterwards, also after errors.
+    """Capture the outputs of layers in the block.
 
     If gradients are enabled, the graph of the forward pass starts at the first of the layers that runs,
     provided that no parameter requires a gradient (`frozen_parameters`).
@@ -75,17 +104,10 @@ def capture(network: nn.Module, layers: Sequence[str]) -> Iterator[Activations]:
         ModelError: if the network has no such layer.
     """
     activations = Activations()
-    with ExitStack() as hooks:
-        for layer in layers:
-            module = find_layer(network, layer)
-            activations.expect(layer)
-            handle = module.register_forward_hook(_keep_output(activations, layer))
-            hooks.callback(handle.remove)
-        yield activations
+    for layer in layers:
+        activations.expect(layer)
 
-
-def _keep_output(activations: Activations, layer: str):
-    def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
+    def keep(layer: str, _module: nn.Module, _inputs: tuple, output: Any) -> Tensor | None:
         if not isinstance(output, Tensor):
             activations.add(layer, output)
             return None
@@ -96,17 +118,8 @@ def _keep_output(activations: Activations, layer: str):
         # torchvision networks) would otherwise overwrite the captured tensor.
         return output.clone()
 
-    return hook
-
-
-@contextmanager
-def output_changed(network: nn.Module, layer: str, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
-    """Replace the output of a layer in the block; the hook is removed afterwards."""
-    handle = find_layer(network, layer).register_forward_hook(lambda _module, _inputs, output: change(output))
-    try:
-        yield
-    finally:
-        handle.remove()
+    with hooked([(layer, find_layer(network, layer)) for layer in layers], after=keep):
+        yield activations
 
 
 def underlying(network: nn.Module) -> nn.Module:

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dogcam.errors import ModelError
 from dogcam.network.gap_head import LastHead, is_gap_linear, require_logits, watch_heads
-from dogcam.network.hooks import capture, eager, evaluation_mode, frozen_parameters, underlying
+from dogcam.network.hooks import capture, eager, evaluation_mode, frozen_parameters, hooked, underlying
 from dogcam.network.spatial import Layout, layout_of
 
 _Pooling = (
@@ -120,30 +121,21 @@ def _traced(network: nn.Module, input_size: tuple[int, int]) -> Iterator[list[_C
     started: dict[str, list[_Call]] = {}
     finished: list[_Call] = []
 
-    def starting(name: str):
-        def hook(module: nn.Module, inputs: tuple) -> None:
-            given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
-            seen = (None, None) if given is None else (_state(given), layout_of(given.shape, input_size))
-            started.setdefault(name, []).append(_Call(name, module, given, *seen))
+    def start(name: str, module: nn.Module, inputs: tuple) -> None:
+        given = inputs[0] if inputs and isinstance(inputs[0], Tensor) else None
+        seen = (None, None) if given is None else (_state(given), layout_of(given.shape, input_size))
+        started.setdefault(name, []).append(_Call(name, module, given, *seen))
 
-        return hook
+    def finish(name: str, _module: nn.Module, _inputs: tuple, output: Any) -> None:
+        call = started[name].pop()
+        if isinstance(output, Tensor):
+            call.output, call.state = output, _state(output)
+            # Attention windows are stacked along the first axis and have no positions of the image.
+            call.layout = layout_of(output.shape, input_size) if output.shape[:1] == (1,) else None
+        finished.append(call)
 
-    def finishing(name: str):
-        def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
-            call = started[name].pop()
-            if isinstance(output, Tensor):
-                call.output, call.state = output, _state(output)
-                # Attention windows are stacked along the first axis and have no positions of the image.
-                call.layout = layout_of(output.shape, input_size) if output.shape[:1] == (1,) else None
-            finished.append(call)
-
-        return hook
-
-    with ExitStack() as hooks:
-        for name, module in network.named_modules():
-            if name:
-                hooks.callback(module.register_forward_pre_hook(starting(name)).remove)
-                hooks.callback(module.register_forward_hook(finishing(name)).remove)
+    modules = [(name, module) for name, module in network.named_modules() if name]
+    with hooked(modules, before=start, after=finish):
         yield finished
 
 

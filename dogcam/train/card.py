@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from dogcam.evaluate.classification import AP_VARIANT
+from dogcam.models.architecture import Architecture
 from dogcam.models.card import card_of
-from dogcam.models.registry import Architecture
 from dogcam.structures.images import Split
 from dogcam.train.config import TrainingConfig
 from dogcam.train.data import TrainingData
@@ -34,7 +34,7 @@ def training_card(
     """
     last = history.last
     return {
-        **card_of(architecture.name, data.classes, data.preprocessing, config.high_resolution),
+        **card_of(architecture.name, data.classes, data.preprocessing, "sigmoid", config.high_resolution),
         "init": init,
         "data": {"train": _split(data.train), "eval": _split(data.evaluation)},
         "training": config.describe(),

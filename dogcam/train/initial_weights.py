@@ -8,9 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from dogcam.errors import ModelError
+from dogcam.models.architecture import Architecture, find_head
 from dogcam.models.card import require_classes, with_published_card
 from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into
-from dogcam.models.registry import Architecture, find_head
 
 IMAGENET, NONE = "imagenet", "none"
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import predict
+from dogcam.models.architecture import find_head
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.registry import find_head
 from dogcam.network.heads import JointHead
 from dogcam.network.hooks import evaluation_mode
 from dogcam.structures.images import LabelledImage

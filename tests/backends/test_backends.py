@@ -37,7 +37,9 @@ HEADS = {
 
 
 def classifier(network: nn.Module, size: tuple[int, int], layer: str = "features") -> Classifier:
-    return Classifier("tiny", network, tuple("abcd"), Preprocessing(size), layer, "features", "head", "")
+    return Classifier(
+        "tiny", network, tuple("abcd"), Preprocessing(size), layer, "features", "head", "", "sigmoid"
+    )
 
 
 def tiny(head: str = "linear", size: str = "wide") -> Classifier:

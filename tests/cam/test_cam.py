@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from dogcam.cam import Cam, EigenCam, GradCam, cam, explain, grad_cam
+from dogcam.cam import Cam, EigenCam, GradCam, explain
 from dogcam.errors import ModelError
 from dogcam.models.networks import pooled_network
 from dogcam.network.heads import LogOddsHead
+from tests.support.maps import cam, grad_cam
 from tests.support.references_cam import cam_loop, finite_difference_alphas, grad_cam_loop
 from tests.support.tiny_networks import (
     CLASSES,
@@ -79,7 +80,7 @@ def test_a_batch_of_several_classes_is_its_images_and_classes_one_by_one():
 
 def test_one_pass_answers_all_requests_like_a_pass_each():
     network, batch = pooled(), images()
-    requests = [GradCam(LATE), GradCam(EARLY), GradCam(LATE, "probability"), Cam(LATE, "head")]
+    requests = [GradCam(LATE), GradCam(EARLY), GradCam(LATE, "sigmoid"), Cam(LATE, "head")]
     requests.append(GradCam("features"))  # the same maps as the first, under another name
     explanation = explain(network, batch, TARGETS, requests)
     for request, maps in zip(requests, explanation.maps, strict=True):
@@ -104,7 +105,7 @@ def test_a_class_that_nothing_speaks_for_has_an_empty_map():
 def test_the_probabilitys_map_is_the_logits_times_p_times_1_minus_p(layer):
     network, batch = deep_headed(), images()
     of_logit, of_probability = explain(
-        network, batch, TARGETS, [GradCam(f"features.{layer}"), GradCam(f"features.{layer}", "probability")]
+        network, batch, TARGETS, [GradCam(f"features.{layer}"), GradCam(f"features.{layer}", "sigmoid")]
     ).maps
     p = network(batch)[:, TARGETS].sigmoid().detach()[:, :, None, None]
     torch.testing.assert_close(of_probability, p * (1 - p) * of_logit, rtol=1e-11, atol=1e-16)
@@ -118,7 +119,7 @@ def test_a_saturated_probability_gives_an_empty_map_and_never_a_nan(bias):
     with torch.no_grad():
         network.head.bias.fill_(bias)
     of_logit, of_probability = explain(
-        network, images(dtype=torch.float32), [0, 1], [GradCam(LATE), GradCam(LATE, "probability")]
+        network, images(dtype=torch.float32), [0, 1], [GradCam(LATE), GradCam(LATE, "sigmoid")]
     ).maps
     assert of_logit.any() and not of_logit.isnan().any()
     assert torch.equal(of_probability, torch.zeros_like(of_probability))
@@ -245,7 +246,7 @@ def test_logits_that_are_no_number_verify_nothing():
 # The network is left as it was found
 
 
-REQUESTS = [GradCam(LATE), GradCam("features.norm", "probability"), Cam(LATE, "head")]
+REQUESTS = [GradCam(LATE), GradCam("features.norm", "sigmoid"), Cam(LATE, "head")]
 
 
 def _as_left_by_training() -> nn.Sequential:

@@ -9,9 +9,10 @@ import torch
 import torchvision
 from torch import nn
 
-from dogcam.cam import Cam, EigenCam, GradCam, LayerCam, ScoreCam, Views, explain, grad_cam
+from dogcam.cam import Cam, EigenCam, GradCam, LayerCam, ScoreCam, Views, explain
 from dogcam.detection.boxes_from_maps import heat_map, normalise, resize
 from dogcam.errors import ModelError
+from tests.support.maps import grad_cam
 from tests.support.tiny_networks import CLASSES, deep_headed, images, n_hooks, pooled, snapshot
 
 TARGETS = [2, 0]
@@ -87,7 +88,7 @@ def test_a_gradient_that_is_no_number_is_refused():
 @pytest.mark.parametrize("build", [pooled, deep_headed])
 def test_half_precision_gives_the_maps_of_single_up_to_its_rounding(build, dtype, tolerance):
     network, batch = build(dtype=torch.float32), images(dtype=torch.float32)
-    requests = [GradCam(LATE), LayerCam(EARLY), GradCam(LATE, "probability")]
+    requests = [GradCam(LATE), LayerCam(EARLY), GradCam(LATE, "sigmoid")]
     expected = explain(network, batch, TARGETS, requests)
     found = explain(network.to(dtype), batch.to(dtype), TARGETS, requests)
     assert found.logits.dtype == dtype

@@ -238,7 +238,7 @@ def test_methods_share_the_passes_that_they_can_share(monkeypatch):
 def test_the_closed_form_differentiates_once_to_be_verified_whatever_the_number_of_classes(monkeypatch):
     backward, differentiate = [], torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: backward.append(1) or differentiate(*a, **k))
-    requests = [GradCam("features.late"), LayerCam("features.late"), GradCam("features.late", "probability")]
+    requests = [GradCam("features.late"), LayerCam("features.late"), GradCam("features.late", "sigmoid")]
     found = explain(pooled(), images(), [0, 1, 2, 3] * 5, requests).maps
     assert len(backward) == 1
     expected = grad_cam_loop(pooled(), images(), [0, 1, 2, 3], "late")

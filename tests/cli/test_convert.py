@@ -92,12 +92,14 @@ def test_a_bare_state_says_nothing_of_its_classes(tmp_path):
     path = tmp_path / "bare.pt"
     torch.save(sample_net(3).state_dict(), path)
     target = tmp_path / "out.safetensors"
-    assert_one_line(invoke("convert", path, target), 1, "does not name its classes", "--classes NAME")
-    for options in (["--model", "sample_net"], ["--classes", "a,b,c"], ["--input-size", "64"]):
-        assert_one_line(invoke("convert", path, target, *options), 1, "give --model NAME and --classes NAME,")
-    twice = ("--model", "sample_net", "--classes", "a,b,b")
-    assert_one_line(invoke("convert", path, target, *twice), 1, "each output once")
-    too_few = ("--model", "sample_net", "--classes", "a,b")
+    assert_one_line(invoke("convert", path, target), 1, "does not name its classes", "--classes")
+    given = {"--model": "sample_net", "--classes": "a,b,c", "--activation": "softmax"}
+    for missing in given:
+        options = [word for name, value in given.items() if name != missing for word in (name, value)]
+        assert_one_line(invoke("convert", path, target, *options), 1, f"give {missing} ")
+    twice = ("--model", "sample_net", "--classes", "a,b,b", "--activation", "softmax")
+    assert_one_line(invoke("convert", path, target, *twice), 1, " b ")
+    too_few = ("--model", "sample_net", "--classes", "a,b", "--activation", "softmax")
     assert_one_line(invoke("convert", path, target, *too_few), 1, "weight has 3 outputs, its class list 2")
     assert not target.exists()
 
@@ -106,14 +108,17 @@ def test_a_bare_state_is_given_the_card_that_the_options_name(tmp_path):
     path, target = tmp_path / "bare.pt", tmp_path / "out.safetensors"
     state = sample_net(3).state_dict()
     torch.save(state, path)
-    options = ("--model", "sample_net", "--classes", "dog, cat,fox", "--input-size", "64")
+    (tmp_path / "names.txt").write_text("dog\ncat, small\nfox\n")
+    options = ["--model", "sample_net", "--classes", tmp_path / "names.txt", "--input-size", "64"]
+    options += ["--activation", "softmax"]
     assert invoke("convert", path, target, *options).exit_code == 0
     classifier = load_classifier(None, target, "cpu")
-    assert (classifier.name, classifier.classes) == ("sample_net", ("dog", "cat", "fox"))
+    assert (classifier.name, classifier.classes) == ("sample_net", ("dog", "cat, small", "fox"))
+    assert classifier.activation == "softmax"
     assert classifier.preprocessing.size == (64, 64)
     assert weights_sha256(classifier.network) == weights_sha256(state)
     again = invoke("convert", target, tmp_path / "again.pt", *options)
-    assert_one_line(again, 1, "names its classes (dog, cat, fox); leave --model")
+    assert_one_line(again, 1, "names its classes (dog, cat, small, fox); leave --model")
 
 
 VOC_ALPHABET = sorted(PUBLISHED_CLASSES)
@@ -143,7 +148,7 @@ def test_classes_that_are_no_list_of_names_are_not_taken_for_the_published_ones(
     torch.save({"i_epoch": 3, "model_sdict": resnet50(PUBLISHED_CLASSES), "classes": classes}, path)
     with pytest.raises(ModelError, match=r"theirs\.pt.* classes"):
         load_classifier(None, path, "cpu")
-    assert_one_line(invoke("convert", path, target), 1, "theirs.pt has no card that names its classes")
+    assert_one_line(invoke("convert", path, target), 1, "theirs.pt has no card")
     assert not target.exists()
 
 
@@ -160,7 +165,12 @@ def test_another_network_in_the_published_form_is_not_given_a_card(tmp_path, nam
 
 def test_a_card_that_does_not_fit_its_weights_is_not_converted(tmp_path):
     path, target = tmp_path / "theirs.safetensors", tmp_path / "out.pt"
-    card = {"architecture": "sample_net", "classes": ["dog", "cat"], "input_size": [64, 64]}
+    card = {
+        "architecture": "sample_net",
+        "classes": ["dog", "cat"],
+        "activation": "sigmoid",
+        "input_size": [64, 64],
+    }
     save_checkpoint(path, sample_net(3).state_dict(), card)
     assert_one_line(invoke("convert", path, target), 1, "head.weight has 3 outputs, its class list 2")
     assert not target.exists()
@@ -168,7 +178,7 @@ def test_a_card_that_does_not_fit_its_weights_is_not_converted(tmp_path):
 
 def test_the_published_form_counts_the_epochs_of_a_training_from_0(tmp_path):
     path, target = tmp_path / "ours.safetensors", tmp_path / "out.pt"
-    card = {"architecture": "sample_net", "classes": ["dog"], "input_size": [64, 64]}
+    card = {"architecture": "sample_net", "classes": ["dog"], "activation": "sigmoid", "input_size": [64, 64]}
     save_checkpoint(path, sample_net(1).state_dict(), card | {"training": {"epochs": 20}})
     assert invoke("convert", path, target).exit_code == 0
     assert torch.load(target, weights_only=True)["i_epoch"] == 19

@@ -141,7 +141,7 @@ def test_a_size_that_the_network_cannot_be_given_is_refused(tmp_path, small_data
     pytest.importorskip("timm", reason="needs the extra timm")
     path, name = tmp_path / "vit.safetensors", "timm:vit_tiny_patch16_224"
     network = find_architecture(name).build(("dog",), False)
-    save_checkpoint(path, network.state_dict(), card_of(name, ("dog",), Preprocessing((224, 224))))
+    save_checkpoint(path, network.state_dict(), card_of(name, ("dog",), Preprocessing((224, 224)), "sigmoid"))
     result = invoke("--data", small_data, "--split", "test", "--checkpoint", path, "--input-size", 64)
     assert_one_line(result, 1, f"{name} cannot be given images of 64 x 64 pixels", "such as 224")
     photo = next((small_data / "JPEGImages").iterdir())

@@ -48,7 +48,7 @@ def redness(sign: float = 1.0) -> Classifier:
         network.head.bias.zero_()
     preprocessing = Preprocessing((24, 36), (0.0,) * 3, (1.0,) * 3)
     layers = ("features", "features.0", "head")
-    return Classifier("red", network.eval(), ("red",), preprocessing, *layers, "made by hand")
+    return Classifier("red", network.eval(), ("red",), preprocessing, *layers, "made by hand", "sigmoid")
 
 
 def detect(classifier: Classifier, split, target: str = "red", batch_size: int = 16) -> Detections:

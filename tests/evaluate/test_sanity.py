@@ -213,6 +213,10 @@ def test_pixels_of_one_value_come_in_random_order():
     assert abs(first[:32].mean() - 31.5) < 12
 
 
+def probabilities(logits):
+    return 1 / (1 + np.exp(-logits.cpu().numpy().astype(np.float64)))
+
+
 def test_erasing_works_on_a_device_without_double_precision():
     class Elsewhere(nn.Module):
         def forward(self, images):
@@ -220,7 +224,7 @@ def test_erasing_works_on_a_device_without_double_precision():
 
     picture, order = images(1, 4)[0], np.arange(16)
     found = sanity.probabilities_during(
-        True, Elsewhere(), picture, torch.zeros_like(picture), order, 0, [0.0, 1.0]
+        True, Elsewhere(), probabilities, picture, torch.zeros_like(picture), order, 0, [0.0, 1.0]
     )
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, [float(picture.mean().sigmoid()), 0.5], rtol=1e-6)
@@ -242,7 +246,9 @@ def test_erasing_what_the_network_looks_at_takes_the_class_away():
     orders = sanity.removal_orders(map_, (16, 16), np.random.default_rng(5))
     fractions = (0.0, 0.25, 0.5, 1.0)
     values = {
-        (erased, name): sanity.probabilities_during(erased, network, image, blank, order, 0, fractions)
+        (erased, name): sanity.probabilities_during(
+            erased, network, probabilities, image, blank, order, 0, fractions
+        )
         for erased in (True, False)
         for name, order in orders.items()
     }

@@ -119,9 +119,8 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, monkeypatch, zipped, trap):
         (np.arange(3.0), r"numpy\.\S*_reconstruct"),
         (np.str_("abc"), r"numpy\.dtype"),
         (defaultdict(dict), r"collections\.defaultdict"),
-        (Path("a"), r"pathlib\.\w+"),
     ],
-    ids=["module", "array", "text", "defaultdict", "path"],
+    ids=["module", "array", "text", "defaultdict"],
 )
 def test_what_needs_more_than_tensors_is_refused_by_name(tmp_path, thing, asked_for):
     path = tmp_path / "more.pt"
@@ -129,7 +128,7 @@ def test_what_needs_more_than_tensors_is_refused_by_name(tmp_path, thing, asked_
     with pytest.raises(ModelError, match=rf"more\.pt.* {asked_for}") as caught:
         load_checkpoint(path)
     assert "weights_only" not in str(caught.value), "torch's advice to load unsafely must not reach the user"
-    assert "Ask its author for the bare state dict" in str(caught.value)
+    assert "state_dict()" in str(caught.value)
 
 
 def test_stand_ins_are_gone_after_the_load(tmp_path):
@@ -184,11 +183,11 @@ def test_empty_missing_and_folder(tmp_path, name):
     with pytest.raises(ModelError, match=rf"{name}.*No such file"):
         load_checkpoint(path)
     path.touch()
-    with pytest.raises(ModelError, match=rf"{name}.*empty"):
+    with pytest.raises(ModelError, match=rf"{name}.* 0 bytes"):
         load_checkpoint(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(ModelError, match=rf"{name}.*Is a directory"):
+    with pytest.raises(ModelError, match=rf"{name}.* folder"):
         load_checkpoint(path)
 
 
@@ -197,9 +196,9 @@ def test_empty_missing_and_folder(tmp_path, name):
     [
         ([torch.ones(1)], "holds a list"),
         ({}, "found an empty dict"),
-        ({"model_sdict": {}}, "found an empty dict"),
-        ({"model_sdict": 3}, "found int"),
-        ({"epoch": 3, "net": {"a": torch.ones(1)}}, "found 'epoch', 'net'"),
+        ({"model_sdict": {}}, "found 'model_sdict'"),
+        ({"model_sdict": 3}, "found 'model_sdict'"),
+        ({"epoch": 3, "mine": {"a": torch.ones(1)}}, "found tensors under 'mine'"),
         ({1: torch.ones(1)}, "found 1"),
     ],
 )

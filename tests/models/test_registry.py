@@ -6,17 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from dogcam.cam import GradCam, explain
 from dogcam.errors import ModelError
+from dogcam.models.architecture import find_head, replace_head
 from dogcam.models.card import PUBLISHED_CLASSES
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import load_classifier
-from dogcam.models.registry import (
-    architecture_names,
-    find_architecture,
-    find_head,
-    replace_head,
-    require_input,
-)
+from dogcam.models.registry import architecture_names, find_architecture, require_input
+from dogcam.network.heads import has_constant_gradient
+from dogcam.network.target_layer import choose_layers
 from dogcam.train.initial_weights import initial_network
 
 CLASSES = ("cat", "dog", "cow")
@@ -42,9 +40,33 @@ def test_resnet50_is_torchvisions_with_another_head():
 
 def test_the_families_are_known_by_name():
     families = ("resnet18", "vgg16", "densenet121", "mobilenet_v2", "efficientnet_b0", "convnext_tiny",
-                "regnet_y_400mf", "vit_b_16", "swin_t", "sample_net", "efficientnet_lite0")  # fmt: skip
+                "regnet_y_400mf", "vit_b_16", "swin_t", "googlenet", "inception_v3", "sample_net",
+                "efficientnet_lite0")  # fmt: skip
     assert set(families) <= set(architecture_names())
-    assert not {"googlenet", "inception_v3"} & set(architecture_names())
+
+
+@pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 96)])
+def test_auxiliary_heads_are_left_out(name, size):
+    network = find_architecture(name).build(CLASSES, False)
+    assert not any("aux" in key.lower() for key, _ in network.named_parameters())
+    assert network.transform_input and find_head(network, 3) == "fc"
+    # In training, too, only one set of logits is put out.
+    assert network.train()(torch.zeros(2, 3, size, size)).shape == (2, 3)
+
+
+HEADS_OF_TIMM = ("mobilenetv3_small_050", "mobilenetv4_conv_small_035", "lcnet_035", "ghostnet_050",
+                 "fbnetv3_b", "hardcorenas_a")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS_OF_TIMM)
+def test_heads_of_timm_that_subclass_linear_are_found(name):
+    pytest.importorskip("timm", reason="needs the extra timm")
+    network = find_architecture(f"timm:{name}").build(CLASSES, False).eval()
+    head = network.get_submodule(find_head(network, 3))
+    assert isinstance(head, nn.Linear) and type(head) is not nn.Linear and has_constant_gradient(head)
+    layers = choose_layers(network, (64, 64))
+    images = torch.randn(1, 3, 64, 64)
+    assert explain(network, images, [0], [GradCam(layers.target)]).maps[0].isfinite().all()
 
 
 def test_a_network_of_timm_is_built_and_found_again_by_its_card(tmp_path):
@@ -52,7 +74,12 @@ def test_a_network_of_timm_is_built_and_found_again_by_its_card(tmp_path):
     architecture = find_architecture("timm:resnet10t")
     network, _ = initial_network(architecture, CLASSES, "none")
     path = tmp_path / "weights.safetensors"
-    card = {"architecture": "timm:resnet10t", "classes": list(CLASSES), "input_size": [64, 96]}
+    card = {
+        "architecture": "timm:resnet10t",
+        "classes": list(CLASSES),
+        "activation": "sigmoid",
+        "input_size": [64, 96],
+    }
     save_checkpoint(path, network.state_dict(), card)
     found = load_classifier(None, path, "cpu")
     assert (found.name, found.classes, found.head) == ("timm:resnet10t", CLASSES, "fc")
@@ -123,6 +150,9 @@ def test_a_failed_download_says_what_to_do(monkeypatch, tmp_path, name):
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     with pytest.raises(ModelError, match=rf"{name}\b.*--init"):
         initial_network(find_architecture(name), CLASSES)
+    where = "--checkpoint FILE" if name.startswith("timm") else str(tmp_path / "checkpoints" / "resnet18-")
+    with pytest.raises(ModelError, match=re.escape(where)):
+        load_classifier(name, None, "cpu")
 
 
 def test_imagenets_weights_of_torchvision_are_taken_but_for_the_head(monkeypatch, tmp_path):
@@ -147,7 +177,11 @@ def sample(path, classes, card=True):
     torch.manual_seed(3)
     network = find_architecture("sample_net").build(classes, False)
     if card:
-        save_checkpoint(path, network.state_dict(), {"classes": list(classes), "input_size": [32, 32]})
+        save_checkpoint(
+            path,
+            network.state_dict(),
+            {"classes": list(classes), "activation": "sigmoid", "input_size": [32, 32]},
+        )
     else:
         torch.save(network.state_dict(), path)
     return network
@@ -213,7 +247,12 @@ def test_efficientnet_lite0_starts_offline_with_a_plain_head():
 def test_a_head_that_does_not_fit_the_list_is_refused_with_both_numbers(tmp_path):
     path = tmp_path / "weights.safetensors"
     network = find_architecture("sample_net").build(PUBLISHED_CLASSES, False)
-    card = {"architecture": "sample_net", "classes": list(CLASSES), "input_size": [32, 32]}
+    card = {
+        "architecture": "sample_net",
+        "classes": list(CLASSES),
+        "activation": "sigmoid",
+        "input_size": [32, 32],
+    }
     save_checkpoint(path, network.state_dict(), card)
     with pytest.raises(ModelError, match=r"head\.weight.* 20 .* 3 \(cat, dog"):
         load_classifier(None, path, "cpu")
@@ -225,7 +264,12 @@ def test_the_architecture_is_the_cards_or_the_callers_never_both(tmp_path):
     with pytest.raises(ModelError, match="--model NAME"):
         load_classifier(None, path, "cpu")
     network = find_architecture("sample_net").build(CLASSES, False)
-    card = {"architecture": "sample_net", "classes": list(CLASSES), "input_size": [32, 32]}
+    card = {
+        "architecture": "sample_net",
+        "classes": list(CLASSES),
+        "activation": "sigmoid",
+        "input_size": [32, 32],
+    }
     save_checkpoint(path, network.state_dict(), card)
     with pytest.raises(ModelError, match=r"sample_net.* resnet18"):
         load_classifier("resnet18", path, "cpu")

@@ -173,7 +173,12 @@ def detect(classifier, split):
 def save(path, high_resolution: object, size=(32, 48)):
     torch.manual_seed(0)
     net = sample_net(2).eval()
-    card = {"architecture": "sample_net", "classes": list(CLASSES), "input_size": list(size)}
+    card = {
+        "architecture": "sample_net",
+        "classes": list(CLASSES),
+        "activation": "sigmoid",
+        "input_size": list(size),
+    }
     save_checkpoint(path, net.state_dict(), card | {"high_resolution_pass": high_resolution})
     return path
 
@@ -211,7 +216,12 @@ def test_a_card_that_says_it_wrong_is_refused(tmp_path, high_resolution):
 
 def test_a_card_for_a_network_that_cannot_look_closer_is_refused(tmp_path):
     net = torchvision.models.resnet18(num_classes=2)
-    card = {"architecture": "resnet18", "classes": list(CLASSES), "input_size": [32, 32]}
+    card = {
+        "architecture": "resnet18",
+        "classes": list(CLASSES),
+        "activation": "sigmoid",
+        "input_size": [32, 32],
+    }
     path = tmp_path / "weights.safetensors"
     save_checkpoint(path, net.state_dict(), card | {"high_resolution_pass": {"size": [64, 64], "share": 0.1}})
     with pytest.raises(ModelError, match=r"ResNet.* conv1"):

@@ -14,7 +14,7 @@ from torch import nn
 
 from dogcam.data import sample
 from dogcam.models import card as model_card
-from dogcam.models.registry import Architecture
+from dogcam.models.architecture import Architecture
 from report.cli import main
 from report.config import RunConfig
 from report.pipeline.experiment import _is_published_experiment

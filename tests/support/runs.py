@@ -104,7 +104,11 @@ def write_blind_checkpoint(path: Path) -> Path:
 
 
 def save(path: Path, network: nn.Module, classes: tuple[str, ...] = CLASSES) -> Path:
-    save_checkpoint(path, network.state_dict(), {"classes": list(classes), "input_size": list(SIZE)})
+    save_checkpoint(
+        path,
+        network.state_dict(),
+        {"classes": list(classes), "activation": "sigmoid", "input_size": list(SIZE)},
+    )
     return path
 
 

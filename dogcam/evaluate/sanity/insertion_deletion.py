@@ -5,7 +5,7 @@ sharp one back in the same order. A good order loses the class early and finds i
 not blackened: a black patch has edges of its own, to which the network answers where the map says nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import numpy as np
@@ -66,6 +66,7 @@ def removal_orders(
 def probabilities_during(
     erased: bool,
     network: nn.Module,
+    probabilities: Callable[[Tensor], NDArray[np.float64]],
     image: Tensor,
     blank: Tensor,
     order: NDArray[np.int64],
@@ -77,6 +78,7 @@ def probabilities_during(
     Args:
         erased: blur the first pixels of the order (deletion); otherwise all but these (insertion).
         network: maps images to logits.
+        probabilities: (N, C) logits -> (N, C) probabilities, as `Classifier.probabilities`.
         image: (3, H, W) float tensor, preprocessed.
         blank: (3, H, W) float tensor, what it is blurred to.
         order: (H * W,) int array, as `removal_orders` returns it.
@@ -84,7 +86,7 @@ def probabilities_during(
         fractions: S shares of the pixels in [0, 1].
 
     Returns:
-        (S,) float array, the sigmoid of the logit.
+        (S,) float64 array in [0, 1].
     """
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = np.arange(len(order))
@@ -94,8 +96,7 @@ def probabilities_during(
     stages = torch.where(first, blank, image) if erased else torch.where(first, image, blank)
     with evaluation_mode(network):
         logits = network(stages.contiguous(memory_format=torch.channels_last))
-    # On the CPU first: some devices (Apple's) have no double precision.
-    return logits[:, target].cpu().double().sigmoid().numpy()
+    return probabilities(logits)[:, target]
 
 
 def auc(values: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:

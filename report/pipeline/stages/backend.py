@@ -8,6 +8,8 @@ from torch import Tensor
 from dogcam.backends import NEEDED, Backend, load_backend
 from dogcam.data.images import read_photo
 from dogcam.errors import ConfigError
+from dogcam.models.classifier import Classifier
+from dogcam.network.activation import activate
 from report import record as results
 from report.config import REFERENCE
 from report.pipeline.stages.context import Context
@@ -57,11 +59,14 @@ def choose(context: Context) -> Chosen:
     return Chosen(None, info.model_copy(update={"used": REFERENCE}))
 
 
-def run_backend(backend: Backend, batch: Tensor, target: int) -> tuple[Tensor, dict[str, Tensor]]:
+def run_backend(
+    backend: Backend, classifier: Classifier, batch: Tensor, target: int
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Run a batch, and make of the class activation map the maps that are one with it.
 
-    Grad-CAM is the positive part of CAM over the number of places; of the probability p it is p (1 - p) times
-    that (see `dogcam.cam`).
+    Grad-CAM is the positive part of CAM divided by the number of positions. Grad-CAM of a probability p is
+    p (1 - p) times that for a sigmoid; for a softmax, p times that of CAM less the mean of all classes' CAM
+    weighted by their probabilities (see `dogcam.cam`).
 
     Returns:
         (N, C) logits, and (N, h, w) maps of the target by the names of the methods.
@@ -69,8 +74,13 @@ def run_backend(backend: Backend, batch: Tensor, target: int) -> tuple[Tensor, d
     logits, every_class = backend.maps(batch)
     cam = every_class[:, target]
     grad_cam = cam.relu() / cam[0].numel()
-    p = logits[:, target].sigmoid()[:, None, None]
-    return logits, {CAM: cam, GRAD_CAM: grad_cam, PROBABILITY: p * (1 - p) * grad_cam}
+    every_p = activate(logits, classifier.activation)[:, :, None, None]
+    p = every_p[:, target]
+    if classifier.activation == "sigmoid":
+        of_probability = p * (1 - p) * grad_cam
+    else:
+        of_probability = p * (cam - (every_p * every_class).sum(dim=1)).relu() / cam[0].numel()
+    return logits, {CAM: cam, GRAD_CAM: grad_cam, PROBABILITY: of_probability}
 
 
 def _calibration(context: Context) -> list[Tensor]:

@@ -103,7 +103,7 @@ def requests(classifier: Classifier) -> dict[str, Request]:
     return {
         GRAD_CAM: GradCam(classifier.target_layer),
         CAM: Cam(classifier.target_layer, classifier.head),
-        PROBABILITY: GradCam(classifier.target_layer, "probability"),
+        PROBABILITY: GradCam(classifier.target_layer, classifier.activation),
         EARLIER: GradCam(earlier),
         HIRES: HiResCam(earlier),
         LAYER: LayerCam(earlier),

@@ -15,6 +15,7 @@ from dogcam.data.images import read_photo
 from dogcam.detection import detector
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write
+from dogcam.models.classifier import Classifier
 from dogcam.models.two_scale import fuse_logits
 from dogcam.structures.images import LabelledImage
 from report.config import REFERENCE
@@ -37,21 +38,23 @@ class Predictions:
     """What the network says of the images of a split, in their order.
 
     Attributes:
+        classifier: turns logits into probabilities.
         logits: (N, C) float32 array.
         maps: for each map method a (N, h, w) float32 array for the target class.
         reference: the engine's logits, where a backend made the others: (N, C) float32 array.
     """
 
+    classifier: Classifier
     logits: NDArray[np.float32]
     maps: dict[str, NDArray[np.float32]]
     reference: NDArray[np.float32] | None = None
 
     def probabilities(self, target: int, method: str = GRAD_CAM) -> NDArray[np.float64]:
-        """Return the probability of a class in each image: (N,) float64 array, the sigmoid of its logit."""
+        """Return the probability of a class in each image: (N,) float64 array in [0, 1]."""
         logits = self.logits
         if method == GRAD_CAM_REFERENCE and self.reference is not None:
             logits = self.reference
-        return 1.0 / (1.0 + np.exp(-logits[:, target].astype(np.float64)))
+        return self.classifier.probabilities(logits)[:, target]
 
 
 def run(context: Context) -> dict:
@@ -71,7 +74,7 @@ def load(context: Context, role: str) -> Predictions:
     batches = [_read(context.folder / name) for name in context.outputs[NAME]["by_split"][role]]
     names = batches[0].keys() - {_SEAL}
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in sorted(names)}
-    return Predictions(columns.pop("logits"), columns, columns.pop(_REFERENCE, None))
+    return Predictions(context.classifier, columns.pop("logits"), columns, columns.pop(_REFERENCE, None))
 
 
 def _predict_split(context: Context, role: str, backend: Backend | None) -> list[str]:
@@ -102,7 +105,7 @@ def _predict(
     if context.config.backend != REFERENCE:
         logits[_REFERENCE], maps[GRAD_CAM_REFERENCE] = logits["logits"], maps[GRAD_CAM]
     if backend is not None:
-        of_backend, own_maps = run_backend(backend, found.batch, context.target)
+        of_backend, own_maps = run_backend(backend, classifier, found.batch, context.target)
         logits["logits"] = fuse_logits(of_backend, found.high_resolution)
         maps |= own_maps
     return {name: tensor.cpu().numpy() for name, tensor in (logits | maps).items()}

@@ -156,6 +156,7 @@ def _erasing(
     context: Context, batch: torch.Tensor, trained: Maps, rng: np.random.Generator
 ) -> tuple[list[results.InsertionDeletionCurve], list[results.SanityCheck]]:
     network, blank = context.classifier.network, sanity.blurred(batch)
+    probabilities = context.classifier.probabilities
     # For each image, order, and way (deletion, insertion): the probability at each fraction.
     values = np.zeros((len(batch), len(sanity.ORDERS), 2, len(FRACTIONS)))
     for i in context.progress.track(range(len(batch)), len(batch), "erase"):
@@ -163,7 +164,14 @@ def _erasing(
         for j, order in enumerate(sanity.ORDERS):
             for k, erased in enumerate((True, False)):
                 values[i, j, k] = sanity.probabilities_during(
-                    erased, network, batch[i], blank[i], orders[order], context.target, FRACTIONS
+                    erased,
+                    network,
+                    probabilities,
+                    batch[i],
+                    blank[i],
+                    orders[order],
+                    context.target,
+                    FRACTIONS,
                 )
     areas = sanity.auc(values, FRACTIONS)
     means = values.mean(axis=0)

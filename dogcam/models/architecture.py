@@ -1,0 +1,70 @@
+"""What an architecture is, and the head of a network."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from dogcam.errors import ModelError
+from dogcam.models.imagenet import imagenet_categories
+from dogcam.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
+
+AUXILIARY = ("aux1", "aux2", "AuxLogits")
+"""The auxiliary heads of GoogLeNet and Inception v3. They are used in training only, and are left out."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to build a network of some name.
+
+    Attributes:
+        name: under which it is found again.
+        build: (names of the classes, start from ImageNet weights) -> the network with a new head.
+        input_size: default height and width of the input in pixels.
+        mean, std: of the normalisation of its input.
+        imagenet: description of the ImageNet weights; None if there are none.
+        packages: those that build it, besides torch and torchvision.
+        with_imagenet_head: -> the network with ImageNet weights and its own head; None if there are none.
+        categories: -> names of the outputs of that head, in their order.
+    """
+
+    name: str
+    build: Callable[[Sequence[str], bool], nn.Module]
+    input_size: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    imagenet: str | None = None
+    packages: tuple[str, ...] = ()
+    with_imagenet_head: Callable[[], nn.Module] | None = None
+    categories: Callable[[], tuple[str, ...]] = imagenet_categories
+
+
+def find_head(network: nn.Module, n_outputs: int) -> str:
+    """Return the dotted name of the head: the last registered linear layer with that number of outputs.
+
+    Raises:
+        ModelError: if no linear layer has that many outputs.
+    """
+    fitting = [
+        name
+        for name, module in network.named_modules()
+        # A joint head contains the prior head as `head.known`.
+        if isinstance(module, nn.Linear) and module.out_features == n_outputs and ".known." not in name
+    ]
+    if not fitting:
+        raise ModelError(
+            f"this {type(network).__name__} has no linear layer with {n_outputs} outputs that could be its "
+            "head; choose a network that ends in one"
+        )
+    return fitting[-1]
+
+
+def replace_head(network: nn.Module, n_outputs: int, n_classes: int) -> None:
+    """Replace the head of `n_outputs` by a new linear layer of `n_classes` outputs.
+
+    Raises:
+        ModelError: if no head is found.
+    """
+    name = find_head(network, n_outputs)
+    old = network.get_submodule(name)
+    network.set_submodule(name, nn.Linear(old.in_features, n_classes, bias=old.bias is not None))
