@@ -25,14 +25,14 @@ MAY_IMPORT = {
     "dogcam.cam": {"network", "errors"},
     "dogcam.backends": {"structures", "cam", "models", "network", "errors", "files"},
     # Positions are classified one by one with the head, and networks run without their last stride.
-    "dogcam.detection": {"structures", "data", "network", "cam", "models", "backends", "errors"},
+    "dogcam.detection": {"structures", "data", "network", "cam", "models", "backends", "errors", "files"},
     # Sanity checks run a network and make maps again; the rest of the room needs neither.
     "dogcam.evaluate": {"structures", "data", "network", "models", "cam", "detection", "errors"},
     "dogcam.train": {"structures", "data", "network", "models", "evaluate", "errors", "files"},
     "dogcam.draw": {"structures"},
     "dogcam.cli": {
-        "dogcam", "structures", "data", "models", "cam", "backends", "detection", "evaluate", "train", "draw",
-        "errors", "files", "heartbeat",
+        "dogcam", "structures", "data", "network", "models", "cam", "backends", "detection",
+        "evaluate", "train", "draw", "errors", "files", "heartbeat",
     },
     "report": set(),
     "report.config": {"dogcam.structures", "dogcam.errors"},
@@ -43,9 +43,8 @@ MAY_IMPORT = {
     "report.diff": {"report.record", "dogcam.evaluate", "dogcam.structures"},
     "report.pipeline": {
         "report.config", "report.record", "dogcam", "dogcam.structures", "dogcam.data", "dogcam.models",
-        "dogcam.network",
-        "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate", "dogcam.draw",
-        "dogcam.errors", "dogcam.files", "dogcam.heartbeat",
+        "dogcam.network", "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate",
+        "dogcam.draw", "dogcam.errors", "dogcam.files", "dogcam.heartbeat",
     },
     "report.cli": {
         "report.config", "report.record", "report.render", "report.diff", "report.pipeline", "dogcam",

@@ -1,38 +1,38 @@
-"""The command `dogcam explain`: photographs in, each with its map, boxes and score drawn on it, out."""
+"""The command `dogcam explain`: images in, overlays of maps and boxes out."""
 
-from collections import Counter
 from pathlib import Path
 
 import click
 
 from dogcam.cam import METHODS, Views
 from dogcam.cli.common import FRACTION, FiniteRange
-from dogcam.cli.options import ClassifierOptions, classifier_options
+from dogcam.cli.options import ClassifierOptions, classes_named, classifier_options
+from dogcam.cli.paths import require_distinct_stems
 from dogcam.detection.boxes_from_maps import LocalisationRule, reason_for_no_box
-from dogcam.detection.detector import Detector
-from dogcam.detection.images import as_image
+from dogcam.detection.detector import Detector, working_size
+from dogcam.detection.images import load_image
 from dogcam.draw.overlays import DrawnBox, composite, encode_png
-from dogcam.errors import ConfigError
 from dogcam.files import atomic_write
 from dogcam.models.registry import require_input
+from dogcam.structures.boxes import rescale
 
 
 @click.command("explain")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @classifier_options
-@click.option("--target", default="dog", show_default=True, help="The class to look for.")
+@click.option("--target", "targets", multiple=True, help="A class; repeatable, or all.  [default: dog]")
 @click.option(
     "--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True, help="Kind of map."
 )
 @click.option("--layer", help="The target layer.  [default: the last one before pooling]")
 @click.option(
     "--scale", "scales", type=FiniteRange(0, min_open=True), multiple=True, default=(1.0,),
-    show_default=True, help="Average the map over sizes of the picture; give it once for each.",
+    show_default=True, help="Factor of the input size; repeatable: the maps are averaged.",
 )  # fmt: skip
-@click.option("--flip", is_flag=True, help="Average the map with the mirrored picture's.")
+@click.option("--flip", is_flag=True, help="Average over mirror images too.")
 @click.option(
     "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
-    help="Fraction of the map's peak from which on a pixel is in the box.",
+    help="Fraction of a map's peak from which on a pixel belongs to an object.",
 )  # fmt: skip
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.0, show_default=True,
@@ -40,12 +40,12 @@ from dogcam.models.registry import require_input
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True,
-    help="The folder to write NAME.dogcam.png into.",
+    help="Folder for the overlays.",
 )  # fmt: skip
 def command(
     images: tuple[Path, ...],
     options: ClassifierOptions,
-    target: str,
+    targets: tuple[str, ...],
     method: str,
     layer: str | None,
     scales: tuple[float, ...],
@@ -54,38 +54,38 @@ def command(
     score_threshold: float,
     out: Path,
 ) -> None:
-    """Show where a classifier sees the target class in any photographs.
+    """Draw the class activation maps and boxes of images.
 
-    For each of IMAGES an overlay `NAME.dogcam.png` is written, and a line says how likely the class is, which
-    layer was looked at, and where the class is seen: the boxes, as x0 y0 x1 y1 in pixels with their scores,
-    or why there is none.
+    For each image and target, an overlay is written: NAME.dogcam.png, or NAME.CLASS.dogcam.png for several
+    targets; its longer side is at most 1,024 pixels. A line states the probability of the class, the layer,
+    and the boxes with their scores: 0-based, half-open x0 y0 x1 y1 in pixels of the upright image.
     """
-    _refuse_same_names(images)
+    require_distinct_stems(images)
     classifier = options.load("efficientnet_lite0")
+    names = classes_named(classifier, targets)
     request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
-    detector = Detector(classifier, (target,), request, LocalisationRule(cam_threshold), views)
+    detector = Detector(classifier, names, request, LocalisationRule(cam_threshold), views)
     for size in set(views.sizes(classifier.preprocessing.size)) - {classifier.preprocessing.size}:
         require_input(classifier.network, classifier.name, size)
     for path in images:
-        image = as_image(path)
+        image = load_image(path, detector.least_side)
         (result,) = detector.run(image)
-        heat, boxes, scores = result.heat_map(target), result.boxes, result.scores
-        kept = scores >= score_threshold
-        found = [(tuple(box), score) for box, score in zip(boxes[kept].tolist(), scores[kept], strict=True)]
-        drawn = [DrawnBox(box, "detection", f"{target} {score:.2f}") for box, score in found]
-        written = atomic_write(out / f"{path.stem}.dogcam.png", encode_png(composite(image, heat, drawn)))
-        places = "; ".join(f"{' '.join(f'{x:.0f}' for x in box)} ({score:.2f})" for box, score in found)
-        nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
-        how = f"{method} at {request.layer}"
-        click.echo(
-            f"{path}: {target} {result.probabilities[0]:.2f} ({how}), {places or nothing} -> {written}"
-        )
-
-
-def _refuse_same_names(images: tuple[Path, ...]) -> None:
-    twice = [stem for stem, number in Counter(path.stem for path in images).items() if number > 1]
-    if twice:
-        raise ConfigError(
-            f"several images are called {twice[0]}, and would overwrite each other's {twice[0]}.dogcam.png; "
-            "explain them in separate calls with different --out"
-        )
+        height, width = working_size(image.size)
+        picture = image.pixels.resize((width, height)) if image.size != (height, width) else image.pixels
+        for name, probability in zip(names, result.probabilities, strict=True):
+            boxes, scores = result.above(score_threshold).located[names.index(name)]
+            heat = result.heat_map(name)
+            shown = rescale(boxes, image.size, (height, width))
+            drawn = [
+                DrawnBox(tuple(box), "detection", f"{name} {score:.2f}")
+                for box, score in zip(shown.tolist(), scores, strict=True)
+            ]
+            ending = "dogcam.png" if len(names) == 1 else f"{name.replace('/', '-')}.dogcam.png"
+            written = atomic_write(out / f"{path.stem}.{ending}", encode_png(composite(picture, heat, drawn)))
+            listed = "; ".join(
+                f"{' '.join(f'{x:.0f}' for x in box)} ({score:.2f})"
+                for box, score in zip(boxes.tolist(), scores, strict=True)
+            )
+            nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
+            how = f"{name} {probability:.2f} ({method} at {request.layer})"
+            click.echo(f"{path}: {how}, {listed or nothing} -> {written}")

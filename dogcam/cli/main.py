@@ -11,6 +11,7 @@ COMMANDS = {
     "train": ("dogcam.cli.train", "Train a classifier on image labels alone."),
     "evaluate": ("dogcam.cli.evaluate", "Measure the classification AP of a classifier."),
     "convert": ("dogcam.cli.convert", "Write a checkpoint in another form, with its card."),
+    "detect": ("dogcam.cli.detect", "Detect objects in images; write their boxes."),
     "explain": ("dogcam.cli.explain", "Draw class activation maps and boxes on images."),
     "compare-classifiers": (
         "dogcam.cli.compare",

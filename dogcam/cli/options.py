@@ -1,6 +1,6 @@
 """The options that name a classifier, common to all commands that run one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -89,3 +89,17 @@ def classifier_options(command: Callable[..., None]) -> Callable[..., None]:
         command(options=chosen, **others)
 
     return with_options
+
+
+def classes_named(classifier: "Classifier", targets: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that `--target` names: dog by default, all for `all`.
+
+    Raises:
+        ModelError: if the classifier does not know one of them.
+    """
+    if "all" in targets and "all" not in classifier.classes:
+        return classifier.classes
+    names = tuple(dict.fromkeys(targets or ("dog",)))
+    for name in names:
+        classifier.index_of(name)
+    return names

@@ -93,16 +93,23 @@ def read_photo(image: LabelledImage) -> Image.Image:
     return picture
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, at_least: int | None = None) -> Image.Image:
     """Read a photograph as RGB, turned upright by its EXIF orientation.
 
     Transparent pixels are laid on white, as viewers show them. 16-bit greyscale is scaled to 8 bits.
+
+    Args:
+        path: the file.
+        at_least: pixels a side that are needed; a JPEG is then decoded at 1/2, 1/4 or 1/8 of its size if both
+            sides stay as long, which takes less memory and time. None for the full size.
 
     Raises:
         DataError: if the file is missing, damaged, of another format, too large, animated, or has values
             without a known white.
     """
     with _opened(path, "photograph") as image:
+        if at_least:
+            image.draft(None, (at_least, at_least))
         picture = to_rgb(image, path)
         # Only now: if a PNG has its EXIF after the pixels, it is known after they were read.
         turn = _turn_of(image)

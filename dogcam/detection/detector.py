@@ -13,7 +13,7 @@ from dogcam.cam import Request, Views, explain
 from dogcam.cam.targets import Targets
 from dogcam.cam.views import ONE_VIEW
 from dogcam.detection.boxes_from_maps import LocalisationRule, Located, Map, heat_map, localise_map
-from dogcam.detection.images import ImageSources, as_image, each_source, in_batches
+from dogcam.detection.images import ImageSources, LoadedImage, each_source, in_batches, load_image
 from dogcam.models.classifier import Classifier
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits
@@ -22,6 +22,9 @@ from dogcam.structures.detections import Detections
 
 DEFAULT_RULE = LocalisationRule(0.3)
 """The customary threshold for class activation maps, tuned on no data; all components are boxed."""
+
+MOST_SIDE = 1024
+"""Pixels of the longer side of a heat map that is drawn; boxes are computed at the size of the image."""
 
 
 @dataclass(frozen=True)
@@ -72,21 +75,10 @@ def predict(
     return Predictions(batch, logits, tuple(maps.cpu() for maps in explanation.maps), second)
 
 
-def boxes_from_map(
-    map_: Map, size: tuple[int, int], score: float, rules: Sequence[LocalisationRule]
-) -> list[Located]:
-    """Return the boxes that each of several rules finds on a class activation map.
-
-    Args:
-        map_: (h, w) float array, one class activation map.
-        size: (height, width) of the image in pixels.
-        score: score of the image for the class, in [0, 1]; the box of the map's peak gets all of it.
-        rules: how the map becomes boxes.
-
-    Returns:
-        For each rule (N, 4) boxes, half-open xyxy in pixels of the image, and (N,) scores.
-    """
-    return localise_map(map_, size, score, rules)
+def working_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return the (height, width) of an image's heat map, of which no side exceeds `MOST_SIDE`."""
+    factor = min(1.0, MOST_SIDE / max(size))
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +123,8 @@ class ImageResult:
         return replace(self, located=tuple((boxes[keep], scores[keep]) for (boxes, scores), keep in located))
 
     def heat_map(self, target: str) -> Map:
-        """Return the map of a target at the size of the image: (height, width) float32 array in [0, 1]."""
-        return heat_map(self.maps[self.targets.index(target)], self.size)
+        """Return the map of a target: (height, width) float32 array in [0, 1], of `working_size`."""
+        return heat_map(self.maps[self.targets.index(target)], working_size(self.size))
 
 
 @dataclass(frozen=True)
@@ -171,26 +163,34 @@ class Detector:
             DataError: if an image cannot be read.
         """
         for batch in in_batches(each_source(images), batch_size):
-            yield from self._batch([as_image(source) for source in batch])
+            yield from self._batch([load_image(source, self.least_side) for source in batch])
 
-    def _batch(self, images: Sequence[Image.Image]) -> Iterator[ImageResult]:
+    @property
+    def least_side(self) -> int:
+        """Pixels a side that images need: twice the largest input, so that resizing averages over pixels."""
+        classifier = self.classifier
+        sizes = self.views.sizes(classifier.preprocessing.size)
+        if classifier.high_resolution:
+            sizes.append(classifier.high_resolution.size)
+        return 2 * max(side for size in sizes for side in size)
+
+    def _batch(self, images: Sequence[LoadedImage]) -> Iterator[ImageResult]:
         classifier = self.classifier
         indices = [classifier.index_of(name) for name in self.targets]
         found = predict(
-            classifier.network, images, classifier.preprocessing, classifier.high_resolution,
-            indices, [self.request], self.views,
+            classifier.network, [image.pixels for image in images], classifier.preprocessing,
+            classifier.high_resolution, indices, [self.request], self.views,
         )  # fmt: skip
         probabilities = classifier.probabilities(found.logits)[:, indices]
         maps = found.maps[0].numpy()
         for image, logits, scores, each in zip(
             images, found.logits.numpy(), probabilities, maps, strict=True
         ):
-            size = (image.height, image.width)
             located = tuple(
-                boxes_from_map(map_, size, score, [self.rule])[0]
+                localise_map(map_, image.size, score, [self.rule])[0]
                 for map_, score in zip(each, scores, strict=True)
             )
-            yield ImageResult(size, self.targets, logits, scores, each, located)
+            yield ImageResult(image.size, self.targets, logits, scores, each, located)
 
 
 def detections_of(results: Iterable[ImageResult], target: str) -> Detections:

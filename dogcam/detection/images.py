@@ -1,6 +1,7 @@
 """Images from arrays, tensors, Pillow images and files, as 8-bit RGB."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
@@ -10,45 +11,69 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dogcam.data.images import read_image, to_rgb
+from dogcam.data.images import read_header, read_image, to_rgb
 from dogcam.errors import DataError
 
-ImageSource: TypeAlias = str | PathLike[str] | Image.Image | NDArray | Tensor
+ImageSource: TypeAlias = "str | PathLike[str] | Image.Image | NDArray | Tensor | LoadedImage"
 """A file, a Pillow image, an (H, W, 3) or (H, W) array, or a (3, H, W) tensor."""
 
-ImageSources: TypeAlias = ImageSource | Iterable[ImageSource]
+ImageSources: TypeAlias = "ImageSource | Iterable[ImageSource]"
 """One image, several of them, an (N, H, W, 3) array or an (N, 3, H, W) tensor."""
 
 
 def each_source(images: ImageSources) -> Iterator[ImageSource]:
     """Yield every image of what may be one image or several."""
-    if isinstance(images, str | PathLike | Image.Image) or getattr(images, "ndim", 4) < 4:
+    if isinstance(images, str | PathLike | Image.Image | LoadedImage) or getattr(images, "ndim", 4) < 4:
         yield images  # type: ignore[misc]
     else:
         yield from images  # type: ignore[misc]
 
 
-def as_image(source: ImageSource) -> Image.Image:
-    """Return an image as 8-bit RGB.
+@dataclass(frozen=True)
+class LoadedImage:
+    """An image in memory, perhaps smaller than its file.
+
+    Attributes:
+        pixels: 8-bit RGB.
+        size: (height, width) of the image itself in pixels, to which boxes refer.
+    """
+
+    pixels: Image.Image
+    size: tuple[int, int]
+
+
+def load_image(source: ImageSource, at_least: int | None = None) -> LoadedImage:
+    """Load an image as 8-bit RGB.
 
     Args:
         source: a file, which is turned upright by its EXIF orientation; a Pillow image; an (H, W, 3) or
             (H, W) array; or a (3, H, W) or (1, H, W) tensor. Numbers are uint8 in [0, 255], or floats in
             [0, 1].
+        at_least: pixels a side that are needed; a large JPEG is decoded no larger than that takes. None for
+            the full size.
 
     Raises:
         DataError: if a file cannot be read, or an array has another shape, type or range.
     """
+    if isinstance(source, LoadedImage):
+        return source
     if isinstance(source, str | PathLike):
-        return read_image(Path(source))
+        pixels = read_image(Path(source), at_least)
+        return LoadedImage(pixels, read_header(Path(source)).upright_size if at_least else _size(pixels))
     if isinstance(source, Image.Image):
-        return to_rgb(source)
-    if isinstance(source, Tensor):
+        pixels = to_rgb(source)
+    elif isinstance(source, Tensor):
         array = source.detach().cpu().numpy()
         if array.ndim != 3 or array.shape[0] not in (1, 3):
             raise DataError(f"an image tensor has shape {array.shape}; expected (3, height, width)")
-        return Image.fromarray(_eight_bits(np.moveaxis(array, 0, -1))).convert("RGB")
-    return Image.fromarray(_eight_bits(np.asarray(source))).convert("RGB")
+        pixels = Image.fromarray(_eight_bits(np.moveaxis(array, 0, -1))).convert("RGB")
+    else:
+        pixels = Image.fromarray(_eight_bits(np.asarray(source))).convert("RGB")
+    return LoadedImage(pixels, _size(pixels))
+
+
+def _size(image: Image.Image) -> tuple[int, int]:
+    return image.height, image.width
 
 
 def _eight_bits(array: NDArray) -> NDArray[np.uint8]:

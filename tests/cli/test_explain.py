@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from dogcam.cam import METHODS
-from dogcam.cli import explain as explain_cli
 from dogcam.cli.main import main
 from dogcam.data.images import read_photo
 from dogcam.data.reading import read_split
@@ -109,13 +108,13 @@ def test_boxes_below_the_score_threshold_are_left_out(explain, photo, tmp_path):
 
 
 def test_a_map_that_is_zero_everywhere_is_said_to_be_the_reason(explain, photo, tmp_path, monkeypatch):
-    def against(*given):
-        found = load_classifier(*given)
+    def against(*given, **stated):
+        found = load_classifier(*given, **stated)
         with torch.no_grad():  # so that nothing can speak for any class
             found.network.head.weight.copy_(-found.network.head.weight.abs())
         return found
 
-    monkeypatch.setattr(explain_cli, "load_classifier", against)
+    monkeypatch.setattr("dogcam.models.classifier.load_classifier", against)
     path, _ = save_as(photo, tmp_path, "a JPEG")
     reason = "no box (the map is 0 everywhere: nothing at this layer speaks for the class)"
     assert LINE.fullmatch(explain(path).stdout.strip())["boxes"] == reason
@@ -152,7 +151,7 @@ def test_two_photographs_of_one_name_are_refused(explain, photo, tmp_path):
     photo.save(tmp_path / "x.jpg")
     photo.save(tmp_path / "b" / "x.png")
     result = explain(tmp_path / "x.jpg", tmp_path / "b" / "x.png")
-    fixtures.assert_one_line(result, 1, "several images are called x", "--out")
+    fixtures.assert_one_line(result, 1, "images are called x", "--out")
     assert not (tmp_path / "out").exists()
 
 

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.detection import baselines
-from dogcam.detection.boxes_from_maps import LocalisationRule
-from dogcam.detection.detector import boxes_from_map
+from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
 from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections, GroundTruth
@@ -103,7 +102,7 @@ def _detect_by_rules(
     found: list[Found] = [[] for _ in rules]
     items = zip(predictions.maps[method], images, scores, strict=True)
     for map_, image, score in context.progress.track(items, len(images), f"localise {role}"):
-        boxes_by_rule = boxes_from_map(map_, image.size, score, rules)
+        boxes_by_rule = localise_map(map_, image.size, score, rules)
         for each, boxes_and_scores in zip(found, boxes_by_rule, strict=True):
             each.append(boxes_and_scores)
     return found

@@ -1,0 +1,78 @@
+"""The command `dogcam detect`: images in, scored boxes out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from dogcam.cam import METHODS, Views
+from dogcam.cli.common import FRACTION, FiniteRange
+from dogcam.cli.options import ClassifierOptions, classes_named, classifier_options
+from dogcam.cli.paths import images_at, require_distinct_stems
+from dogcam.detection.boxes_from_maps import LocalisationRule
+from dogcam.detection.detector import Detector
+from dogcam.detection.writers import BY_STEM, DEFAULT_OUT, WRITERS, Row
+
+
+@click.command("detect")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@classifier_options
+@click.option("--target", "targets", multiple=True, help="A class; repeatable, or all.  [default: dog]")
+@click.option("--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True)
+@click.option("--layer", help="The target layer.  [default: the last one before pooling]")
+@click.option("--flip", is_flag=True, help="Average over mirror images too.")
+@click.option(
+    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
+    help="Fraction of a map's peak from which on a pixel belongs to an object.",
+)  # fmt: skip
+@click.option(
+    "--score-threshold", type=FiniteRange(0, 1), default=0.05, show_default=True,
+    help="Boxes that score less are left out.",
+)  # fmt: skip
+@click.option("--format", "name", type=click.Choice(list(WRITERS)), default="coco", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path),
+    help="File (coco, csv) or folder (voc, yolo).  [default: detections.json, Annotations, ...]",
+)  # fmt: skip
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+def command(
+    paths: tuple[Path, ...],
+    options: ClassifierOptions,
+    targets: tuple[str, ...],
+    method: str,
+    layer: str | None,
+    flip: bool,
+    cam_threshold: float,
+    score_threshold: float,
+    name: str,
+    out: Path | None,
+    batch_size: int,
+) -> None:
+    """Detect objects in images, and write their boxes.
+
+    PATHS are images, folders that are searched for images, or .txt files that list one path a line. Boxes
+    refer to the upright image. COCO and CSV boxes are 0-based and half-open, VOC's 1-based and inclusive,
+    YOLO's relative to the image.
+    """
+    images = images_at(paths)
+    if name in BY_STEM:
+        require_distinct_stems(images)
+    classifier = options.load("efficientnet_lite0")
+    names = classes_named(classifier, targets)
+    request, rule = METHODS[method](layer or classifier.target_layer), LocalisationRule(cam_threshold)
+    detector = Detector(classifier, names, request, rule, Views(flip=flip))
+    console = Console(stderr=True, highlight=False)
+    results = detector.run(images, batch_size)
+    shown = track(results, "detecting", total=len(images), console=console, transient=True)
+    rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
+    target = out or Path(DEFAULT_OUT[name])
+    WRITERS[name](rows, names, target)
+    click.echo(f"{target}: {_summary(rows)}")
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    n_boxes = sum(len(row.result.boxes) for row in rows)
+    n_empty = sum(not len(row.result.boxes) for row in rows)
+    return f"{n_boxes:,} boxes in {len(rows):,} images, {n_empty:,} of them without a box"
