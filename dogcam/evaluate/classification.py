@@ -1,4 +1,4 @@
-"""How well a classifier ranks photographs by what they show: average precision of each class."""
+"""Evaluate a classifier: average precision of each class, ranking images by their scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ AP_VARIANT = "scikit-learn average_precision_score, not interpolated"
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: its name, how many photographs show it, and its average precision in [0, 1]."""
+    """One class: its name, the number of images that show it, and its average precision in [0, 1]."""
 
     name: str
     n_positive: int
@@ -33,14 +33,14 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class ClassificationScores:
-    """What a classifier is worth on a set of photographs.
+    """Average precision of a classifier on a set of images.
 
     Attributes:
-        n_images: how many photographs there are.
-        classes: those that occur, in the order of the logits.
-        absent: the classes that no photograph shows; they have no average precision.
-        mean_ap: mean over the classes that occur; nan where none does.
-        interval: its bootstrap interval over photographs.
+        n_images: number of images.
+        classes: classes that occur, in the order of the logits.
+        absent: classes that no image shows; they have no average precision.
+        mean_ap: mean over the classes that occur; nan if there are none.
+        interval: its bootstrap interval over images.
     """
 
     n_images: int
@@ -59,7 +59,7 @@ def predict(
     flip: bool = False,
     high_resolution: HighResolutionPass | None = None,
 ) -> Tensor:
-    """Return the logits of photographs, read and prepared exactly as when the classifier is used.
+    """Return the logits of images, read and preprocessed as in detection.
 
     Args:
         network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.
@@ -81,10 +81,10 @@ def predict(
 
 
 def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str, float]:
-    """Return the average precision with which scores rank the images of each class.
+    """Return the average precision of each class, ranking images by their scores.
 
-    It is scikit-learn's: the sum over the ranking of precision times gain in recall, not interpolated; equal
-    scores count as one step.
+    As in scikit-learn: the sum over the ranking of precision times the gain in recall, without interpolation;
+    equal scores are one step.
 
     Args:
         labels: (N, C) tensor of 0 and 1.
@@ -104,14 +104,13 @@ def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str
 def score_classes(
     labels: Tensor, scores: Tensor, classes: Sequence[str], resampler: Resampler
 ) -> ClassificationScores:
-    """Measure a ranking of photographs, with bootstrap intervals over photographs.
+    """Measure a ranking of images, with bootstrap intervals over images.
 
-    Every class is measured on the same photographs of each resample, so that the interval of the mean holds
-    what classes have in common.
+    All classes use the same resamples, so the interval of the mean accounts for their correlation.
 
     Args:
         labels, scores, classes: as for `class_ap`.
-        resampler: of the same photographs.
+        resampler: of the same images.
     """
     ap = class_ap(labels, scores, classes)
     drawn = resampled_by_class(labels, scores, classes, resampler)
@@ -136,11 +135,11 @@ def score_classes(
 def resampled_by_class(
     labels: Tensor, scores: Tensor, classes: Sequence[str], resampler: Resampler
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the average precision of each class in every resample of the photographs.
+    """Return the average precision of each class in every resample of the images.
 
     Args:
         labels, scores, classes: as for `class_ap`.
-        resampler: draws the same photographs for every class, B times.
+        resampler: draws the same images for every class, B times.
 
     Returns:
         (B,) float array by name, in the order of `classes`; classes without a positive image are left out.
@@ -156,10 +155,10 @@ def mean_over_classes(drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float6
     """Return the mean over the classes in every resample.
 
     Args:
-        drawn: C arrays (B,), nan where a resample does not show the class; the mean is over the others.
+        drawn: C arrays (B,), nan if a resample does not show the class; the mean is over the others.
 
     Returns:
-        (B,) float array, nan where a resample shows none of them; (0,) for no class at all.
+        (B,) float array, nan if a resample shows none of the classes; (0,) without classes.
     """
     if not drawn:
         return np.zeros(0)
@@ -175,7 +174,7 @@ def measure(
     batch_size: int,
     high_resolution: HighResolutionPass | None = None,
 ) -> dict[str, float]:
-    """Return the average precision of each class that occurs in some photographs, as `class_ap` does.
+    """Return the average precision of each class that occurs in the images, as `class_ap`.
 
     Args:
         network: maps (n, 3, H, W) images to (n, C) logits; left as it was found.

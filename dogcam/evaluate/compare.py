@@ -1,4 +1,4 @@
-"""Two classifiers on the same photographs: who ranks them better, and whose maps box a class better."""
+"""Compare two classifiers on the same images: classification AP and detection AP, with paired intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from dogcam.structures.images import LabelledImage
 
 @dataclass(frozen=True)
 class ApDifference:
-    """The average precision of two classifiers, and how far apart they are.
+    """The average precision of two classifiers, and their difference.
 
     Attributes:
         ap, other_ap: average precision of the first and of the second, in [0, 1].
-        interval: of the difference, first minus second, over images drawn again, the same for both.
+        interval: paired bootstrap interval of the difference, first minus second.
     """
 
     ap: float
@@ -29,17 +29,17 @@ class ApDifference:
 
     @property
     def difference(self) -> float:
-        """How much better the first is."""
+        """The first minus the second."""
         return self.ap - self.other_ap
 
 
 @dataclass(frozen=True)
 class RankingDifference:
-    """How two classifiers rank images by the classes that both know.
+    """Difference of the classification AP of two classifiers over their common classes.
 
     Attributes:
-        classes: by the names of the classes that occur.
-        mean: of the mean over them.
+        classes: by name, for each class that occurs.
+        mean: of the mean over the classes.
     """
 
     classes: dict[str, ApDifference]
@@ -60,10 +60,10 @@ class Ranking:
 
 
 def require_shown(images: Sequence[LabelledImage], target: str) -> None:
-    """Refuse photographs of which none shows a class.
+    """Verify that at least one image shows a class.
 
     Raises:
-        DataError: then.
+        DataError: if none does.
     """
     if not any(len(image.boxes_of(target)) for image in images):
         raise DataError(f"none of the {len(images)} images shows a {target}; name another split or class")
@@ -77,19 +77,17 @@ def compare_boxes(
     iou_thresholds: Sequence[float],
     resampler: Resampler,
 ) -> dict[float, ApDifference]:
-    """Compare two sets of boxes of the same photographs, one result for each IoU threshold.
-
-    The average precision is all-point.
+    """Compare two sets of boxes on the same images by all-point AP, for each IoU threshold.
 
     Args:
-        images: annotated photographs; difficult objects count too.
+        images: annotated images; difficult objects count.
         target: the class.
         detections, others: the boxes of the first and of the second.
-        iou_thresholds: what the IoU of a match exceeds.
+        iou_thresholds: the IoU that a match exceeds.
         resampler: of the same images.
 
     Raises:
-        DataError: where no photograph shows the class.
+        DataError: if no image shows the class.
     """
     truth = GroundTruth.from_images(
         [image.boxes_of(target) for image in images],
@@ -114,10 +112,10 @@ def compare_rankings(
     second: Ranking,
     resampler: Resampler,
 ) -> RankingDifference:
-    """Compare how two classifiers rank the same photographs by each class that both know.
+    """Compare the classification AP of two classifiers on the same images, for their common classes.
 
     Args:
-        images: annotated photographs.
+        images: annotated images.
         first, second: the scores of both classifiers for them.
         resampler: of the same images.
     """

@@ -1,4 +1,4 @@
-"""A closer look at a picture, for objects that are small in it: the most telling places decide."""
+"""Two-scale inference: a high-resolution pass with top-k pooling, for objects that are small in the image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,28 +14,28 @@ from dogcam.network.heads import position_head
 from dogcam.network.hooks import evaluation_mode
 
 LAYERS = ("features", "pool", "flatten", "head")
-"""The layers of a `pooled_network`: places are what the first puts out, and the last can score them."""
+"""The layers of a `pooled_network`: the last scores each spatial position of the output of the first."""
 
 
 @dataclass(frozen=True)
 class HighResolutionPass:
-    """How a larger copy of a picture is scored by its most telling places.
+    """Score a larger copy of the image by its top-scoring spatial positions.
 
-    An average over all places hardly hears an object that fills a few of them. Here the head scores each
-    place p of the last activation maps by itself, and the score of class k is the mean of its T highest (the
+    The mean over all positions dilutes objects that cover only a few of them. Here the head scores each
+    position p of the last activation maps, and the logit of class k is the mean of the T highest scores (the
     positive part of the pooling of Durand et al. 2016):
 
-        z_k = 1/T * sum of s_k(p) over the T places where it is highest,  s(p) = head(a(p)).
+        z_k = 1/T * sum of s_k(p) over the T positions where it is highest,  s(p) = head(a(p)).
 
-    What a classifier then says is (y_k + z_k) / 2, y_k being the logit of the whole picture. Maps are those
-    of y_k: z_k only changes how sure the classifier is.
+    The fused logit is (y_k + z_k) / 2, with the logit y_k of the first pass. Maps are those of y_k; z_k
+    changes only the probability.
 
     Attributes:
         size: (height, width) of the larger copy, in pixels.
-        share: T as a share of the places, in (0, 1]; T is rounded, and 1 at least.
+        share: T as a share of the positions, in (0, 1]; T is rounded, and at least 1.
 
     Raises:
-        ConfigError: where a value is out of its range.
+        ConfigError: if a value is out of range.
     """
 
     size: tuple[int, int]
@@ -43,19 +43,23 @@ class HighResolutionPass:
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise ConfigError(f"a closer look at {self.size[0]} x {self.size[1]} pixels; expected 1 or more")
+            raise ConfigError(
+                f"the high-resolution pass has {self.size[0]} x {self.size[1]} pixels; expected 1 or more"
+            )
         if not 0 < self.share <= 1:
-            raise ConfigError(f"a closer look takes a share of {self.share:g} places; expected one in (0, 1]")
+            raise ConfigError(
+                f"the share of the high-resolution pass is {self.share:g}; expected a number in (0, 1]"
+            )
 
     def logits(self, network: nn.Module, batch: Tensor) -> Tensor:
-        """Return z of a batch: (N, 3, H, W) images of any size -> (N, K).
+        """Return the logits z of a batch: (N, 3, H, W) images of any size -> (N, K).
 
         Args:
-            network: a `pooled_network`; in the mode that it is in.
-            batch: on the network's device.
+            network: a `pooled_network`, in its current mode.
+            batch: on the device of the network.
 
         Raises:
-            ModelError: for any other network, whose places have no scores of their own.
+            ModelError: if it is another network, whose head cannot score single positions.
         """
         require_position_scores(network)
         maps = network.features(batch)
@@ -67,16 +71,17 @@ class HighResolutionPass:
 
 
 def require_position_scores(network: nn.Module) -> None:
-    """Refuse a network whose places a closer look cannot score.
+    """Verify that the head of a network can score single spatial positions.
 
     Raises:
-        ModelError: where it is no `pooled_network`.
+        ModelError: if it is no `pooled_network`.
     """
     names = tuple(name for name, _ in network.named_children())
     if not isinstance(network, nn.Sequential) or names != LAYERS:
         raise ModelError(
-            f"a closer look needs a network of the layers {', '.join(LAYERS)}, whose head can score single "
-            f"places; this {type(network).__name__} has {', '.join(names[:5]) or 'no layers'}: leave it out"
+            f"the high-resolution pass needs a network with the layers {', '.join(LAYERS)}, whose head "
+            f"scores single positions; this {type(network).__name__} has "
+            f"{', '.join(names[:5]) or 'no layers'}: remove the setting"
         )
 
 
@@ -88,14 +93,14 @@ def run_on(
     *,
     flip: bool = False,
 ) -> Tensor:
-    """Return the logits that a function of batches gives pictures: (N, K) float32 tensor.
+    """Return the logits of a function of batches for images: (N, K) float32 tensor.
 
     Args:
         network: maps (N, 3, H, W) images to (N, K) logits.
-        pictures: N RGB pictures.
+        pictures: N RGB images.
         prepare: makes a batch of them.
-        device: where the batch goes.
-        flip: average the logits of each picture and of its mirror image.
+        device: of the batch.
+        flip: average the logits of each image and of its mirror image.
     """
     batch = prepare(pictures).to(device, memory_format=torch.channels_last)
     logits = network(batch).float()
@@ -110,17 +115,17 @@ def high_resolution_logits(
     *,
     flip: bool = False,
 ) -> Tensor | None:
-    """Return what a closer look says of pictures; None where there is none to be taken.
+    """Return the logits of the high-resolution pass; None if the classifier has none.
 
     Args:
-        network: a `pooled_network`; left as it was found.
-        pictures: N RGB pictures.
-        preprocessing: makes the network's input of them, for the first look.
-        high_resolution: how to look again.
-        flip: average over each picture and its mirror image.
+        network: a `pooled_network`; restored to its state afterwards.
+        pictures: N RGB images.
+        preprocessing: of the first pass.
+        high_resolution: the settings of the pass; None for no pass.
+        flip: average over each image and its mirror image.
 
     Returns:
-        (N, K) float32 tensor on the network's device, without a graph.
+        (N, K) float32 tensor on the device of the network, without a graph.
     """
     if high_resolution is None:
         return None
@@ -130,10 +135,10 @@ def high_resolution_logits(
 
 
 def fuse_logits(logits: Tensor, high_resolution: Tensor | None) -> Tensor:
-    """Return what is said after both looks: their mean, or the logits of the first where there is no other.
+    """Return the mean of the logits of both passes, or those of the first if there is no second pass.
 
     Args:
-        logits: (N, K) tensor, of the first look.
+        logits: (N, K) tensor, of the first pass.
         high_resolution: (N, K) tensor, from `high_resolution_logits`.
 
     Returns:

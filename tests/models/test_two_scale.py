@@ -123,7 +123,7 @@ def test_a_network_whose_places_cannot_be_scored_is_refused(other, has):
     ("size", "share", "fault"),
     [
         ((0, 5), 0.1, "0 x 5"),
-        ((5, 5), 0.0, "share.* 0 "),
+        ((5, 5), 0.0, "share.* 0;"),
         ((5, 5), 1.5, r"share.* 1\.5"),
         ((5, 5), float("nan"), "share.* nan"),
     ],

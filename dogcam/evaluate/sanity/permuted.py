@@ -1,9 +1,8 @@
-"""A classifier whose labels were shuffled: a linear head on frozen features, and the maps that it makes.
+"""Label permutation test: maps of a linear head that is refitted to permuted labels on frozen features.
 
-Adebayo et al. 2018 train the whole network on permuted labels. Here only the head learns anew, on the
-averaged activation maps of the target layer: hours become milliseconds, but the features below keep what
-they know, so that the check is weaker. It says whether a map follows the head, not whether it follows the
-features.
+Adebayo et al. 2018 train the whole network on permuted labels. Here only the head is refitted, on the spatial
+means of the activation maps of the target layer. This takes milliseconds instead of hours, but the check is
+weaker: it tests whether a map depends on the head, not whether it depends on the features.
 """
 
 from collections.abc import Iterable
@@ -16,22 +15,22 @@ from torch import Tensor, nn
 from dogcam.cam.forward import forward_pass
 
 REGULARISATION = 0.1
-"""The inverse strength of the head's penalty on standardised features."""
+"""Inverse regularisation strength of the head on standardised features."""
 
 
 def activation_maps(
     network: nn.Module, batches: Iterable[Tensor], layer: str, *, pooled: bool
 ) -> NDArray[np.float32]:
-    """Return the activation maps of a layer, also where it puts out tokens.
+    """Return the activation maps of a layer, whose output may also be tokens.
 
     Args:
-        network: left as it was found.
-        batches: of (N, 3, H, W) float tensors, at least one.
+        network: restored to its state afterwards.
+        batches: (N, 3, H, W) float tensors, at least one.
         layer: dotted name of the layer.
-        pooled: average each map over the picture.
+        pooled: return the spatial mean of each map.
 
     Returns:
-        (N, C, h, w) float array, or (N, C) where they are averaged.
+        (N, C, h, w) float array, or (N, C) if pooled.
     """
     parts = []
     for batch in batches:
@@ -42,14 +41,14 @@ def activation_maps(
 
 
 def fit_linear_map(pooled: NDArray[np.float32], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Fit a logistic regression and return its weights for the features as they are.
+    """Fit a logistic regression and return its weights for the unscaled features.
 
     Args:
-        pooled: (N, C) float array, the activation maps of N images averaged over the picture.
-        labels: (N,) bool array with both values in it.
+        pooled: (N, C) float array, spatial means of the activation maps of N images.
+        labels: (N,) bool array with both values.
 
     Returns:
-        (C,) float array; 0 for a feature that is the same in all images.
+        (C,) float array; 0 for a feature that is constant over the images.
     """
     spread = pooled.std(axis=0, dtype=np.float64)
     varies = spread > 1e-12
@@ -61,7 +60,7 @@ def fit_linear_map(pooled: NDArray[np.float32], labels: NDArray[np.bool_]) -> ND
 
 
 def maps_of(activations: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the positive part of the weighted sum of activation maps: CAM, and Grad-CAM, of a linear head.
+    """Return the CAM, after ReLU, of a linear head.
 
     Args:
         activations: (N, C, h, w) float array.

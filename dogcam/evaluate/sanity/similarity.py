@@ -1,4 +1,4 @@
-"""How alike two maps are: in the order of their cells, and in their structure."""
+"""Similarity of two maps: rank correlation and SSIM."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,15 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 
 def spearman(ours: Map, theirs: Map) -> float:
-    """Return Spearman's rank correlation of the cells of two maps, ties with their mean rank.
+    """Return the Spearman rank correlation of two maps over their spatial positions, with mean ranks for
+    ties.
 
     Args:
         ours: (h, w) float array.
         theirs: (h, w) float array.
 
     Returns:
-        A number in [-1, 1]; nan where a map is the same everywhere, as an empty one is.
+        A number in [-1, 1]; nan if a map is constant, such as an empty map.
     """
     ranks = rankdata(np.stack([ours.ravel(), theirs.ravel()]), axis=1)
     centred = ranks - ranks.mean(axis=1, keepdims=True)
@@ -35,14 +36,14 @@ def ssim(ours: Map, theirs: Map) -> float:
 
         SSIM = (2 m1 m2 + C1) (2 s12 + C2) / ((m1^2 + m2^2 + C1) (s1^2 + s2^2 + C2))
 
-    with means, variances and covariance over square windows, averaged over the windows that lie inside.
+    with means, variances and covariance over square windows, averaged over all windows inside the map.
 
     Args:
         ours: (h, w) float array.
         theirs: (h, w) float array.
 
     Returns:
-        A number in [-1, 1], 1 for equal maps; nan where a map is empty, that is nowhere positive.
+        A number in [-1, 1], 1 for equal maps; nan if a map has no positive value.
     """
     a, b = (normalise(map_).astype(np.float64) for map_ in (ours, theirs))
     if not a.any() or not b.any():
