@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from dogcam.structures.boxes import Boxes
@@ -109,12 +109,8 @@ def _labels(runs: Runs) -> Integers:
     starts, stops, below = line + runs.start, line + runs.stop, line + width + 2
     low = np.searchsorted(stops, below + runs.start, side="left")
     counts = np.maximum(np.searchsorted(starts, below + runs.stop, side="right") - low, 0)
-    above = np.repeat(np.arange(n), counts)
-    within = np.arange(len(above)) - np.repeat(np.cumsum(counts) - counts, counts)
-    touching = np.repeat(low, counts) + within
-    graph = coo_array((np.ones(len(above), np.int8), (above, touching)), shape=(n, n))
-    _, found = connected_components(graph, directed=False)
-    _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    ends = np.cumsum(counts)
+    touching = np.arange(counts.sum()) + np.repeat(low - ends + counts, counts)
+    graph = csr_array((np.ones(len(touching)), touching, np.append(0, ends)), shape=(n, n))
+    # Nodes are visited in order, so that components are numbered by their first run.
+    return connected_components(graph, directed=False)[1]

@@ -105,39 +105,37 @@ def runs_of_map(map_: InterpolatedMap, thresholds: Sequence[float]) -> Runs:
         map_: the map.
         thresholds: K values above 0; a pixel is foreground if it is at least as high.
     """
-    levels = np.asarray(thresholds, dtype=np.float32)[:, None, None]
-    begins, ends = map_.first >= levels, map_.last >= levels  # (K, height, segments)
-    start = np.broadcast_to(map_.starts, begins.shape).copy()
-    stop = np.broadcast_to(map_.stops, begins.shape).copy()
-    rising, falling = np.nonzero(~begins & ends), np.nonzero(begins & ~ends)
-    start[rising] = _crossing(map_, levels, rising, rising=True)
-    stop[falling] = _crossing(map_, levels, falling, rising=False)
-    inside = begins | ends
+    levels = np.asarray(thresholds, dtype=np.float32)
+    begins, ends = (each >= levels[:, None, None] for each in (map_.first, map_.last))
+    threshold, row, segment = np.nonzero(begins | ends)
+    opens, closes = begins[threshold, row, segment], ends[threshold, row, segment]
     # Intervals of adjacent segments that touch are one run.
-    joined = np.zeros_like(inside)
-    joined[..., 1:] = ends[..., :-1] & begins[..., 1:]
-    opens = inside & ~joined
-    closes = inside & ~np.concatenate([joined[..., 1:], np.zeros_like(joined[..., :1])], axis=-1)
-    threshold, row, _ = np.nonzero(opens)
-    kept = np.nonzero(inside)
-    lows, highs = (map_.at(kept[1], each[kept]) for each in (start, stop - 1))
-    first = np.flatnonzero(opens[kept])
-    highest = np.maximum(lows, highs)
+    joined = np.zeros(len(row), dtype=bool)
+    joined[1:] = closes[:-1] & opens[1:] & (np.diff(segment) == 1) & (np.diff(row) == 0)
+    start, stop = map_.starts[segment], map_.stops[segment]
+    low, high = map_.first[row, segment], map_.last[row, segment]
+    for part, at_end in ((~opens, False), (~closes, True)):
+        where = (levels[threshold[part]], row[part], segment[part])
+        crossing = _crossing(map_, *where, rising=not at_end)
+        (stop if at_end else start)[part] = crossing
+        (high if at_end else low)[part] = map_.at(row[part], crossing - at_end)
+    highest = np.maximum(low, high)
     if len(map_.flat.row):
         of_flat = np.zeros(map_.first.shape, dtype=np.float32)
         of_flat[map_.flat.row, map_.flat.segment] = map_.flat.high
-        highest = np.maximum(highest, of_flat[kept[1:]])
+        highest = np.maximum(highest, of_flat[row, segment])
+    first = np.flatnonzero(~joined)
+    last = np.append(first[1:], len(row)) - 1 if len(first) else first
     peak = np.maximum.reduceat(highest, first) if len(first) else highest
-    return Runs(map_.size, len(levels), threshold, row, start[opens], stop[closes], peak)
+    return Runs(map_.size, len(levels), threshold[first], row[first], start[first], stop[last], peak)
 
 
 def _crossing(
-    map_: InterpolatedMap, levels: Floats, where: tuple[Integers, ...], *, rising: bool
+    map_: InterpolatedMap, level: Floats, row: Integers, segment: Integers, *, rising: bool
 ) -> Integers:
     """Return the first foreground pixel of rising segments, or the first background pixel of falling ones."""
-    level, row, segment = levels[where[0], 0, 0], where[1], where[2]
     low, high = map_.starts[segment], map_.stops[segment] - 1
-    before, after = map_.first[where[1:]], map_.last[where[1:]]
+    before, after = map_.first[row, segment], map_.last[row, segment]
     share = (level - before) / (after - before)
     found = np.clip(low + np.ceil(share * (high - low)).astype(np.int64), low + 1, high)
     # The estimate may be off by rounding; single pixels decide.
