@@ -49,7 +49,7 @@ oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 gener
 	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/evaluate/metrics/test_metrics.py tests/evaluate/metrics/test_coco.py \
 	  tests/evaluate/metrics/test_ties.py -k "loop or cocos or every_order or introsort or shards" --durations=0
 
-bench: $(STAMP)-bench ## measure evaluation and maps, beside other libraries; writes build/bench/
+bench: $(STAMP)-bench ## measure evaluation, maps, training and a run; writes build/bench/
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)-test ## build the site of docs/ with the reference of API and commands: build/docs/index.html

@@ -13,10 +13,10 @@ from dogcam.files import atomic_write
 
 from .machine import describe_run, in_words
 
-BENCHES = ("ap", "cam", "train")
+BENCHES = ("ap", "cam", "train", "run")
 ON_REQUEST = ("int8", "render")
-"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`, cam also
-`figure(rows)`. Those on request need what is not always there: photographs, a finished run."""
+"""Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`; cam also has
+`figure(rows)`. Those on request need photographs or a finished run."""
 
 
 TABLE_WIDTH = 124
@@ -25,18 +25,18 @@ TABLE_WIDTH = 124
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...", type=click.Choice(BENCHES + ON_REQUEST))
-@click.option("--quick", is_flag=True, help="Small sizes: shows that it works, measures nothing.")
+@click.option("--quick", is_flag=True, help="Small sizes, to show that it works.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("build/bench"), show_default=True)
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path, exists=True), help="For int8: a trained network."
 )
 def main(names: tuple[str, ...], quick: bool, out: Path, checkpoint: Path | None) -> None:
-    """Measure the evaluation of boxes (ap), the making of maps (cam) and training (train); all three by
-    default; or the cost of 8-bit numbers in AP (int8), or rendering."""
+    """Measure the evaluation of boxes (ap), class activation maps (cam), training (train) and a whole run of
+    the report (run): all four by default; or the cost of int8 in AP (int8), or rendering (render)."""
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, TABLE_WIDTH)
     for name in names or BENCHES:
-        # Imported when it is its turn, so that the fresh processes of one do not load the other's libraries.
+        # Imported late, so that the fresh processes of one bench do not load the libraries of another.
         bench = import_module(f"{__package__}.{name}")
         run = describe_run(bench.PACKAGES, quick)
         rows = bench.measure(quick, checkpoint) if name == "int8" else bench.measure(quick)

@@ -77,6 +77,11 @@ def cost_of(work: Callable[[], Result]) -> tuple[Result, Cost]:
     return result, Cost(seconds, None if before is None else _memory_mib("VmHWM") - before)
 
 
+def peak_mib() -> float | None:
+    """Return the peak of memory of this process in MiB; None if the system does not report it."""
+    return _memory_mib("VmHWM") if Path("/proc/self/status").exists() else None
+
+
 def _return_freed_memory() -> None:
     """Let the C library hand back what was freed, or work that fits into it would seem to need nothing."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
