@@ -113,4 +113,4 @@ def _labels(runs: Runs) -> Integers:
     touching = np.arange(counts.sum()) + np.repeat(low - ends + counts, counts)
     graph = csr_array((np.ones(len(touching)), touching, np.append(0, ends)), shape=(n, n))
     # Nodes are visited in order, so that components are numbered by their first run.
-    return connected_components(graph, directed=False)[1]
+    return connected_components(graph, directed=False)[1].astype(np.int64)
