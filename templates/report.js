@@ -62,7 +62,7 @@
       if (natural) drawing.style.minWidth = `${Math.round(0.85 * natural)}px`;
     }
     const fit = () => {
-      for (const scroller of all(".scroll, .drawing, pre")) {
+      for (const scroller of all(".scroll, .drawing, .grid, pre")) {
         if (scroller.scrollWidth > scroller.clientWidth + 1) scroller.tabIndex = 0;
         else scroller.removeAttribute("tabindex");
       }

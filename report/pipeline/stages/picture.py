@@ -29,7 +29,7 @@ Pick = Literal["best", "median", "worst"]
 
 GRID_METHODS = (MAIN, EARLIER, HIRES, LAYER, PLUS_PLUS)
 PHOTO_SIDE = 300
-FAILING_SIDE = 480
+FAILING_SIDE = 360
 PHOTO_BUDGET, LAYER_BUDGET, ROW_BUDGET = 18_000, 6_000, 60_000
 TRUTH_COLOUR, GROWN_COLOUR = (64, 240, 208), (255, 160, 40)
 """Of masks: those of the boxes of the same roles."""
