@@ -13,6 +13,14 @@ FEW = 10
 """Groups and bins of fewer cases decide nothing."""
 
 
+_COMPANY = {
+    "alone": "objects alone in their image",
+    "two together": "objects in images with two",
+    "three or more": "objects in images with three or more",
+}
+"""What the groups by number in the image are called in a sentence."""
+
+
 def _enumerated(words: Sequence[str]) -> str:
     """Join words: a, b and c."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else list(words))
@@ -30,8 +38,8 @@ def where(record: Ref) -> Finding | None:
         "contradicted": "Where: no.",
     }
     sentence = (
-        "In {map} of the images with {target}, the map's peak is on the object; the image centre is in "
-        "{centre}: {difference}"
+        "The map's peak is on {target} in {map} of the images that show one, the image centre in {centre}: "
+        "{difference}"
     )
     parts = (
         Part("map", pointing.map.value, "percent", 0), Part("centre", pointing.centre.value, "percent", 0),
@@ -83,7 +91,7 @@ def _groups(record: Ref) -> list[tuple[str, Ref]]:
         for row in group.rows:
             if not raw(row.few) and raw(row.recall.value) is not None:
                 name = raw(row.name)
-                named.append((f"{name} objects" if group.by == "size" else f"objects {name}", row))
+                named.append((f"{name} objects" if group.by == "size" else _COMPANY.get(name, name), row))
     return named
 
 
