@@ -207,8 +207,10 @@
       element.scrollIntoView({ behavior: "instant" });
     };
     const follow = () => {
-      const anchor = decodeURIComponent(location.hash.slice(1).split("&")[0].replace(/%(?![0-9a-f]{2})/gi, "%25"));
-      if (anchor && !anchor.includes("=")) dogcam.reveal(anchor);
+      const anchor = location.hash.slice(1).split("&")[0];
+      if (!anchor || anchor.includes("=")) return;
+      /* An address may be anything that somebody typed. */
+      try { dogcam.reveal(decodeURIComponent(anchor)); } catch (error) { if (!(error instanceof URIError)) throw error; }
     };
     addEventListener("hashchange", follow);
     if (location.hash) requestAnimationFrame(follow);

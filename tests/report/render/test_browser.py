@@ -102,7 +102,7 @@ def desk(browser, finished):
 def counts_of(page) -> dict[str, float]:
     """What the readout says, at full precision."""
     cells = page.eval_on_selector_all(
-        ".readout dd", "cells => cells.map((cell) => [cell.dataset.measure, cell.dataset.now])"
+        ".readout dd[data-measure]", "cells => cells.map((cell) => [cell.dataset.measure, cell.dataset.now])"
     )
     return {name: float(value) if value else None for name, value in cells}
 
