@@ -57,14 +57,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 class SharedDescriptions(griffe.Extension):
-    """Give each of several names that share a description a line of its own."""
+    """Give each of several names that share a description a line of its own, and show examples as code."""
 
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         """Rewrite the docstring before it is parsed."""
         if obj.docstring is not None:
+            # The name of the section that shows its lines as code.
+            text = re.sub(r"^( *)Example:$", r"\1Examples:", obj.docstring.value, flags=re.MULTILINE)
             obj.docstring.value = SHARED.sub(
                 lambda found: "\n".join(f"{found[1]}{name}: {found[3]}" for name in found[2].split(", ")),
-                obj.docstring.value,
+                text,
             )
 
 
