@@ -12,6 +12,7 @@ import dogcam
 from dogcam.cli.common import ErrorGroup
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, dir_lock, require_writable
+from dogcam.structures.rules import BadBoxes, OnError
 from report.config import REFERENCE, MapSource, make_config
 from report.pipeline.progress import ConsoleProgress
 from report.record.io import json_schema, read_results
@@ -41,11 +42,24 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data", default="sample", show_default=True, help="sample, voc2007, or a VOC-layout folder.")
+@click.option(
+    "--data",
+    default="sample",
+    show_default=True,
+    help="sample, voc2007, or a data set (VOC, COCO, YOLO, CSV).",
+)
 @click.option("--split", help="What is reported on.  [default: test; val for a folder]")
 @click.option("--tuning-split", help="What thresholds are chosen on, or none.  [default: val, or train]")
 @click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
 @click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
+@click.option(
+    "--on-bad-box", type=click.Choice(get_args(BadBoxes)), default="refuse", show_default=True,
+    help="Boxes that are empty or leave their image.",
+)  # fmt: skip
+@click.option(
+    "--on-error", type=click.Choice(get_args(OnError)), default="fail", show_default=True,
+    help="Images with a fault: end with a list of all, or leave them out.",
+)  # fmt: skip
 @click.option("--target", default="dog", show_default=True, help="The class to detect.")
 @click.option(
     "--model", metavar="NAME",

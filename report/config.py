@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dogcam.errors import ConfigError
 from dogcam.structures.backends import BackendName
+from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -20,11 +21,13 @@ class RunConfig(BaseModel):
     """The settings of a run; they are part of its record.
 
     Attributes:
-        data: `sample` (rendered), `voc2007` (downloaded) or the path of a folder in VOC layout.
+        data: `sample` (rendered), `voc2007` (downloaded) or the path of a data set in any known format.
         split: the split that is reported on.
         tuning_split: the split on which thresholds are chosen; None to take the data set's other one.
         limit: how many images of the split are taken, from the start of its list.
         tuning_limit: likewise for the tuning split.
+        on_bad_box: what happens to boxes that are empty or leave their image.
+        on_error: what happens to images with a fault: the run fails with a list of all, or skips them.
         target: the class that is detected.
         model: the network, by any name that `dogcam train` knows; None for the one that the checkpoint's card
             names.
@@ -47,6 +50,8 @@ class RunConfig(BaseModel):
     tuning_split: str | None = None
     limit: Count | None = None
     tuning_limit: Count | None = None
+    on_bad_box: BadBoxes = "refuse"
+    on_error: OnError = "fail"
     target: str = "dog"
     model: Annotated[str, Field(min_length=1)] | None = "sample_net"
     checkpoint: str | None = None
@@ -81,6 +86,11 @@ class RunConfig(BaseModel):
         """Return the settings as the record holds them: names of files and folders, no paths."""
         checkpoint = Path(self.checkpoint).name if self.checkpoint else None
         return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint})
+
+    @property
+    def read_rules(self) -> ReadRules:
+        """What happens to the faults of the data set."""
+        return ReadRules(self.on_bad_box, self.on_error)
 
     @property
     def kind(self) -> Literal["sample", "voc2007", "folder"]:

@@ -48,7 +48,7 @@ MAY_IMPORT = {
     },
     "report.cli": {
         "report.config", "report.record", "report.render", "report.diff", "report.pipeline", "dogcam",
-        "dogcam.cli", "dogcam.data", "dogcam.errors", "dogcam.files",
+        "dogcam.cli", "dogcam.data", "dogcam.structures", "dogcam.errors", "dogcam.files",
     },
 }  # fmt: skip
 """What each package may import of ours. A name without a dot is a room of `dogcam`."""

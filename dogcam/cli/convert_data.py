@@ -7,7 +7,7 @@ import click
 from dogcam.cli.reading_rules import reading_rules
 from dogcam.data.conversion import convert
 from dogcam.data.formats import FORMATS, format_named
-from dogcam.data.reading import ReadRules
+from dogcam.structures.rules import ReadRules
 
 
 @click.command("convert-data")

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from dogcam.data.box_files.results import read_results
 from dogcam.data.box_files.truth import Pixels, read_truth
-from dogcam.data.boxes_in_image import BadBoxes
 from dogcam.errors import DataError
 from dogcam.evaluate.metrics import (
     DIFFICULT,
@@ -34,6 +33,7 @@ from dogcam.evaluate.metrics.coco_matching import match_coco
 from dogcam.evaluate.metrics.matching import require_thresholds
 from dogcam.files import atomic_write
 from dogcam.structures.detections import Detections, GroundTruth
+from dogcam.structures.rules import BadBoxes
 
 RULES = ("greater", "at-least", "coco")
 CROWD = ("ignored", "counted")
@@ -207,11 +207,15 @@ class Rules:
 
 def json_rows(matches: Mapping[str, Matches], variant: Variant) -> list[dict[str, Any]]:
     """Return fractions a threshold; with several classes a row for each, then the means with class null."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, each in matches.items():
         for threshold in each.iou_thresholds:
             curve = precision_recall(each, threshold)
-            row = {"iou": threshold, "ap": curve.average_precision(variant), "recall": curve.total_recall}
+            row: dict[str, Any] = {
+                "iou": threshold,
+                "ap": curve.average_precision(variant),
+                "recall": curve.total_recall,
+            }
             rows.append(row if len(matches) == 1 else {"class": name, **row})
     if len(matches) > 1:
         for threshold in next(iter(matches.values())).iou_thresholds:

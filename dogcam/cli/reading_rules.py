@@ -6,8 +6,7 @@ from typing import Any, get_args
 
 import click
 
-from dogcam.data.boxes_in_image import BadBoxes
-from dogcam.data.reading import OnError, ReadRules
+from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 
 
 def reading_rules(command: Callable[..., Any]) -> Callable[..., Any]:

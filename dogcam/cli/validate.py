@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from dogcam.cli.reading_rules import reading_rules
-from dogcam.data.reading import ReadRules
 from dogcam.data.validation import validate
+from dogcam.structures.rules import ReadRules
 
 
 @click.command("validate")

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from PIL import Image
 
 from dogcam.data.images import Header
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledObject
+from dogcam.structures.rules import BadBoxes
 
-BadBoxes = Literal["refuse", "clip", "skip"]
 Box = tuple[float, float, float, float]
 
 TOLERANCE = 1e-6

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.data.formats import Format, recognise
-from dogcam.data.reading import ReadRules, read_split
+from dogcam.data.reading import read_split
 from dogcam.errors import DataError, OutputError
 from dogcam.structures.images import LabelledImage, Split
+from dogcam.structures.rules import ReadRules
 
 
 @dataclass(frozen=True)

@@ -5,33 +5,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
-from dogcam.data.boxes_in_image import BadBoxes, boxes_upright, checked_box, in_pixels
+from dogcam.data.boxes_in_image import boxes_upright, checked_box, in_pixels
 from dogcam.data.formats import recognise
 from dogcam.data.formats.base import Annotation, Listing
 from dogcam.data.images import Header, read_header
 from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage, LabelledObject, Split
-
-OnError = Literal["fail", "skip"]
+from dogcam.structures.rules import ReadRules
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ReadRules:
-    """What happens to faults of a data set.
-
-    Attributes:
-        on_bad_box: `refuse` an image with a box that is empty or leaves it, `clip` the box to the image, or
-            `skip` the box. An empty box is skipped by `clip` too.
-        on_error: `fail` with a list of all faults, or `skip` the images that have one.
-    """
-
-    on_bad_box: BadBoxes = "refuse"
-    on_error: OnError = "fail"
 
 
 @dataclass

@@ -9,9 +9,10 @@ import numpy as np
 
 from dogcam.data.formats import recognise
 from dogcam.data.images import VOID, read_mask, read_photo
-from dogcam.data.reading import ReadRules, Scan, scan
+from dogcam.data.reading import Scan, scan
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage, Split
+from dogcam.structures.rules import ReadRules
 
 MOST_DISAGREEING = 0.1
 """Share of the masks that may show a class without an object before their numbering is doubted."""

@@ -261,6 +261,9 @@ def _split_info(context: Context, split: Split) -> results.SplitInfo:
         n_target_objects=n_objects[target],
         n_target_difficult=sum(thing.difficult for things in targets for thing in things),
         n_images_with_several=sum(len(things) > 1 for things in targets),
+        n_clipped_boxes=split.n_clipped,
+        n_skipped_boxes=split.n_skipped,
+        n_skipped_images=len(split.skipped_images),
         manifest=split.manifest,
         classes=[
             results.ClassCount(name=name, n_images=n_images[name], n_objects=n_objects[name])

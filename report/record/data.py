@@ -26,6 +26,9 @@ class SplitInfo(Model):
     n_target_objects: int
     n_target_difficult: int
     n_images_with_several: int
+    n_clipped_boxes: int = Field(0, description="boxes that left their image and were clipped to it")
+    n_skipped_boxes: int = Field(0, description="boxes that were empty or left their image and were left out")
+    n_skipped_images: int = Field(0, description="images with a fault that were left out")
     manifest: str
     classes: list[ClassCount]
     median_target_area: Fraction | None = Field(description="box area over image area, median over targets")

@@ -15,10 +15,11 @@ from dogcam.cli.main import main
 from dogcam.data.formats import format_named, voc
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.images import read_mask, read_photo
-from dogcam.data.reading import ReadRules, read_split, split_ids, split_names
+from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.validation import doubtful_masks, validate
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledObject
+from dogcam.structures.rules import ReadRules
 from tests.support.data_sets import OBJECTS, make_split, photograph
 
 BOX = (3, 5, 17, 11)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from dogcam.errors import ConfigError, DataError
@@ -57,11 +58,12 @@ def test_a_data_set_is_called_by_its_last_name_only(data, kind, name):
 
 
 def write_split(root: Path, name: str, ids: list[str], thing: str = "dog") -> None:
-    for folder in ("ImageSets/Main", "Annotations"):
+    for folder in ("ImageSets/Main", "Annotations", "JPEGImages"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "ImageSets" / "Main" / f"{name}.txt").write_text("\n".join(ids))
     corners = "<xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax>"
     for image_id in ids:
+        Image.new("RGB", (9, 9)).save(root / "JPEGImages" / f"{image_id}.jpg")
         (root / "Annotations" / f"{image_id}.xml").write_text(
             f"<annotation><size><width>9</width><height>9</height></size>"
             f"<object><name>{thing}</name><bndbox>{corners}</bndbox></object></annotation>"
@@ -149,3 +151,36 @@ def test_a_missing_split_names_those_that_are_there(tmp_path):
     write_split(tmp_path, "val", ["a"])
     with pytest.raises(DataError, match=r"test\.txt .*\bval\b"):
         prepare.read_data(make_config(split="test"), tmp_path)
+
+
+def test_the_settings_decide_about_faults_of_the_data(tmp_path):
+    write_split(tmp_path, "test", ["a", "b", "c"])
+    path = tmp_path / "Annotations" / "a.xml"
+    path.write_text(path.read_text().replace("<xmax>5<", "<xmax>12<"))
+    (tmp_path / "JPEGImages" / "b.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"(?s)2 images.*a\.xml.*b\.jpg"):
+        prepare.read_data(make_config(tuning_split=None), tmp_path)
+    config = make_config(tuning_split=None, on_bad_box="clip", on_error="skip")
+    found, _ = prepare.read_data(config, tmp_path)
+    assert (found.n_clipped, found.skipped_images) == (1, ("b",))
+    assert found.images[0].boxes_of("dog").tolist() == [[0, 0, 9, 5]]
+
+
+def test_masks_of_another_numbering_are_left_out_and_said(tmp_path):
+    write_split(tmp_path, "test", ["a", "b"])
+    (tmp_path / "SegmentationClass").mkdir()
+    for number, kept in ((12, True), (2, False)):
+        for name in "ab":
+            mask = Image.new("L", (9, 9), number)
+            mask.save(tmp_path / "SegmentationClass" / f"{name}.png")
+        said = []
+        found, _ = prepare.read_data(make_config(tuning_split=None), tmp_path, said.append)
+        assert (found.mask_classes is not None, len(said)) == (kept, 0 if kept else 1)
+    assert "'bicycle'" in said[0]
+
+
+def test_photographs_without_annotations_are_refused(tmp_path):
+    (tmp_path / "test").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "test" / "a.jpg")
+    with pytest.raises(ConfigError, match=tmp_path.name):
+        prepare.read_data(make_config(tuning_split=None), tmp_path)

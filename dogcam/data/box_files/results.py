@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dogcam.data.box_files.truth import CORNERS, BoxTruth, Pixels, own_box, shown, stated_pixels
 from dogcam.data.boxes_in_image import in_pixels
 from dogcam.data.formats import boxes_csv, coco, yolo
 from dogcam.data.formats.base import finite, image_id, without_suffix
 from dogcam.errors import DataError
 from dogcam.files import read_json, read_text
+from dogcam.structures.boxes import as_boxes
 from dogcam.structures.detections import Detections
 
 DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
@@ -39,7 +42,11 @@ class BoxResults:
     def detections(self, name: str) -> Detections:
         """Return the detections of one class, image after image, then in the order of the files."""
         rows = sorted((row for row in self.rows if row.name == name), key=lambda row: row.image)
-        return Detections([row.image for row in rows], [row.box for row in rows], [row.score for row in rows])
+        return Detections(
+            np.array([row.image for row in rows], dtype=np.int64),
+            as_boxes([row.box for row in rows]),
+            np.array([row.score for row in rows], dtype=np.float64),
+        )
 
 
 def read_results(

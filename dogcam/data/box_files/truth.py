@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from dogcam.data.boxes_in_image import BadBoxes, checked_box, in_pixels
+import numpy as np
+
+from dogcam.data.boxes_in_image import checked_box, in_pixels
 from dogcam.data.formats import boxes_csv, coco, recognise, voc, yolo
 from dogcam.data.formats.base import Annotation, Format, coordinate, side
 from dogcam.data.images import read_header
@@ -16,6 +18,7 @@ from dogcam.errors import DataError
 from dogcam.files import read_json
 from dogcam.structures.detections import GroundTruth
 from dogcam.structures.images import LabelledObject
+from dogcam.structures.rules import BadBoxes
 
 Pixels = Literal["inclusive", "half-open"]
 """`inclusive` counts pixels from 1 and includes the last one, as VOC; `half-open` counts from 0."""
@@ -59,10 +62,9 @@ class BoxTruth:
         chosen = [[thing for thing in objects if thing.name == name] for objects in self.objects]
         things = [thing for objects in chosen for thing in objects]
         boxes = GroundTruth.from_images([[thing.box for thing in objects] for objects in chosen])
-        return GroundTruth(
-            boxes.image, boxes.boxes, [thing.difficult for thing in things], boxes.n_images,
-            [thing.crowd for thing in things],
-        )  # fmt: skip
+        difficult = np.array([thing.difficult for thing in things], dtype=bool)
+        crowd = np.array([thing.crowd for thing in things], dtype=bool)
+        return GroundTruth(boxes.image, boxes.boxes, difficult, boxes.n_images, crowd)
 
 
 def read_truth(

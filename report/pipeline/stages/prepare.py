@@ -1,11 +1,13 @@
 """Find the data and the classifier that the settings name: render, download or read them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
 from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.sample import write_sample
+from dogcam.data.validation import doubtful_masks
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
@@ -49,13 +51,13 @@ def read_data(
     Raises:
         ConfigError: where the target does not occur, so that there would be nothing to measure.
     """
-    test = read_split(folder, config.split, config.limit)
+    test = _read(config, folder, config.split, config.limit, say)
     _require_target(test, config.target, "--limit")
     if "tuning_split" not in config.model_fields_set:
         return test, _choose_tuning(config, folder, test, say)
     if config.tuning_split is None:
         return test, None
-    tuning = read_split(folder, config.tuning_split, config.tuning_limit)
+    tuning = _read(config, folder, config.tuning_split, config.tuning_limit, say)
     _require_target(tuning, config.target, "--tuning-limit")
     shared = {image.id for image in test.images} & {image.id for image in tuning.images}
     if shared:
@@ -66,13 +68,28 @@ def read_data(
     return test, tuning
 
 
+def _read(config: RunConfig, folder: Path, name: str, limit: int | None, say: Callable[[str], None]) -> Split:
+    """Read a split by the rules of the settings; masks of a doubtful numbering are not used."""
+    split = read_split(folder, name, limit, config.read_rules)
+    if not split.has_truth:
+        raise ConfigError(
+            f"{folder} holds photographs without annotations, so that nothing can be measured; show maps and "
+            "boxes with `dogcam explain`"
+        )
+    doubt = doubtful_masks(split)
+    if doubt:
+        say(f"no mask is measured: {doubt}")
+        split = replace(split, mask_classes=None)
+    return split
+
+
 def _choose_tuning(config: RunConfig, folder: Path, test: Split, say: Callable[[str], None]) -> Split | None:
     reported = set(split_ids(folder, config.split))
     for name in ("val", "train"):
         # A split such as `trainval` holds images of both others.
         if name not in split_names(folder) or not reported.isdisjoint(split_ids(folder, name)):
             continue
-        found = read_split(folder, name, config.tuning_limit)
+        found = _read(config, folder, name, config.tuning_limit, say)
         if config.target in found.class_names():
             return found
         say(f"no {config.target} in the {len(found)} images of {name}: no threshold is chosen there")

@@ -11,9 +11,10 @@ from pycocotools import mask as coco_masks
 
 from dogcam.data.conversion import convert
 from dogcam.data.formats import FORMATS, boxes_csv, coco, format_named, recognise, yolo
-from dogcam.data.reading import ReadRules, read_split, split_names
+from dogcam.data.reading import read_split, split_names
 from dogcam.errors import DataError, OutputError
 from dogcam.structures.images import LabelledObject
+from dogcam.structures.rules import ReadRules
 from tests.support.data_sets import OBJECTS, SIZES, make_split, photograph
 
 ANNOTATED = [each.NAME for each in FORMATS if each.NAME != "folder"]
