@@ -11,7 +11,7 @@ from dogcam.detection.detector import Located
 from dogcam.detection.evidence import Evidence, Grid, Observer, View
 from dogcam.detection.proposals import nested_boxes
 from dogcam.detection.selection import select, voted
-from dogcam.structures.boxes import as_boxes
+from dogcam.structures.boxes import as_boxes, clip
 
 LOGIT_THRESHOLDS = tuple(float(value) for value in range(-3, 10))
 """Logits at which a position may begin to belong to an object, for the proposals."""
@@ -84,7 +84,8 @@ class ProposalMethod:
         kept = select(boxes, found, max_boxes=self.max_boxes, max_iou=self.max_iou, max_cover=self.max_cover)
         means = voted(boxes, found, kept, min_iou=self.vote_iou, sharpness=self.vote_sharpness)
         probability = 1 / (1 + np.exp(-max(each.logit for each in evidence)))
-        return grid.to_pixels(means), probability * found[kept] ** self.fit_exponent
+        # A mean of boxes at the edge may exceed it by a rounding error.
+        return clip(grid.to_pixels(means), size), probability * found[kept] ** self.fit_exponent
 
     def run(self, observer: Observer, image: Image.Image) -> Located:
         """Return the boxes of an image and their scores, see `locate`."""
