@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,9 @@ ImageSources: TypeAlias = "ImageSource | Iterable[ImageSource]"
 def each_source(images: ImageSources) -> Iterator[ImageSource]:
     """Yield every image of what may be one image or several."""
     if isinstance(images, str | PathLike | Image.Image | LoadedImage) or getattr(images, "ndim", 4) < 4:
-        yield images  # type: ignore[misc]
+        yield cast(ImageSource, images)
     else:
-        yield from images  # type: ignore[misc]
+        yield from cast(Iterable[ImageSource], images)
 
 
 @dataclass(frozen=True)

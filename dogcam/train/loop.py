@@ -3,11 +3,13 @@
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from dogcam.errors import ConfigError
+from dogcam.network.heads import JointHead
 from dogcam.train.batches import Batches, made_ahead
 from dogcam.train.config import TrainingConfig
 from dogcam.train.ema import WeightAverage
@@ -52,7 +54,7 @@ class TrainingLoop:
         )
         averaged = config.ema_decay or config.wise_ft_weight
         self.average = WeightAverage(network, config.ema_decay, config.wise_ft_weight) if averaged else None
-        self.distillation = Distillation(network) if config.distillation else None
+        self.distillation = Distillation(cast(nn.Sequential, network)) if config.distillation else None
         self.joint = joint_head_of(network, "prior_head_only") if config.prior_head_only else None
         self.device = next(network.parameters()).device
 
@@ -154,7 +156,7 @@ class TrainingLoop:
             if self.distillation and isinstance(self.network, nn.Sequential):
                 pooled = self.network[:-1](batch)
                 logits = self.network[-1](pooled)
-                divergence = self.distillation.loss(batch, pooled, self.network[-1])
+                divergence = self.distillation.loss(batch, pooled, cast(JointHead, self.network[-1]))
             else:
                 logits = self.network(batch)
         loss = label_loss(logits, labels)

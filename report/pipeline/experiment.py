@@ -147,10 +147,7 @@ def run_experiment(
     # Before the images are hashed, so that no change can fall between the hash and the state.
     splits = [each for each in (reported, tuning) if each]
     sources = Sources(path for split in splits for path in _files_of(split))
-    # Names of files are relative to the folder, whose links are resolved when they are checked.
-    context = Context(
-        config, folder.resolve(), reported, tuning, classifier, progress, cache=cache, sources=sources
-    )
+    context = Context(config, folder, reported, tuning, classifier, progress, cache=cache, sources=sources)
     inputs = {
         "the images of the split": reported.manifest,
         "the images of the tuning split": tuning.manifest if tuning else "none",

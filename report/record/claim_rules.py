@@ -40,7 +40,7 @@ def _of_ap(name: str, other: str, words: dict[Status, str], than: str | None = N
 
     def look_up(record: Ref) -> Finding | None:
         iou, a = record.operating_point.iou, than or record.operating_point.method
-        pairs = [c for c in record.detection.comparisons if (c.a, c.b) == (a, other) and c.iou == iou]
+        pairs = [c for c in record.detection.comparisons if c.a == a and c.b == other and c.iou == iou]
         if not pairs:
             return None
         title = find(record.detection.methods, name=raw(pairs[0].a)).title

@@ -51,7 +51,7 @@ def where(record: Ref) -> Finding | None:
 def how_large(record: Ref) -> Finding | None:
     """Compare the boxes with a centre box of the same scores, at every IoU threshold."""
     main = record.operating_point.method
-    pairs = [c for c in record.detection.comparisons if (c.a, c.b) == (main, "centerbox_scored")]
+    pairs = [c for c in record.detection.comparisons if c.a == main and c.b == "centerbox_scored"]
     if not pairs:
         return None
     statuses = [status_of(raw(pair.difference)) for pair in pairs]
@@ -78,8 +78,9 @@ def how_large(record: Ref) -> Finding | None:
             clauses.append(f"{verbs[status]} at IoU {shown}")
     for index, pair in enumerate(pairs):
         decided = statuses[index] != "not distinguishable"
-        gap = (pair.difference.value, "points") if decided else (pair.difference, "gap")
-        parts += [Part(f"iou{index}", pair.iou, "decimal", 1), Part(f"gap{index}", *gap)]
+        name = f"gap{index}"
+        gap = Part(name, pair.difference.value, "points") if decided else Part(name, pair.difference, "gap")
+        parts += [Part(f"iou{index}", pair.iou, "decimal", 1), gap]
     sentence = f"By AP, the boxes {'; they '.join(clauses)}"
     return Finding(statuses[-1], sentence, tuple(p.difference.interval for p in pairs), tuple(parts), lead)
 
@@ -211,6 +212,7 @@ def sanity(record: Ref) -> Finding | None:
     checks = record.sanity.checks
     failed = [check for check in checks if raw(check.passed) is False]
     undefined = [check for check in checks if raw(check.passed) is None]
+    status: Status
     if failed:
         lead, status = "Not all checks passed.", "contradicted"
     elif undefined:

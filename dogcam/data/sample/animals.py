@@ -5,6 +5,7 @@ They look to the right; the origin is on the ground below the hip.
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -148,7 +149,7 @@ def _lying(dice: random.Random, build: Build) -> Stance:
     return Stance(hip, shoulder, (hind(0.0), hind(0.06)), (fore(0.0), fore(0.1)), dice.uniform(-0.5, 0.1))
 
 
-STANCES = {
+STANCES: dict[str, Callable[[random.Random, Build], Stance]] = {
     "standing": partial(_upright, stride=0.08),
     "walking": partial(_upright, stride=0.35),
     "sitting": _sitting,

@@ -85,10 +85,10 @@ def _distance(dice: random.Random, generator: np.random.Generator, size: tuple[i
     red, green, pale = (0.5 + 0.5 * channel for channel in blue)
     picture = sky(generator, size, blue, (red, green, pale))
     land = {"snow": FROST, "beach": SEA}.get(name) or tinted(dice.choice(HILLS), dice)
-    rows = np.arange(size[0], dtype=np.float32)[:, None] / size[0]
+    rows = np.arange(size[0], dtype=np.float32)[:, None] / np.float32(size[0])
     for layer, lift in enumerate((0.42, 0.22)):
         if name == "beach":
-            ridge = np.full((1, size[1]), 1 - 0.8 * lift, np.float32)
+            ridge: Field = np.full((1, size[1]), 1 - 0.8 * lift, dtype=np.float32)
         else:
             ridge = 1 - lift * (0.35 + 1.3 * noise(generator, (2, size[1]), (2, size[1] / 4), 2)[:1])
         haze = 0.45 - 0.25 * layer

@@ -160,10 +160,11 @@ class Canvas:
         if tufts > 0.4:
             alpha = self._ragged(alpha, tufts)
         if part.colour is None:
+            assert coat is not None, "a part without a colour has a coat"
             colours = coat[box[1] - figure[1] : box[3] - figure[1], box[0] - figure[0] : box[2] - figure[0]]
         else:
             colours = np.asarray(part.colour, np.float32)
-        light = np.float32(part.tone)
+        light: Field | np.float32 = np.float32(part.tone)
         if part.relief:
             thickness = max(shape.thickness for shape in shapes)
             light = light * _relief(alpha, 0.6 * thickness, part.relief)[..., None]

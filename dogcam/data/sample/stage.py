@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -95,12 +96,13 @@ class Stage:
 
     def _animal(self, species: str) -> tuple[Figure, str]:
         dice, pose = self.dice, pick(self.dice, POSES[species])
-        draw = {
+        drawings: dict[str, Callable[..., Figure]] = {
             "front": partial(from_the_front, sitting=False),
             "facing": partial(from_the_front, sitting=True),
             "portrait": portrait,
             "behind": from_behind,
-        }.get(pose) or partial(from_the_side, pose=pose)
+        }
+        draw = drawings.get(pose) or partial(from_the_side, pose=pose)
         return draw(dice, draw_build(dice, species)), pose
 
     def _place_animal(self, species: str, share: float | None = None) -> Actor:

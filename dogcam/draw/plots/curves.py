@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -105,7 +106,7 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel]) -> Figure:
     first = {curve.label: curve for panel in panels for curve in panel.curves}
     handles = [series_handle(first[label], index) for index, label in enumerate(labels)]
     if any(panel.operating_point is not None for panel in panels):
-        ring = {"color": MUTED, "markerfacecolor": PAPER, "linestyle": "none"}
+        ring: dict[str, Any] = {"color": MUTED, "markerfacecolor": PAPER, "linestyle": "none"}
         handles.append(Line2D([], [], marker="o", ms=8, mew=2, label="operating point", **ring))
     legend_below(figure, handles)
     return figure
@@ -113,10 +114,10 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel]) -> Figure:
 
 def _draw_ring(axes: Axes, mark: OperatingMark, colour: str) -> None:
     here = (mark.recall, mark.precision)
-    ring = {"color": colour, "markerfacecolor": PAPER}
+    ring: dict[str, Any] = {"color": colour, "markerfacecolor": PAPER}
     axes.plot(*here, "o", ms=8, mew=2, zorder=5, clip_on=False, **ring)
-    beside = {"textcoords": "offset points", "fontsize": 9, "color": INK, "fontweight": "bold"}
-    axes.annotate(mark.text, here, (8, 6), zorder=5, annotation_clip=False, **beside)
+    beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "fontweight": "bold"}
+    axes.annotate(mark.text, here, (8, 6), color=INK, zorder=5, annotation_clip=False, **beside)
 
 
 @drawing
@@ -158,7 +159,7 @@ def _draw_band(axes: Axes, series: Series, index: int) -> None:
         return
     low, high = (np.array(ends, dtype=np.float64) for ends in (series.low, series.high))
     known = np.isfinite(low) & np.isfinite(high)
-    look = {"color": series_colour(series.look_at(index).colour), "alpha": 0.16, "lw": 0}
+    look: dict[str, Any] = {"color": series_colour(series.look_at(index).colour), "alpha": 0.16, "lw": 0}
     axes.fill_between(series.x, low, high, where=known, zorder=1, **look)
 
 
@@ -170,5 +171,5 @@ def _draw_scores(axes: Axes, scores: Sequence[ScoreMark], taken: Sequence[tuple[
         if all(np.hypot(here[0] - x, here[1] - y) >= _LABEL_ROOM for x, y in named):
             named.append(here)
             axes.plot(*here, "o", ms=3, color=INK, zorder=4, clip_on=False)
-            beside = {"textcoords": "offset points", "fontsize": 8, "color": INK}
+            beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
             axes.annotate(mark.label, here, (4, 4), zorder=4, annotation_clip=False, **beside)

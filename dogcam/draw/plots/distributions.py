@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) 
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1, linestyle=(0, (4, 3)), zorder=1)
     doublings = np.floor(np.log2(counts))
     for level in np.unique(doublings):
-        look = {"color": SERIES[0], "alpha": 0.55, "mew": 0, "clip_on": False}
+        look: dict[str, Any] = {"color": SERIES[0], "alpha": 0.55, "mew": 0, "clip_on": False}
         axes.plot(x[doublings == level], y[doublings == level], "o", ms=4.5 + 1.8 * level, **look)
     unit_axes(axes)
     axes.set(xlabel=f"top-box IoU, {a_label}", ylabel=f"top-box IoU, {b_label}", aspect="equal")
@@ -77,7 +78,7 @@ def score_figure(
         values = np.asarray(values, dtype=np.float64)
         counts, edges = np.histogram(values, bins=n_bins, range=(0, 1))
         axes.stairs(counts, edges, fill=True, color=series_colour(index), alpha=0.14, lw=0)
-        line = {"color": series_colour(index), "linestyle": DASHES[index], "lw": 1.7}
+        line: dict[str, Any] = {"color": series_colour(index), "linestyle": DASHES[index], "lw": 1.7}
         axes.stairs(counts, edges, label=f"{label} ({len(values)})", **line)
     axes.set_yscale("function", functions=(np.sqrt, np.square))
     axes.set(xlabel=f"probability of {target}", ylabel="images (square-root scale)", ylim=(0, None))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure
 def _draw_estimate(axes: Axes, place: int, row: EstimateRow) -> None:
     """Draw one dot with its whisker and write the value at the right."""
     text = "–" if row.value is None else f"{100 * row.value:.1f}"
-    where = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left"}
+    where: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center", "ha": "left"}
     axes.text(1.03, place, text, color=INK, fontsize=9, **where)
     axes.axhline(place, color=GRID, lw=0.7, zorder=1)
     if row.low is not None and row.high is not None:

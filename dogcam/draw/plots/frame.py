@@ -4,15 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from textwrap import fill
-from typing import Literal, ParamSpec
+from typing import Any, Literal, ParamSpec, cast
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
 
 from dogcam.draw.svg import INK, SERIES, drawing_style
 
@@ -54,8 +56,8 @@ class Series:
     """
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | NDArray[np.float64]
+    y: Sequence[float] | NDArray[np.float64]
     kind: Literal["line", "points"] = "line"
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
@@ -94,9 +96,10 @@ def side_panels(
     lines, columns = (count, 1) if stacked else (1, count)
     size = (_STACK_WIDTH if stacked else _PANELS_WIDTH, lines * height)
     figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.1 if stacked else 0.04)
-    shared = {"sharex": "all", "sharey": "all" if same_height else "none"}
-    return figure, list(figure.subplots(lines, columns, squeeze=False, **shared).ravel())
+    cast(ConstrainedLayoutEngine, figure.get_layout_engine()).set(h_pad=0.1 if stacked else 0.04)
+    sharey: Literal["all", "none"] = "all" if same_height else "none"
+    panels = figure.subplots(lines, columns, squeeze=False, sharex="all", sharey=sharey)
+    return figure, list(panels.ravel())
 
 
 def large_and_small(count: int) -> tuple[Figure, list[Axes]]:
@@ -117,14 +120,14 @@ def single(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def draw_series(axes: Axes, series: Series, index: int, **look: object) -> None:
+def draw_series(axes: Axes, series: Series, index: int, **look: Any) -> None:
     """Draw one series in the colour and dash (or marker) of its place among the series."""
     axes.plot(series.x, series.y, label=series.label, clip_on=False, zorder=3, **_look(series, index) | look)
 
 
-def _look(series: Series, index: int) -> dict[str, object]:
+def _look(series: Series, index: int) -> dict[str, Any]:
     look = series.look_at(index)
-    colour = {"color": series_colour(look.colour)}
+    colour: dict[str, Any] = {"color": series_colour(look.colour)}
     if series.kind == "points":
         return colour | {"linestyle": "none", "marker": MARKERS[look.dash % len(MARKERS)], "markersize": 6}
     return colour | {"linestyle": DASHES[look.dash % len(DASHES)], "linewidth": 1.7}
@@ -154,7 +157,7 @@ def mark_threshold(axes: Axes, value: float, text: str) -> None:
 
 def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend below the panels, in as many columns as its longest label allows."""
-    longest = max((len(handle.get_label()) for handle in handles), default=0)
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.6 + 0.09 * longest))))
     lines = -(-len(handles) // columns)
     figure.set_figheight(figure.get_figheight() + 0.22 * lines)

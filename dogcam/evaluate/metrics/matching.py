@@ -117,7 +117,8 @@ def match(
         raise ValueError(f"difficult is {difficult!r}; expected one of {', '.join(DIFFICULT)}")
     check_images(detections.image, ground_truth.n_images)
     order = rank(detections.scores, ties)
-    hard = ground_truth.difficult if difficult != "counted" else np.zeros(len(ground_truth), dtype=bool)
+    hard = ground_truth.difficult if difficult != "counted" else None
+    hard = np.zeros(len(ground_truth), dtype=bool) if hard is None else hard
     present = np.flatnonzero(~hard) if difficult == "absent" else np.arange(len(ground_truth))
     best, best_iou = best_overlaps(ground_truth, detections, present, plus_one)
     kind = np.full((len(thresholds), len(detections)), FALSE_POSITIVE, dtype=np.int8)

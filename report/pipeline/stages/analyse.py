@@ -95,25 +95,30 @@ class _Gallery:
         """Order failures: the surest wrong boxes first; without a box, the largest missed objects first."""
         if failure.score is not None:
             return (failure.subject != "detection", -failure.score)
-        return (True, -area(self.matches.ground_truth.boxes[[failure.ground_truth]])[0])
+        return (True, -area(self.matches.ground_truth.boxes)[failure.ground_truth or 0])
 
     def _item(
         self, kind: str, picked: str, number: int, case: taxonomy.Failure | taxonomy.Success
     ) -> results.GalleryItem:
         image = self.context.reported.images[case.image]
+        failure = case if isinstance(case, taxonomy.Failure) else None
         name = f"gallery/{kind}-{number}"
         share = self._share(case, image.height * image.width)
         return results.GalleryItem(
             image_id=image.id,
             kind=kind,
-            subject="detection" if kind == "success" else case.subject,
+            subject=failure.subject if failure else "detection",
             picked=picked,
             score=case.score,
             iou=case.iou if case.detection is not None else None,
             image_probability=float(self.scene.probabilities[case.image]),
             n_truths=len(image.objects_of(self.context.config.target)),
-            other_class=self._other_class(case) if kind == "other_object" else None,
-            reason=cases.miss_reason(self.scene, case, self.score_threshold) if kind == "missed" else None,
+            other_class=self._other_class(failure) if failure and kind == "other_object" else None,
+            reason=(
+                cases.miss_reason(self.scene, failure, self.score_threshold)
+                if failure and kind == "missed"
+                else None
+            ),
             top_score=cases.top_score(self.scene, case.image),
             area=share,
             size=size_of(share),
@@ -177,5 +182,5 @@ def _pick(n_cases: int, n_wanted: int, seed: int) -> list[tuple[int, str]]:
     picked = dict(list(picked.items())[:n_wanted])
     rest = [place for place in range(n_cases) if place not in picked]
     n_random = min(len(rest), n_wanted - len(picked))
-    chosen = np.random.default_rng(seed).choice(rest, size=n_random, replace=False) if n_random else []
-    return [*picked.items(), *((int(place), "random") for place in sorted(chosen))]
+    chosen = np.random.default_rng(seed).choice(rest, size=n_random, replace=False).tolist() if rest else []
+    return [*picked.items(), *((place, "random") for place in sorted(chosen))]

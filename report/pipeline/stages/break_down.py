@@ -1,11 +1,13 @@
 """Say which objects are found at the operating point, by what they are like."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.evaluate import breakdowns, metrics
 from dogcam.evaluate.breakdowns import Group
-from dogcam.evaluate.metrics import Estimate
+from dogcam.evaluate.metrics import Estimate, Interval
 from dogcam.structures.detections import GroundTruth
 from report import record as results
 from report.pipeline.shared.estimates import resampler_of
@@ -75,6 +77,6 @@ def _row(group: Group, found: breakdowns.GroupResult) -> results.GroupRow:
         n_images=found.n_images,
         n_found=found.n_found,
         few=found.few,
-        recall=share(found.n_found, found.n_objects, found.recall.interval),
+        recall=share(found.n_found, found.n_objects, cast(Interval, found.recall.interval)),
         overlap=found.overlap if found.overlap.value else Estimate(found.overlap.value),
     )

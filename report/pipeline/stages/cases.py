@@ -95,8 +95,8 @@ def class_under_peak(
     inside = heat[max(y0, 0) : y1, max(x0, 0) : x1]
     if not inside.size or not len(boxes):
         return None
-    y, x = np.unravel_index(int(np.argmax(inside)), inside.shape)
-    y, x = y + max(y0, 0) + 0.5, x + max(x0, 0) + 0.5
+    row, column = np.unravel_index(int(np.argmax(inside)), inside.shape)
+    y, x = row + max(y0, 0) + 0.5, column + max(x0, 0) + 0.5
     holds = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
     return names[int(np.argmin(np.where(holds, area(boxes), np.inf)))] if holds.any() else None
 

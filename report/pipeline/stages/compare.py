@@ -69,8 +69,8 @@ def _compare(
         n_empty_a=empty[0],
         n_empty_b=empty[1],
         largest_difference=defined(largest) if len(both) else None,
-        mean_difference=_mean(context, both, differences.mean(axis=1)),
-        correlation=_mean(context, both[known], correlations[known]),
+        mean_difference=_mean(context, both.tolist(), differences.mean(axis=1)),
+        correlation=_mean(context, both[known].tolist(), correlations[known]),
         lowest_correlation=defined(np.nanmin(correlations)) if len(both) else None,
         mean_iou_a=_mean(context, _target_places(context), best[a]),
         mean_iou_b=_mean(context, _target_places(context), best[b]),
@@ -86,8 +86,12 @@ def _compare(
 def _normalised(maps: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return the maps as fractions of their peaks, at one size so that cells can be compared."""
     if maps.shape[1:] != size:
-        maps = np.stack([resize(map_, size) for map_ in maps]) if len(maps) else np.zeros((0, *size))
-    return np.stack([normalise(map_) for map_ in maps]) if len(maps) else np.zeros((0, *size))
+        maps = _stacked([resize(map_, size) for map_ in maps], size)
+    return _stacked([normalise(map_) for map_ in maps], size)
+
+
+def _stacked(maps: Sequence[NDArray], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.stack(maps) if len(maps) else np.zeros((0, *size), dtype=np.float32)
 
 
 def _correlation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:

@@ -12,7 +12,7 @@ from dogcam.data.images import read_photo
 from dogcam.detection.boxes_from_maps import normalise
 from dogcam.draw import overlays as pictures
 from dogcam.draw.overlays import DrawnBox
-from dogcam.draw.svg import to_svgs
+from dogcam.draw.svg import Theme, to_svgs
 from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, rescale
 from dogcam.structures.images import LabelledImage
@@ -49,7 +49,7 @@ def run(context: Context) -> dict:
 
 def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:
     path, standalone, dark = (f"figures/{name}{ending}.svg" for ending in ("", "-standalone", "-dark"))
-    themes = {"page": path, "standalone": standalone, "dark": dark}
+    themes: dict[Theme, str] = {"page": path, "standalone": standalone, "dark": dark}
     texts = to_svgs(figure, name=name.replace("_", "-"), alt=alt, themes=tuple(themes))
     for theme, text in texts.items():
         atomic_write(context.folder / themes[theme], text)
@@ -71,6 +71,7 @@ def _draw_item(
     # The map is smooth: a layer of a quarter of the photograph's size is enlarged by the page without loss.
     layer = pictures.heat_overlay(heat, (max(1, small[0] // 4), max(1, small[1] // 4)))
     drawn = pictures.composite(photo, heat, _drawn_boxes(item.boxes, image.size, small))
+    assert item.photo and item.map and item.composite, "a picture to draw has its names"
     _write(folder / item.photo, photo, 72, PICTURE_BUDGET)
     _write(folder / item.map, layer, 80, PICTURE_BUDGET)
     _write(folder / item.composite, drawn, 80, PICTURE_BUDGET)

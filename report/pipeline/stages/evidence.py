@@ -233,10 +233,9 @@ def _other_classes(scene: Scene, cases: Sequence[results.Case], level: int) -> l
 
 def _gradient_check(context: Context) -> results.GradientCheck:
     """Differentiate the logit by the activations, nothing known of the network, and compare the maps."""
-    places = np.linspace(0, len(context.reported) - 1, min(N_GRADIENT_IMAGES, len(context.reported))).astype(
-        int
-    )
-    places = sorted(set(places.tolist()))
+    n_images = len(context.reported)
+    spread = np.linspace(0, n_images - 1, min(N_GRADIENT_IMAGES, n_images)).astype(int)
+    places = sorted(set(spread.tolist()))
     maps = predict.load(context, "reported").maps[MAIN]
     images = [context.reported.images[place] for place in places]
     largest, both_empty, same_empty, done = 0.0, 0, True, 0

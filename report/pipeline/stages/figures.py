@@ -1,6 +1,7 @@
 """The drawings of a report, each with its name and its text alternative."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -104,8 +105,8 @@ def _series(method: results.Method, index: int) -> Series:
     constant = method.name in CONSTANT
     x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
     # One band: a band for each method would hide the others.
-    band = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
-    return Series(method.title, x, y, "points" if constant else "line", *band, LOOKS[method.name])
+    low, high = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
+    return Series(method.title, x, y, "points" if constant else "line", low, high, LOOKS[method.name])
 
 
 def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
@@ -167,7 +168,8 @@ def _by_property(
 
 def _row(label: str, found: results.Estimate) -> EstimateRow:
     interval = found.interval
-    return EstimateRow(label, found.value, interval and interval.low, interval and interval.high)
+    low, high = (interval.low, interval.high) if interval is not None else (None, None)
+    return EstimateRow(label, found.value, low, high)
 
 
 def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
@@ -183,7 +185,9 @@ def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
 
 
 def _share(each: results.ScoreBin, found: results.Estimate, n: int) -> plots.ShareRow:
-    return plots.ShareRow((each.low + each.high) / 2, found.value, found.interval.low, found.interval.high, n)
+    middle, interval = (each.low + each.high) / 2, cast(results.Interval, found.interval)
+    value, low, high = (cast(float, number) for number in (found.value, interval.low, interval.high))
+    return plots.ShareRow(middle, value, low, high, n)
 
 
 def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> Drawing:

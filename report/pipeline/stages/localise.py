@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.detection import baselines
-from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
+from dogcam.detection.boxes_from_maps import Components, LocalisationRule, localise_map
 from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections, GroundTruth
@@ -19,7 +20,7 @@ from report.pipeline.stages.methods import MAIN, RULE_OF, in_use
 NAME = "localise"
 
 CAM_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
-COMPONENTS = ("all", "largest")
+COMPONENTS = get_args(Components)
 DEFAULT_CAM_THRESHOLD = 0.3
 """Where to cut when there is no split to choose on: the customary value, not tuned on anything."""
 

@@ -1,6 +1,6 @@
 """Measure the maps with the class given, and tell the classifier's errors from theirs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -55,7 +55,7 @@ def run(context: Context) -> dict:
 def _row(
     name: str, scores: list[MapScores | None], with_masks: bool, resampler: Resampler
 ) -> results.MapMetrics:
-    def measured(measure) -> Estimate:
+    def measured(measure: Callable[[map_metrics.Scores, Resampler], Estimate]) -> Estimate:
         found = measure(scores, resampler)
         # A share of images that is none or all of them; the other measures are no shares.
         if found.value in (0, 1) and found.interval is not None:

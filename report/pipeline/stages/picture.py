@@ -1,7 +1,7 @@
 """Draw pictures picked by rule: one map grid, one map under permuted layers, masks."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from dogcam.data.images import read_mask, read_photo
 from dogcam.detection.boxes_from_maps import heat_map, normalise
 from dogcam.detection.masks_from_maps import mask_counts
 from dogcam.draw import overlays
-from dogcam.draw.overlays import DrawnBox
+from dogcam.draw.overlays import DrawnBox, Role
 from dogcam.evaluate import sanity as checks
 from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, iou, rescale
@@ -138,7 +138,7 @@ def _drawn(
 ) -> Image.Image:
     small = (photo.height, photo.width)
     boxes = [
-        DrawnBox(tuple(xyxy), role)
+        DrawnBox(tuple(xyxy), cast(Role, role))
         for role, group in (("truth", truths), ("detection", box))
         for xyxy in rescale(group, image.size, small).tolist()
     ]
@@ -205,6 +205,7 @@ def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
         if context.has_target(image) and probabilities[place] >= segment.SCORE_THRESHOLD
     ][: segment.N_TUNING // 4]
     index = segment.mask_index(context)
+    assert index is not None, "there are masks if seeds were chosen"
     made = []
     for place in places:
         image = context.reported.images[place]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ N_TUNING = 200
 """How many images of the tuning split the seeds' thresholds are chosen on: growing masks takes its time."""
 
 Mask = NDArray[np.uint8]
+_Name = TypeVar("_Name", bound=Hashable)
 MaskOf = Callable[[NDArray[np.uint8], NDArray[np.float32]], Mask]
 """Makes a mask from a picture's pixels and its heat map."""
 
@@ -56,9 +58,9 @@ def run(context: Context) -> dict | None:
     rule = LocalisationRule(tuning["cam_threshold"], tuning["components"])
     makers: dict[str, MaskOf] = {
         "grown": grower(cam, background),
-        "cut": lambda _, heat: heat >= rule.cam_threshold,
+        "cut": lambda _, heat: (heat >= rule.cam_threshold).astype(np.uint8),
         "boxes": lambda _, heat: _filled(heat, rule),
-        "full_image": lambda _, heat: np.ones_like(heat),
+        "full_image": lambda _, heat: np.ones_like(heat, dtype=np.uint8),
     }
     counts = _count(context, "reported", context.reported.images, makers)
     if not sum(counts["full_image"], MaskCounts()).truth:
@@ -69,7 +71,7 @@ def run(context: Context) -> dict | None:
         cam_threshold=cam,
         background_threshold=background,
         cut_threshold=rule.cam_threshold,
-        chosen_on=context.tuning.name if sweep else None,
+        chosen_on=context.splits["tuning"].name if sweep else None,
         n_tuning_images=len(_tuning_images(context)) if sweep else 0,
         n_images=len(context.reported),
         n_target_images=sum(context.has_target(image) for image in context.reported.images),
@@ -132,14 +134,15 @@ def _filled(heat: NDArray[np.float32], rule: LocalisationRule) -> Mask:
 
 
 def _count(
-    context: Context, role: str, images: Sequence[LabelledImage], makers: Mapping[Hashable, MaskOf]
-) -> dict[Hashable, list[MaskCounts]]:
+    context: Context, role: str, images: Sequence[LabelledImage], makers: Mapping[_Name, MaskOf]
+) -> dict[_Name, list[MaskCounts]]:
     """Count the pixels of the masks of several makers, a picture being read once for all of them."""
     index = mask_index(context)
-    counts: dict[Hashable, list[MaskCounts]] = {name: [] for name in makers}
+    assert index is not None, "images without masks are left out before"
+    counts: dict[_Name, list[MaskCounts]] = {name: [] for name in makers}
     for image, heat in _heats(context, role, images):
         truth = read_mask(image)
-        pixels = np.asarray(read_photo(image)) if heat is not None else None
+        pixels = np.asarray(read_photo(image)) if heat is not None else truth
         for name, mask_of in makers.items():
             mask = mask_of(pixels, heat) if heat is not None else np.zeros_like(truth)
             counts[name].append(mask_counts(mask, truth, index))
