@@ -82,7 +82,7 @@ def _mirrored_back(explanation: Explanation, mirrored: bool) -> Explanation:
 
 
 def _mean(views: Sequence[Tensor]) -> Tensor:
-    size = max((tuple(maps.shape[2:]) for maps in views), key=lambda shape: shape[0] * shape[1])
+    size = max(((maps.shape[2], maps.shape[3]) for maps in views), key=lambda shape: shape[0] * shape[1])
     return torch.stack([resized(_of_peak(maps), size) for maps in views]).mean(dim=0)
 
 
@@ -111,7 +111,8 @@ def _explain_view(
             else:
                 left.append(request)
         for score in dict.fromkeys(each.differentiated for each in left):
-            maps |= _differentiate(forward, score, [each for each in left if each.differentiated == score])
+            same = [each for each in left if each.differentiated == score]
+            maps.update(_differentiate(forward, score, same).items())
     return Explanation(forward.logits.detach(), tuple(maps[request] for request in requests))
 
 

@@ -69,7 +69,7 @@ class ForwardPass:
             (N, classes, C) float tensor; None if more than average pooling and the head follows the layer.
         """
         head, found = self.pooled_head(layer), self.layers[layer]
-        if head is None:
+        if head is None or self.last_head.given is None:
             return None
         return head_weights(head, self.last_head.given).to(found.maps.dtype) / found.layout.n_positions
 
@@ -122,7 +122,7 @@ def forward_pass(
         with capture(network, layers) as activations, watch_heads(network) as last_head:
             logits = require_logits(network(images))
         indices = class_indices(logits, targets)
-        size = tuple(images.shape[2:])
+        size = (images.shape[2], images.shape[3])
         captured = {name: _captured(name, activations[name], size) for name in layers}
         yield ForwardPass(network, images, logits, indices, captured, last_head)
 

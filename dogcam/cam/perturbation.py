@@ -72,7 +72,7 @@ class AblationCam(ForwardRequest):
         found, head = forward.layers[self.layer], forward.pooled_head(self.layer)
         weights = []
         for n, targets in enumerate(forward.targets):
-            if head is not None:
+            if head is not None and forward.last_head.given is not None:
                 without = self._logits_of_head(head, forward.last_head.given[n])
             else:
                 without = self._logits_of_network(forward, found, n)

@@ -36,7 +36,7 @@ class Views:
 
     def of(self, images: Tensor) -> Iterator[tuple[Tensor, bool]]:
         """Yield each view of a batch (N, C, H, W), and whether it is mirrored."""
-        for scale, size in zip(self.scales, self.sizes(images.shape[2:]), strict=True):
+        for scale, size in zip(self.scales, self.sizes((images.shape[2], images.shape[3])), strict=True):
             view = images if scale == 1 else resized(images, size)
             yield view, False
             if self.flip:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 import numpy as np
@@ -23,6 +24,9 @@ from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler
 from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.structures.detections import Detections
 from dogcam.structures.images import LabelledImage
+
+if TYPE_CHECKING:
+    from dogcam.network.activation import Activation
 
 
 @click.command("compare-classifiers")
@@ -68,7 +72,12 @@ def command(
     # All that can be refused is refused before the first image is read.
     require_shown(images, target)
     other = ClassifierOptions(
-        other_model, other_checkpoint, options.device, other_classes, other_activation, options.pools
+        other_model,
+        other_checkpoint,
+        options.device,
+        other_classes,
+        cast("Activation | None", other_activation),
+        options.pools,
     )
     classifiers = [options.load(), other.load()]
     for each in classifiers:

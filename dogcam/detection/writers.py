@@ -73,7 +73,9 @@ def write_voc(rows: Sequence[Row], targets: Sequence[str], out: Path) -> None:
             ET.SubElement(thing, "name").text = label
             ET.SubElement(thing, "score").text = repr(score)
             corners = ET.SubElement(thing, "bndbox")
-            for key, value in zip(("xmin", "ymin", "xmax", "ymax"), to_inclusive([box])[0], strict=True):
+            for key, value in zip(
+                ("xmin", "ymin", "xmax", "ymax"), to_inclusive(np.array([box]))[0], strict=True
+            ):
                 ET.SubElement(corners, key).text = f"{value:.2f}".removesuffix(".00")
         ET.indent(root)
         atomic_write(out / f"{row.path.stem}.xml", ET.tostring(root, encoding="unicode") + "\n")

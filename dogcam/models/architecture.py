@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from torch import nn
 
@@ -66,5 +67,5 @@ def replace_head(network: nn.Module, n_outputs: int, n_classes: int) -> None:
         ModelError: if no head is found.
     """
     name = find_head(network, n_outputs)
-    old = network.get_submodule(name)
+    old = cast(nn.Linear, network.get_submodule(name))
     network.set_submodule(name, nn.Linear(old.in_features, n_classes, bias=old.bias is not None))

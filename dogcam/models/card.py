@@ -198,12 +198,12 @@ def require_classes(found: object, path: Path) -> tuple[str, ...]:
     Raises:
         ModelError: unless they are a list of names, each once.
     """
-    named = isinstance(found, list) and all(isinstance(name, str) for name in found)
-    if not named or not found or len(set(found)) != len(found):
+    names = found if isinstance(found, list) and all(isinstance(name, str) for name in found) else []
+    if not names or len(set(names)) != len(names):
         raise ModelError(
             f"{path} has no card with a list of its classes, each once: found {found!r}. {GIVE_CARD}"
         )
-    return tuple(found)
+    return tuple(names)
 
 
 def _agreed_name(name: str | None, loaded: Checkpoint, path: Path) -> str:
@@ -275,8 +275,9 @@ def _preprocessing(meta: dict, path: Path, architecture: Architecture) -> Prepro
 
 def _per_channel(found: object, name: str, path: Path) -> tuple[float, float, float]:
     match found:
-        case [float() | int(), float() | int(), float() | int()] if all(map(math.isfinite, found)):
-            return tuple(found)
+        case [float() | int() as red, float() | int() as green, float() | int() as blue]:
+            if all(map(math.isfinite, (red, green, blue))):
+                return (red, green, blue)
     raise ModelError(f"{path}: the {name} of its card is {found!r}; expected a number for each of R, G and B")
 
 

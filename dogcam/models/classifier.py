@@ -193,7 +193,7 @@ def load_classifier(
         parts = _from_imagenet(name)
     classifier = _with_layers(_pooled(parts, pools))
     # Convolutions are up to a third faster with channels last, on processors too.
-    classifier.network.eval().to(choose_device(device), memory_format=torch.channels_last)
+    classifier.network.eval().to(choose_device(device)).to(memory_format=torch.channels_last)
     return classifier
 
 
@@ -293,7 +293,7 @@ def _with_layers(classifier: Classifier) -> Classifier:
                 f"({', '.join(classifier.classes[:MOST_LISTED])}); name each output in its order"
             )
         layers = choose_layers(classifier.network.eval(), size)
-        known = (layers.target, layers.earlier, layers.head)
+        return replace(classifier, target_layer=layers.target, earlier_layer=layers.earlier, head=layers.head)
     target, earlier, head = known
     return replace(classifier, target_layer=target, earlier_layer=earlier, head=head)
 

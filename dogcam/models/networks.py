@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,9 @@ def sample_net(n_classes: int, widths: Sequence[int] = (16, 32, 64, 128)) -> nn.
         widths: channels of the stem and of the three stages.
     """
     stem, *stages = widths
-    features = OrderedDict(stem=nn.Sequential(_convolution(3, stem, 3, 2), nn.ReLU()))
+    features: OrderedDict[str, nn.Module] = OrderedDict(
+        stem=nn.Sequential(_convolution(3, stem, 3, 2), nn.ReLU())
+    )
     previous = stem
     for number, width in enumerate(stages, start=1):
         blocks = ResidualBlock(previous, width, 2), ResidualBlock(width, width, 1)
@@ -61,7 +64,7 @@ def efficientnet_lite0_imagenet() -> nn.Module:
         ModelError: if the two packages that contain the network and its weights are not installed.
     """
     backbone = _imported_efficientnet(pretrained=True)
-    head = backbone._fc
+    head = cast(nn.Linear, backbone._fc)
     return pooled_network(_Backbone(backbone), head)
 
 
@@ -72,7 +75,7 @@ def efficientnet_lite0(n_classes: int, pretrained: bool) -> nn.Module:
         ModelError: where the two packages that bring the network and its weights are not installed.
     """
     backbone = _imported_efficientnet(pretrained)
-    head = nn.Linear(backbone._fc.in_features, n_classes)
+    head = nn.Linear(cast(nn.Linear, backbone._fc).in_features, n_classes)
     return pooled_network(_Backbone(backbone), head)
 
 
@@ -112,7 +115,7 @@ def efficientnet_lite0_joint(classes: Sequence[str]) -> nn.Module:
             "the ImageNet one"
         )
     network = efficientnet_lite0_imagenet()
-    known, dog = LogOddsHead(network.head, [VOC_POOLS["dog"]]), list(classes).index("dog")
+    known, dog = LogOddsHead(cast(nn.Linear, network.head), [VOC_POOLS["dog"]]), list(classes).index("dog")
     linear = nn.Linear(known.linear.in_features, len(classes))
     with torch.no_grad():
         linear.weight.zero_()
@@ -126,10 +129,10 @@ def efficientnet_lite0_joint(classes: Sequence[str]) -> nn.Module:
 class _Backbone(nn.Module):
     """The convolutional part of an EfficientNet as a layer of its own, so that its output can be captured."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         network._fc = nn.Identity()
-        self.network = network
+        self.network: Any = network
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network.extract_features(images)

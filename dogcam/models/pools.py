@@ -5,6 +5,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -76,7 +77,7 @@ def pool_outputs(network: nn.Module, pools: Pools, n_outputs: int, size: tuple[i
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), evaluation_mode(behind):
         expected = behind(image)
-        linear = network.get_submodule(name)
+        linear = cast(nn.Linear, network.get_submodule(name))
         network.set_submodule(name, LogOddsHead(linear, groups))
         found = network(image)
     if found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-4):

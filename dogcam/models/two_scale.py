@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
 from PIL import Image
@@ -62,10 +63,10 @@ class HighResolutionPass:
             ModelError: if it is another network, whose head cannot score single positions.
         """
         require_position_scores(network)
-        maps = network.features(batch)
+        maps = cast(nn.Module, network.features)(batch)
         n, channels, height, width = maps.shape
         places = maps.permute(0, 2, 3, 1).reshape(n * height * width, channels)
-        scores = position_head(network.head)(places).reshape(n, height * width, -1)
+        scores = position_head(cast(nn.Module, network.head))(places).reshape(n, height * width, -1)
         n_highest = max(1, round(self.share * height * width))
         return scores.topk(n_highest, dim=1).values.mean(dim=1)
 

@@ -96,6 +96,7 @@ def is_gap_linear(last: LastHead, output: Tensor, layout: Layout, logits: Tensor
 @torch.no_grad()
 def _same_values(last: LastHead, maps: Tensor, logits: Tensor) -> bool:
     maps, pooled = maps.float() if maps.dtype.itemsize < 4 else maps, last.given
+    assert pooled is not None and last.module is not None, "a head ran"
     size = maps.abs().mean(dim=(2, 3))
     tolerance = max(LEAST_OF_MEANS, ROUNDING_OF_MEANS * torch.finfo(pooled.dtype).eps)
     if not ((pooled - maps.mean(dim=(2, 3))).abs() <= tolerance * size).all():

@@ -1,6 +1,7 @@
 """Heads: a linear layer, log-odds of pooled classes, or both."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -126,6 +127,7 @@ class JointHead(nn.Module):
         self.near = nn.Parameter(torch.zeros(n_groups, linear.in_features, dtype=linear.weight.dtype))
         places = nn.functional.one_hot(torch.tensor(outputs), linear.out_features).to(linear.weight.dtype)
         # Not part of the checkpoint, as the groups: (G, K), 1 for the output of each group.
+        self.places: Tensor
         self.register_buffer("places", places, persistent=False)
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -225,15 +227,15 @@ def head_weights(head: nn.Module, pooled: Tensor) -> Tensor:
             "CAM needs a head that is one linear layer on pooled activations; the head of this network is a "
             f"{type(head).__name__}{_what_is_changed(head)}: use Grad-CAM, which works with any head"
         )
-    linear = head.linear if isinstance(head, LogOddsHead | JointHead) else head
+    linear = head.linear if isinstance(head, LogOddsHead | JointHead) else cast(nn.Linear, head)
     if linear.in_features != pooled.shape[1]:
         raise ModelError(
             f"the head takes {linear.in_features} pooled activations, the layer has {pooled.shape[1]} maps; "
             "name the layer whose spatial mean is the input of the head"
         )
-    if linear is head:
-        return head.weight.expand(len(pooled), -1, -1)
-    return head.weights(pooled)
+    if isinstance(head, LogOddsHead | JointHead):
+        return head.weights(pooled)
+    return linear.weight.expand(len(pooled), -1, -1)
 
 
 def _what_is_changed(head: nn.Module) -> str:

@@ -146,25 +146,35 @@ def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
         return None
     # The input of the head rather than its output: an untrained head may be all 0.
     seen = last.given if last.output is logits else logits
+    assert seen is not None, "a head that ran was given something"
     direction = torch.randn(seen.shape, generator=torch.Generator().manual_seed(1)).to(seen)
-    outputs = [call.output for call in candidates]
+    outputs = [call.output for call in candidates if call.output is not None]
     channel_gradients = torch.autograd.grad(seen, outputs, direction, allow_unused=True)
     for call, slope in reversed(list(zip(candidates, channel_gradients, strict=True))):
-        if slope is not None and call.layout.maps(slope).any():
+        if slope is not None and call.layout is not None and call.layout.maps(slope).any():
             return _outermost([other for other in candidates if other.state == call.state])
     return None
 
 
 def _inner_left_out(calls: list[_Call]) -> list[_Call]:
     """Return the candidates: calls with positions, of modules that run once, outside of attention."""
-    widths = [call.output.shape[-1] for call in calls if call.layout and call.layout.kind == "tokens"]
+    widths = [
+        call.output.shape[-1]
+        for call in calls
+        if call.output is not None and call.layout and call.layout.kind == "tokens"
+    ]
     linear = Counter(call.given_state for call in calls if isinstance(call.module, nn.Linear))
     fewest, kept = float("inf"), []
     for call in _named_once(calls):
-        layout = call.layout
-        if layout is None or not 1 < layout.n_positions <= fewest or not call.output.requires_grad:
+        layout, output = call.layout, call.output
+        if (
+            layout is None
+            or output is None
+            or not 1 < layout.n_positions <= fewest
+            or not output.requires_grad
+        ):
             continue
-        if layout.kind == "tokens" and call.output.shape[-1] != widths[-1]:
+        if layout.kind == "tokens" and output.shape[-1] != widths[-1]:
             continue
         if isinstance(call.module, nn.Linear) and linear[call.given_state] > 1:
             continue
@@ -184,14 +194,16 @@ def _outermost(calls: list[_Call]) -> _Call:
 
 def _earlier(calls: list[_Call], target: _Call) -> str | None:
     once = _named_once(calls)
+    assert target.layout is not None, "a target has positions"
+    n_positions = target.layout.n_positions
     steps = [
-        call
-        for call in once
+        (call.given_layout.n_positions, call.depth, index)
+        for index, call in enumerate(once)
         if call.layout is not None
         and call.given_layout is not None
-        and call.layout.n_positions == target.layout.n_positions < call.given_layout.n_positions
+        and call.layout.n_positions == n_positions < call.given_layout.n_positions
     ]
-    for step in sorted(steps, key=lambda call: (call.given_layout.n_positions, call.depth)):
+    for step in (once[index] for _, _, index in sorted(steps)):
         feeding = [call for call in once if call.state == step.given_state]
         if feeding:
             return _outermost(feeding).name
@@ -200,7 +212,7 @@ def _earlier(calls: list[_Call], target: _Call) -> str | None:
 
 def _head(network: nn.Module, probe: Tensor, target: _Call | None) -> str | None:
     """Return the name of the head, verified on the output of the target layer before in-place changes."""
-    if target is None:
+    if target is None or target.layout is None:
         return None
     with torch.enable_grad(), capture(network, [target.name]) as activations, watch_heads(network) as last:
         logits = network(probe)

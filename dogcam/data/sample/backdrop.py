@@ -94,9 +94,8 @@ def _distance(dice: random.Random, generator: np.random.Generator, size: tuple[i
         haze = 0.45 - 0.25 * layer
         colour = tuple(haze * b + (1 - haze) * g for b, g in zip(blue, land, strict=True))
         shade = 0.9 + 0.2 * noise(generator, size, (9, 14))
-        picture = picture + step(rows - ridge, 0, 2 / size[0])[..., None] * (
-            np.asarray(colour, np.float32) * shade[..., None] - picture
-        )
+        towards: Field = np.asarray(colour, np.float32) * shade[..., None] - picture
+        picture = picture + step(rows - ridge, 0, 2 / size[0])[..., None] * towards
     return picture
 
 
