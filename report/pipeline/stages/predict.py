@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -113,7 +114,7 @@ def _predict(
 
 def _npz(arrays: dict[str, NDArray]) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **cast(dict[str, Any], arrays))
     return buffer.getvalue()
 
 
