@@ -9,6 +9,8 @@ from random import Random
 import click
 import torch
 
+# Loaded here, so that no forked case spends its seconds on imports.
+import report.pipeline.experiment  # noqa: F401
 from tests.soak.cases import GOOD, INPUTS, Material, faulty, killed, prepare
 
 KILLS_IN = 10
