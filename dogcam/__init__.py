@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dogcam.detection.images import ImageSources
     from dogcam.evaluate.metrics import PrecisionRecall
     from dogcam.models.classifier import Classifier
+    from dogcam.network.activation import Activation
 
 __version__ = "0.1.0"
 
@@ -24,14 +25,27 @@ __all__ = ["detect", "evaluate_boxes", "explain", "load_classifier"]
 
 
 def load_classifier(
-    model: str | None = None, checkpoint: str | Path | None = None, *, device: str = "auto"
+    model: str | None = None,
+    checkpoint: str | Path | None = None,
+    *,
+    device: str = "auto",
+    classes: Sequence[str] | None = None,
+    activation: Activation | None = None,
+    input_size: int | None = None,
+    pools: Sequence[str] | None = None,
 ) -> Classifier:
     """Load a classifier with its weights, in evaluation mode.
 
     Args:
-        model: name of the network; None for the one that the checkpoint's card names.
-        checkpoint: file of the weights; None for those that come with the network.
+        model: `sample_net`, `efficientnet_lite0`, a name of torchvision, `timm:NAME`, or
+            `package.module:function` of your own; None for the network that the checkpoint's card names.
+        checkpoint: file of the weights; None for those that come with the network, such as ImageNet's.
         device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest one available.
+        classes: names of the outputs in their order, for a checkpoint without a card.
+        activation: `sigmoid` or `softmax`, if the card does not state it.
+        input_size: height and width of the input in pixels, for a checkpoint without a card.
+        pools: outputs to pool, such as `["pet=cat,dog"]`; by default ImageNet's classes are pooled into
+            VOC's, and `["none"]` keeps all 1,000.
 
     Raises:
         ModelError: if the name, the device or the checkpoint cannot be used; the message says what to do.
@@ -46,7 +60,10 @@ def load_classifier(
     """
     from dogcam.models.classifier import load_classifier as load
 
-    return load(model, None if checkpoint is None else Path(checkpoint), device)
+    path = None if checkpoint is None else Path(checkpoint)
+    return load(
+        model, path, device, classes=classes, activation=activation, input_size=input_size, pools=pools
+    )
 
 
 def explain(

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT = {
     # The public functions import what they need when they are called.
-    "dogcam": {"structures", "models", "cam", "detection", "evaluate", "errors"},
+    "dogcam": {"structures", "network", "models", "cam", "detection", "evaluate", "errors"},
     "dogcam.errors": set(),
     "dogcam.files": {"errors"},
     # Progress lines, for runs and trainings alike.

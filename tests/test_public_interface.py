@@ -101,3 +101,17 @@ def test_unknown_names_are_refused(classifier, array):
         dogcam.explain(array, classifier, method="magic")
     with pytest.raises(ValueError, match="2 images"):
         dogcam.evaluate_boxes([[], []], [[]], [[]])
+
+
+def test_the_outputs_of_imagenet_are_pooled_or_kept():
+    pooled = dogcam.load_classifier("efficientnet_lite0", device="cpu", pools=["pet=281-285,151-268"])
+    plain = dogcam.load_classifier("efficientnet_lite0", device="cpu", pools=["none"])
+    assert (pooled.classes, pooled.activation) == (("pet",), "sigmoid")
+    assert (len(plain.classes), plain.activation, plain.classes[281]) == (1000, "softmax", "tabby")
+    batch = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        of_pool = pooled.probabilities(pooled.network(batch))
+        of_all = plain.probabilities(plain.network(batch))
+    assert of_all.sum(axis=1) == pytest.approx([1, 1])
+    expected = of_all[:, 281:286].sum(axis=1) + of_all[:, 151:269].sum(axis=1)
+    assert of_pool[:, 0] == pytest.approx(expected, rel=1e-4)

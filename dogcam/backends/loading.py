@@ -1,7 +1,8 @@
-"""Choose a backend by name, and say so where it cannot be had."""
+"""Select a backend by name; warn and use torch if it is unavailable."""
 
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,23 +61,52 @@ def load_backend(
     except ModelError as error:
         tell(f"every class's map by Grad-CAM in torch, not the backend {name}: {error}")
         return explaining_backend(classifier)
-    missing = [package for package in NEEDED if find_spec(package) is None]
-    if name in ("onnx", "int8") and missing:
+    make, needed = _FACTORIES[name]
+    missing = [package for package in needed if find_spec(package) is None]
+    if missing:
         tell(
             f"torch takes the place of the backend {name}: {', '.join(missing)} is not installed; run  "
             "pip install 'dogcam[onnx]'"
         )
-        name = "torch"
-    if name in ("torch", "compiled"):
-        return torch_backend(network) if name == "torch" else compiled_backend(network)
-    exported = _exported(classifier, network, cache)
-    if name == "onnx":
-        return onnx_backend(exported, "onnx", threads)
-    assert calibration, "verified above for int8"
-    quantisation = quantisation or Quantisation()
-    settings = settings_of(quantisation, calibration)
-    made = kept(cache, classifier, settings, lambda: quantise(exported, quantisation, calibration))
-    return onnx_backend(made, "int8", threads)
+        make, _ = _FACTORIES["torch"]
+    return make(
+        _Order(classifier, network, cache, calibration or (), quantisation or Quantisation(), threads)
+    )
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a backend is made from; the arguments of `load_backend` and the graph of the network."""
+
+    classifier: Classifier
+    network: MapsNetwork
+    cache: Path
+    calibration: Sequence[Tensor]
+    quantisation: Quantisation
+    threads: int | None
+
+
+def _onnx(order: _Order) -> Backend:
+    return onnx_backend(_exported(order.classifier, order.network, order.cache), "onnx", order.threads)
+
+
+def _int8(order: _Order) -> Backend:
+    exported = _exported(order.classifier, order.network, order.cache)
+    settings = settings_of(order.quantisation, order.calibration)
+    made = kept(
+        order.cache, order.classifier, settings,
+        lambda: quantise(exported, order.quantisation, order.calibration),
+    )  # fmt: skip
+    return onnx_backend(made, "int8", order.threads)
+
+
+_FACTORIES: dict[BackendName, tuple[Callable[[_Order], Backend], tuple[str, ...]]] = {
+    "torch": (lambda order: torch_backend(order.network), ()),
+    "compiled": (lambda order: compiled_backend(order.network), ()),
+    "onnx": (_onnx, NEEDED),
+    "int8": (_int8, NEEDED),
+}
+"""How each backend is made, and the packages that it needs."""
 
 
 def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path:
