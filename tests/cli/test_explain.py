@@ -116,7 +116,7 @@ def test_a_map_that_is_zero_everywhere_is_said_to_be_the_reason(explain, photo, 
 
     monkeypatch.setattr("dogcam.models.classifier.load_classifier", against)
     path, _ = save_as(photo, tmp_path, "a JPEG")
-    reason = "no box (the map is 0 everywhere: nothing at this layer speaks for the class)"
+    reason = "no box (the map is 0 everywhere: no evidence for the class at this layer)"
     assert LINE.fullmatch(explain(path).stdout.strip())["boxes"] == reason
 
 
