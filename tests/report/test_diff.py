@@ -14,7 +14,7 @@ from dogcam.structures.detections import Detections, GroundTruth
 from report.diff import compare_runs
 from report.record.tables import RunTables, read_tables
 from report.render.render import render_diff
-from tests.report.render.test_render import Page
+from tests.support.pages import Page
 from tests.support.runs import assert_one_line, change_record, invoke, record_of, reseal
 
 

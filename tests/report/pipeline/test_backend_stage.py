@@ -16,8 +16,8 @@ from dogcam.models.two_scale import HighResolutionPass
 from report.cli import main
 from report.pipeline.experiment import _model_info
 from report.pipeline.stages import backend, methods, predict
-from tests.report.pipeline.test_stages import after, context_of
 from tests.support.runs import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
+from tests.support.stages import after, context_of
 
 REFERENCE = methods.GRAD_CAM_REFERENCE
 

@@ -7,8 +7,8 @@ import pytest
 
 from report import record as results
 from report.pipeline.stages import sanity
-from tests.report.pipeline.test_stages import after, context_of
 from tests.support import runs as fixtures
+from tests.support.stages import after, context_of
 
 
 @pytest.fixture(scope="module")
