@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 import torch
 from filelock import FileLock
@@ -24,6 +25,10 @@ MARKED_BY_FIXTURE = {
     "written": "slow",
 }
 """A test that uses one of these fixtures, directly or not, gets the marker."""
+
+# A busy machine must not turn a right answer into a failure.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

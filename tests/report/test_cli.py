@@ -25,7 +25,8 @@ from tests.support.runs import (
 def quick_drawings(monkeypatch):
     """Leave out what takes a run's time and changes nothing but the figures' looks."""
     monkeypatch.setattr("matplotlib.figure.Figure.draw_without_rendering", lambda figure: None)
-    monkeypatch.setattr(draw, "to_svg", lambda figure, **_: b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    empty = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+    monkeypatch.setattr(draw, "to_svgs", lambda figure, themes, **_: dict.fromkeys(themes, empty))
 
 
 @pytest.fixture
@@ -230,13 +231,13 @@ def spoiled(small_data, small_checkpoint, tmp_path):
 
 def test_a_missing_folder_is_named(small_checkpoint, tmp_path):
     result = invoke(options(tmp_path / "nowhere", small_checkpoint, tmp_path / "run"))
-    assert_one_line(result, 1, str(tmp_path / "nowhere"), "is not a folder")
+    assert_one_line(result, 1, str(tmp_path / "nowhere"), "does not exist", "voc", "yolo", "coco")
 
 
 def test_a_folder_of_another_layout_is_named(small_checkpoint, tmp_path):
     (tmp_path / "photographs").mkdir()
     result = invoke(options(tmp_path / "photographs", small_checkpoint, tmp_path / "run"))
-    assert_one_line(result, 1, str(tmp_path / "photographs"), "has no ImageSets/Main")
+    assert_one_line(result, 1, str(tmp_path / "photographs"), "voc", "yolo", "coco")
 
 
 def test_a_missing_split_is_named(spoiled):
@@ -263,7 +264,7 @@ def test_a_damaged_photograph_is_named_and_the_batches_before_it_stay(spoiled, t
     path.write_bytes(path.read_bytes()[:-300])
     assert_one_line(run(), 1, str(path), "cannot be read as a photograph")
     kept = sorted(name.rsplit("/", 1)[1] for name in batches(tmp_path / "run"))
-    assert kept == ["test-00000.npz", "test-00001.npz"]
+    assert kept == ["reported-00000.npz", "reported-00001.npz"]
 
 
 @pytest.mark.parametrize(

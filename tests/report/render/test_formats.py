@@ -90,7 +90,7 @@ def test_an_interval_that_is_not_defined(interval):
 
 def test_a_number_whose_interval_is_not_defined():
     ref = Ref(Estimate(value=1.0, interval=Interval(low=None, high=None, level=0.95)), "e")
-    assert PLAIN.estimate(ref) == f"100.0{THIN_SPACE}% (n/a)"
+    assert PLAIN.estimate(ref) == f"100.0{THIN_SPACE}%"
     assert PLAIN.gap(ref) == "+100.0 points (n/a)"
 
 
