@@ -112,12 +112,12 @@ def _apart(record: Ref, above: bool) -> list[tuple[str, Ref]]:
 def _of_groups(record: Ref, groups: list[tuple[str, Ref]], start: str) -> tuple[str, tuple[Part, ...]]:
     words, parts = [], [Part("overall", record.operating_point.recall.value, "percent")]
     for index, (name, row) in enumerate(groups):
-        words.append(f"{{found{index}}} of {{objects{index}}} {name}")
+        words.append(f"{name} ({{found{index}}} of {{objects{index}}})")
         parts += [
             Part(f"found{index}", row.n_found, "count"),
             Part(f"objects{index}", row.n_objects, "count"),
         ]
-    return f"{start} {_enumerated(words)} (recall of all: {{overall}})", tuple(parts)
+    return f"{start} {_enumerated(words)}; recall of all: {{overall}}", tuple(parts)
 
 
 def which_not(record: Ref) -> Finding | None:
@@ -130,7 +130,7 @@ def which_not(record: Ref) -> Finding | None:
             "No size and no number of objects in the image has a recall provably below that of all, {overall}"
         )
         return Finding("not distinguishable", sentence, rests_on, (overall,), "Which not: none stands out.")
-    sentence, parts = _of_groups(record, low, "Found are only")
+    sentence, parts = _of_groups(record, low, "Found less often:")
     lead = f"Which not: {_enumerated([name for name, _ in low])}."
     return Finding("supported", sentence, rests_on, parts, lead, relation="below all")
 
@@ -163,11 +163,9 @@ def score_meaning(record: Ref) -> Finding | None:
         (False, False): "The score does not say whether the box is correct.",
         (False, True): "High scores have better boxes.",
     }[of_images, separates]
-    sentence = "{equal} of {boxes} boxes have the image's probability as score"
+    sentence = "Of the boxes, {equal} of {boxes} have the image's probability as score"
     if raw(score.n_high):
-        sentence += (
-            "; {correct} of the {high} with a score of at least {from} are correct, {precision} of all"
-        )
+        sentence += "; correct with a score of at least {from}: {correct} of {high}; of all: {precision}"
     parts = (
         Part("equal", score.n_equal, "count"), Part("boxes", score.n_boxes, "count"),
         Part("correct", score.n_high_correct, "count"), Part("high", score.n_high, "count"),
@@ -219,7 +217,7 @@ def sanity(record: Ref) -> Finding | None:
         lead, status = "No check failed; some are undefined.", "not distinguishable"
     else:
         lead, status = "All checks passed.", "supported"
-    sentence = "Of {all} checks {failed} failed and {undefined} are undefined, on {images} images"
+    sentence = "Failed: {failed} of {all}; undefined: {undefined}; images: {images}"
     parts = (
         Part("failed", record.sanity.n_failed, "count"),
         Part("undefined", record.sanity.n_undefined, "count"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from fractions import Fraction
 
 import pytest
 import torch
@@ -267,7 +267,7 @@ def test_the_first_checkpoint_that_loads_is_taken(server, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("first", "reason"),
     [
-        (send(checkpoint_bytes(Path("needs more than tensors"))), "is refused"),
+        (send(checkpoint_bytes(Fraction(1, 2))), "is refused"),
         (send(b"<html>moved</html>"), "cannot be read as a checkpoint"),
         (fail(404), "answered 404"),
     ],

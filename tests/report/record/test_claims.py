@@ -39,6 +39,7 @@ def let_differences_be(run, low: float, high: float):
         for each in record["detection"]["comparisons"]:
             each.update(difference=difference(low, high), verdict=verdict)
         record["segmentation"]["gain"] = difference(low, high)
+        record["evidence"]["pointing"]["difference"] = difference(low, high)
 
     change_record(run, change)
     record = with_claims(read_results(run))
@@ -105,7 +106,9 @@ def test_wins_at_a_lower_iou_are_told(copied):
     change_record(copied, change)
     stated = {each.id: each for each in with_claims(read_results(copied)).claims}["how_large"]
     assert stated.lead == "How large: only roughly."
-    assert "at IoU {iou0} ({gap0}) and {iou1} ({gap1}); they show no difference" in stated.sentence
+    assert (
+        "at IoU {iou0} ({gap0} points) and {iou1} ({gap1} points); they show no difference" in stated.sentence
+    )
 
 
 def test_a_better_method_than_the_main_one_is_named(copied):

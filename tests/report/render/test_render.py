@@ -168,13 +168,15 @@ def hostile(record: dict) -> None:
         method["title"] = HOSTILE
     for figure in record["figures"]:
         figure["alt"] = HOSTILE
-    for example in (each for pair in record["map_comparisons"] for each in pair["examples"]):
-        example["image_id"] = HOSTILE
-    for each in [*record["pictures"]["grid"], *record["pictures"]["masks"], *record["evidence"]["cases"]]:
-        each["image_id"] = HOSTILE
+    # Images stay distinct: the page shows each of them once in its strip.
+    ids: dict[str, str] = {}
+    renamed = record["evidence"]["cases"] + record["pictures"]["grid"] + record["pictures"]["masks"]
+    renamed += [each for pair in record["map_comparisons"] for each in pair["examples"]]
+    for each in renamed:
+        each["image_id"] = ids.setdefault(each["image_id"], HOSTILE + "x" * len(ids))
     failures = record["failures"]
     for item in [*failures["successes"], *(item for kind in failures["kinds"] for item in kind["items"])]:
-        item["image_id"] = HOSTILE
+        item["image_id"] = ids.setdefault(item["image_id"], HOSTILE + "x" * len(ids))
         item["other_class"] = HOSTILE if item["kind"] == "other_object" else None
         for box in item["boxes"]:
             box["label"] = HOSTILE
