@@ -1,10 +1,13 @@
 """Files of a run that a page takes in: inside the folder, plain, and drawn by the run."""
 
+import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
 from dogcam.errors import DogcamError
+from report.record.files import read_file
 from report.render.assets import data_uri, inline_svg, script_hash
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><rect width="1" height="1"/>{}</svg>'
@@ -23,9 +26,24 @@ def run(tmp_path):
     return folder
 
 
+def listed(run: Path, name: str) -> bytes:
+    """Read a file that the record lists with the sum of what is there."""
+    path = run / name
+    content = path.read_bytes() if path.is_file() else b""
+    return read_file(run, name, {name: hashlib.sha256(content).hexdigest()})
+
+
+def drawing(run: Path, name: str) -> str:
+    return inline_svg(listed(run, name), name)
+
+
+def picture(run: Path, name: str) -> str:
+    return data_uri(listed(run, name), name)
+
+
 def test_files_of_the_run_are_taken(run):
-    assert inline_svg(run, "figures/own.svg") == SVG.format("")
-    assert data_uri(run, "gallery/own.webp").startswith("data:image/webp;base64,UklGR")
+    assert drawing(run, "figures/own.svg") == SVG.format("")
+    assert picture(run, "gallery/own.webp").startswith("data:image/webp;base64,UklGR")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +53,7 @@ def test_files_of_the_run_are_taken(run):
 def test_a_file_outside_of_the_run_is_refused(run, name, ending):
     (run / f"link{ending}").symlink_to(run.parent / f"precious{ending}")
     named = name.format(parent=run.parent) + ending if name else ""
-    read = inline_svg if ending == ".svg" else data_uri
+    read = drawing if ending == ".svg" else picture
     with pytest.raises(DogcamError):
         read(run, named)
 
@@ -44,7 +62,7 @@ def test_what_is_no_plain_file_is_refused(run):
     os.mkfifo(run / "pipe.svg")
     for name in ("pipe.svg", "figures", "gone.svg"):
         with pytest.raises(DogcamError, match=name):
-            inline_svg(run, name)
+            drawing(run, name)
 
 
 UNSAFE = {
@@ -65,7 +83,7 @@ UNSAFE = {
 def test_a_drawing_with_anything_else_is_refused(run, fault):
     (run / "figures" / "own.svg").write_text(SVG.format(UNSAFE[fault]), encoding="utf-8")
     with pytest.raises(DogcamError, match=r"own\.svg"):
-        inline_svg(run, "figures/own.svg")
+        drawing(run, "figures/own.svg")
 
 
 @pytest.mark.parametrize(
@@ -74,18 +92,18 @@ def test_a_drawing_with_anything_else_is_refused(run, fault):
 def test_what_is_no_drawing_is_refused(run, text):
     (run / "figures" / "own.svg").write_text(text, encoding="utf-8")
     with pytest.raises(DogcamError, match=r"own\.svg"):
-        inline_svg(run, "figures/own.svg")
+        drawing(run, "figures/own.svg")
 
 
 def test_a_picture_of_another_kind_is_refused(run):
     (run / "gallery" / "own.webp").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
     with pytest.raises(DogcamError, match=r"own\.webp"):
-        data_uri(run, "gallery/own.webp")
+        picture(run, "gallery/own.webp")
 
 
 def test_the_drawings_of_a_run_pass(finished):
     for path in sorted((finished / "figures").glob("*.svg")):
-        assert inline_svg(finished, f"figures/{path.name}").startswith("<svg")
+        assert drawing(finished, f"figures/{path.name}").startswith("<svg")
 
 
 def test_the_hash_of_a_script_is_that_of_the_standard():
