@@ -1,6 +1,7 @@
 """`dogcam train`: what it writes and prints, how options override a recipe, and how it ends early."""
 
 import csv
+import functools
 import json
 import os
 import signal
@@ -137,7 +138,9 @@ def test_a_signal_ends_with_its_status_and_states_what_is_kept(data, tmp_path, n
     command = [sys.executable, "-c", "from dogcam.cli.main import main; main()",
                *words(data, out, "--epochs", 10_000, "--threads", 1)]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    # A test run in the background of a shell ignores SIGINT, and so would its processes.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=listen)
     try:
         deadline = time.monotonic() + 120
         while not (out / STATE).exists() and time.monotonic() < deadline:
