@@ -166,7 +166,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     monkeypatch.setattr(detector, "explain", interrupted)
     arguments = options(small_data, small_checkpoint, tmp_path / "run")
     result = invoke(arguments)
-    assert result.exit_code == 1
+    assert result.exit_code == 130
     assert "Traceback" not in result.output
     kept = batches(tmp_path / "run")
     assert len(kept) == 2
