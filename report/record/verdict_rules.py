@@ -163,7 +163,7 @@ def score_meaning(record: Ref) -> Finding | None:
         (False, False): "The score does not say whether the box is correct.",
         (False, True): "High scores have better boxes.",
     }[of_images, separates]
-    sentence = "Of the boxes, {equal} of {boxes} have the image's probability as score"
+    sentence = "Boxes with the image's probability as score: {equal} of {boxes}"
     if raw(score.n_high):
         sentence += "; correct with a score of at least {from}: {correct} of {high}; of all: {precision}"
     parts = (
