@@ -141,7 +141,8 @@ def test_a_backend_that_cannot_be_had_is_replaced_and_said(
     said = record_of(tmp_path)["model"]["backend"]
     assert (said["asked"], said["used"]) == ("onnx", "torch")
     page = (tmp_path / "report.md").read_text()
-    assert "come from the backend `torch`" in page and "Asked for was `onnx`: torch takes the place" in page
+    assert "maps of the target layer: `torch`" in page
+    assert "`onnx` was requested: torch takes the place" in page
     checked = CliRunner().invoke(main, ["check", str(tmp_path)])
     assert checked.exit_code == 0, checked.output
 
@@ -163,8 +164,8 @@ def test_a_backend_that_did_not_run_is_not_said_to_have_run(small_data, small_ch
     change_record(tmp_path, lambda record: record["model"]["backend"].update(used="reference"))
     assert invoke(["render", str(tmp_path)]).exit_code == 0
     page = (tmp_path / "report.md").read_text()
-    assert "Asked for was the backend `torch`. All logits and maps come from the engine" in page
-    assert "it is the backend's doing" not in page and "minus the engine's" not in page
+    assert "`torch` was requested but could not be used. Everything was computed in PyTorch" in page
+    assert "due to the backend" not in page and "maps of the target layer: `torch`" not in page
 
 
 def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
@@ -186,4 +187,4 @@ def test_no_other_backend_is_taken(small_data, small_checkpoint, copied):
 
 
 def test_a_page_without_a_backend_does_not_speak_of_one(finished):
-    assert "from the backend" not in (finished / "report.md").read_text()
+    assert "**Backend.**" not in (finished / "report.md").read_text()
