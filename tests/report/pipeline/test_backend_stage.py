@@ -183,7 +183,7 @@ def test_another_backend_makes_the_predictions_anew(small_data, small_checkpoint
 
 def test_no_other_backend_is_taken(small_data, small_checkpoint, copied):
     result = invoke(options(small_data, small_checkpoint, copied, "--backend", "nonsense"))
-    assert_one_line(result, 2, "'nonsense' is not one of 'engine', 'torch', 'compiled', 'onnx', 'int8'")
+    assert_one_line(result, 2, "'nonsense' is not one of 'reference', 'torch', 'compiled', 'onnx', 'int8'")
 
 
 def test_a_page_without_a_backend_does_not_speak_of_one(finished):
