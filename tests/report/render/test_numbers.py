@@ -63,7 +63,9 @@ def test_all_words_with_a_number_in_them_are_in_the_record(finished, traced, nam
         if not shown.number and re.search(r"\d", shown.plain):
             found = find(document, shown.path)
             either = (str(found).replace("_", " "), str(found), shown.path.split(".")[-1])
-            assert any(" ".join(shown.plain.split()) in " ".join(each.split()) for each in either), shown
+            # Long words are shown shortened, with an ellipsis at the end.
+            words = " ".join(shown.plain.split()).removesuffix("…")
+            assert any(words in " ".join(each.split()) for each in either), shown
 
 
 def numeric_signs(text: str) -> str:
@@ -90,6 +92,7 @@ def test_the_twin_holds_no_other_number(finished, traced):
     text = (finished / "report.md").read_text(encoding="utf-8")
     rest = gaps(text, [shown.text for shown in traced["report.md"].shown])
     rest = re.sub(r"\]\([^)\n]*\)", "]", rest)
+    rest = re.sub(r'\s(?:href|src|srcset|id|media|width)="[^"]*"', "", rest)
     assert numeric_signs(without_allowed(rest)) == ""
 
 
