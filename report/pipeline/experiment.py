@@ -18,6 +18,8 @@ from dogcam.structures.boxes import area
 from dogcam.structures.images import Split
 from report import record as results
 from report.config import RunConfig
+from report.pipeline import backend, prepare
+from report.pipeline.context import Context
 from report.pipeline.folder import keep_earlier_claims, remove_partial_files, remove_stale_pictures
 from report.pipeline.progress import ConsoleProgress
 from report.pipeline.provenance import finished_at, run_info
@@ -27,7 +29,6 @@ from report.pipeline.runner import Stage, run_stages
 from report.pipeline.sources import Sources
 from report.pipeline.stages import (
     analyse,
-    backend,
     break_down,
     compare,
     draw,
@@ -37,11 +38,9 @@ from report.pipeline.stages import (
     measure_maps,
     picture,
     predict,
-    prepare,
     sanity,
     segment,
 )
-from report.pipeline.stages.context import Context
 from report.record.claim_rules import with_claims
 from report.record.io import write_results
 from report.record.tables import (

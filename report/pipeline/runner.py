@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from dogcam.errors import DogcamError, OutputError, RecordError
 from dogcam.files import atomic_write, path_inside, read_bytes, read_json, sha256_of
+from report.pipeline.context import Context
 from report.pipeline.fingerprint import code_fingerprint, digest, versions
 from report.pipeline.folder import PICTURE_FOLDERS
-from report.pipeline.stages.context import Context
 from report.record import StageRun
 
 REUSED = "nothing that it depends on changed"

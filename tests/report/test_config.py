@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from dogcam.errors import ConfigError, DataError
 from report.config import RunConfig, make_config
-from report.pipeline.stages import prepare
+from report.pipeline import prepare
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from dogcam.models import card as model_card
 from dogcam.models.architecture import Architecture
 from report.cli import main
 from report.config import RunConfig
+from report.pipeline import prepare
 from report.pipeline.experiment import _is_published_experiment
-from report.pipeline.stages import prepare
 from tests.support.http_server import send, serving
 
 QUICK = {"attempts": 1, "timeout": 20.0}

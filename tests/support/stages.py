@@ -5,8 +5,8 @@ from dataclasses import replace
 from dogcam.data.reading import read_split
 from dogcam.models.classifier import load_classifier
 from report.config import RunConfig
+from report.pipeline.context import Context
 from report.pipeline.stages import analyse, compare, evaluate, localise, predict, segment
-from report.pipeline.stages.context import Context
 from tests.support import runs as fixtures
 
 SETTINGS = {"split": "test", "tuning_split": "val", "batch_size": fixtures.BATCH, "n_resamples": 100}

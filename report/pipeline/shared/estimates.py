@@ -1,7 +1,7 @@
 """The resampler of a run, and intervals of samples that are too small."""
 
 from dogcam.evaluate.metrics import Interval, Resampler, undefined
-from report.pipeline.stages.context import Context
+from report.pipeline.context import Context
 
 
 def resampler_of(context: Context) -> Resampler:

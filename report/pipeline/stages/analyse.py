@@ -11,10 +11,10 @@ from dogcam.evaluate.breakdowns import SIZES, size_of
 from dogcam.evaluate.metrics import Matches
 from dogcam.structures.boxes import area, iou
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import cases, evaluate, localise
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN
 
 NAME = "analyse"
 

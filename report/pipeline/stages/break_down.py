@@ -10,11 +10,11 @@ from dogcam.evaluate.breakdowns import Group
 from dogcam.evaluate.metrics import Estimate, Interval
 from dogcam.structures.detections import GroundTruth
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN
 from report.pipeline.shared.estimates import resampler_of
+from report.pipeline.shared.shares import share
 from report.pipeline.stages import evaluate, localise
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN
-from report.pipeline.stages.shares import share
 
 NAME = "break_down"
 

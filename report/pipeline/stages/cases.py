@@ -14,9 +14,9 @@ from dogcam.evaluate.errors import Failure, OtherObjects
 from dogcam.evaluate.metrics import TRUE_POSITIVE, Matches
 from dogcam.structures.boxes import area, as_boxes
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN
 from report.pipeline.stages import predict
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN
 
 STEP = 0.05
 """Distance of the score thresholds at which failures are typed, apart from the operating point."""

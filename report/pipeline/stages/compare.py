@@ -10,10 +10,10 @@ from dogcam.detection.boxes_from_maps import normalise, resize
 from dogcam.evaluate.metrics import Estimate, defined, estimate
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import AT_EARLIER, CAM, EARLIER, GRAD_CAM_REFERENCE, MAIN, PROBABILITY
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import localise, predict
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import AT_EARLIER, CAM, EARLIER, GRAD_CAM_REFERENCE, MAIN, PROBABILITY
 
 NAME = "compare"
 

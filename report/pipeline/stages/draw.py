@@ -17,10 +17,10 @@ from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, rescale
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN
 from report.pipeline.stages import analyse, predict
-from report.pipeline.stages.context import Context
 from report.pipeline.stages.figures import drawings
-from report.pipeline.stages.methods import MAIN
 
 NAME = "draw"
 

@@ -13,11 +13,11 @@ from dogcam.evaluate import metrics
 from dogcam.evaluate.classification import AP_VARIANT, score_classes
 from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate, undefined
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use, title_of
 from report.pipeline.shared.estimates import over_images, resampler_of
+from report.pipeline.shared.shares import share
 from report.pipeline.stages import localise, predict
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use, title_of
-from report.pipeline.stages.shares import share
 
 NAME = "evaluate"
 

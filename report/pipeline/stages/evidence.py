@@ -15,12 +15,12 @@ from dogcam.evaluate import breakdowns, map_metrics, metrics
 from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN, has_linear_head, in_use
 from report.pipeline.shared.estimates import resampler_of
+from report.pipeline.shared.shares import share, wilson
 from report.pipeline.stages import compare, evaluate, localise, predict
 from report.pipeline.stages.cases import Scene, all_cases, make_scene, score_levels
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN, has_linear_head, in_use
-from report.pipeline.stages.shares import share, wilson
 
 NAME = "evidence"
 

@@ -9,18 +9,8 @@ from matplotlib.figure import Figure
 from dogcam.draw import plots
 from dogcam.draw.plots import EstimateRow, Look, Series
 from report import record as results
-from report.pipeline.stages import (
-    analyse,
-    break_down,
-    compare,
-    evaluate,
-    evidence,
-    localise,
-    predict,
-    sanity,
-)
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import (
+from report.pipeline.context import Context
+from report.pipeline.methods import (
     CAM,
     EARLIER,
     GRAD_CAM_REFERENCE,
@@ -30,6 +20,16 @@ from report.pipeline.stages.methods import (
     METHODS,
     PLUS_PLUS,
     PROBABILITY,
+)
+from report.pipeline.stages import (
+    analyse,
+    break_down,
+    compare,
+    evaluate,
+    evidence,
+    localise,
+    predict,
+    sanity,
 )
 
 BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)

@@ -13,9 +13,9 @@ from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import Split
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN, RULE_OF, in_use
 from report.pipeline.stages import predict
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN, RULE_OF, in_use
 
 NAME = "localise"
 

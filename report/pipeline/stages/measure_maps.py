@@ -14,11 +14,11 @@ from dogcam.evaluate.metrics import Estimate, Resampler
 from dogcam.structures.boxes import Boxes, as_boxes, iou
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import EARLIER, MAIN, METHODS, RULE_OF
 from report.pipeline.shared.estimates import resampler_of
+from report.pipeline.shared.shares import share
 from report.pipeline.stages import localise, predict, segment
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import EARLIER, MAIN, METHODS, RULE_OF
-from report.pipeline.stages.shares import share
 
 NAME = "measure"
 

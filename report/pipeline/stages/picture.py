@@ -18,10 +18,10 @@ from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, iou, rescale
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import EARLIER, HIRES, LAYER, MAIN, METHODS, PLUS_PLUS, requests
 from report.pipeline.stages import compare, evaluate, evidence, localise, predict, sanity, segment
 from report.pipeline.stages.cases import picture_of
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import EARLIER, HIRES, LAYER, MAIN, METHODS, PLUS_PLUS, requests
 
 NAME = "picture"
 

@@ -20,10 +20,10 @@ from dogcam.models.classifier import Classifier
 from dogcam.models.two_scale import fuse_logits
 from dogcam.structures.images import LabelledImage
 from report.config import REFERENCE
+from report.pipeline.backend import choose, run_backend
+from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
-from report.pipeline.stages.backend import choose, run_backend
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
+from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
 
 NAME = "predict"
 

@@ -12,10 +12,10 @@ from dogcam.data.images import read_photo
 from dogcam.evaluate import sanity
 from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN, requests
 from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.stages import compare, predict
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN, requests
 
 NAME = "sanity"
 

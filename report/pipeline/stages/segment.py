@@ -14,10 +14,10 @@ from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seed
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.methods import MAIN
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.stages import localise, predict
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import MAIN
 
 NAME = "segment"
 

@@ -14,8 +14,9 @@ from dogcam.errors import ConfigError
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
 from report.cli import main
+from report.pipeline import backend, methods
 from report.pipeline.experiment import _model_info
-from report.pipeline.stages import backend, methods, predict
+from report.pipeline.stages import predict
 from tests.support.runs import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
 from tests.support.stages import after, context_of
 

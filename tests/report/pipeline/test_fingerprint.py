@@ -118,7 +118,7 @@ def test_stages_are_made_of_the_science_they_call():
         "report.pipeline.stages.predict",
         "dogcam.cam",
         "dogcam.network.hooks",
-        "report.pipeline.stages.methods",
+        "report.pipeline.methods",
     } <= predict
     assert not {"dogcam.evaluate.metrics.matching", "dogcam.draw.plots", "report.render.render"} & predict
     assert {

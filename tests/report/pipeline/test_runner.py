@@ -10,9 +10,9 @@ import pytest
 from dogcam.errors import DataError, RecordError
 from report.config import RunConfig
 from report.pipeline import runner
+from report.pipeline.context import Context
 from report.pipeline.runner import Stage, run_stages
 from report.pipeline.sources import Sources
-from report.pipeline.stages.context import Context
 
 INPUTS = {"the images": "1", "the weights": "1"}
 FIGURE = "figures/a.svg"

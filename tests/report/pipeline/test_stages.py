@@ -16,6 +16,7 @@ from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.structures.boxes import as_boxes, iou
 from dogcam.structures.detections import Detections, GroundTruth
 from report.config import RunConfig
+from report.pipeline import methods
 from report.pipeline.experiment import _split_info
 from report.pipeline.stages import (
     analyse,
@@ -23,7 +24,6 @@ from report.pipeline.stages import (
     draw,
     evaluate,
     localise,
-    methods,
     picture,
     predict,
     segment,

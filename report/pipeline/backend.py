@@ -12,8 +12,8 @@ from dogcam.models.classifier import Classifier
 from dogcam.network.activation import activate
 from report import record as results
 from report.config import REFERENCE
-from report.pipeline.stages.context import Context
-from report.pipeline.stages.methods import CAM, GRAD_CAM, PROBABILITY
+from report.pipeline.context import Context
+from report.pipeline.methods import CAM, GRAD_CAM, PROBABILITY
 
 CALIBRATION = 128
 """Images of the tuning split that show the backend int8 which values occur."""
