@@ -70,7 +70,7 @@ class ConsoleProgress:
 
     def stage_ended(self, run: StageRun) -> None:
         """Write one line about a stage: what was done, why, and how long it took."""
-        line = f"{run.name:<10} {run.status:<7} {run.seconds:6.1f} s  {run.reason}"
+        line = f"{run.name:<12} {run.status:<7} {run.seconds:6.1f} s  {run.reason}"
         self._print(line)
 
     def _print(self, line: str) -> None:

@@ -133,6 +133,7 @@ def run_stages(
     for name in PICTURE_FOLDERS:
         path_inside(context.folder, name)
     claimed = {name for stage in stages for name in stage.inputs}
+    context = replace(context, folder=context.folder.resolve())
     for stage in stages:
         own = {name: value for name, value in inputs.items() if name not in claimed or name in stage.inputs}
         plan = _plan(stage, context, own, keys)
@@ -174,6 +175,7 @@ def _make(plan: _Plan, context: Context) -> Any:
         ) from error
     # Dumped and loaded, so that the stages after it see the same output in a first and in a resumed run.
     output = json.loads(json.dumps(plan.stage.run(replace(context, workspace=plan.workspace))))
+    TypeAdapter(plan.stage.output).validate_python(output)
     context.sources.require_unchanged()
     files = {name: sha256_of(read_bytes(plan.file(name))) for name in _listed(output)}
     content = {"output": output, "files": files}

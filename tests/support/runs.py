@@ -28,8 +28,8 @@ SIZE = (96, 96)
 N_TUNING, N_TEST, BATCH = 16, 24, 8
 HOSTILE = '<script>alert(1)</script> | *bold* `tick` "quoted" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end'
 STAGE_NAMES = [
-    "predict", "localise", "evaluate", "measure", "compare", "analyse", "break_down", "sanity", "segment",
-    "evidence", "picture", "draw",
+    "predict", "localise", "evaluate", "measure_maps", "compare", "analyse", "break_down", "sanity",
+    "segment", "evidence", "picture", "draw",
 ]  # fmt: skip
 
 

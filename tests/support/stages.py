@@ -7,9 +7,9 @@ from dogcam.models.classifier import load_classifier
 from report.config import RunConfig
 from report.pipeline.context import Context
 from report.pipeline.stages import analyse, compare, evaluate, localise, predict, segment
-from tests.support import runs as fixtures
+from tests.support.runs import BATCH
 
-SETTINGS = {"split": "test", "tuning_split": "val", "batch_size": fixtures.BATCH, "n_resamples": 100}
+SETTINGS = {"split": "test", "tuning_split": "val", "batch_size": BATCH, "n_resamples": 100}
 COMPUTING = {module.NAME: module for module in (predict, localise, evaluate, compare, analyse, segment)}
 
 

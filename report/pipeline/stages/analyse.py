@@ -6,15 +6,15 @@ import numpy as np
 
 from dogcam.detection.baselines import centre_boxes, full_boxes
 from dogcam.evaluate import errors as taxonomy
-from dogcam.evaluate import metrics
 from dogcam.evaluate.breakdowns import SIZES, size_of
 from dogcam.evaluate.metrics import Matches
 from dogcam.structures.boxes import area, iou
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
+from report.pipeline.shared import cases
+from report.pipeline.shared.boxes import matches_of
 from report.pipeline.shared.estimates import resampler_of
-from report.pipeline.stages import cases, evaluate, localise
 
 NAME = "analyse"
 
@@ -23,13 +23,9 @@ N_SUCCESSES = 4
 
 def run(context: Context) -> dict:
     """Classify every failure of the main method and pick the gallery."""
-    point = context.outputs[evaluate.NAME]["operating_point"]
+    point = context.outputs["evaluate"]["operating_point"]
     iou_threshold, score_threshold = point["iou"], point["score_threshold"]
-    matches = metrics.match(
-        localise.ground_truth(context.reported, context.config.target),
-        localise.detections(context, "reported", MAIN),
-        [iou_threshold],
-    )
+    matches = matches_of(context, MAIN)
     at_point = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
     scene = cases.make_scene(context, matches)
     failures = taxonomy.classify_failures(matches, **at_point, others=scene.others)

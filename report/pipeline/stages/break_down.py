@@ -5,25 +5,25 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.evaluate import breakdowns, metrics
+from dogcam.evaluate import breakdowns
 from dogcam.evaluate.breakdowns import Group
 from dogcam.evaluate.metrics import Estimate, Interval
 from dogcam.structures.detections import GroundTruth
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
+from report.pipeline.shared.boxes import matches_of
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.shared.shares import share
-from report.pipeline.stages import evaluate, localise
 
 NAME = "break_down"
 
 
 def run(context: Context) -> dict:
     """Break the main method's recall down."""
-    point = context.outputs[evaluate.NAME]["operating_point"]
-    truth = localise.ground_truth(context.reported, context.config.target)
-    matches = metrics.match(truth, localise.detections(context, "reported", MAIN), [point["iou"]])
+    point = context.outputs["evaluate"]["operating_point"]
+    matches = matches_of(context, MAIN)
+    truth = matches.ground_truth
     settings = {
         "iou_threshold": point["iou"],
         "score_threshold": point["score_threshold"],

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from dogcam.detection.boxes_from_maps import normalise, resize
 from dogcam.evaluate.metrics import Estimate, defined, estimate
-from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import AT_EARLIER, CAM, EARLIER, GRAD_CAM_REFERENCE, MAIN, PROBABILITY
+from report.pipeline.shared.boxes import best_ious
 from report.pipeline.shared.estimates import resampler_of
-from report.pipeline.stages import localise, predict
+from report.pipeline.shared.predictions import predictions
 
 NAME = "compare"
 
@@ -26,6 +26,13 @@ TOLERANCE = 1e-4
 """Largest difference of normalised float32 maps that rounding can explain; set before any was measured."""
 
 
+class Output(results.Model):
+    """The compared pairs of maps; for each method the IoU of the best box of each target image."""
+
+    comparisons: list[results.MapComparison]
+    best_iou: dict[str, list[float]]
+
+
 def run(context: Context) -> dict:
     """Compare each pair of maps on the test split.
 
@@ -33,7 +40,7 @@ def run(context: Context) -> dict:
         The comparisons, each with its examples by `pick`; for each map method the IoU of the best-scored box
         with the nearest target, of every image with a target.
     """
-    maps = predict.load(context, "reported").maps
+    maps = predictions(context, "reported").maps
     pairs = [pair for pair in PAIRS if set(pair) <= maps.keys()]
     best = {name: best_ious(context, name) for name in dict.fromkeys(itertools.chain(*pairs))}
     compared = [_compare(context, pair, maps, best) for pair in pairs]
@@ -98,22 +105,6 @@ def _correlation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> floa
     if ours.std() == 0 or theirs.std() == 0:
         return float("nan")
     return float(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1])
-
-
-def best_ious(context: Context, method: str) -> NDArray[np.float64]:
-    """Return the IoU of the best-scored box with the nearest target, in each image with one: (P,) floats."""
-    found = context.outputs[localise.NAME]["detections"]["reported"][method]
-    values = []
-    for image, rows in zip(context.reported.images, found, strict=True):
-        if context.has_target(image):
-            truth = image.boxes_of(context.config.target)
-            values.append(iou(best_box(rows), truth).max(initial=0.0))
-    return np.array(values)
-
-
-def best_box(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Return the box of the highest score among rows of xyxy and score: (1, 4), or (0, 4) without a row."""
-    return as_boxes([row[:4] for row in sorted(rows, key=lambda row: -row[4])[:1]])
 
 
 def pick(values: Sequence[float]) -> list[tuple[int, int, str]]:

@@ -19,7 +19,7 @@ from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
-from report.pipeline.stages import analyse, predict
+from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages.figures import drawings
 
 NAME = "draw"
@@ -31,6 +31,13 @@ PICTURE_BUDGET = 28_000
 """Bytes that a picture of the gallery may take: sixty of them, as text, are well within the page's 4 MB."""
 
 
+class Output(results.Model):
+    """The figures of the record, and all files."""
+
+    figures: list[results.Figure]
+    files: list[str]
+
+
 def run(context: Context) -> dict:
     """Draw everything; the files go into the run's folder.
 
@@ -39,8 +46,8 @@ def run(context: Context) -> dict:
     """
     figures = [_save(context, *drawing) for drawing in drawings(context)]
     files = [name for figure in figures for name in {figure.path, figure.standalone, figure.dark}]
-    items = list(_gallery(context.outputs[analyse.NAME]))
-    maps = predict.load(context, "reported").maps[MAIN]
+    items = list(_gallery(context.outputs["analyse"]))
+    maps = predictions(context, "reported").maps[MAIN]
     cases = {image.id: (image, map_) for image, map_ in zip(context.reported.images, maps, strict=True)}
     for item in context.progress.track(items, len(items), "draw"):
         files += _draw_item(context.folder, item, *cases[item.image_id])

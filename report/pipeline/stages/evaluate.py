@@ -15,9 +15,10 @@ from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate, undef
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use, title_of
+from report.pipeline.shared.boxes import matches_of
 from report.pipeline.shared.estimates import over_images, resampler_of
+from report.pipeline.shared.predictions import predictions
 from report.pipeline.shared.shares import share
-from report.pipeline.stages import localise, predict
 
 NAME = "evaluate"
 
@@ -31,15 +32,19 @@ ROUND_SCORES = tuple(tenth / 10 for tenth in range(9, 0, -1))
 """The score thresholds of the table that stands beside the curve."""
 
 
+class Output(results.Model):
+    """The measured detections, the operating point and the classification."""
+
+    detection: results.Detection
+    operating_point: results.ChosenThreshold
+    classification: results.Classification
+
+
 def run(context: Context) -> dict:
     """Evaluate every method on the test split."""
     thresholds = context.config.iou_thresholds
-    truth = localise.ground_truth(context.reported, context.config.target)
     names = in_use(context.config)
-    matches = {
-        name: metrics.match(truth, localise.detections(context, "reported", name), thresholds)
-        for name in names
-    }
+    matches = {name: matches_of(context, name) for name in names}
     resampler = resampler_of(context)
     in_turn = context.progress.track(names, len(names), "evaluate")
     resampled = {name: resampler.ap_samples(matches[name]) for name in in_turn}
@@ -177,7 +182,10 @@ def _operating_point(context: Context, matches: Matches, resampler: Resampler) -
         rule, score_threshold, chosen_on = "default", DEFAULT_SCORE_THRESHOLD, "no split: the default"
     else:
         rule = "best_f1" if asked is None else "precision"
-        score_threshold, chosen_on = _chosen_threshold(context, iou), context.tuning.name
+        score_threshold, chosen_on = (
+            choose_threshold(matches_of(context, MAIN, "tuning"), iou, asked, context.tuning.name),
+            context.tuning.name,
+        )
     return results.ChosenThreshold(
         method=MAIN, iou=iou, rule=rule, asked_precision=asked, chosen_on=chosen_on,
         **_at_threshold(matches, iou, score_threshold, resampler),
@@ -201,34 +209,41 @@ def _at_threshold(matches: Matches, iou: float, score_threshold: float, resample
     }
 
 
-def _chosen_threshold(context: Context, iou: float) -> float:
-    tuning = context.splits["tuning"]
-    truth = localise.ground_truth(tuning, context.config.target)
-    found = localise.detections(context, "tuning", MAIN)
-    curve = metrics.precision_recall(metrics.match(truth, found, [iou]), iou)
-    asked = context.config.precision
+def choose_threshold(matches: Matches, iou: float, asked: float | None, split: str) -> float:
+    """Choose the score threshold of the operating point on the tuning split.
+
+    Args:
+        matches: of the tuning split.
+        iou: one of its IoU thresholds.
+        asked: the least precision; None for the best F1.
+        split: the name of the tuning split.
+
+    Raises:
+        ConfigError: if no threshold reaches the precision.
+    """
+    curve = metrics.precision_recall(matches, iou)
     if asked is None:
         threshold = metrics.best_f1_point(curve).score_threshold
-        # Nothing found on the tuning split: no score is high enough; 1 is the highest that there can be.
+        # Without a true positive on the tuning split no threshold is best; 1 is the highest score.
         return threshold if math.isfinite(threshold) else 1.0
     point = metrics.precision_at_least(curve, asked)
     if not math.isfinite(point.score_threshold):
-        # Rounded down: what is said to be had must be.
+        # Rounded down, so that the stated precision can be reached.
         best = math.floor(1000 * metrics.best_precision(curve)) / 1000
         raise ConfigError(
-            f"no score threshold reaches the precision {asked:g} at IoU {iou:g} on {tuning.name}; "
-            f"the best there is {best:.3f}: ask for no more than that"
+            f"no score threshold reaches the precision {asked:g} at IoU {iou:g} on {split}; "
+            f"the best precision is {best:.3f}: choose a --precision of at most this"
         )
     return point.score_threshold
 
 
 def _classification(context: Context, resampler: Resampler) -> results.Classification:
-    predictions = predict.load(context, "reported")
+    predicted = predictions(context, "reported")
     annotated = set(context.reported.class_names())
     known = [name for name in context.classifier.classes if name in annotated]
     labels = label_matrix(context.reported.images, known)
     scores = torch.tensor(
-        np.stack([predictions.probabilities(context.classifier.index_of(name)) for name in known], axis=1)
+        np.stack([predicted.probabilities(context.classifier.index_of(name)) for name in known], axis=1)
     )
     ranked = score_classes(labels, scores, known, resampler)
     classes = [
@@ -236,7 +251,7 @@ def _classification(context: Context, resampler: Resampler) -> results.Classific
         for each in ranked.classes
     ]
     present = np.array([context.has_target(image) for image in context.reported.images])
-    right = (predictions.probabilities(context.target) > 0.5) == present
+    right = (predicted.probabilities(context.target) > 0.5) == present
     whole = np.ones(len(right))
     return results.Classification(
         target=next(each.ap for each in classes if each.name == context.config.target),

@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from dogcam.cam.forward import forward_pass
 from dogcam.data.images import read_photo
-from dogcam.detection.boxes_from_maps import heat_map, normalise
+from dogcam.detection.boxes_from_maps import normalise
 from dogcam.evaluate import breakdowns, map_metrics, metrics
 from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, has_linear_head, in_use
+from report.pipeline.shared.boxes import best_ious, detections, found_rows, ground_truth, matches_of
+from report.pipeline.shared.cases import Scene, all_cases, make_scene, score_levels
 from report.pipeline.shared.estimates import resampler_of
+from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.predictions import predictions
 from report.pipeline.shared.shares import share, wilson
-from report.pipeline.stages import compare, evaluate, localise, predict
-from report.pipeline.stages.cases import Scene, all_cases, make_scene, score_levels
 
 NAME = "evidence"
 
@@ -35,12 +37,18 @@ GRADIENT_TOLERANCE = 1e-4
 """The largest difference of maps in single precision, as fractions of their peaks, that rounding explains."""
 
 
+class Output(results.Model):
+    """The evidence, and [score, IoU, target present] of the top-scoring box of each image that has one."""
+
+    evidence: results.Evidence
+    tops: list[tuple[float, float, float]]
+
+
 def run(context: Context) -> dict:
     """Measure everything, and keep for the figures the top-scoring box of every image."""
-    point = context.outputs[evaluate.NAME]["operating_point"]
-    truth = localise.ground_truth(context.reported, context.config.target)
-    matches = metrics.match(truth, localise.detections(context, "reported", MAIN), [point["iou"]])
-    probabilities = predict.load(context, "reported").probabilities(context.target)
+    point = context.outputs["evaluate"]["operating_point"]
+    matches = matches_of(context, MAIN)
+    probabilities = predictions(context, "reported").probabilities(context.target)
     present = np.array([context.has_target(image) for image in context.reported.images])
     levels = score_levels(point["score_threshold"])
     scene = make_scene(context, matches)
@@ -64,7 +72,6 @@ def run(context: Context) -> dict:
 
 
 def _pointing(context: Context) -> results.Pointing:
-    maps = predict.load(context, "reported").maps[MAIN]
     images, target = context.reported.images, context.config.target
     hits, centre, present = (np.zeros(len(images)) for _ in range(3))
     for place, image in enumerate(context.progress.track(images, len(images), "point")):
@@ -72,7 +79,7 @@ def _pointing(context: Context) -> results.Pointing:
             continue
         boxes = image.boxes_of(target)
         present[place] = 1
-        hits[place] = map_metrics.points_at(heat_map(maps[place], image.size), boxes)
+        hits[place] = map_metrics.points_at(heat_of(context, "reported", MAIN, place), boxes)
         centre[place] = map_metrics.points_at(map_metrics.centre_map(image.size), boxes)
     resampler, n = resampler_of(context), present.sum()
     drawn = [resampler.ratio_samples(each, present) for each in (hits, centre)]
@@ -111,7 +118,7 @@ def _rate(said: NDArray[np.bool_], here: NDArray[np.bool_], bootstrap: metrics.I
 
 def _tops(context: Context) -> list[list[float]]:
     """Return [score, IoU with the best-fitting target, target present] of each image that has a box."""
-    rows = context.outputs[localise.NAME]["detections"]["reported"][MAIN]
+    rows = found_rows(context)[MAIN]
     tops = []
     for image, found in zip(context.reported.images, rows, strict=True):
         if found:
@@ -167,7 +174,7 @@ def _between(values: NDArray[np.float64], low: float, high: float) -> NDArray[np
 
 
 def _overlaps(context: Context) -> results.Overlaps:
-    ours, centre = (compare.best_ious(context, method) for method in (MAIN, "centerbox"))
+    ours, centre = (best_ious(context, method) for method in (MAIN, "centerbox"))
     edges = SCORE_EDGES
     bins = [
         results.OverlapBin(
@@ -188,10 +195,10 @@ def _overlaps(context: Context) -> results.Overlaps:
 
 
 def _fine_ap(context: Context) -> list[results.ApByIou]:
-    truth = localise.ground_truth(context.reported, context.config.target)
+    truth = ground_truth(context.reported, context.config.target)
     found = []
     for name in in_use(context.config):
-        matches = metrics.match(truth, localise.detections(context, "reported", name), FINE_IOU)
+        matches = metrics.match(truth, detections(context, "reported", name), FINE_IOU)
         ap = [metrics.precision_recall(matches, each).average_precision() for each in FINE_IOU]
         found.append(results.ApByIou(method=name, ap=[defined(value) for value in ap]))
     return found
@@ -236,7 +243,7 @@ def _gradient_check(context: Context) -> results.GradientCheck:
     n_images = len(context.reported)
     spread = np.linspace(0, n_images - 1, min(N_GRADIENT_IMAGES, n_images)).astype(int)
     places = sorted(set(spread.tolist()))
-    maps = predict.load(context, "reported").maps[MAIN]
+    maps = predictions(context, "reported").maps[MAIN]
     images = [context.reported.images[place] for place in places]
     largest, both_empty, same_empty, done = 0.0, 0, True, 0
     for batch in context.in_batches(images):

@@ -21,16 +21,8 @@ from report.pipeline.methods import (
     PLUS_PLUS,
     PROBABILITY,
 )
-from report.pipeline.stages import (
-    analyse,
-    break_down,
-    compare,
-    evaluate,
-    evidence,
-    localise,
-    predict,
-    sanity,
-)
+from report.pipeline.shared.predictions import predictions
+from report.pipeline.stages import evaluate
 
 BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
 LOOKS = {
@@ -60,24 +52,24 @@ Drawing = tuple[str, Figure, str]
 def drawings(context: Context) -> Iterator[Drawing]:
     """Yield each figure with its name and its text alternative."""
     outputs = context.outputs
-    detection = results.Detection(**outputs[evaluate.NAME]["detection"])
-    point = results.ChosenThreshold(**outputs[evaluate.NAME]["operating_point"])
-    found = results.Evidence(**outputs[evidence.NAME]["evidence"])
-    same = {each["b"] for each in outputs[compare.NAME]["comparisons"] if each["a"] == MAIN and each["same"]}
+    detection = results.Detection(**outputs["evaluate"]["detection"])
+    point = results.ChosenThreshold(**outputs["evaluate"]["operating_point"])
+    found = results.Evidence(**outputs["evidence"]["evidence"])
+    same = {each["b"] for each in outputs["compare"]["comparisons"] if each["a"] == MAIN and each["same"]}
     distinct = [method for method in detection.methods if method.name not in same]
     yield _precision_recall(detection, distinct, point)
     yield _estimates(detection, distinct)
-    yield _by_property(results.Breakdowns(**outputs[break_down.NAME]), found.cells, point)
+    yield _by_property(results.Breakdowns(**outputs["break_down"]), found.cells, point)
     yield _reliability(found.score, context.config.target)
-    yield _score_overlap(outputs[evidence.NAME]["tops"], point)
+    yield _score_overlap(outputs["evidence"]["tops"], point)
     yield _overlaps(found.overlaps)
     yield _fine_ap(found, distinct)
     yield from _other_classes(found)
-    yield _stakes(results.Failures(**outputs[analyse.NAME]))
+    yield _stakes(results.Failures(**outputs["analyse"]))
     yield from _sweeps(context)
     yield _agreement(context)
     yield _probabilities(context, point)
-    yield from _sanity(results.Sanity(**outputs[sanity.NAME]))
+    yield from _sanity(results.Sanity(**outputs["sanity"]))
 
 
 def _precision_recall(
@@ -265,7 +257,7 @@ def _sweeps(context: Context) -> Iterator[Drawing]:
     """Draw the threshold sweep of every method that has one, as small multiples."""
     ious = context.config.iou_thresholds
     panels, parts = [], []
-    for method, tuning in context.outputs[localise.NAME]["tuning"].items():
+    for method, tuning in context.outputs["localise"]["tuning"].items():
         rows = [row for row in tuning["rows"] if row["components"] == tuning["components"]]
         if rows:
             thresholds = [row["cam_threshold"] for row in rows]
@@ -288,7 +280,7 @@ def _sweeps(context: Context) -> Iterator[Drawing]:
 
 
 def _agreement(context: Context) -> Drawing:
-    best = context.outputs[compare.NAME]["best_iou"]
+    best = context.outputs["compare"]["best_iou"]
     a, b = METHODS[MAIN].title, METHODS[EARLIER].title
     figure = plots.agreement_figure(best[MAIN], best[EARLIER], a_label=a, b_label=b)
     higher = int((np.array(best[MAIN]) > np.array(best[EARLIER]) + 0.01).sum())
@@ -301,7 +293,7 @@ def _agreement(context: Context) -> Drawing:
 
 
 def _probabilities(context: Context, point: results.ChosenThreshold) -> Drawing:
-    probabilities = predict.load(context, "reported").probabilities(context.target)
+    probabilities = predictions(context, "reported").probabilities(context.target)
     present = np.array([context.has_target(image) for image in context.reported.images])
     target = context.config.target
     figure = plots.score_figure(

@@ -7,20 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.data.images import read_mask
-from dogcam.detection.boxes_from_maps import Map, heat_map
 from dogcam.evaluate import map_metrics as map_metrics
 from dogcam.evaluate.map_metrics import MapScores
-from dogcam.evaluate.metrics import Estimate, Resampler
-from dogcam.structures.boxes import Boxes, as_boxes, iou
+from dogcam.evaluate.metrics import Estimate, Resampler, located
 from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import EARLIER, MAIN, METHODS, RULE_OF
+from report.pipeline.shared.boxes import matches_of
 from report.pipeline.shared.estimates import resampler_of
+from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.masks import mask_index
+from report.pipeline.shared.predictions import predictions
 from report.pipeline.shared.shares import share
-from report.pipeline.stages import localise, predict, segment
 
-NAME = "measure"
+NAME = "measure_maps"
 
 CENTRE = "centre_bell"
 """A fixed map: the baseline."""
@@ -77,15 +78,12 @@ def _row(
 
 def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
     """Yield what was seen of each map of an image; nothing for an image without the target."""
-    maps = predict.load(context, "reported").maps
     images = context.reported.images
     for place, image in enumerate(context.progress.track(images, len(images), "measure maps")):
         if not context.has_target(image):
             yield {}
             continue
-        heats: dict[str, Map] = {
-            name: heat_map(maps[name][place], image.size) for name in TITLES if name != CENTRE
-        }
+        heats = {name: heat_of(context, "reported", name, place) for name in TITLES if name != CENTRE}
         heats[CENTRE] = map_metrics.centre_map(image.size)
         score = partial(
             map_metrics.score_map, boxes=image.boxes_of(context.config.target), mask=_mask(context, image)
@@ -96,12 +94,12 @@ def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
 def _cut(context: Context, name: str) -> float:
     """Return where a kind of map is cut; the bell, for which nobody chose, as the main method's maps."""
     rule = RULE_OF.get(name, RULE_OF[MAIN])
-    return context.outputs[localise.NAME]["tuning"][rule]["cam_threshold"]
+    return context.outputs["localise"]["tuning"][rule]["cam_threshold"]
 
 
 def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
     """Return 1 on the target, 0 beside it and 255 where the mask is undecided; None where there is none."""
-    index = segment.mask_index(context)
+    index = mask_index(context)
     if index is None or not image.has_mask:
         return None
     mask = read_mask(image)
@@ -109,16 +107,8 @@ def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
 
 
 def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalised:
-    rows = context.outputs[localise.NAME]["detections"]["reported"][MAIN]
-    present = np.array([context.has_target(image) for image in context.reported.images], dtype=bool)
-    placed = np.array(
-        [
-            _in_place(found, image.boxes_of(context.config.target))
-            for found, image in zip(rows, context.reported.images, strict=True)
-        ],
-        dtype=bool,
-    )
-    probable = predict.load(context, "reported").probabilities(context.target) > SCORE_THRESHOLD
+    placed, present = located(matches_of(context, MAIN), map_metrics.STRICT_IOU)
+    probable = predictions(context, "reported").probabilities(context.target) > SCORE_THRESHOLD
     label, place = present & probable, present & placed
 
     def of(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> Estimate:
@@ -134,11 +124,3 @@ def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalise
         localised_given_label=of(label & place, label),
         both=of(label & place, present),
     )
-
-
-def _in_place(rows: list[list[float]], truth: Boxes) -> bool:
-    """Say whether the best-scored box of an image, the first of equals, lies on an object."""
-    if not rows or not len(truth):
-        return False
-    best = max(rows, key=lambda row: row[4])
-    return bool(iou(as_boxes([best[:4]]), truth).max() > map_metrics.STRICT_IOU)

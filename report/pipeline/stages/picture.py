@@ -20,8 +20,11 @@ from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import EARLIER, HIRES, LAYER, MAIN, METHODS, PLUS_PLUS, requests
-from report.pipeline.stages import compare, evaluate, evidence, localise, predict, sanity, segment
-from report.pipeline.stages.cases import picture_of
+from report.pipeline.shared.boxes import best_box, best_ious, found_rows
+from report.pipeline.shared.cases import picture_of
+from report.pipeline.shared.masks import mask_index
+from report.pipeline.shared.predictions import predictions
+from report.pipeline.stages import sanity, segment
 
 NAME = "picture"
 
@@ -49,6 +52,13 @@ class _Files:
         return path
 
 
+class Output(results.Model):
+    """The pictures of the record, and their files."""
+
+    pictures: results.Pictures
+    files: list[str]
+
+
 def run(context: Context) -> dict:
     """Draw everything; the files go into the run's folder."""
     files = _Files(context)
@@ -63,11 +73,11 @@ def run(context: Context) -> dict:
 
 def _failing(context: Context, files: _Files) -> None:
     """Draw every image that has a failure at the operating point: map, ground truth and kept boxes."""
-    cases = context.outputs[evidence.NAME]["evidence"]["cases"]
+    cases = context.outputs["evidence"]["evidence"]["cases"]
     wanted = {case["picture"] for case in cases if case["picture"] is not None}
-    threshold = context.outputs[evaluate.NAME]["operating_point"]["score_threshold"]
-    maps = predict.load(context, "reported").maps[MAIN]
-    found = context.outputs[localise.NAME]["detections"]["reported"][MAIN]
+    threshold = context.outputs["evaluate"]["operating_point"]["score_threshold"]
+    maps = predictions(context, "reported").maps[MAIN]
+    found = found_rows(context)[MAIN]
     places = [place for place in range(len(context.reported)) if picture_of(place) in wanted]
     for place in context.progress.track(places, len(places), "draw failures"):
         image = context.reported.images[place]
@@ -93,8 +103,8 @@ def three(values: Sequence[float]) -> list[tuple[int, Pick]]:
 
 
 def _grid(context: Context, files: _Files) -> Iterator[results.GridRow]:
-    maps = predict.load(context, "reported").maps
-    best = compare.best_ious(context, MAIN)
+    maps = predictions(context, "reported").maps
+    best = best_ious(context, MAIN)
     places = [place for place, image in enumerate(context.reported.images) if context.has_target(image)]
     shown = [index for index, place in enumerate(places) if all(maps[m][place].any() for m in GRID_METHODS)]
     for index, why in three([best[index] for index in shown]):
@@ -110,7 +120,7 @@ def _grid_row(
     cells, drawn = [], [_drawn(photo, image, None, truths, as_boxes([]))]
     for method in GRID_METHODS:
         heat = normalise(maps[method][place])
-        box = compare.best_box(context.outputs[localise.NAME]["detections"]["reported"][method][place])
+        box = best_box(found_rows(context)[method][place])
         cells.append(
             results.GridCell(
                 method=method,
@@ -152,11 +162,11 @@ def _layer(heat: NDArray[np.float32], photo: Image.Image) -> Image.Image:
 
 def _randomised(context: Context, files: _Files) -> results.RandomisedExample | None:
     """Explain one image while the layers are permuted from the head down."""
-    maps = predict.load(context, "reported").maps[MAIN]
+    maps = predictions(context, "reported").maps[MAIN]
     best = dict(
         zip(
             [place for place, image in enumerate(context.reported.images) if context.has_target(image)],
-            compare.best_ious(context, MAIN).tolist(),
+            best_ious(context, MAIN).tolist(),
             strict=True,
         )
     )
@@ -194,17 +204,17 @@ def _randomised(context: Context, files: _Files) -> results.RandomisedExample | 
 
 def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
     """Show the best, the median and the worst pseudo-mask of the images that get one."""
-    found = context.outputs[segment.NAME]
+    found = context.outputs["segment"]
     if not found:
         return
-    probabilities = predict.load(context, "reported").probabilities(context.target)
-    maps = predict.load(context, "reported").maps[MAIN]
+    probabilities = predictions(context, "reported").probabilities(context.target)
+    maps = predictions(context, "reported").maps[MAIN]
     places = [
         place
         for place, image in enumerate(context.reported.images)
         if context.has_target(image) and probabilities[place] >= segment.SCORE_THRESHOLD
     ][: segment.N_TUNING // 4]
-    index = segment.mask_index(context)
+    index = mask_index(context)
     assert index is not None, "there are masks if seeds were chosen"
     made = []
     for place in places:

@@ -14,8 +14,9 @@ from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, requests
+from report.pipeline.shared.boxes import best_ious
 from report.pipeline.shared.estimates import over_images, resampler_of
-from report.pipeline.stages import compare, predict
+from report.pipeline.shared.predictions import predictions
 
 NAME = "sanity"
 
@@ -35,7 +36,7 @@ Maps = NDArray[np.float32]
 def run(context: Context) -> dict:
     """Make all checks on the same few images with a target, drawn from those whose map shows anything."""
     rng = np.random.default_rng(context.config.seed)
-    maps = predict.load(context, "reported").maps[MAIN]
+    maps = predictions(context, "reported").maps[MAIN]
     places = _draw(rng, [i for i, image in enumerate(context.reported.images)
                          if context.has_target(image) and maps[i].any()], N_IMAGES)  # fmt: skip
     trained = maps[places]
@@ -49,7 +50,7 @@ def run(context: Context) -> dict:
         depths = _cascade(context, batch, trained)
         fitted = _permuted(context, batch, trained, rng)
         curves, checks = _erasing(context, batch, trained, rng)
-    floor = [compare.best_ious(context, method) for method in (MAIN, "centerbox")]
+    floor = [best_ious(context, method) for method in (MAIN, "centerbox")]
     unknown = Estimate(None, undefined(context.config.confidence_level))
     best_box, centre_box, gain = (_mean(context, each) for each in (*floor, floor[0] - floor[1]))
     checks = [

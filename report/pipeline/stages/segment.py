@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.data.images import read_mask, read_photo
-from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map
+from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.boxes_from_maps import localise as box_objects
 from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seeds
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
@@ -17,7 +17,9 @@ from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.estimates import resampler_of
-from report.pipeline.stages import localise, predict
+from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.masks import mask_index
+from report.pipeline.shared.predictions import predictions
 
 NAME = "segment"
 
@@ -54,7 +56,7 @@ def run(context: Context) -> dict | None:
     sweep = _sweep(context)
     best = max(sweep, key=lambda row: row.iou, default=None)
     cam, background = (best.cam_threshold, best.background_threshold) if best else DEFAULT_SEEDS
-    tuning = context.outputs[localise.NAME]["tuning"][MAIN]
+    tuning = context.outputs["localise"]["tuning"][MAIN]
     rule = LocalisationRule(tuning["cam_threshold"], tuning["components"])
     makers: dict[str, MaskOf] = {
         "grown": grower(cam, background),
@@ -82,13 +84,6 @@ def run(context: Context) -> dict | None:
         gain=_gain(counts["grown"], counts["cut"], resampler),
         sweep=sweep,
     ).model_dump(mode="json")
-
-
-def mask_index(context: Context) -> int | None:
-    """Return the target's number in the masks, which count classes from 1; None where they do not know it."""
-    classes = context.reported.mask_classes or ()
-    target = context.config.target
-    return 1 + classes.index(target) if target in classes else None
 
 
 def _has_masks(images: Sequence[LabelledImage]) -> bool:
@@ -153,12 +148,11 @@ def _heats(
     context: Context, role: str, images: Sequence[LabelledImage]
 ) -> Iterator[tuple[LabelledImage, NDArray[np.float32] | None]]:
     """Yield each image with its heat map, None where the classifier thinks a target too unlikely."""
-    predictions = predict.load(context, role)
-    probabilities = predictions.probabilities(context.target)
-    rows = zip(images, predictions.maps[MAIN], probabilities, strict=False)
-    for image, map_, probability in context.progress.track(rows, len(images), f"segment {role}"):
-        likely = probability >= SCORE_THRESHOLD
-        yield image, heat_map(map_, image.size) if likely else None
+    probabilities = predictions(context, role).probabilities(context.target)
+    in_turn = context.progress.track(range(len(images)), len(images), f"segment {role}")
+    for place in in_turn:
+        likely = probabilities[place] >= SCORE_THRESHOLD
+        yield images[place], heat_of(context, role, MAIN, place) if likely else None
 
 
 def _iou(counts: Sequence[MaskCounts], resampler: Resampler) -> Estimate:

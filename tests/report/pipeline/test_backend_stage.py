@@ -15,8 +15,8 @@ from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
 from report.cli import main
 from report.pipeline import backend, methods
-from report.pipeline.experiment import _model_info
-from report.pipeline.stages import predict
+from report.pipeline.gather import model_info
+from report.pipeline.shared.predictions import predictions
 from tests.support.runs import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
 from tests.support.stages import after, context_of
 
@@ -36,14 +36,12 @@ def predicted(small_data, small_checkpoint, tmp_path_factory):
 
 @pytest.mark.parametrize("method", [methods.GRAD_CAM, methods.CAM, methods.PROBABILITY])
 def test_a_backends_maps_are_the_engines(predicted, method):
-    ours, engines = (
-        predict.load(predicted[name], "reported").maps[method] for name in ("torch", "reference")
-    )
+    ours, engines = (predictions(predicted[name], "reported").maps[method] for name in ("torch", "reference"))
     np.testing.assert_allclose(ours, engines, atol=1e-4 * np.abs(engines).max())
 
 
 def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predicted):
-    whole, engines = (predict.load(predicted[name], "reported") for name in ("torch", "reference"))
+    whole, engines = (predictions(predicted[name], "reported") for name in ("torch", "reference"))
     assert np.array_equal(whole.maps[REFERENCE], engines.maps[methods.GRAD_CAM])
     assert np.array_equal(whole.maps[methods.LAYER], engines.maps[methods.LAYER])
     target = predicted["torch"].target
@@ -58,7 +56,7 @@ def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small
     context = after(
         replace(context, classifier=replace(context.classifier, high_resolution=high_resolution)), "predict"
     )
-    found, once = predict.load(context, "reported"), predict.load(predicted["torch"], "reported")
+    found, once = predictions(context, "reported"), predictions(predicted["torch"], "reported")
     pictures = [read_photo(image) for image in context.reported.images]
     larger = Preprocessing(high_resolution.size)(pictures)
     with torch.no_grad():
@@ -67,9 +65,9 @@ def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small
     np.testing.assert_allclose(found.reference, (once.reference + seen) / 2, atol=1e-4)
     for name, maps in once.maps.items():
         np.testing.assert_allclose(found.maps[name], maps, atol=1e-4 * np.abs(maps).max())
-    noted = _model_info(context).high_resolution_pass
+    noted = model_info(context).high_resolution_pass
     assert (noted.height, noted.width, noted.share) == (120, 132, 0.2)
-    assert _model_info(predicted["torch"]).high_resolution_pass is None
+    assert model_info(predicted["torch"]).high_resolution_pass is None
 
 
 def test_what_ran_is_said(predicted):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dogcam.evaluate.map_metrics import POINTING_TOLERANCE
+from report.pipeline.shared.cases import score_levels
 from report.pipeline.shared.shares import share
-from report.pipeline.stages.cases import score_levels
 from report.pipeline.stages.picture import three
 from tests.support.runs import found_boxes, record_of
 

@@ -242,7 +242,11 @@ def test_a_damaged_list_of_ingredients_is_no_fault(tmp_path, calls, content):
 def test_an_output_of_another_type_is_made_again(tmp_path, calls):
     stage = Stage("number", "Number", lambda context: {"value": 1}, output=dict[str, int])
     run_stages([stage], context_in(tmp_path), INPUTS)
-    _, runs = run_stages([replace(stage, output=dict[str, list[int]])], context_in(tmp_path), INPUTS)
+    _, runs = run_stages(
+        [replace(stage, run=lambda context: {"value": [1]}, output=dict[str, list[int]])],
+        context_in(tmp_path),
+        INPUTS,
+    )
     assert told(runs)["number"] == ("ran", "the earlier output has another form (value)")
 
 

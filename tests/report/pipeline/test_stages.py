@@ -15,21 +15,15 @@ from dogcam.evaluate import metrics
 from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.structures.boxes import as_boxes, iou
 from dogcam.structures.detections import Detections, GroundTruth
-from report.config import RunConfig
 from report.pipeline import methods
-from report.pipeline.experiment import _split_info
-from report.pipeline.stages import (
-    analyse,
-    compare,
-    draw,
-    evaluate,
-    localise,
-    picture,
-    predict,
-    segment,
-)
+from report.pipeline.gather import split_info
+from report.pipeline.shared import maps
+from report.pipeline.shared.boxes import ground_truth, matches_of
+from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.predictions import predictions
+from report.pipeline.stages import analyse, compare, draw, evaluate, localise, picture, segment
 from tests.support import runs as fixtures
-from tests.support.stages import COMPUTING, SETTINGS, after, context_of
+from tests.support.stages import COMPUTING, after, context_of
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +33,7 @@ def localised(small_data, small_checkpoint, tmp_path_factory):
 
 
 def test_predictions_are_in_the_order_of_the_images(localised):
-    whole = predict.load(localised, "reported")
+    whole = predictions(localised, "reported")
     images = localised.reported.images
     assert len(whole.logits) == len(images)
     assert set(whole.maps) == set(methods.in_use(localised.config, "map"))
@@ -53,7 +47,7 @@ def test_predictions_are_in_the_order_of_the_images(localised):
 def test_the_batch_size_leaves_the_predictions_alone(localised, small_data, small_checkpoint, tmp_path):
     other = after(context_of(small_data, small_checkpoint, tmp_path, batch_size=5), "predict")
     for role in ("reported", "tuning"):
-        ours, theirs = predict.load(localised, role), predict.load(other, role)
+        ours, theirs = predictions(localised, role), predictions(other, role)
         np.testing.assert_allclose(ours.logits, theirs.logits, atol=1e-4)
         np.testing.assert_allclose(ours.maps["grad_cam"], theirs.maps["grad_cam"], atol=1e-4)
 
@@ -61,15 +55,26 @@ def test_the_batch_size_leaves_the_predictions_alone(localised, small_data, smal
 @pytest.mark.parametrize("kept", [0, 200])
 def test_a_damaged_batch_is_named_and_made_again(small_data, small_checkpoint, tmp_path, kept):
     context = after(context_of(small_data, small_checkpoint, tmp_path, tuned=False), "predict")
-    before = predict.load(context, "reported").logits
+    before = predictions(context, "reported").logits
     first, path, *_ = (tmp_path / name for name in context.outputs["predict"]["by_split"]["reported"])
     written = first.stat().st_mtime_ns
     path.write_bytes(path.read_bytes()[:kept])
+    assert predictions(context, "reported").logits is before, "read once a run"
+    context = replace(context, memo={})
     with pytest.raises(RecordError, match=re.escape(path.name)):
-        predict.load(context, "reported")
+        predictions(context, "reported")
     again = after(context, "predict")
-    assert np.array_equal(predict.load(again, "reported").logits, before)
+    assert np.array_equal(predictions(again, "reported").logits, before)
     assert first.stat().st_mtime_ns == written
+
+
+def test_a_batch_of_other_images_is_made_again(small_data, small_checkpoint, tmp_path):
+    context = after(context_of(small_data, small_checkpoint, tmp_path, tuned=False), "predict")
+    before = predictions(context, "reported").logits
+    first, second, *_ = (tmp_path / name for name in context.outputs["predict"]["by_split"]["reported"])
+    second.write_bytes(first.read_bytes())
+    again = after(replace(context, memo={}), "predict")
+    assert np.array_equal(predictions(again, "reported").logits, before)
 
 
 @pytest.mark.parametrize(("n_images", "told"), [(1, False), (2, True)])
@@ -121,15 +126,31 @@ def test_the_test_split_never_chooses(small_data, small_checkpoint, tmp_path):
     assert (masks["cam_threshold"], masks["background_threshold"]) == segment.DEFAULT_SEEDS
 
 
-def test_the_best_precision_that_is_named_can_be_asked_for(localised, monkeypatch):
+def test_the_best_precision_that_is_named_can_be_asked_for():
     found = Detections([0, 0], [[0, 0, 10, 10], [50, 0, 60, 10]], [0.9, 0.9])
-    truth = GroundTruth.from_images([[[0, 0, 10, 10]]])
-    monkeypatch.setattr(localise, "ground_truth", lambda *given: truth)
-    monkeypatch.setattr(localise, "detections", lambda *given: found)
-    asking = [replace(localised, config=RunConfig(**SETTINGS, precision=asked)) for asked in (0.6, 0.5)]
+    matches = metrics.match(GroundTruth.from_images([[[0, 0, 10, 10]]]), found, [0.5])
     with pytest.raises(ConfigError, match=r"0\.6 .*0\.500"):
-        evaluate._chosen_threshold(asking[0], 0.5)
-    assert evaluate._chosen_threshold(asking[1], 0.5) == 0.9
+        evaluate.choose_threshold(matches, 0.5, 0.6, "val")
+    assert evaluate.choose_threshold(matches, 0.5, 0.5, "val") == 0.9
+
+
+def test_what_stages_share_is_computed_once(localised):
+    assert predictions(localised, "reported") is predictions(localised, "reported")
+    assert matches_of(localised, "grad_cam") is matches_of(localised, "grad_cam")
+    assert matches_of(localised, "grad_cam") is not matches_of(localised, "cam")
+    heat = heat_of(localised, "reported", "grad_cam", 0)
+    assert heat_of(localised, "reported", "grad_cam", 0) is heat
+    assert heat.shape == localised.reported.images[0].size
+    with pytest.raises(ValueError, match="read-only"):
+        heat[0, 0] = 1
+
+
+def test_heat_maps_beyond_the_limit_are_made_again(localised, monkeypatch):
+    monkeypatch.setattr(maps, "MOST_BYTES", 0)
+    fresh = replace(localised, memo={})
+    first, second = (heat_of(fresh, "reported", "grad_cam", 0) for _ in range(2))
+    assert first is not second
+    assert np.array_equal(first, second)
 
 
 def test_baselines_are_one_box_an_image(localised):
@@ -156,7 +177,7 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     assert first["largest_difference"] is first["correlation"]["value"] is None
     assert (first["n_ranked"], first["examples"]) == (0, [])
     kinds = {kind["kind"]: kind["n_missed"] for kind in context.outputs["analyse"]["kinds"]}
-    assert kinds["missed"] == sum(kinds.values()) == len(localise.ground_truth(context.reported, "dog").boxes)
+    assert kinds["missed"] == sum(kinds.values()) == len(ground_truth(context.reported, "dog").boxes)
 
 
 def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised):
@@ -188,7 +209,7 @@ def test_the_examples_of_a_comparison_are_those_of_its_maps(localised):
     """Differences and IoUs counted again for one pair, image by image and box by box."""
     context = after(localised, "evaluate", "compare")
     pair = next(each for each in context.outputs["compare"]["comparisons"] if each["b"] == methods.LAYER)
-    maps = predict.load(context, "reported").maps
+    maps = predictions(context, "reported").maps
     found = context.outputs["localise"]["detections"]["reported"]
     expected = []
     for place, image in enumerate(context.reported.images):
@@ -276,7 +297,7 @@ def test_masks_are_counted_pixel_by_pixel(localised):
     """The IoU of the mask of everything, counted again from the masks' files."""
     masks = segment.run(localised)
     shared = union = 0
-    probabilities = predict.load(localised, "reported").probabilities(localised.target)
+    probabilities = predictions(localised, "reported").probabilities(localised.target)
     for image, probability in zip(localised.reported.images, probabilities, strict=True):
         truth = np.array(Image.open(image.mask_path))
         dog, counts = truth == 12, truth != 255
@@ -338,21 +359,21 @@ def test_a_card_tells_which_images_the_classifier_has_learned_from(small_data, s
     save_checkpoint(tmp_path / "learned.safetensors", checkpoint.state, card)
     for path, expected in ((small_checkpoint, False), (tmp_path / "learned.safetensors", True)):
         context = context_of(small_data, path, tmp_path)
-        assert _split_info(context, context.tuning).learned_from is expected
-        assert _split_info(context, context.reported).learned_from is False
+        assert split_info(context, context.tuning).learned_from is expected
+        assert split_info(context, context.reported).learned_from is False
         # A run looks at the first images of a long split, and training at all of them.
         for part in (read_split(small_data, "val", 5), read_split(small_data, "val[3:9]")):
             assert part.manifest != tuning.manifest
-            assert _split_info(context, part).learned_from is expected
+            assert split_info(context, part).learned_from is expected
 
 
 def test_images_are_ranked_as_scikit_learn_has_it(localised):
     found = after(localised, "evaluate").outputs["evaluate"]["classification"]
-    predictions, classes = predict.load(localised, "reported"), localised.classifier.classes
+    predicted, classes = predictions(localised, "reported"), localised.classifier.classes
     assert len(found["classes"]) > 1
     for each in found["classes"]:
         present = [each["name"] in image.labels for image in localised.reported.images]
-        scores = predictions.probabilities(classes.index(each["name"]))
+        scores = predicted.probabilities(classes.index(each["name"]))
         assert each["ap"]["value"] == pytest.approx(average_precision_score(present, scores))
         assert each["n_images"] == sum(present)
         assert each["ap"]["interval"]["low"] <= each["ap"]["value"] <= each["ap"]["interval"]["high"]

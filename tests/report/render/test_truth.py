@@ -97,7 +97,7 @@ def test_another_object_is_the_one_under_the_peak(finished):
     """The class in the caption is that of the smallest object under the map's peak (A6)."""
     import numpy as np
 
-    from report.pipeline.stages.cases import class_under_peak
+    from report.pipeline.shared.cases import class_under_peak
 
     heat = np.zeros((100, 100), dtype=np.float32)
     heat[30, 40] = 1.0

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.detection.boxes_from_maps import heat_map
 from dogcam.evaluate import errors as taxonomy
 from dogcam.evaluate.errors import Failure, OtherObjects
 from dogcam.evaluate.metrics import TRUE_POSITIVE, Matches
@@ -16,7 +15,8 @@ from dogcam.structures.boxes import area, as_boxes
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
-from report.pipeline.stages import predict
+from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.predictions import predictions
 
 STEP = 0.05
 """Distance of the score thresholds at which failures are typed, apart from the operating point."""
@@ -57,15 +57,15 @@ class Scene:
 
 def make_scene(context: Context, matches: Matches) -> Scene:
     """Gather what the failures of the main method are explained by."""
-    predictions = predict.load(context, "reported")
-    images, maps = context.reported.images, predictions.maps[MAIN]
+    predicted = predictions(context, "reported")
+    images = context.reported.images
     target = context.config.target
     others = [[thing for thing in image.objects if thing.name != target] for image in images]
 
     @cache
     def seen_class(index: int) -> str | None:
         place = int(matches.detections.image[index])
-        heat = heat_map(maps[place], images[place].size)
+        heat = heat_of(context, "reported", MAIN, place)
         return class_under_peak(
             heat, matches.detections.boxes[index],
             as_boxes([thing.box for thing in others[place]]), [thing.name for thing in others[place]],
@@ -73,7 +73,7 @@ def make_scene(context: Context, matches: Matches) -> Scene:
 
     return Scene(
         [image.id for image in images], [image.size for image in images], matches, _others(context),
-        predictions.probabilities(context.target), seen_class, target,
+        predicted.probabilities(context.target), seen_class, target,
     )  # fmt: skip
 
 

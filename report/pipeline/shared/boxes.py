@@ -1,0 +1,63 @@
+"""The boxes of a run: ground truth, detections, and their matches, computed once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogcam.evaluate.metrics import Matches, match
+from dogcam.structures.boxes import as_boxes, iou
+from dogcam.structures.detections import Detections, GroundTruth
+from dogcam.structures.images import Split
+from report.pipeline.context import Context
+
+Rows = list[list[list[float]]]
+"""For each image its boxes, each [x0, y0, x1, y1, score]."""
+
+
+def found_rows(context: Context, role: str = "reported") -> dict[str, Rows]:
+    """Return the boxes that the stage `localise` found on a split, by method."""
+    return context.outputs["localise"]["detections"][role]
+
+
+def matches_of(context: Context, method: str, role: str = "reported") -> Matches:
+    """Return the matches of a method's detections, at all IoU thresholds of the settings."""
+    rows, thresholds = found_rows(context, role)[method], context.config.iou_thresholds
+
+    def compute() -> Matches:
+        truth = ground_truth(context.splits[role], context.config.target)
+        return match(truth, detections(context, role, method), thresholds)
+
+    # The rows are kept, so that their identity names them.
+    return context.once(("matches", id(rows), thresholds), lambda: (rows, compute()))[1]
+
+
+def ground_truth(split: Split, target: str) -> GroundTruth:
+    """Return the target's boxes of a split, the difficult ones included."""
+    return GroundTruth.from_images(
+        [image.boxes_of(target) for image in split.images],
+        [[thing.difficult for thing in image.objects_of(target)] for image in split.images],
+    )
+
+
+def detections(context: Context, role: str, method: str) -> Detections:
+    """Return the detections of a method on a split."""
+    rows = found_rows(context, role)[method]
+    boxes = [[row[:4] for row in image] for image in rows]
+    return Detections.from_images(boxes, [[row[4] for row in image] for image in rows])
+
+
+def best_ious(context: Context, method: str) -> NDArray[np.float64]:
+    """Return the IoU of each target image's best-scored box with the target that fits best: (P,) floats."""
+    found = found_rows(context)[method]
+    values = []
+    for image, rows in zip(context.reported.images, found, strict=True):
+        if context.has_target(image):
+            truth = image.boxes_of(context.config.target)
+            values.append(iou(best_box(rows), truth).max(initial=0.0))
+    return np.array(values)
+
+
+def best_box(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the box of the highest score among rows of xyxy and score: (1, 4), or (0, 4) without a row."""
+    return as_boxes([row[:4] for row in sorted(rows, key=lambda row: -row[4])[:1]])
