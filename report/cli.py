@@ -87,10 +87,10 @@ def main() -> None:
 @_WATCH
 def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object) -> None:
     """Run the whole experiment and render its report."""
-    # Only this command computes: the others do without torch, and start faster for it.
+    # Imported here, because the other commands need none of it.
     from dogcam.data.download import default_cache
-    from report.pipeline.experiment import run_experiment
     from report.pipeline.folder import end_run
+    from report.pipeline.unchanged import reuse_run
 
     templates = open_templates(own)
     config = make_config(**_settings(options))
@@ -100,7 +100,13 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     # Said now rather than after data and weights were read.
     require_writable(folder)
     with dir_lock(folder), progress:
-        record = run_experiment(config, folder, cache or default_cache(), command, progress)
+        cache = cache or default_cache()
+        record = reuse_run(config, folder, cache, command, progress.stage_ended)
+        if record is None:
+            # It imports torch, which takes seconds.
+            from report.pipeline.experiment import run_experiment
+
+            record = run_experiment(config, folder, cache, command, progress)
         for change in record.claim_changes:
             before, now = (status or "not made" for status in (change.before, change.now))
             click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)

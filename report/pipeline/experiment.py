@@ -4,6 +4,8 @@ import importlib.metadata
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
@@ -31,6 +33,7 @@ from report.pipeline.stages import (
     sanity,
     segment,
 )
+from report.pipeline.unchanged import Inputs, note_end
 from report.record.claim_rules import with_claims
 from report.record.io import write_results
 
@@ -120,10 +123,13 @@ def run_experiment(
     remove_partial_files(folder)
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
+    asked, weights = config, prepare.weight_files(config, cache)
+    # Before anything is read, so that no change can fall between the reading and the state.
+    before = Inputs.of(asked, cache, (data, *weights)) if weights is not None and data.is_dir() else None
     reported, tuning = prepare.read_data(config, data, progress.say)
     config = config.model_copy(update={"tuning_split": tuning.name if tuning else None})
     classifier = prepare.find_classifier(config, cache)
-    # Before the images are hashed, so that no change can fall between the hash and the state.
+    # Likewise before the images are hashed.
     splits = [each for each in (reported, tuning) if each]
     sources = Sources(path for split in splits for path in _files_of(split))
     context = Context(config, folder, reported, tuning, classifier, progress, cache=cache, sources=sources)
@@ -138,15 +144,24 @@ def run_experiment(
     }
     context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
     write_tables(context)
-    record = with_claims(gather(context, run_info(command, classifier, runs)), keep_earlier_claims(folder))
+    run = run_info(command, classifier.device.type, torch.get_num_threads(), runs)
+    record = with_claims(gather(context, run), keep_earlier_claims(folder))
     write_results(record, folder)
     remove_stale_pictures(folder, record)
+    if before is not None and all(_is_below(data, split) for split in splits):
+        note_end(folder, before, asked, cache, record)
     return record
 
 
 def _files_of(split: Split) -> Iterator[Path]:
     for image in split.images:
         yield from filter(None, (image.path, image.mask_path))
+
+
+def _is_below(folder: Path, split: Split) -> bool:
+    """Tell whether every file of a split is in a folder."""
+    notes = (image.annotation_path for image in split.images if image.annotation_path)
+    return all(path.is_relative_to(folder) for path in (*_files_of(split), *notes))
 
 
 def _described(classifier: Classifier) -> str:

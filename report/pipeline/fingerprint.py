@@ -5,6 +5,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import platform
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def code_fingerprint(module: str) -> str:
 
     Comments, docstrings and layout do not count.
     """
-    return digest(*(part for name in sorted(code_of(module)) for part in (name, _meaning(name))))
+    return digest(*(part for name in sorted(code_of(module)) for part in (name, _examined(name).meaning)))
 
 
 def code_of(module: str) -> frozenset[str]:
@@ -46,30 +47,34 @@ def code_of(module: str) -> frozenset[str]:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting.extend(_imports(name))
+            waiting.extend(_examined(name).imports)
     return frozenset(found)
 
 
+@dataclass(frozen=True)
+class _Examined:
+    """A module: the modules of this program that it imports, and a hash of its code."""
+
+    imports: frozenset[str]
+    meaning: str
+
+
 @cache
-def _imports(module: str) -> frozenset[str]:
+def _examined(module: str) -> _Examined:
+    """Parse a module once; comments, layout and docstrings (strings that are statements) do not count."""
+    tree = _parsed(module)
     names: set[str] = set()
-    for node in ast.walk(_parsed(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             # `from dogcam import boxes` imports a module, `from dogcam.structures.boxes import iou` a name.
             names.update([node.module], (f"{node.module}.{alias.name}" for alias in node.names))
-    return frozenset(name for name in names if _counts(name) and _is_module(name))
-
-
-def _meaning(module: str) -> str:
-    """Return the syntax tree of a module without its docstrings: strings that are statements."""
-    tree = _parsed(module)
-    for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [each for each in body if not _is_docstring(each)]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    imports = frozenset(name for name in names if _counts(name) and _is_module(name))
+    return _Examined(imports, digest(ast.dump(tree)))
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -92,6 +97,7 @@ def _counts(name: str) -> bool:
     return name.split(".")[0] in PACKAGES
 
 
+@cache
 def _is_module(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None

@@ -4,13 +4,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from dogcam.data.download import fetch_published_checkpoint, fetch_voc2007_test, progress_bar
+from dogcam.data.download import (
+    PUBLISHED_CHECKPOINT_URLS,
+    fetch_published_checkpoint,
+    fetch_voc2007_test,
+    progress_bar,
+)
 from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.sample import write_sample
 from dogcam.data.validation import doubtful_masks
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.models.libraries import is_function
 from dogcam.structures.images import Split
 from report.config import RunConfig
 
@@ -115,6 +121,21 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
             "choose another network, or look at photographs with `dogcam explain`"
         )
     return classifier
+
+
+def weight_files(config: RunConfig, cache: Path) -> tuple[Path, ...] | None:
+    """Return the files that the weights of a run come from, apart from those of the program.
+
+    Returns:
+        The files; some may be missing. None if a library or a function of the user finds the weights.
+    """
+    if config.model is not None and is_function(config.model):
+        return None
+    if config.checkpoint:
+        return Path(config.checkpoint), Path(config.checkpoint).with_suffix(".json")
+    if config.model == "resnet50":
+        return tuple(cache / url.rpartition("/")[2] for url in PUBLISHED_CHECKPOINT_URLS)
+    return () if config.model == "sample_net" else None
 
 
 def _require_target(split: Split, target: str, limit: str) -> None:

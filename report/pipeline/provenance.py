@@ -6,21 +6,19 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 import dogcam
 from dogcam.errors import ConfigError
-from dogcam.models.classifier import Classifier
 from report import record as results
 from report.pipeline.fingerprint import versions
 
 
-def run_info(command: str, classifier: Classifier, runs: list[results.StageRun]) -> results.RunInfo:
+def run_info(command: str, device: str, n_threads: int, runs: list[results.StageRun]) -> results.RunInfo:
     """Describe the program, its libraries, the machine and the stages of a run.
 
     Args:
         command: the command line, without paths.
-        classifier: the classifier, for its device.
+        device: the type of the device of the network.
+        n_threads: how many threads torch uses.
         runs: how each stage ended.
     """
     commit, modified = _commit()
@@ -32,8 +30,8 @@ def run_info(command: str, classifier: Classifier, runs: list[results.StageRun])
         finished=finished_at().isoformat(timespec="seconds"),
         versions=versions(),
         platform=f"{platform.system()} {platform.machine()}",
-        device=classifier.device.type,
-        n_threads=torch.get_num_threads(),
+        device=device,
+        n_threads=n_threads,
         stages=runs,
     )
 

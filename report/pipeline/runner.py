@@ -15,9 +15,8 @@ from dogcam.files import atomic_write, path_inside, read_bytes, read_json, sha25
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import code_fingerprint, digest, versions
 from report.pipeline.folder import PICTURE_FOLDERS
+from report.pipeline.unchanged import REUSED
 from report.record import StageRun
-
-REUSED = "nothing that it depends on changed"
 
 
 @dataclass(frozen=True)

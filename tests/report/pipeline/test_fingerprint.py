@@ -30,7 +30,8 @@ def package(tmp_path, monkeypatch):
         path.write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(fingerprint, "PACKAGES", ("pack",))
-    monkeypatch.setattr(fingerprint, "_imports", fingerprint._imports.__wrapped__)
+    for name in ("_examined", "_is_module"):
+        monkeypatch.setattr(fingerprint, name, getattr(fingerprint, name).__wrapped__)
     yield tmp_path / "pack"
     for name in [name for name in sys.modules if name.split(".")[0] == "pack"]:
         del sys.modules[name]
