@@ -12,6 +12,7 @@ from dogcam.data.download import (
 )
 from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.sample import write_sample
+from dogcam.data.splits import split_name
 from dogcam.data.validation import doubtful_masks
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
@@ -33,7 +34,10 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
         rendered: is told how many images of how many the sample has.
     """
     if config.kind == "sample":
-        return write_sample(cache / "sample", seed=SAMPLE_SEED, progress=rendered)
+        names = {split_name(config.split), split_name(config.tuning_split or "val")}
+        # Most of the sample is its training split, which only training needs.
+        without = {} if "train" in names or names == {"val"} else {"n_train": 0}
+        return write_sample(cache / "sample", seed=SAMPLE_SEED, progress=rendered, **without)
     if config.kind == "voc2007":
         with progress_bar("VOC2007 test") as progress:
             return fetch_voc2007_test(cache, progress=progress)

@@ -182,7 +182,26 @@ class TestWholeOrNotAtAll:
         with pytest.raises(DataError, match="cannot be written"):
             write_sample(tmp_path / "file" / "sample", **TINY)
 
-    @pytest.mark.parametrize("wrong", [{"n_train": 0}, {"n_test": -1}, {"workers": 0}])
+    def test_a_split_of_no_images_is_left_out(self, tmp_path):
+        root = write_sample(tmp_path / "sample", **{**TINY, "n_train": 0})
+        assert split_names(root) == ("test", "val")
+        whole = write_sample(tmp_path / "whole", **TINY)
+        part = {
+            name: sha for name, sha in file_digests(whole).items() if "train" not in name and name != MARKER
+        }
+        assert {name: sha for name, sha in file_digests(root).items() if name != MARKER} == part
+
+    def test_a_sample_with_more_splits_is_reused_and_one_with_fewer_is_completed(self, tmp_path):
+        root = write_sample(tmp_path / "sample", **{**TINY, "n_train": 0})
+        write_sample(root, **TINY)
+        assert split_names(root) == ("test", "train", "val")
+        (root / "JPEGImages" / "val00000.jpg").write_bytes(b"kept")
+        write_sample(root, **{**TINY, "n_train": 0})
+        assert (root / "JPEGImages" / "val00000.jpg").read_bytes() == b"kept"
+
+    @pytest.mark.parametrize(
+        "wrong", [{"n_train": 0, "n_val": 0, "n_test": 0}, {"n_test": -1}, {"workers": 0}]
+    )
     def test_impossible_requests_are_refused(self, tmp_path, wrong):
         with pytest.raises(ConfigError, match="ask for at least 1"):
             write_sample(tmp_path / "sample", **{**TINY, **wrong})

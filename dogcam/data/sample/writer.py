@@ -40,7 +40,7 @@ def write_sample(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Render the data set into a folder unless it is there already.
+    """Render the data set into a folder, unless it is there already or a sample with more splits is.
 
     The bytes depend on the seed and the counts only. The scenes are rendered in a temporary folder beside
     `root` and moved into place when the last file is written. A script that calls this with several workers
@@ -49,9 +49,9 @@ def write_sample(
     Args:
         root: the folder to make; it must not exist, be empty or hold an earlier sample.
         seed: seed of all scenes.
-        n_train: number of images to train on.
-        n_val: number of images to choose thresholds and stopping points with.
-        n_test: number of images to report on, and for nothing else.
+        n_train: number of images to train on; 0 for a sample without this split.
+        n_val: likewise, of images to choose thresholds and stopping points on.
+        n_test: likewise, of images that are reported on and used for nothing else.
         workers: number of processes; by default one for each available core, fewer for a handful of images.
         progress: called with (images done, images in all) now and then.
 
@@ -59,12 +59,13 @@ def write_sample(
         `root`.
 
     Raises:
-        ConfigError: where a count, or the number of workers, is below 1.
-        DataError: where `root` holds something else, or cannot be written.
+        ConfigError: if a count is negative, all are 0, or the number of workers is below 1.
+        DataError: if `root` holds something else, or cannot be written.
     """
     root = Path(root)
-    counts = {"train": n_train, "val": n_val, "test": n_test}
-    _refuse_impossible(counts, workers)
+    asked = {"train": n_train, "val": n_val, "test": n_test}
+    _refuse_impossible(asked, workers)
+    counts = {split: count for split, count in asked.items() if count}
     marker = {"version": SAMPLE_VERSION, "seed": seed, "counts": counts, "classes": list(CLASSES)}
     if is_complete(root, marker):
         return root
@@ -82,11 +83,13 @@ def write_sample(
 
 
 def is_complete(root: Path, marker: dict) -> bool:
-    """Tell whether a folder holds the whole sample that a marker describes."""
+    """Tell whether a folder holds the whole sample that a marker describes, and perhaps more splits."""
     try:
-        if json.loads((root / MARKER).read_text(encoding="utf-8")) != marker:
+        there = json.loads((root / MARKER).read_text(encoding="utf-8"))
+        counts = there["counts"]
+        if there != {**marker, "counts": counts} or not marker["counts"].items() <= counts.items():
             return False
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return False
     jobs = _jobs(marker["counts"])
     wanted = {folder: {image_id(*job) + suffix for job in jobs} for folder, suffix in FOLDERS.items()}
@@ -142,8 +145,10 @@ def _names(folder: Path) -> set[str]:
 
 def _refuse_impossible(counts: dict[str, int], workers: int | None) -> None:
     for split, count in counts.items():
-        if count < 1:
-            raise ConfigError(f"the sample's {split} split cannot have {count} images; ask for at least 1")
+        if count < 0 or not any(counts.values()):
+            raise ConfigError(
+                f"the {split} split of the sample cannot have {count} images; ask for at least 1 in a split"
+            )
     if workers is not None and workers < 1:
         raise ConfigError(f"the sample cannot be rendered by {workers} processes; ask for at least 1")
 
