@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import dogcam
-import report
 from dogcam.errors import DogcamError, RecordError
 from dogcam.files import atomic_write, path_inside, read_json, sha256_of
 from report.config import RunConfig
@@ -37,7 +36,8 @@ ENVIRONMENT = ("DOGCAM_", "OMP_", "MKL_", "KMP_", "ONEDNN_", "DNNL_", "CUDA_", "
 ACCELERATORS = ("nvidia", "kfd", "dri", "accel")
 """The beginnings of device files whose appearance changes the device `auto`."""
 
-CODE = tuple(Path(package.__path__[0]) for package in (dogcam, report))
+CODE = (Path(dogcam.__file__).parent, Path(__file__).parents[1])
+"""The folders of this program."""
 
 
 @dataclass(frozen=True)
