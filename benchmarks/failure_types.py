@@ -76,15 +76,15 @@ def types_by_rule(cases: Sequence[Case], data: Path) -> list[str]:
         wrong = failure.subject == "detection"
         boxes = matches.detections.boxes if wrong else matches.ground_truth.boxes
         box = tuple(boxes[failure.detection if wrong else failure.ground_truth].tolist())
-        types[images[failure.image].id, failure.subject, box] = failure.kind
+        types[images[failure.image].id, failure.subject, box] = failure.type
     return [types[case.image, case.subject, case.box] for case in cases]
 
 
 def agreement(cases: Sequence[Case], types: Sequence[str], half: str, *subjects: str) -> Proportion:
     """Return the share of cases of a half and of these subjects whose two types are equal."""
     same = [
-        case.judged == kind
-        for case, kind in zip(cases, types, strict=True)
+        case.judged == failure_type
+        for case, failure_type in zip(cases, types, strict=True)
         if case.half == half and case.subject in subjects
     ]
     return Proportion(sum(same), len(same))
@@ -103,7 +103,9 @@ def tables(cases: Sequence[Case], types: Sequence[str]) -> str:
             )
     for half in HALVES:
         counts = Counter(
-            (case.judged, kind) for case, kind in zip(cases, types, strict=True) if case.half == half
+            (case.judged, failure_type)
+            for case, failure_type in zip(cases, types, strict=True)
+            if case.half == half
         )
         lines += [
             "",

@@ -40,7 +40,7 @@ class RunConfig(BaseModel):
         n_resamples: number of bootstrap resamples.
         confidence_level: of the intervals.
         seed: of the bootstrap and of the gallery's random choices.
-        per_kind: how many pictures the gallery shows of each kind of failure.
+        per_type: how many pictures the gallery shows of each failure type.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +64,7 @@ class RunConfig(BaseModel):
     n_resamples: Annotated[int, Field(ge=100)] = 2000
     confidence_level: OpenFraction = 0.95
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 2007
-    per_kind: Count = 4
+    per_type: Count = 4
 
     @field_validator("iou_thresholds")
     @classmethod

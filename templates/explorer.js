@@ -37,7 +37,7 @@ const dogcam = {};
   class Choice {
     constructor(levels, point) {
       this.levels = levels;
-      this.usual = { score: point, kind: "", size: "" };
+      this.usual = { score: point, type: "", size: "" };
       this.value = { ...this.usual };
       this.followers = [];
       this.read();
@@ -65,7 +65,7 @@ const dogcam = {};
       const score = Number.parseFloat(given.get("score"));
       this.value = {
         score: score >= 0 && score <= 1 ? this.nearest(score, 0.002) : this.usual.score,
-        kind: given.get("kind") ?? "", size: given.get("size") ?? "",
+        type: given.get("type") ?? "", size: given.get("size") ?? "",
       };
       this.target = anchor.includes("=") ? "" : anchor;
     }

@@ -17,7 +17,7 @@
 
   /* What a picture is about: the box or the object that its card was picked for. */
   function subjectsOf(record) {
-    const items = [...record.failures.kinds.flatMap((kind) => kind.items), ...record.failures.successes];
+    const items = [...record.failures.types.flatMap((each) => each.items), ...record.failures.successes];
     return new Map(items.map((item) => {
       const role = item.subject === "ground_truth" ? "missed" : "detection";
       return [item.photo, { item, xyxy: item.boxes.find((box) => box.role === role)?.xyxy }];
@@ -27,8 +27,8 @@
   /* Whether a card still shows a failure of its type, or a correct box, at the threshold. */
   function holds(subject, cases, score) {
     const { item, xyxy } = subject;
-    if (item.kind === "success") return item.score >= score;
-    return cases.some((each) => each.image_id === item.image_id && each.kind === item.kind && each.subject === item.subject
+    if (item.type === "success") return item.score >= score;
+    return cases.some((each) => each.image_id === item.image_id && each.type === item.type && each.subject === item.subject
       && overlaps(item.subject === "ground_truth" ? each.matched : each.box, xyxy));
   }
 
@@ -37,17 +37,17 @@
     const table = document.getElementById("failures-by-type");
     if (!table) return;
     const rows = all("tbody tr", table);
-    const counted = (kind, subject) => cases.filter((each) => each.kind === kind && each.subject === subject).length;
-    const most = Math.max(1, ...rows.flatMap((row) => ["detection", "ground_truth"].map((subject) => counted(row.dataset.kind, subject))));
+    const counted = (type, subject) => cases.filter((each) => each.type === type && each.subject === subject).length;
+    const most = Math.max(1, ...rows.flatMap((row) => ["detection", "ground_truth"].map((subject) => counted(row.dataset.type, subject))));
     for (const row of rows) {
       for (const cell of all("[data-count]", row)) {
-        const n = counted(row.dataset.kind, cell.dataset.count);
+        const n = counted(row.dataset.type, cell.dataset.count);
         cell.stated ??= [...cell.childNodes];
         cell.replaceChildren(...(choice.atPoint ? cell.stated : [String(n)]));
         cell.dataset.now = n;
         cell.previousElementSibling?.style.setProperty("--n", n / most);
       }
-      row.classList.toggle("chosen", row.dataset.kind === choice.value.kind);
+      row.classList.toggle("chosen", row.dataset.type === choice.value.type);
     }
     const note = document.querySelector("[data-elsewhere]");
     if (note) note.hidden = choice.atPoint;
@@ -56,12 +56,12 @@
   /* The sentence under a heading states counts at the operating point; elsewhere it states those of the threshold. */
   function updateHeadings(choice, cases) {
     for (const grid of all(".gallery")) {
-      const kind = grid.querySelector(".card")?.dataset.kind;
+      const type = grid.querySelector(".card")?.dataset.type;
       const line = grid.previousElementSibling;
-      if (!kind || kind === "success" || line?.tagName !== "P") continue;
+      if (!type || type === "success" || line?.tagName !== "P") continue;
       line.stated ??= [...line.childNodes];
-      const n = (subject) => cases.filter((each) => each.kind === kind && each.subject === subject).length;
-      const words = `${word(kind)}: ${n("detection")} ${word("detection")}, ${n("ground_truth")} ${word("ground_truth")}`;
+      const n = (subject) => cases.filter((each) => each.type === type && each.subject === subject).length;
+      const words = `${word(type)}: ${n("detection")} ${word("detection")}, ${n("ground_truth")} ${word("ground_truth")}`;
       line.replaceChildren(...(choice.atPoint ? line.stated : [words]));
     }
   }
@@ -83,7 +83,7 @@
     const subjects = subjectsOf(record);
     const ordered = [...subjects.values()];
     const byCard = new Map(cards.map((card) => [card, ordered.find(({ item }) =>
-      item.image_id === card.dataset.image && item.kind === card.dataset.kind && item.subject === card.dataset.subject)]));
+      item.image_id === card.dataset.image && item.type === card.dataset.type && item.subject === card.dataset.subject)]));
     if (bar) {
       for (const select of all("select", bar)) select.addEventListener("change", () => choice.change({ [select.name]: select.value }));
       choice.drive(bar.querySelector("[type=range]"));
@@ -91,7 +91,7 @@
       bar.hidden = false;
     }
     for (const link of all("[data-filter]")) {
-      link.addEventListener("click", () => choice.change({ kind: link.dataset.filter === choice.value.kind ? "" : link.dataset.filter }));
+      link.addEventListener("click", () => choice.change({ type: link.dataset.filter === choice.value.type ? "" : link.dataset.filter }));
     }
     choice.follow(() => {
       for (const select of all("select", bar ?? document.createElement("div"))) {
@@ -99,10 +99,10 @@
         /* An address may name a type that this gallery does not have. */
         if (select.selectedIndex < 0) choice.value[select.name] = select.value = "";
       }
-      const { kind, size, score } = choice.value;
+      const { type, size, score } = choice.value;
       const cases = casesAt(record, choice.level);
       for (const [card, subject] of byCard) {
-        card.hidden = Boolean((kind && card.dataset.kind !== kind) || (size && card.dataset.size !== size)
+        card.hidden = Boolean((type && card.dataset.type !== type) || (size && card.dataset.size !== size)
           || (subject && !choice.atPoint && !holds(subject, cases, score)));
       }
       for (const grid of all(".gallery")) {
@@ -131,7 +131,7 @@
     const more = place.querySelector("[data-more]");
     const cards = new Map(all(".gallery .card").map((card) => [card.dataset.image, card.id]));
     const columns = [
-      (each) => each.image_id, (each) => word(each.kind), (each) => word(each.subject),
+      (each) => each.image_id, (each) => word(each.type), (each) => word(each.subject),
       (each) => each.score, (each) => each.iou, (each) => each.area, (each) => each.reason,
     ];
     let [rows, limit, sorted] = [[], PAGE, null];
@@ -177,8 +177,8 @@
       });
     });
     more.addEventListener("click", () => { limit += PAGE; fill(); });
-    choice.follow(({ kind, size }) => {
-      rows = casesAt(record, choice.level).filter((each) => (!kind || each.kind === kind) && (!size || sizeOf(record, each.area) === size));
+    choice.follow(({ type, size }) => {
+      rows = casesAt(record, choice.level).filter((each) => (!type || each.type === type) && (!size || sizeOf(record, each.area) === size));
       limit = PAGE;
       place.querySelector("[data-total]").textContent = rows.length;
       order();
@@ -209,7 +209,7 @@
     };
     const four = (box) => box ?? [null, null, null, null];
     const rows = casesAt(record, level).map((each) =>
-      [each.image_id, each.kind, each.subject, each.score, each.iou, each.reason, ...four(each.box), ...four(each.matched)]);
+      [each.image_id, each.type, each.subject, each.score, each.iou, each.reason, ...four(each.box), ...four(each.matched)]);
     return `${[head, ...rows].map((row) => row.map(cell).join(",")).join("\n")}\n`;
   }
 

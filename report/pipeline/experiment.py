@@ -67,7 +67,7 @@ STAGES = (
     Stage(
         analyse.NAME, "classify failures", analyse.run, output=results.Failures,
         needs=(predict.NAME, localise.NAME, evaluate.NAME),
-        settings=("target", "per_kind", *BOOTSTRAP),
+        settings=("target", "per_type", *BOOTSTRAP),
     ),
     Stage(
         break_down.NAME, "recall by property", break_down.run, output=results.Breakdowns,

@@ -24,7 +24,7 @@ class GroupRow(Model):
 class Breakdown(Model):
     """The objects told apart in one way."""
 
-    by: Literal["size", "aspect", "company", "edge", "other_class"]
+    by: Literal["size", "aspect", "n_instances", "edge", "other_class"]
     rows: list[GroupRow]
 
 

@@ -100,7 +100,7 @@ DECLARATIONS = (
             ("grad_cam_plus_plus_earlier", "Grad-CAM++"),
         )
     ),
-    Declaration("growing_beats_cutting", _of_masks),
+    Declaration("growing_beats_thresholding", _of_masks),
 )  # fmt: skip
 
 

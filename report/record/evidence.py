@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dogcam.evaluate.errors.kinds import FailureType
+from dogcam.evaluate.errors.types import FailureType
 from report.record.base import Estimate, Fraction, Model
 from report.record.files import GalleryName
 
@@ -85,7 +85,7 @@ class Cell(Model):
     """Targets of one size, alone in their image or not, at the operating point."""
 
     size: Literal["small", "medium", "large"]
-    company: Literal["alone", "together"]
+    instances: Literal["one", "several"]
     n_objects: int
     n_found: int
     recall: Estimate = Field(description="with a Wilson interval")
@@ -120,7 +120,7 @@ class Case(Model):
 
     image_id: str
     subject: Literal["detection", "ground_truth"]
-    kind: FailureType
+    type: FailureType
     reason: str = Field(description="in words, for a reader of failures.csv")
     score: float | None
     iou: float | None

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from dogcam.evaluate.breakdowns import Size
-from dogcam.evaluate.errors.kinds import FailureType
+from dogcam.evaluate.errors.types import FailureType
 from report.record.base import Estimate, Fraction, Model
 from report.record.files import GalleryName
 
@@ -25,7 +25,7 @@ class GalleryItem(Model):
     """One picture of the gallery: a photograph, its map, its boxes, and the facts of its caption."""
 
     image_id: str
-    kind: FailureType | Literal["success"]
+    type: FailureType | Literal["success"]
     subject: Literal["detection", "ground_truth"] = Field(
         description="what the item is about: a box, or an object that no box found"
     )
@@ -52,9 +52,9 @@ class GalleryItem(Model):
 
 
 class FailureTypeResult(Model):
-    """How often a kind of failure occurs at the operating point, and what fixing it would gain."""
+    """How often a failure type occurs at the operating point, and what fixing it would gain."""
 
-    kind: FailureType
+    type: FailureType
     n_detections: int
     n_missed: int
     ap_gain: Estimate = Field(
@@ -64,16 +64,16 @@ class FailureTypeResult(Model):
 
 
 class Failures(Model):
-    """What goes wrong at the operating point: every false positive and missed object has exactly one kind."""
+    """What goes wrong at the operating point: every false positive and missed object has exactly one type."""
 
     n_success: int
     n_trivial: int = Field(
         description="correct boxes whose object a centre box or the whole image would have found too"
     )
-    kinds: list[FailureTypeResult]
+    types: list[FailureTypeResult]
     successes: list[GalleryItem]
     size_edges: tuple[Fraction, Fraction] = Field(
         description="from which share of the image on a size is medium, and large"
     )
-    per_kind: int
+    per_type: int
     seed: int

@@ -11,11 +11,13 @@ class MapMetrics(Model):
     name: str
     title: str
     box_accuracy: Estimate = Field(
-        description="largest component's box has IoU of at least strict_iou; the cut was chosen elsewhere"
+        description="IoU of the largest component is at least strict_iou; threshold chosen on other images"
     )
-    max_box_accuracy: Estimate = Field(description="MaxBoxAcc: the same at the best cut for these images")
+    max_box_accuracy: Estimate = Field(
+        description="MaxBoxAcc: the same at the best threshold for these images"
+    )
     max_box_accuracy_v2: Estimate = Field(
-        description="MaxBoxAccV2: any component's box, mean over iou_levels, each at its best cut"
+        description="MaxBoxAccV2: any component's box, mean over iou_levels, each at its best threshold"
     )
     pointing: Estimate = Field(description="the peak lies on an object, or within the tolerance")
     energy: Estimate = Field(description="share of the map's sum inside the boxes")
@@ -40,8 +42,8 @@ class Localisation(Model):
 
     n_images: int = Field(description="images with a target")
     n_masks: int = Field(description="of these, those with a mask to measure with")
-    cam_threshold: Fraction = Field(description="the cut chosen on other images, or given")
-    n_cuts: int = Field(description="how many cuts the best was sought among")
+    cam_threshold: Fraction = Field(description="chosen on other images, or given")
+    n_thresholds: int = Field(description="number of thresholds from which the best is chosen")
     strict_iou: Fraction
     iou_levels: list[Fraction]
     tolerance: int = Field(description="of the pointing game, in pixels")

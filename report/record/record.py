@@ -65,7 +65,7 @@ class Results(Model):
         """Yield the name of every picture that a part of the record names."""
         for figure in self.figures:
             yield from (figure.path, figure.standalone, figure.dark)
-        for items in [self.failures.successes, *(kind.items for kind in self.failures.kinds)]:
+        for items in [self.failures.successes, *(each.items for each in self.failures.types)]:
             for item in items:
                 yield from filter(None, (item.photo, item.map, item.composite))
         yield from filter(None, self.pictures.named())

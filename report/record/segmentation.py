@@ -18,7 +18,7 @@ class SeedRow(Model):
 class MaskRow(Model):
     """One way to make masks, and their IoU with the annotated ones: sums of pixels over all images."""
 
-    name: Literal["grown", "cut", "boxes", "full_image"]
+    name: Literal["grown", "thresholded", "boxes", "full_image"]
     title: str
     iou: Estimate
 
@@ -29,11 +29,11 @@ class Segmentation(Model):
     score_threshold: Fraction = Field(description="probability from which on an image gets a mask at all")
     cam_threshold: Fraction
     background_threshold: Fraction
-    cut_threshold: Fraction = Field(description="of the maps that are cut and not grown")
+    box_cam_threshold: Fraction = Field(description="of the boxes, and of the thresholded maps")
     chosen_on: str | None
     n_tuning_images: int
     n_images: int
     n_target_images: int
     rows: list[MaskRow]
-    gain: Estimate = Field(description="IoU of the grown masks minus that of the cut maps, paired")
+    gain: Estimate = Field(description="IoU of the grown masks minus that of the thresholded maps, paired")
     sweep: list[SeedRow]

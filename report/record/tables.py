@@ -61,7 +61,7 @@ def failures_table(evidence: Evidence, score_threshold: float) -> str:
     return table(
         FAILURES_HEAD,
         (
-            (case.image_id, case.kind, case.subject, case.score, case.iou, case.reason,
+            (case.image_id, case.type, case.subject, case.score, case.iou, case.reason,
              *(case.box or empty), *(case.matched or empty))
             for case in evidence.cases if case.first <= level <= case.last
         ),

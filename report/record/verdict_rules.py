@@ -88,7 +88,7 @@ def how_large(record: Ref) -> Finding | None:
 def _groups(record: Ref) -> list[tuple[str, Ref]]:
     """Return the groups by size and by number in the image that have enough objects, with their names."""
     named = []
-    for group in (group for group in record.breakdowns.breakdowns if group.by in ("size", "company")):
+    for group in (group for group in record.breakdowns.breakdowns if group.by in ("size", "n_instances")):
         for row in group.rows:
             if not raw(row.few) and raw(row.recall.value) is not None:
                 name = raw(row.name)

@@ -26,8 +26,8 @@ def of(record: Model) -> dict[str, Callable[..., Any]]:
 
 def by_stake(record: Ref) -> list[Ref]:
     """Return the failure types that occur, by AP gain if fixed, the highest first."""
-    kinds = [kind for kind in record.failures.kinds if kind.n_detections or kind.n_missed]
-    return sorted(kinds, key=lambda kind: -(raw(kind.ap_gain.value) or 0.0))
+    types = [each for each in record.failures.types if each.n_detections or each.n_missed]
+    return sorted(types, key=lambda each: -(raw(each.ap_gain.value) or 0.0))
 
 
 def strip(record: Ref) -> list[Ref]:
@@ -35,7 +35,7 @@ def strip(record: Ref) -> list[Ref]:
 
     Each is the median of its list, or the first if there is none; at most one picture of an image.
     """
-    lists = [record.failures.successes, *(kind.items for kind in by_stake(record))]
+    lists = [record.failures.successes, *(each.items for each in by_stake(record))]
     chosen: list[Ref] = []
     for items in lists:
         ordered = sorted(items, key=lambda item: raw(item.picked) != "median")

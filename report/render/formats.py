@@ -32,15 +32,15 @@ LONGEST_WORDS = 500
 
 
 class Formatter:
-    """The formatters of one flavour; templates use them as filters.
+    """The formatters of one format; templates use them as filters.
 
     Args:
-        flavour: `html` or `markdown`.
+        format: `html` or `markdown`.
         trace: is told of all that is shown of the record, which then stands between its marks.
     """
 
-    def __init__(self, flavour: str, trace: Trace | None = None) -> None:
-        self.flavour = flavour
+    def __init__(self, format: str, trace: Trace | None = None) -> None:
+        self.format = format
         self.trace = trace
 
     def filters(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ class Formatter:
         if not isinstance(words, str):
             raise RecordError(f"{value!r} is {words!r}; only words can be shown as text")
         words = _shortened(clean(" ".join(words.splitlines())))
-        if self.flavour == "html":
+        if self.format == "html":
             return self._words(value, words, _entities(words))
         return self._words(value, words, _MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
 
@@ -142,11 +142,11 @@ class Formatter:
         return Markup(re.sub(r"</?data\b[^>]*>", "", shown))
 
     def faint(self, shown: Markup | Ref | str, few: Ref) -> Markup:
-        """Show what rests on few cases less loudly: grey on the page, in italics in its twin."""
+        """Show what rests on few cases less loudly: grey on the page, in italics in Markdown."""
         words = shown if isinstance(shown, Markup) else self.text(shown)
         if not raw(few):
             return words
-        if self.flavour == "html":
+        if self.format == "html":
             return Markup('<span class="few">') + words + Markup("</span>")
         return "*" + words + "*"
 
@@ -159,7 +159,7 @@ class Formatter:
         if not isinstance(raw(value), str):
             raise RecordError(f"{value!r} is {raw(value)!r}; only words can be shown as code")
         words = _shortened(clean(" ".join(raw(value).split())))
-        if self.flavour == "html" or "|" in words:
+        if self.format == "html" or "|" in words:
             # As an element, not between backticks: nothing in the words can end it, or a table's cell.
             return self._words(value, words, f"<code>{_entities(words)}</code>")
         fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
@@ -190,7 +190,7 @@ class Formatter:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RecordError(f"{path_of(ref)} is {value!r}; expected a number")
         shown = show(value)
-        if self.flavour == "markdown":
+        if self.format == "markdown":
             return self._marked(ref, shown, shown, number=True)
         data = f'<data value="{value!r}" data-ref="{html.escape(path_of(ref))}">{shown}</data>'
         return self._marked(ref, shown, data, number=True)

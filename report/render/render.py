@@ -47,7 +47,7 @@ _MARKDOWN_LINK = re.compile(
 
 
 class _Compiled(jinja2.BytecodeCache):
-    """Compile a template once for both flavours."""
+    """Compile a template once for both formats."""
 
     def __init__(self) -> None:
         self._code: dict[str, bytes] = {}
@@ -65,7 +65,7 @@ _COMPILED = _Compiled()
 
 @dataclass(frozen=True)
 class Section:
-    """One section of the report: its anchor, its heading, and its text as the flavour wants it."""
+    """One section of the report: its anchor, its heading, and its text in the output format."""
 
     anchor: str
     title: str
@@ -73,11 +73,11 @@ class Section:
 
 
 @dataclass
-class _Flavour:
-    """What templates are given for one flavour.
+class _Output:
+    """What templates are given for one format.
 
     Prose is Markdown in both. What Markdown cannot say - figures, the gallery - comes from a template of the
-    flavour; in HTML such a block is put aside while the prose is turned into HTML, and put back after.
+    format; in HTML such a block is put aside while the prose is turned into HTML, and put back after.
     """
 
     name: str
@@ -119,7 +119,7 @@ class _Flavour:
             "inline": lambda text: Markup(_markdown().renderInline(str(formatter.finalize(text)))),
             "raw": raw,
             "slug": lambda words: _anchor(str(raw(words)))[:60] or "x",
-            "flavour": self.name,
+            "format": self.name,
         }
 
     def render(self, name: str, /, **values: object) -> str:
@@ -136,7 +136,7 @@ class _Flavour:
             raise ConfigError(f"{self.templates.path(name)}: {error}") from error
 
     def block(self, name: str, /, **values: object) -> Markup:
-        """Render a block of this flavour, `templates/<flavour>/<name>.j2`."""
+        """Render a block of this format, `templates/<format>/<name>.j2`."""
         text = self.render(f"{self.name}/{name}.j2", **values)
         if self.name == "markdown":
             return Markup(text)
@@ -223,9 +223,9 @@ def render_traced(record: Results, run: Path, templates: Templates | None = None
     templates = templates or open_templates()
     allowed = [entry.text for entry in templates.allowed()]
     rendered = {}
-    for name, flavour in ((HTML_NAME, "html"), (MARKDOWN_NAME, "markdown")):
-        made = _Flavour(flavour, record, run, templates)
-        text = _page(made) if flavour == "html" else _twin(made)
+    for name, output_format in ((HTML_NAME, "html"), (MARKDOWN_NAME, "markdown")):
+        made = _Output(output_format, record, run, templates)
+        text = _page(made) if output_format == "html" else _markdown(made)
         rendered[name] = Rendered(without_marks(text), audit(name, text, made.trace, allowed))
     return rendered
 
@@ -245,7 +245,7 @@ def render_diff(diff: RunDiff, templates: Templates | None = None) -> dict[str, 
         templates: None for the program's own.
 
     Returns:
-        The page under `html`, its twin under `markdown`.
+        The page under `html`, the Markdown version under `markdown`.
 
     Raises:
         ConfigError: as `render` does.
@@ -254,34 +254,34 @@ def render_diff(diff: RunDiff, templates: Templates | None = None) -> dict[str, 
     allowed = [entry.text for entry in templates.allowed()]
     texts = {}
     for name, file in (("html", "diff.html"), ("markdown", "diff.md")):
-        flavour = _Flavour(name, diff, Path(), templates)
-        prose = flavour.render("diff.md.j2")
+        output = _Output(name, diff, Path(), templates)
+        prose = output.render("diff.md.j2")
         if name == "html":
             style, embedded = Markup(templates.text("style.css")), Markup(_json_for_script(diff))
             body = _markdown().render(prose)
-            text = flavour.render("html/diff.j2", body=body, style=style, embedded=embedded)
+            text = output.render("html/diff.j2", body=body, style=style, embedded=embedded)
         else:
-            text = _tidy(f"# {flavour.formatter.text(Ref(diff).title)}\n\n{prose}")
-        audit(file, text, flavour.trace, allowed)
+            text = _tidy(f"# {output.formatter.text(Ref(diff).title)}\n\n{prose}")
+        audit(file, text, output.trace, allowed)
         texts[name] = without_marks(text)
     return texts
 
 
-def _page(flavour: _Flavour) -> str:
-    script = "\n".join(["", *(flavour.templates.text(name) for name in SCRIPTS)])
+def _page(output: _Output) -> str:
+    script = "\n".join(["", *(output.templates.text(name) for name in SCRIPTS)])
     page = {
-        "sections": _sections(flavour),
-        "style": Markup(flavour.templates.text("style.css")),
+        "sections": _sections(output),
+        "style": Markup(output.templates.text("style.css")),
         "script": Markup(script),
         "script_hash": Markup(script_hash(script)),
-        "embedded": Markup(_json_for_script(flavour.record)),
+        "embedded": Markup(_json_for_script(output.record)),
     }
-    text = flavour.render("html/page.j2", **page)
+    text = output.render("html/page.j2", **page)
     return _without_dead_links(text, _LINK, read_page(text).ids)
 
 
-def _twin(flavour: _Flavour) -> str:
-    text = flavour.render("markdown/page.j2", sections=_sections(flavour))
+def _markdown(output: _Output) -> str:
+    text = output.render("markdown/page.j2", sections=_sections(output))
     anchors = {_anchor(heading) for heading in _MARKDOWN_HEADING.findall(text)}
     return _tidy(_without_dead_links(text, _MARKDOWN_LINK, anchors))
 
@@ -290,7 +290,7 @@ def _without_dead_links(text: str, link: re.Pattern[str], anchors: set[str]) -> 
     """Leave of a link within the text only its words where a section that it leads to was left out."""
 
     def keep(match: re.Match) -> str:
-        # Behind the place the page keeps what its reader chose: `#failure-gallery&kind=missed`.
+        # Behind the place the page keeps what its reader chose: `#failure-gallery&type=missed`.
         anchor = unquote(html.unescape(match["anchor"] or "")).split("&")[0]
         return match[0] if not anchor or "=" in anchor or anchor in anchors else match["words"]
 
@@ -301,8 +301,8 @@ def _tidy(markdown: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n"
 
 
-def _sections(flavour: _Flavour) -> list[Section]:
-    rendered = (flavour.section(name) for name in flavour.templates.sections())
+def _sections(output: _Output) -> list[Section]:
+    rendered = (output.section(name) for name in output.templates.sections())
     return [section for section in rendered if section is not None]
 
 

@@ -51,7 +51,7 @@ def test_cam_and_grad_cam_are_one_map(record):
 
 def test_no_photograph_of_the_tuning_split_is_in_the_report(run, record, real_data):
     listed = (real_data / "voc2007" / "ImageSets" / "Main" / "val.txt").read_text().split()[:N_IMAGES]
-    items = [item for kind in record["failures"]["kinds"] for item in kind["items"]]
+    items = [item for row in record["failures"]["types"] for item in row["items"]]
     shown = {item["image_id"] for item in items + record["failures"]["successes"]}
     assert shown
     assert shown <= set(listed)

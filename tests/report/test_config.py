@@ -18,7 +18,7 @@ from report.pipeline import prepare
         ("limit", -3),
         ("tuning_limit", 0),
         ("batch_size", 0),
-        ("per_kind", 0),
+        ("per_type", 0),
         ("n_resamples", 99),
         ("cam_threshold", 0.0),
         ("cam_threshold", 1.0),

@@ -1,10 +1,10 @@
-"""The rules of the failure kinds again, said with plain loops over one pair of boxes after the other."""
+"""The rules of the failure types again, said with plain loops over one pair of boxes after the other."""
 
 from tests.support.references import ap_of, iou, kinds_of, stable_order
 
 
-def kinds_by_loops(truth, found, iou_threshold, score_threshold):
-    """Return the kind of each false positive and of each missed object: two dicts by index."""
+def types_by_loops(truth, found, iou_threshold, score_threshold):
+    """Return the failure type of each false positive and of each missed object: two dicts by index."""
     ranked = sorted(range(len(found)), key=lambda d: -found.scores[d])
     ranked = [d for d in ranked if found.scores[d] >= score_threshold]
     false, missed, owner = {}, {}, {}
@@ -51,8 +51,8 @@ def _shape(truth, found, d):
             candidates.append((-ratio, g, "poor_overlap"))
     if not candidates:
         return "background", []
-    _, g, kind = min(candidates)
-    return kind, [g]
+    _, g, failure_type = min(candidates)
+    return failure_type, [g]
 
 
 def _mark_split(false, judged_by, ranked, claimed):
@@ -65,7 +65,7 @@ def _mark_split(false, judged_by, ranked, claimed):
 
 
 def _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshold):
-    best, kind = -1.0, "missed"
+    best, failure_type = -1.0, "missed"
     for d in ranked:
         if found.image[d] != truth.image[g]:
             continue
@@ -76,8 +76,8 @@ def _why_missed(truth, found, g, ranked, claimed, false, judged_by, iou_threshol
         else:
             speaks, why = g in judged_by[d], false[d]
         if speaks and ratio > best:
-            best, kind = ratio, why
-    return kind
+            best, failure_type = ratio, why
+    return failure_type
 
 
 def _share(box, other):
@@ -89,17 +89,19 @@ def _share(box, other):
     return width * height / ((box[2] - box[0]) * (box[3] - box[1]))
 
 
-def fixed_ap_by_loops(truth, found, failures, kind, iou_threshold, score_threshold):
-    """Return the all-point AP once a kind is mended, entry by entry of the ranking."""
+def fixed_ap_by_loops(truth, found, failures, failure_type, iou_threshold, score_threshold):
+    """Return the all-point AP after the oracle fix of a type, entry by entry of the ranking."""
     order = stable_order(found.scores)
     kinds = kinds_of(truth, found, iou_threshold, order)
     missed = [row.ground_truth for row in failures if row.subject == "ground_truth"]
-    boxes = {row.detection: row for row in failures if row.subject == "detection" and row.kind == kind}
-    misses = [row for row in failures if row.subject == "ground_truth" and row.kind == kind]
+    boxes = {
+        row.detection: row for row in failures if row.subject == "detection" and row.type == failure_type
+    }
+    misses = [row for row in failures if row.subject == "ground_truth" and row.type == failure_type]
     new, behind = set(), {}
     for d in order:
         if d in boxes:
-            objects = boxes[d].held if kind == "merged" else [boxes[d].ground_truth]
+            objects = boxes[d].held if failure_type == "merged" else [boxes[d].ground_truth]
             behind[d] = [g for g in objects if g in missed and g not in new]
             new.update(behind[d])
     kept = [d for d in order if found.scores[d] >= score_threshold]

@@ -1,6 +1,8 @@
 """The failure type of every false positive and missed object, and the AP gain if each type were fixed."""
 
-from dogcam.evaluate.errors.kinds import (
+from dogcam.evaluate.errors.oracle import Gain, ap_gains, fix
+from dogcam.evaluate.errors.rules import classify_failures, find_successes, other_object
+from dogcam.evaluate.errors.types import (
     FAILURE_TYPES,
     Failure,
     FailureType,
@@ -9,8 +11,6 @@ from dogcam.evaluate.errors.kinds import (
     TypeCount,
     count_types,
 )
-from dogcam.evaluate.errors.oracle import Gain, ap_gains, fix
-from dogcam.evaluate.errors.rules import classify_failures, find_successes, other_object
 
 __all__ = [
     "FAILURE_TYPES",

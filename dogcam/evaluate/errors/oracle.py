@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.evaluate.errors.kinds import FAILURE_TYPES, Failure, FailureType
+from dogcam.evaluate.errors.types import FAILURE_TYPES, Failure, FailureType
 from dogcam.evaluate.metrics import (
     TRUE_POSITIVE,
     Estimate,
@@ -39,11 +39,11 @@ class Gain:
     """The AP gain if one failure type were fixed.
 
     Attributes:
-        kind: the failure type.
+        type: the failure type.
         ap: the gain in AP, in [0, 1]; None without ground truth.
     """
 
-    kind: FailureType
+    type: FailureType
     ap: Estimate
 
 
@@ -67,18 +67,20 @@ def ap_gains(
     before = _at_one_threshold(matches, iou_threshold)
     drawn, value = resampler.ap_samples(before)[0], _ap(before)
     gains = []
-    for kind in FAILURE_TYPES:
-        occurs = any(failure.kind == kind for failure in failures)
-        after = fix(matches, failures, kind, **point) if occurs else before
+    for failure_type in FAILURE_TYPES:
+        occurs = any(failure.type == failure_type for failure in failures)
+        after = fix(matches, failures, failure_type, **point) if occurs else before
         drawn_after = resampler.ap_samples(after)[0] if occurs else drawn
-        gains.append(Gain(kind, estimate(_ap(after) - value, resampler.interval(drawn_after - drawn))))
+        gains.append(
+            Gain(failure_type, estimate(_ap(after) - value, resampler.interval(drawn_after - drawn)))
+        )
     return gains
 
 
 def fix(
     matches: Matches,
     failures: Sequence[Failure],
-    kind: FailureType,
+    failure_type: FailureType,
     *,
     iou_threshold: float,
     score_threshold: float,
@@ -91,8 +93,10 @@ def fix(
     places = np.empty(len(matches.order), dtype=np.int64)
     places[matches.order] = np.arange(len(matches.order))
     kept = matches.detections.scores >= score_threshold
-    found = _newly_found(failures, kind, places, last=int(kept.sum()) - 1)
-    wrong = np.array([failure.detection for failure in failures if _is_wrong(failure, kind)], dtype=np.int64)
+    found = _newly_found(failures, failure_type, places, last=int(kept.sum()) - 1)
+    wrong = np.array(
+        [failure.detection for failure in failures if _is_wrong(failure, failure_type)], dtype=np.int64
+    )
     objects = np.array(list(found), dtype=np.int64)
     moved_up = (matches.kind[0] == TRUE_POSITIVE) & np.isin(matches.best, objects)
     left = np.flatnonzero(~moved_up & ~np.isin(np.arange(len(kept)), wrong))
@@ -100,7 +104,7 @@ def fix(
 
 
 def _newly_found(
-    failures: Sequence[Failure], kind: FailureType, places: NDArray[np.int64], last: int
+    failures: Sequence[Failure], failure_type: FailureType, places: NDArray[np.int64], last: int
 ) -> dict[int, int]:
     """Return the objects that are found once the type is fixed, each with its place in the ranking."""
     missed = {
@@ -109,21 +113,21 @@ def _newly_found(
         if failure.subject == "ground_truth" and failure.ground_truth is not None
     }
     found: dict[int, int] = {}
-    wrong = (failure for failure in failures if _is_wrong(failure, kind))
+    wrong = (failure for failure in failures if _is_wrong(failure, failure_type))
     for failure in sorted(wrong, key=lambda failure: places[failure.detection]):
-        speaks_of = failure.held if kind == "merged" else (failure.ground_truth,)
+        speaks_of = failure.held if failure_type == "merged" else (failure.ground_truth,)
         for thing in missed.intersection(thing for thing in speaks_of if thing is not None):
             found.setdefault(thing, int(places[failure.detection]))
     for failure in failures:
         target = failure.ground_truth
-        if failure.subject == "ground_truth" and failure.kind == kind and target is not None:
+        if failure.subject == "ground_truth" and failure.type == failure_type and target is not None:
             place = last if failure.detection is None else int(places[failure.detection])
             found.setdefault(target, place)
     return found
 
 
-def _is_wrong(failure: Failure, kind: FailureType) -> bool:
-    return failure.kind == kind and failure.subject == "detection"
+def _is_wrong(failure: Failure, failure_type: FailureType) -> bool:
+    return failure.type == failure_type and failure.subject == "detection"
 
 
 def _rebuilt(

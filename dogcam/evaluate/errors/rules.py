@@ -35,8 +35,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dogcam.evaluate.errors.kinds import Failure, FailureType, OtherObjects, Subject, Success
 from dogcam.evaluate.errors.scene import HALF, MOST, Scene, kept_detections, scenes
+from dogcam.evaluate.errors.types import Failure, FailureType, OtherObjects, Subject, Success
 from dogcam.evaluate.metrics import FALSE_POSITIVE, TRUE_POSITIVE, Matches
 from dogcam.structures.boxes import Boxes, area, as_boxes, intersection, iou
 
@@ -118,7 +118,7 @@ def other_object(box: ArrayLike, others: Boxes, names: Sequence[str]) -> str | N
 class _Verdict:
     """The failure type of a detection if it is a false positive, and the column of the deciding object."""
 
-    kind: FailureType
+    type: FailureType
     column: int | None = None
     other_class: str | None = None
 
@@ -129,10 +129,10 @@ def _judge_all(scene: Scene, others: OtherObjects) -> list[_Verdict]:
     boxes, names = others.boxes[here], [others.names[index] for index in here]
     verdicts = [_judge(scene, row, boxes, names) for row in range(len(scene.detections))]
     # A true positive claims its object, so here it is judged as a duplicate.
-    on_object = Counter(verdict.column for verdict in verdicts if verdict.kind in ("too_small", "duplicate"))
+    on_object = Counter(verdict.column for verdict in verdicts if verdict.type in ("too_small", "duplicate"))
     return [
-        replace(verdict, kind="split")
-        if verdict.kind == "too_small" and on_object[verdict.column] > 1
+        replace(verdict, type="split")
+        if verdict.type == "too_small" and on_object[verdict.column] > 1
         else verdict
         for verdict in verdicts
     ]
@@ -159,7 +159,7 @@ def _explain(scene: Scene, verdicts: list[_Verdict], column: int) -> tuple[int |
     """Find the row that explains why the object of a column was missed, and the failure type."""
     shares, overlap = scene.shares[:, column], scene.iou[:, column]
     judged_by_it = np.array([verdict.column == column for verdict in verdicts], dtype=bool)
-    merges = np.array([verdict.kind == "merged" for verdict in verdicts], dtype=bool)
+    merges = np.array([verdict.type == "merged" for verdict in verdicts], dtype=bool)
     box_for_two = scene.claims & (shares | (overlap > scene.iou_threshold))
     explains = box_for_two | judged_by_it | (merges & shares)
     if not explains.any():
@@ -175,7 +175,7 @@ def _failure(scene: Scene, subject: Subject, why: _Verdict, row: int | None, col
     return Failure(
         subject=subject,
         image=scene.image,
-        kind=why.kind,
+        type=why.type,
         detection=detection,
         ground_truth=None if column is None else int(scene.objects[column]),
         score=None if detection is None else float(scene.matches.detections.scores[detection]),

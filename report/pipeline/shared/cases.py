@@ -136,7 +136,7 @@ def all_cases(scene: Scene, iou_threshold: float, levels: list[float], point: fl
         held: dict[tuple, results.Case] = {}
         for failure in failures:
             case = _case(scene, failure, level, index)
-            key = (failure.image, failure.subject, failure.kind, case.reason, failure.detection,
+            key = (failure.image, failure.subject, failure.type, case.reason, failure.detection,
                    failure.ground_truth)  # fmt: skip
             before = open_cases.pop(key, None)
             held[key] = case if before is None else before.model_copy(update={"last": index})
@@ -173,11 +173,11 @@ def top_score(scene: Scene, image: int) -> float | None:
 
 
 def _reason(scene: Scene, failure: Failure, level: float) -> str:
-    if failure.kind == "other_object":
+    if failure.type == "other_object":
         seen = scene.seen_class(failure.detection) if failure.detection is not None else None
         return f"box on an object of the class {seen or failure.other_class}"
-    if failure.kind != "missed":
-        return REASONS[failure.kind]
+    if failure.type != "missed":
+        return REASONS[failure.type]
     why = miss_reason(scene, failure, level)
     return {
         "empty_map": "the map is zero everywhere: no box",
@@ -197,7 +197,7 @@ def _case(scene: Scene, failure: Failure, level: float, index: int) -> results.C
     return results.Case(
         image_id=scene.ids[failure.image],
         subject=failure.subject,
-        kind=failure.kind,
+        type=failure.type,
         reason=_reason(scene, failure, level),
         score=failure.score,
         iou=None if box is None or matched is None else round(failure.iou, 4),

@@ -1,4 +1,4 @@
-"""Say why boxes failed at the operating point, and pick by rule what the gallery shows of each kind."""
+"""Type the failures at the operating point, and select the pictures of the gallery by rule."""
 
 from collections.abc import Sequence
 
@@ -35,20 +35,20 @@ def run(context: Context) -> dict:
     gallery = _Gallery(context, scene, score_threshold)
     return results.Failures(
         n_success=len(successes),
-        kinds=[
+        types=[
             results.FailureTypeResult(
-                kind=count.kind,
+                type=count.type,
                 n_detections=count.n_detections,
                 n_missed=count.n_missed,
                 ap_gain=gain.ap,
-                items=gallery.failures([each for each in failures if each.kind == count.kind]),
+                items=gallery.failures([each for each in failures if each.type == count.type]),
             )
             for count, gain in zip(taxonomy.count_types(failures), gains, strict=True)
         ],
         n_trivial=len(successes) - len(telling),
         successes=gallery.successes(telling or successes),
         size_edges=tuple(SIZES.values())[1:],
-        per_kind=context.config.per_kind,
+        per_type=context.config.per_type,
         seed=context.config.seed,
     ).model_dump(mode="json")
 
@@ -70,11 +70,11 @@ class _Gallery:
         self.score_threshold = score_threshold
 
     def failures(self, failures: Sequence[taxonomy.Failure]) -> list[results.GalleryItem]:
-        """Show the worst, the median and random ones of one kind, at most one for each image."""
+        """Show the worst, the median and random ones of one failure type, at most one for each image."""
         ordered = _one_an_image(sorted(failures, key=self._severity))
-        places = _pick(len(ordered), self.context.config.per_kind, self.context.config.seed)
+        places = _pick(len(ordered), self.context.config.per_type, self.context.config.seed)
         return [
-            self._item(ordered[place].kind, picked, number, ordered[place])
+            self._item(ordered[place].type, picked, number, ordered[place])
             for number, (place, picked) in enumerate(places)
         ]
 
@@ -94,25 +94,25 @@ class _Gallery:
         return (True, -area(self.matches.ground_truth.boxes)[failure.ground_truth or 0])
 
     def _item(
-        self, kind: str, picked: str, number: int, case: taxonomy.Failure | taxonomy.Success
+        self, failure_type: str, picked: str, number: int, case: taxonomy.Failure | taxonomy.Success
     ) -> results.GalleryItem:
         image = self.context.reported.images[case.image]
         failure = case if isinstance(case, taxonomy.Failure) else None
-        name = f"gallery/{kind}-{number}"
+        name = f"gallery/{failure_type}-{number}"
         share = self._share(case, image.height * image.width)
         return results.GalleryItem(
             image_id=image.id,
-            kind=kind,
+            type=failure_type,
             subject=failure.subject if failure else "detection",
             picked=picked,
             score=case.score,
             iou=case.iou if case.detection is not None else None,
             image_probability=float(self.scene.probabilities[case.image]),
             n_truths=len(image.objects_of(self.context.config.target)),
-            other_class=self._other_class(failure) if failure and kind == "other_object" else None,
+            other_class=self._other_class(failure) if failure and failure_type == "other_object" else None,
             reason=(
                 cases.miss_reason(self.scene, failure, self.score_threshold)
-                if failure and kind == "missed"
+                if failure and failure_type == "missed"
                 else None
             ),
             top_score=cases.top_score(self.scene, case.image),

@@ -52,7 +52,7 @@ def _groupings(context: Context, truth: GroundTruth) -> dict[str, list[Group]]:
     return {
         "size": breakdowns.by_size(truth, sizes),
         "aspect": breakdowns.by_aspect(truth),
-        "company": breakdowns.by_n_instances(truth),
+        "n_instances": breakdowns.by_n_instances(truth),
         "edge": breakdowns.by_edge(truth, sizes),
         "other_class": breakdowns.by_other_class(truth, _labels(context)),
     }

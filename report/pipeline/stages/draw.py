@@ -64,7 +64,7 @@ def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figu
 
 
 def _gallery(failures: dict) -> Iterator[results.GalleryItem]:
-    for items in [failures["successes"], *(kind["items"] for kind in failures["kinds"])]:
+    for items in [failures["successes"], *(each["items"] for each in failures["types"])]:
         yield from (results.GalleryItem(**item) for item in items)
 
 

@@ -211,15 +211,15 @@ def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell
     right = kept & (matches.kind_at(point["iou"]) == metrics.TRUE_POSITIVE)
     found = np.zeros(len(truth.boxes), dtype=bool)
     found[matches.best[right]] = True
-    company = np.bincount(truth.image, minlength=len(sizes))[truth.image] > 1
+    shared = np.bincount(truth.image, minlength=len(sizes))[truth.image] > 1
     cells, level = [], context.config.confidence_level
     for group in breakdowns.by_size(truth, sizes):
-        for name, part in (("alone", group.members & ~company), ("together", group.members & company)):
+        for name, part in (("one", group.members & ~shared), ("several", group.members & shared)):
             n, hit = int(part.sum()), int((part & found).sum())
             cells.append(
                 results.Cell(
                     size=group.name,
-                    company=name,
+                    instances=name,
                     n_objects=n,
                     n_found=hit,
                     recall=wilson(hit, n, level),
@@ -233,7 +233,7 @@ def _other_classes(scene: Scene, cases: Sequence[results.Case], level: int) -> l
     names = Counter(
         case.reason.rpartition(" class ")[2]
         for case in cases
-        if case.kind == "other_object" and case.first <= level <= case.last
+        if case.type == "other_object" and case.first <= level <= case.last
     )
     return [results.OtherClass(name=name, n_boxes=count) for name, count in names.most_common()]
 

@@ -136,10 +136,10 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
 def _by_property(
     found: results.Breakdowns, cells: list[results.Cell], point: results.ChosenThreshold
 ) -> Drawing:
-    company = {"alone": "alone in the image", "together": "with others"}
+    instances = {"one": "alone in the image", "several": "with others"}
     first = plots.EstimateSection(
         "size and number",
-        [_row(f"{cell.size}, {company[cell.company]} ({cell.n_objects})", cell.recall) for cell in cells
+        [_row(f"{cell.size}, {instances[cell.instances]} ({cell.n_objects})", cell.recall) for cell in cells
          if cell.n_objects],
     )  # fmt: skip
     titles = {"aspect": "aspect ratio", "edge": "image border", "other_class": "other classes in the image"}
@@ -237,13 +237,13 @@ def _other_classes(found: results.Evidence) -> Iterator[Drawing]:
 
 
 def _stakes(failures: results.Failures) -> Drawing:
-    kinds = sorted(
-        (kind for kind in failures.kinds if kind.n_detections or kind.n_missed),
-        key=lambda kind: -(kind.ap_gain.value or 0.0),
+    types = sorted(
+        (each for each in failures.types if each.n_detections or each.n_missed),
+        key=lambda each: -(each.ap_gain.value or 0.0),
     )
     rows = [
-        _row(f"{kind.kind.replace('_', ' ')} ({kind.n_detections} / {kind.n_missed})", kind.ap_gain)
-        for kind in kinds
+        _row(f"{each.type.replace('_', ' ')} ({each.n_detections} / {each.n_missed})", each.ap_gain)
+        for each in types
     ]
     title = "AP gain if fixed (false positives / missed)"
     figure = plots.sections_figure(

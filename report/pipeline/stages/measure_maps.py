@@ -43,7 +43,7 @@ def run(context: Context) -> dict:
         n_images=sum(each is not None for each in scores[MAIN]),
         n_masks=len(masks),
         cam_threshold=_cut(context, MAIN),
-        n_cuts=len(map_metrics.BOX_CAM_THRESHOLDS),
+        n_thresholds=len(map_metrics.BOX_CAM_THRESHOLDS),
         strict_iou=map_metrics.STRICT_IOU,
         iou_levels=list(map_metrics.IOU_LEVELS),
         tolerance=map_metrics.POINTING_TOLERANCE,

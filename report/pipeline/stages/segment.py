@@ -39,7 +39,7 @@ MaskOf = Callable[[NDArray[np.uint8], NDArray[np.float32]], Mask]
 
 TITLES = {
     "grown": "grown from seeds",
-    "cut": "the map, cut where the boxes are cut",
+    "thresholded": "the map at the cam_threshold of the boxes",
     "boxes": "the boxes of the same maps, filled",
     "full_image": "the whole image",
 }
@@ -60,7 +60,7 @@ def run(context: Context) -> dict | None:
     rule = LocalisationRule(tuning["cam_threshold"], tuning["components"])
     makers: dict[str, MaskOf] = {
         "grown": grower(cam, background),
-        "cut": lambda _, heat: (heat >= rule.cam_threshold).astype(np.uint8),
+        "thresholded": lambda _, heat: (heat >= rule.cam_threshold).astype(np.uint8),
         "boxes": lambda _, heat: _filled(heat, rule),
         "full_image": lambda _, heat: np.ones_like(heat, dtype=np.uint8),
     }
@@ -72,7 +72,7 @@ def run(context: Context) -> dict | None:
         score_threshold=SCORE_THRESHOLD,
         cam_threshold=cam,
         background_threshold=background,
-        cut_threshold=rule.cam_threshold,
+        box_cam_threshold=rule.cam_threshold,
         chosen_on=context.splits["tuning"].name if sweep else None,
         n_tuning_images=len(_tuning_images(context)) if sweep else 0,
         n_images=len(context.reported),
@@ -81,7 +81,7 @@ def run(context: Context) -> dict | None:
             results.MaskRow(name=name, title=title, iou=_iou(counts[name], resampler))
             for name, title in TITLES.items()
         ],
-        gain=_gain(counts["grown"], counts["cut"], resampler),
+        gain=_gain(counts["grown"], counts["thresholded"], resampler),
         sweep=sweep,
     ).model_dump(mode="json")
 

@@ -1,4 +1,4 @@
-"""What mending a kind of failure would gain: hand-computed cases, slow loops, and what must always hold."""
+"""What the oracle fix of a failure type gains: hand-computed cases, slow loops, and what must always hold."""
 
 import math
 
@@ -19,20 +19,20 @@ POINT = {"iou_threshold": 0.5, "score_threshold": 0.5}
 
 
 def gains_of(dogs, boxes, scores):
-    """The gains by kind at `POINT`; a list of boxes for each image."""
+    """The gains by type at `POINT`; a list of boxes for each image."""
     matches = match(GroundTruth.from_images(dogs), Detections.from_images(boxes, scores), [0.5])
     failures = classify_failures(matches, **POINT)
     return {
-        gain.kind: gain for gain in ap_gains(matches, failures, **POINT, resampler=Resampler(len(dogs), 100))
+        gain.type: gain for gain in ap_gains(matches, failures, **POINT, resampler=Resampler(len(dogs), 100))
     }
 
 
 def test_a_false_alarm_is_removed_and_a_part_corrected():
-    """The ranking is wrong, right, part: AP 1/2 x 1/2; without the alarm 1/2; with the part mended 2/3."""
+    """The ranking is wrong, right, part: AP 1/2 x 1/2; without the alarm 1/2; with the part fixed 2/3."""
     gains = gains_of([[], [DOG], [DOG]], [[DOG], [DOG], [(0, 0, 9, 9)]], [[0.9], [0.8], [0.7]])
     assert gains["background"].ap.value == pytest.approx(1 / 4)
     assert gains["too_small"].ap.value == pytest.approx(2 / 3 - 1 / 4)
-    others = [gain for kind, gain in gains.items() if kind not in ("background", "too_small")]
+    others = [gain for failure_type, gain in gains.items() if failure_type not in ("background", "too_small")]
     assert len(others) == len(FAILURE_TYPES) - 2
     for gain in others:
         assert (gain.ap.value, gain.ap.interval.low, gain.ap.interval.high) == (0.0, 0.0, 0.0)
@@ -67,7 +67,7 @@ def test_a_duplicate_is_removed():
 
 
 def test_a_box_below_the_operating_point_moves_up_with_what_it_found():
-    """The dog was found, but not surely enough; mended, it is one true positive and not two."""
+    """The dog was found, but not surely enough; fixed, it is one true positive and not two."""
     gains = gains_of([[DOG], []], [[DOG], [DOG, DOG]], [[0.2], [0.9, 0.4]])
     # missed at the point; before: wrong, wrong, right; after: wrong, right, wrong
     assert gains["missed"].ap.value == pytest.approx(1 / 2 - 1 / 3)
@@ -93,7 +93,7 @@ def test_a_gain_s_interval_is_that_of_the_paired_difference():
     matches = match(truth, found, [0.3, 0.5])
     failures = classify_failures(matches, **POINT)
     resampler = Resampler(20, 300, seed=3)
-    gains = {g.kind: g for g in ap_gains(matches, failures, **POINT, resampler=resampler)}
+    gains = {g.type: g for g in ap_gains(matches, failures, **POINT, resampler=resampler)}
     (interval,) = resampler.ap_difference(
         fix(matches, failures, "too_small", **POINT), match(truth, found, [0.5])
     )
@@ -106,31 +106,33 @@ def test_a_gain_s_interval_is_that_of_the_paired_difference():
     cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from([-math.inf, *SCORES, math.inf]),
     st.sampled_from(FAILURE_TYPES),
 )  # fmt: skip
-def test_mending_equals_the_loops_and_never_harms(case, iou_threshold, score_threshold, kind):
+def test_the_fix_equals_the_loops_and_never_harms(case, iou_threshold, score_threshold, failure_type):
     matches = match(*case, [iou_threshold])
     place = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
     failures = classify_failures(matches, **place)
-    mended = precision_recall(fix(matches, failures, kind, **place), iou_threshold).average_precision()
+    fixed = precision_recall(fix(matches, failures, failure_type, **place), iou_threshold).average_precision()
     if not matches.n_ground_truth:
-        assert math.isnan(mended)
+        assert math.isnan(fixed)
         return
-    expected = fixed_ap_by_loops(*case, failures, kind, iou_threshold, score_threshold)
-    assert mended == pytest.approx(expected, abs=1e-12)
-    assert mended >= precision_recall(matches, iou_threshold).average_precision() - 1e-12
+    expected = fixed_ap_by_loops(*case, failures, failure_type, iou_threshold, score_threshold)
+    assert fixed == pytest.approx(expected, abs=1e-12)
+    assert fixed >= precision_recall(matches, iou_threshold).average_precision() - 1e-12
 
 
 @generated
 @given(cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from(FAILURE_TYPES))
-def test_a_mended_ranking_is_whole(case, iou_threshold, kind):
-    """Each object is found at most once, and none of the kind is left to be missed or wrong."""
+def test_a_fixed_ranking_is_whole(case, iou_threshold, failure_type):
+    """Each object is found at most once, and none of the type is left to be missed or wrong."""
     matches = match(*case, [iou_threshold])
     place = {"iou_threshold": iou_threshold, "score_threshold": 0.3}
     failures = classify_failures(matches, **place)
-    mended = fix(matches, failures, kind, **place)
-    found = mended.best[mended.kind[0] == 1]
+    fixed = fix(matches, failures, failure_type, **place)
+    found = fixed.best[fixed.kind[0] == 1]
     assert len(set(found.tolist())) == len(found)
-    assert sorted(mended.order.tolist()) == list(range(len(mended.detections)))
-    missed = {each.ground_truth for each in failures if (each.subject, each.kind) == ("ground_truth", kind)}
+    assert sorted(fixed.order.tolist()) == list(range(len(fixed.detections)))
+    missed = {
+        each.ground_truth for each in failures if (each.subject, each.type) == ("ground_truth", failure_type)
+    }
     assert missed <= set(found.tolist())
-    if not any(each.kind == kind for each in failures):
-        assert np.array_equal(mended.kind[0][mended.order], matches.kind[0][matches.order])
+    if not any(each.type == failure_type for each in failures):
+        assert np.array_equal(fixed.kind[0][fixed.order], matches.kind[0][matches.order])

@@ -1,4 +1,4 @@
-"""Kinds of failures: planted cases of each kind, the edges of the rules, and totals on generated cases."""
+"""Failure types: planted cases of each type, the edges of the rules, and totals on generated cases."""
 
 import math
 
@@ -20,7 +20,7 @@ from dogcam.evaluate.metrics import DIFFICULT, match, operating_point, precision
 from dogcam.structures.boxes import as_boxes
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
-from tests.support.references_errors import kinds_by_loops
+from tests.support.references_errors import types_by_loops
 
 DOG = (0, 0, 30, 30)
 SECOND_DOG = (40, 0, 70, 30)
@@ -35,20 +35,23 @@ def failures_of(dogs, boxes, *, iou_threshold=0.5, scores=None, score_threshold=
 
 
 def rows(failures):
-    return [(failure.subject, failure.kind, failure.detection, failure.ground_truth) for failure in failures]
+    return [(failure.subject, failure.type, failure.detection, failure.ground_truth) for failure in failures]
 
 
-def false_positive(kind, detection, ground_truth):
-    return "detection", kind, detection, ground_truth
+def false_positive(failure_type, detection, ground_truth):
+    return "detection", failure_type, detection, ground_truth
 
 
-def miss(kind, detection, ground_truth):
-    return "ground_truth", kind, detection, ground_truth
+def miss(failure_type, detection, ground_truth):
+    return "ground_truth", failure_type, detection, ground_truth
 
 
-def both(kind, detection, ground_truth):
+def both(failure_type, detection, ground_truth):
     """A box that fails, and the dog that is missed because of it."""
-    return [false_positive(kind, detection, ground_truth), miss(kind, detection, ground_truth)]
+    return [
+        false_positive(failure_type, detection, ground_truth),
+        miss(failure_type, detection, ground_truth),
+    ]
 
 
 PLANTED = {
@@ -122,7 +125,7 @@ def test_planted_failures(dogs, boxes, expected):
     assert rows(failures_of(dogs, boxes)) == expected
 
 
-def test_every_kind_is_planted():
+def test_every_type_is_planted():
     planted = {row[1] for _, _, expected in PLANTED.values() for row in expected}
     assert planted | {"other_object"} == set(FAILURE_TYPES)
 
@@ -135,7 +138,7 @@ def test_a_box_on_another_animal_is_a_look_alike():
                                       [["cat"], ["person", "horse"], []])  # fmt: skip
     matches = match(truth, found, [0.5])
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.0, others=others)
-    assert [(failure.image, failure.kind, failure.other_class) for failure in failures] == [
+    assert [(failure.image, failure.type, failure.other_class) for failure in failures] == [
         (0, "other_object", "cat"),
         # On the dog first of all, whatever else is there.
         (1, "too_small", None),
@@ -151,7 +154,7 @@ def test_every_other_object_needs_a_name():
 
 
 @pytest.mark.parametrize(
-    ("box", "iou_threshold", "kind"),
+    ("box", "iou_threshold", "failure_type"),
     [
         # inside = 2/3 and covered = 1/30; one column fewer in the dog, and little is left to say
         ((-1, 0, 2, 15), 0.5, "too_small"),
@@ -173,18 +176,18 @@ def test_every_other_object_needs_a_name():
         ((20, 20, 10, 10), 0.5, "background"),
     ],
 )
-def test_edges_of_the_rules(box, iou_threshold, kind):
+def test_edges_of_the_rules(box, iou_threshold, failure_type):
     failures = failures_of([DOG], [box], iou_threshold=iou_threshold)
-    kinds = [failure.kind for failure in failures if failure.subject == "detection"]
-    assert kinds == ([kind] if kind else [])
+    types = [failure.type for failure in failures if failure.subject == "detection"]
+    assert types == ([failure_type] if failure_type else [])
 
 
-@pytest.mark.parametrize(("left", "kind"), [(25, "merged"), (26, "too_large")])
-def test_merging_needs_half_of_the_second_dog(left, kind):
+@pytest.mark.parametrize(("left", "failure_type"), [(25, "merged"), (26, "too_large")])
+def test_merging_needs_half_of_the_second_dog(left, failure_type):
     dogs = [DOG, (left, 30, left + 30, 60)]
     failures = failures_of(dogs, [(0, 0, 40, 60)])
-    assert failures[0].kind == kind
-    assert failures[0].held == ((0, 1) if kind == "merged" else (0,))
+    assert failures[0].type == failure_type
+    assert failures[0].held == ((0, 1) if failure_type == "merged" else (0,))
 
 
 def test_a_failure_says_how_the_boxes_overlap():
@@ -221,7 +224,7 @@ def test_images_are_kept_apart_and_come_in_order():
     found = Detections([2, 1, 0], [(0, 0, 5, 5), DOG, (0, 0, 30, 29)], [0.2, 0.3, 0.9])
     matches = match(truth, found, [0.5])
     failures = classify_failures(matches, iou_threshold=0.5, score_threshold=0.1)
-    assert [(failure.image, failure.kind) for failure in failures] == [
+    assert [(failure.image, failure.type) for failure in failures] == [
         (1, "background"), (2, "too_small"), (2, "too_small"),
     ]  # fmt: skip
     (success,) = find_successes(matches, iou_threshold=0.5, score_threshold=0.1)
@@ -229,9 +232,9 @@ def test_images_are_kept_apart_and_come_in_order():
     assert success.iou == pytest.approx(29 / 30)
 
 
-def test_kinds_are_counted_apart_for_boxes_and_objects():
+def test_types_are_counted_apart_for_boxes_and_objects():
     counts = count_types(failures_of([DOG, SECOND_DOG], [(0, 0, 80, 30), (50, 50, 60, 60)]))
-    assert [count.kind for count in counts] == list(FAILURE_TYPES)
+    assert [count.type for count in counts] == list(FAILURE_TYPES)
     assert TypeCount("merged", 1, 2) in counts
     assert TypeCount("background", 1, 0) in counts
     assert sum(count.n_detections + count.n_missed for count in counts) == 4
@@ -270,12 +273,12 @@ def test_counts_are_those_of_the_operating_point(case, iou_threshold, score_thre
 
 @generated
 @given(cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from(SCORES))
-def test_kinds_equal_the_loops(case, iou_threshold, score_threshold):
+def test_types_equal_the_loops(case, iou_threshold, score_threshold):
     matches = match(*case, [iou_threshold])
     failures = classify_failures(matches, iou_threshold=iou_threshold, score_threshold=score_threshold)
-    false = {failure.detection: failure.kind for failure in failures if failure.subject == "detection"}
-    missed = {failure.ground_truth: failure.kind for failure in failures if failure.subject == "ground_truth"}
-    assert (false, missed) == kinds_by_loops(*case, iou_threshold, score_threshold)
+    false = {failure.detection: failure.type for failure in failures if failure.subject == "detection"}
+    missed = {failure.ground_truth: failure.type for failure in failures if failure.subject == "ground_truth"}
+    assert (false, missed) == types_by_loops(*case, iou_threshold, score_threshold)
 
 
 def test_the_look_alike_is_the_closest_of_those_under_the_box():

@@ -1,4 +1,4 @@
-"""Failures of a known kind, planted on the animals of rendered scenes."""
+"""Failures of a known type, planted on the animals of rendered scenes."""
 
 import numpy as np
 import pytest
@@ -35,8 +35,8 @@ PLANT = {
 """What is planted on the one dog of a scene."""
 
 
-def kinds_of(image, boxes):
-    """The kinds of the wrong boxes, and of the missed dogs, of one scene; boxes come best first."""
+def types_of(image, boxes):
+    """The types of the wrong boxes, and of the missed dogs, of one scene; boxes come best first."""
     others = [thing for thing in image.objects if thing.name != TARGET]
     scores = np.linspace(1.0, 0.5, len(boxes))
     matches = match(
@@ -47,22 +47,22 @@ def kinds_of(image, boxes):
         others=OtherObjects.from_images([[o.box for o in others]], [[o.name for o in others]]),
     )  # fmt: skip
     return [
-        [(failure.kind, failure.other_class) for failure in failures if failure.subject == subject]
+        [(failure.type, failure.other_class) for failure in failures if failure.subject == subject]
         for subject in ("detection", "ground_truth")
     ]
 
 
-@pytest.mark.parametrize("kind", PLANT)
-def test_a_failure_planted_on_the_only_dog(scenes, kind):
+@pytest.mark.parametrize("failure_type", PLANT)
+def test_a_failure_planted_on_the_only_dog(scenes, failure_type):
     alone = [image for image in scenes if len(image.boxes_of(TARGET)) == 1]
     assert len(alone) >= 5
     for image in alone:
-        boxes = PLANT[kind](image.boxes_of(TARGET)[0])
-        wrong, missed = kinds_of(image, boxes)
-        n_wrong = len(boxes) - (kind == "duplicate")
-        assert wrong == [(kind, None)] * n_wrong
-        explained = {"background": "missed"}.get(kind, kind)
-        assert missed == ([] if kind == "duplicate" else [(explained, None)])
+        boxes = PLANT[failure_type](image.boxes_of(TARGET)[0])
+        wrong, missed = types_of(image, boxes)
+        n_wrong = len(boxes) - (failure_type == "duplicate")
+        assert wrong == [(failure_type, None)] * n_wrong
+        explained = {"background": "missed"}.get(failure_type, failure_type)
+        assert missed == ([] if failure_type == "duplicate" else [(explained, None)])
 
 
 def test_one_box_around_all_dogs_of_a_scene(scenes):
@@ -71,7 +71,7 @@ def test_one_box_around_all_dogs_of_a_scene(scenes):
     for image in several:
         dogs = image.boxes_of(TARGET)
         around = np.concatenate([dogs[:, :2].min(axis=0), dogs[:, 2:].max(axis=0)])
-        wrong, missed = kinds_of(image, [around])
+        wrong, missed = types_of(image, [around])
         finds_one = iou(around[None], dogs).max() > 0.5
         assert wrong == ([] if finds_one else [("merged", None)])
         assert missed == [("merged", None)] * (len(dogs) - finds_one)
@@ -83,7 +83,7 @@ def test_a_box_on_another_animal_names_it(scenes):
         if image.boxes_of(TARGET).size:
             continue
         for thing in image.objects:
-            wrong, missed = kinds_of(image, [np.array(thing.box)])
+            wrong, missed = types_of(image, [np.array(thing.box)])
             assert (wrong, missed) == ([("other_object", thing.name)], [])
             n_planted += 1
     assert n_planted >= 5

@@ -81,9 +81,9 @@ def test_cells_add_up_to_the_operating_point(finished, record):
         for x0, y0, x1, y1 in boxes:
             part = (x1 - x0) * (y1 - y0) / sizes[image]
             size = "small" if part < 0.1 else "medium" if part < 0.3 else "large"
-            counted[size, "alone" if len(boxes) == 1 else "together"] += 1
+            counted[size, "one" if len(boxes) == 1 else "several"] += 1
     assert {
-        (cell["size"], cell["company"]): cell["n_objects"] for cell in cells if cell["n_objects"]
+        (cell["size"], cell["instances"]): cell["n_objects"] for cell in cells if cell["n_objects"]
     } == counted
 
 
@@ -124,10 +124,10 @@ def test_every_failure_is_listed_at_every_threshold(record):
         assert counts["detection"] == kept.count(False), score
         assert counts["ground_truth"] == n_objects - kept.count(True), score
     point = levels.index(record["operating_point"]["score_threshold"])
-    typed = Counter((case["kind"], case["subject"]) for case in cases_at(record, point))
-    for kind in record["failures"]["kinds"]:
-        assert typed[kind["kind"], "detection"] == kind["n_detections"]
-        assert typed[kind["kind"], "ground_truth"] == kind["n_missed"]
+    typed = Counter((case["type"], case["subject"]) for case in cases_at(record, point))
+    for row in record["failures"]["types"]:
+        assert typed[row["type"], "detection"] == row["n_detections"]
+        assert typed[row["type"], "ground_truth"] == row["n_missed"]
     others = sum(each["n_boxes"] for each in record["evidence"]["other_classes"])
     assert others == typed["other_object", "detection"]
 
@@ -137,7 +137,7 @@ def test_the_table_of_failures_is_the_list(finished, record):
     level = record["evidence"]["levels"].index(record["operating_point"]["score_threshold"])
     cases = cases_at(record, level)
     assert [(row["image"], row["type"], row["reason"]) for row in rows] == [
-        (case["image_id"], case["kind"], case["reason"]) for case in cases
+        (case["image_id"], case["type"], case["reason"]) for case in cases
     ]
     assert all(row["reason"] for row in rows)
     for row, case in zip(rows, cases, strict=True):

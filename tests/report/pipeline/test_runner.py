@@ -52,7 +52,7 @@ def stages_of(calls: list[str], fail: str = "") -> list[Stage]:
 
     return [
         Stage("first", "First", first, settings=("seed",)),
-        Stage("second", "Second", second, needs=("first",), settings=("per_kind",)),
+        Stage("second", "Second", second, needs=("first",), settings=("per_type",)),
         Stage("alone", "Alone", alone, settings=("target",)),
     ]
 
@@ -89,7 +89,7 @@ def test_a_second_run_runs_nothing_and_sees_the_same(tmp_path, calls):
     ("settings", "inputs", "ran"),
     [
         ({"seed": 1}, {}, {"first": "the setting seed", "second": "the stage first"}),
-        ({"per_kind": 2}, {}, {"second": "the setting per_kind"}),
+        ({"per_type": 2}, {}, {"second": "the setting per_type"}),
         ({"target": "cat"}, {}, {"alone": "the setting target"}),
         ({"batch_size": 3}, {}, {}),
         ({}, {"the weights": "2"}, dict.fromkeys(("first", "second", "alone"), "the weights")),
@@ -331,7 +331,7 @@ def test_a_stage_that_returns_nothing_is_used_again(tmp_path, calls):
 def test_what_a_stage_depends_on_is_left_beside_its_output(tmp_path, calls):
     run_stages(stages_of(calls), context_in(tmp_path), INPUTS)
     left = json.loads((tmp_path / "stages" / "second" / "last.json").read_text())
-    assert left["the setting per_kind"] == "4"
+    assert left["the setting per_type"] == "4"
     assert left.keys() >= {"the images", "the weights", "the stage first", "the code", "the library versions"}
 
 

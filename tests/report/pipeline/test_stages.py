@@ -176,8 +176,8 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     assert (first["n_images"], first["n_empty_a"]) == (0, len(context.reported))
     assert first["largest_difference"] is first["correlation"]["value"] is None
     assert (first["n_ranked"], first["examples"]) == (0, [])
-    kinds = {kind["kind"]: kind["n_missed"] for kind in context.outputs["analyse"]["kinds"]}
-    assert kinds["missed"] == sum(kinds.values()) == len(ground_truth(context.reported, "dog").boxes)
+    counts = {row["type"]: row["n_missed"] for row in context.outputs["analyse"]["types"]}
+    assert counts["missed"] == sum(counts.values()) == len(ground_truth(context.reported, "dog").boxes)
 
 
 def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised):
@@ -255,15 +255,15 @@ def test_probabilities_are_described_in_numbers(finished):
 def test_failures_are_those_of_the_operating_point_with_what_they_cost(localised):
     context = after(localised, "evaluate", "analyse")
     point = context.outputs["evaluate"]["operating_point"]
-    kinds = context.outputs["analyse"]["kinds"]
-    assert sum(kind["n_detections"] for kind in kinds) == point["false_positives"]
-    assert sum(kind["n_missed"] for kind in kinds) == point["false_negatives"]
-    for kind in kinds:
-        occurs = kind["n_detections"] or kind["n_missed"]
-        assert occurs or kind["ap_gain"]["value"] == 0.0
-        interval = kind["ap_gain"]["interval"]
+    types = context.outputs["analyse"]["types"]
+    assert sum(row["n_detections"] for row in types) == point["false_positives"]
+    assert sum(row["n_missed"] for row in types) == point["false_negatives"]
+    for row in types:
+        occurs = row["n_detections"] or row["n_missed"]
+        assert occurs or row["ap_gain"]["value"] == 0.0
+        interval = row["ap_gain"]["interval"]
         assert -1e-12 <= interval["low"] <= interval["high"]
-    assert max(kind["ap_gain"]["value"] for kind in kinds) > 0
+    assert max(row["ap_gain"]["value"] for row in types) > 0
 
 
 @pytest.mark.parametrize("shown", ["other classes", "nothing on the tuning split", "a mask is missing"])
@@ -338,7 +338,7 @@ def test_the_gallery_is_picked_by_rule(n_cases, n_wanted, whys):
 
 def test_pictures_of_the_gallery_are_small_and_of_the_photograph_s_shape(finished):
     record = fixtures.record_of(finished)
-    items = [item for kind in record["failures"]["kinds"] for item in kind["items"]]
+    items = [item for row in record["failures"]["types"] for item in row["items"]]
     assert items
     for item in items:
         for name in (item["photo"], item["composite"]):

@@ -116,15 +116,15 @@ def test_the_operating_point_follows_from_the_boxes(finished, counted_again):
 def test_failures_add_up_to_what_is_wrong_and_what_is_missed(finished):
     record = record_of(finished)
     point, failures = record["operating_point"], record["failures"]
-    assert sum(kind["n_detections"] for kind in failures["kinds"]) == point["false_positives"]
-    assert sum(kind["n_missed"] for kind in failures["kinds"]) == point["false_negatives"]
+    assert sum(row["n_detections"] for row in failures["types"]) == point["false_positives"]
+    assert sum(row["n_missed"] for row in failures["types"]) == point["false_negatives"]
     assert failures["n_success"] == point["true_positives"]
-    assert max(Counter(kind["kind"] for kind in failures["kinds"]).values()) == 1
-    for kind in failures["kinds"]:
-        n_shown = len(kind["items"])
-        assert n_shown <= failures["per_kind"]
-        assert bool(n_shown) == bool(kind["n_detections"] + kind["n_missed"])
-        assert len({item["image_id"] for item in kind["items"]}) == n_shown
+    assert max(Counter(row["type"] for row in failures["types"]).values()) == 1
+    for row in failures["types"]:
+        n_shown = len(row["items"])
+        assert n_shown <= failures["per_type"]
+        assert bool(n_shown) == bool(row["n_detections"] + row["n_missed"])
+        assert len({item["image_id"] for item in row["items"]}) == n_shown
 
 
 def test_the_split_is_counted_as_it_is_annotated(finished, small_data):

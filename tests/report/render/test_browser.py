@@ -140,7 +140,7 @@ def accessibility_faults(page) -> list[str]:
 
 def items_of(record: dict) -> list[dict]:
     failures = record["failures"]
-    return [item for kind in failures["kinds"] for item in kind["items"]] + failures["successes"]
+    return [item for row in failures["types"] for item in row["items"]] + failures["successes"]
 
 
 def test_at_the_operating_point_the_counts_are_the_records(desk, record):
@@ -198,13 +198,13 @@ def test_the_choice_stands_in_the_address_and_comes_back(desk, record):
     page = desk.page
     page.locator("#score-threshold").focus()
     page.keyboard.press("End")
-    kind = items_of(record)[0]["kind"]
-    page.locator(".filters select[name=kind]").select_option(kind)
-    assert page.evaluate("location.hash") == f"#score=1.000&kind={kind}"
+    failure_type = items_of(record)[0]["type"]
+    page.locator(".filters select[name=type]").select_option(failure_type)
+    assert page.evaluate("location.hash") == f"#score=1.000&type={failure_type}"
     page.click('.contents a[href="#failure-gallery"]')
     page.wait_for_function("location.hash.startsWith('#failure-gallery&')")
     address = page.evaluate("location.hash")
-    assert address == f"#failure-gallery&score=1.000&kind={kind}"
+    assert address == f"#failure-gallery&score=1.000&type={failure_type}"
     counts, cards = counts_of(page), shown_cards(page)
     desk.open(address)
     assert (counts_of(page), shown_cards(page)) == (counts, cards)
@@ -215,7 +215,7 @@ def test_the_choice_stands_in_the_address_and_comes_back(desk, record):
 
 
 @pytest.mark.parametrize(
-    "behind", ["#score=abc&kind=nothing&size=vast", "#score=7", "#&&=", "#%E0%A4%A", "#kind"]
+    "behind", ["#score=abc&type=nothing&size=vast", "#score=7", "#&&=", "#%E0%A4%A", "#type"]
 )
 def test_an_address_that_says_nothing_changes_nothing(desk, record, behind):
     page = desk.open(behind)
@@ -232,19 +232,19 @@ def cases_at(record: dict, score: float) -> list[dict]:
 def bars(page) -> dict[str, tuple[int, int]]:
     rows = page.eval_on_selector_all(
         "#failures-by-type tbody tr",
-        "rows => rows.map((row) => [row.dataset.kind, ...[...row.querySelectorAll('[data-count]')]"
+        "rows => rows.map((row) => [row.dataset.type, ...[...row.querySelectorAll('[data-count]')]"
         ".map((cell) => Number(cell.dataset.now))])",
     )
-    return {kind: (fp, fn) for kind, fp, fn in rows}
+    return {failure_type: (fp, fn) for failure_type, fp, fn in rows}
 
 
 def counted(cases: list[dict]) -> dict[str, tuple[int, int]]:
     return {
-        kind: tuple(
-            sum(case["kind"] == kind and case["subject"] == subject for case in cases)
+        failure_type: tuple(
+            sum(case["type"] == failure_type and case["subject"] == subject for case in cases)
             for subject in ("detection", "ground_truth")
         )
-        for kind in {case["kind"] for case in cases}
+        for failure_type in {case["type"] for case in cases}
     }
 
 
@@ -253,8 +253,10 @@ def test_the_slider_changes_bars_counts_headings_and_cards_alike(desk, record, s
     """Above and below the operating point (review, C1 and C2)."""
     page = desk.open(f"#failure-gallery&score={score:.3f}")
     cases = cases_at(record, score)
-    shown = {kind: counts for kind, counts in bars(page).items() if any(counts)}
-    typed = {kind: counts for kind, counts in counted(cases).items() if kind in bars(page)}
+    shown = {failure_type: counts for failure_type, counts in bars(page).items() if any(counts)}
+    typed = {
+        failure_type: counts for failure_type, counts in counted(cases).items() if failure_type in bars(page)
+    }
     assert shown == typed
     now = expected_at(record, score)
     assert sum(case["subject"] == "detection" for case in cases) == now["wrong"]
@@ -267,8 +269,8 @@ def test_the_slider_changes_bars_counts_headings_and_cards_alike(desk, record, s
     page.locator("#all-failures summary").click()
     assert page.locator("#all-failures [data-total]").inner_text() == str(len(cases))
     for card in shown_cards(page):
-        if card["kind"] != "success":
-            assert any(case["image_id"] == card["image"] and case["kind"] == card["kind"] for case in cases)
+        if card["type"] != "success":
+            assert any(case["image_id"] == card["image"] and case["type"] == card["type"] for case in cases)
         else:
             assert float(card["score"]) >= score
     for line in page.locator("#failure-gallery h3:visible + p:visible").all_inner_texts():
@@ -280,11 +282,11 @@ def test_the_slider_changes_bars_counts_headings_and_cards_alike(desk, record, s
 def test_the_gallery_is_filtered_by_type_and_size(desk, record):
     page, items = desk.page, items_of(record)
     assert len(shown_cards(page)) == len(items)
-    kinds = list(dict.fromkeys(item["kind"] for item in items))
-    assert len(kinds) > 2
-    for kind in kinds:
-        page.locator(".filters select[name=kind]").select_option(kind)
-        assert {card["kind"] for card in shown_cards(page)} == {kind}
+    types = list(dict.fromkeys(item["type"] for item in items))
+    assert len(types) > 2
+    for failure_type in types:
+        page.locator(".filters select[name=type]").select_option(failure_type)
+        assert {card["type"] for card in shown_cards(page)} == {failure_type}
         assert page.locator("#failure-gallery h3:visible").count() == 1
     page.locator("[data-reset]").click()
     size = items[-1]["size"]
@@ -295,10 +297,10 @@ def test_the_gallery_is_filtered_by_type_and_size(desk, record):
 def test_a_bar_is_a_filter(desk, record):
     page = desk.page
     link = page.locator("#failures-by-type [data-filter]").first
-    kind = link.get_attribute("data-filter")
+    failure_type = link.get_attribute("data-filter")
     link.click()
-    assert {card["kind"] for card in shown_cards(page)} == {kind}
-    assert page.locator(".filters select[name=kind]").input_value() == kind
+    assert {card["type"] for card in shown_cards(page)} == {failure_type}
+    assert page.locator(".filters select[name=type]").input_value() == failure_type
 
 
 def test_every_failure_can_be_listed_sorted_and_opened(desk, record):
@@ -478,10 +480,10 @@ def test_the_dialog_is_worked_by_keyboard(desk, record):
 
 def test_the_dialog_steps_through_what_is_shown(desk, record):
     page, items = desk.page, items_of(record)
-    kind = items[0]["kind"]
-    page.locator(".filters select[name=kind]").select_option(kind)
+    failure_type = items[0]["type"]
+    page.locator(".filters select[name=type]").select_option(failure_type)
     page.locator(".gallery .enlarge:visible").first.click()
-    n = sum(item["kind"] == kind for item in items)
+    n = sum(item["type"] == failure_type for item in items)
     assert page.locator("dialog [data-place]").inner_text() == f"1 of {n}"
     page.locator("dialog [data-close]").click()
     assert not page.locator("dialog.viewer").is_visible()
@@ -540,10 +542,10 @@ def test_only_a_sum_stays_at_the_bottom(browser, copied):
         scores = table.locator("tbody tr").evaluate_all(first)
         assert scores == sorted(scores, reverse=True)
         page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-        kinds = page.locator("#types table").first
+        types = page.locator("#types table").first
         for _ in range(2):
-            kinds.locator("thead button").nth(2).click()
-            assert kinds.locator("tbody td:first-child").last.inner_text() == "total"
+            types.locator("thead button").nth(2).click()
+            assert types.locator("tbody td:first-child").last.inner_text() == "total"
 
 
 @pytest.mark.parametrize(
@@ -558,14 +560,14 @@ def test_curves_and_filters_live_without_each_other(browser, copied, tmp_path, l
             page.locator("#score-threshold").press("Home")
             assert counts_of(page)["threshold"] == 0.0
         else:
-            kind = shown_cards(page)[-1]["kind"]
-            page.locator(".filters select[name=kind]").select_option(kind)
-            assert {card["kind"] for card in shown_cards(page)} == {kind}
+            failure_type = shown_cards(page)[-1]["type"]
+            page.locator(".filters select[name=type]").select_option(failure_type)
+            assert {card["type"] for card in shown_cards(page)} == {failure_type}
 
 
 def test_without_pictures_the_gallery_says_so(browser, copied):
     def take_pictures_away(record):
-        for each in record["failures"]["kinds"]:
+        for each in record["failures"]["types"]:
             each["items"] = []
         record["failures"]["successes"] = []
 
@@ -684,7 +686,7 @@ def test_the_pictures_keep_to_their_budget(finished):
 
 
 def test_paper_has_everything_and_no_controls(desk):
-    page = desk.open("#failure-gallery&score=1.000&kind=success&size=large")
+    page = desk.open("#failure-gallery&score=1.000&type=success&size=large")
     hidden = page.locator(".gallery .card[hidden]").count()
     assert hidden > 0
     page.emulate_media(media="print")

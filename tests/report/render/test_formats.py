@@ -1,4 +1,4 @@
-"""How numbers and words of the record are shown, in both flavours."""
+"""How numbers and words of the record are shown, in both formats."""
 
 import html
 import re
@@ -57,9 +57,9 @@ def test_a_number_is_shown(name, value, shown):
 
 
 @pytest.mark.parametrize("name", ["percent", "points", "count", "identifier", "decimal", "power", "seconds"])
-@pytest.mark.parametrize("flavour", [PLAIN, PAGE], ids=["markdown", "html"])
-def test_what_is_not_defined_is_said_to_be_so(flavour, name):
-    assert getattr(flavour, name)(Ref(None, "x")) == "n/a"
+@pytest.mark.parametrize("formatter", [PLAIN, PAGE], ids=["markdown", "html"])
+def test_what_is_not_defined_is_said_to_be_so(formatter, name):
+    assert getattr(formatter, name)(Ref(None, "x")) == "n/a"
 
 
 @pytest.mark.parametrize("name", ["percent", "points", "count", "identifier", "decimal", "power", "seconds"])
@@ -108,9 +108,9 @@ def test_what_is_counted_is_one_or_many(value, shown):
 )
 def test_a_word_has_its_article(article, words):
     for word in words.split():
-        for flavour in (PLAIN, PAGE):
-            assert flavour.article(Ref(word)) == f"{article} {word}"
-            assert flavour.article(Ref(word.title())) == f"{article} {word.title()}"
+        for formatter in (PLAIN, PAGE):
+            assert formatter.article(Ref(word)) == f"{article} {word}"
+            assert formatter.article(Ref(word.title())) == f"{article} {word.title()}"
     assert "<script>" not in PAGE.article(HOSTILE)
 
 
@@ -135,7 +135,7 @@ def test_hostile_words_are_shown_as_they_are_written(words, how):
     expected = " ".join((words.replace("_", " ") if how == "words" else words).split())
     page = getattr(PAGE, how)(Ref(words))
     assert shown_text(page) == expected
-    # In the page the words pass through Markdown that lets raw HTML pass; in the twin a code host does that.
+    # In the page the words pass through Markdown that lets raw HTML pass; in Markdown a code host does that.
     for formatted in (page, getattr(PLAIN, how)(Ref(words))):
         for place in ("Before {} after.", "| a | b |\n|--|--|\n| {} | c |\n"):
             parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])

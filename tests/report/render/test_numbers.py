@@ -15,7 +15,7 @@ from report.render.trace import Shown
 from tests.support.pages import Page
 from tests.support.runs import record_of
 
-READ = {"report.html": "the page", "report.md": "the twin"}
+READ = {"report.html": "the page", "report.md": "the Markdown version"}
 _SUPERSCRIPTS = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 

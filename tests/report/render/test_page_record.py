@@ -23,7 +23,7 @@ def test_the_rows_of_the_thresholds_are_counted_from_the_points(finished):
 def test_pictures_of_the_gallery_say_how_large_their_object_is(finished):
     failures = record_of(finished)["failures"]
     medium, large = failures["size_edges"]
-    items = [*failures["successes"], *(item for kind in failures["kinds"] for item in kind["items"])]
+    items = [*failures["successes"], *(item for row in failures["types"] for item in row["items"])]
     for item in items:
         size = "small" if item["area"] < medium else "medium" if item["area"] < large else "large"
         assert item["size"] == size

@@ -80,14 +80,16 @@ def test_files_that_the_twin_shows_are_there(finished):
     assert all((finished / name).is_file() for name in shown)
 
 
-def test_both_flavours_say_the_same_numbers(finished, page):
+def test_both_formats_state_the_same_numbers(finished, page):
     """Every section's prose comes from one template, so a number that prose shows stands in both."""
-    twin = (finished / "report.md").read_text(encoding="utf-8")
+    markdown = (finished / "report.md").read_text(encoding="utf-8")
     point = record_of(finished)["operating_point"]
     for ref in ("precision", "recall", "f1"):
         shown = {shown for _, path, shown in page.numbers if path == f"operating_point.{ref}.value"}
-        assert any(each in twin for each in shown), ref
-    assert f"| {point['true_positives']} | {point['false_positives']} | {point['false_negatives']} |" in twin
+        assert any(each in markdown for each in shown), ref
+    assert (
+        f"| {point['true_positives']} | {point['false_positives']} | {point['false_negatives']} |" in markdown
+    )
 
 
 def nothing_scores_that_high(record: dict) -> None:
@@ -175,9 +177,9 @@ def hostile(record: dict) -> None:
     for each in renamed:
         each["image_id"] = ids.setdefault(each["image_id"], HOSTILE + "x" * len(ids))
     failures = record["failures"]
-    for item in [*failures["successes"], *(item for kind in failures["kinds"] for item in kind["items"])]:
+    for item in [*failures["successes"], *(item for row in failures["types"] for item in row["items"])]:
         item["image_id"] = ids.setdefault(item["image_id"], HOSTILE + "x" * len(ids))
-        item["other_class"] = HOSTILE if item["kind"] == "other_object" else None
+        item["other_class"] = HOSTILE if item["type"] == "other_object" else None
         for box in item["boxes"]:
             box["label"] = HOSTILE
 

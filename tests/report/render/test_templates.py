@@ -71,20 +71,20 @@ LEFT_OUT = ["20-precision-recall", "30-failures", "50-answers", "60-methods", "6
 def test_a_link_to_a_section_that_is_left_out_is_its_words(finished, tmp_path, name):
     own = write(tmp_path / "own", {f"sections/{name}.md.j2": ""})
     texts = render(read_results(finished), finished, open_templates(own))
-    page, twin = texts["report.html"], texts["report.md"]
+    page, markdown = texts["report.html"], texts["report.md"]
     links = {anchor for anchor in re.findall(r'<a [^>]*href="#([^"]*)"', page) if anchor}
     assert len(links) > 5
     assert links <= set(re.findall(r'\sid="([^"]+)"', page))
-    anchors = {re.sub(r"[^\w\s-]", "", each.lower()).replace(" ", "-") for each in headings(twin)}
-    links = set(re.findall(r"\]\(#([^)]*)\)", twin))
+    anchors = {re.sub(r"[^\w\s-]", "", each.lower()).replace(" ", "-") for each in headings(markdown)}
+    links = set(re.findall(r"\]\(#([^)]*)\)", markdown))
     assert len(links) > 5 and links <= anchors
     if name == "30-failures":
-        assert "Failure gallery" in page and "Failure gallery" not in twin
+        assert "Failure gallery" in page and "Failure gallery" not in markdown
 
 
 def test_a_link_that_arrives_stays_and_code_is_no_link(finished, tmp_path):
     prose = (
-        "[A *part*](#mine), [the start](#), [chosen](#mine&kind=missed), [gone \\[x\\]](#gone), "
+        "[A *part*](#mine), [the start](#), [chosen](#mine&type=missed), [gone \\[x\\]](#gone), "
         "`[code](#gone)`\n\n```\n[more code](#gone)\n```\n"
     )
     own = write(tmp_path / "own", {"sections/25-mine.md.j2": f"## Mine\n\n{prose}"})
@@ -92,7 +92,7 @@ def test_a_link_that_arrives_stays_and_code_is_no_link(finished, tmp_path):
     assert prose.replace("[gone \\[x\\]](#gone)", "gone \\[x\\]") in texts["report.md"]
     assert (
         '<a href="#mine">A <em>part</em></a>, <a href="#">the start</a>, '
-        '<a href="#mine&amp;kind=missed">chosen</a>, gone [x], <code>[code](#gone)</code>'
+        '<a href="#mine&amp;type=missed">chosen</a>, gone [x], <code>[code](#gone)</code>'
     ) in texts["report.html"]
 
 

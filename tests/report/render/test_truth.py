@@ -118,7 +118,7 @@ def test_a_miss_says_why(finished):
     """Below the threshold, by how much; or on another object; and the missed one is drawn apart (A11)."""
     record = record_of(finished)
     point = record["operating_point"]["score_threshold"]
-    missed = next(kind for kind in record["failures"]["kinds"] if kind["kind"] == "missed")["items"]
+    missed = next(row for row in record["failures"]["types"] if row["type"] == "missed")["items"]
     assert missed
     for item in missed:
         assert [box["role"] for box in item["boxes"]].count("missed") == 1
@@ -185,8 +185,8 @@ def test_a_drawn_scene_is_not_called_a_photograph(copied):
 
     def change(record):
         record["data"].update(kind="sample", name="sample", sample_seed=2007)
-        for kind in record["failures"]["kinds"]:
-            for item in kind["items"]:
+        for row in record["failures"]["types"]:
+            for item in row["items"]:
                 item["image_id"] = "x"
 
     change_record(copied, change)

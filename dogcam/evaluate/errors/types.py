@@ -74,7 +74,7 @@ class Failure:
         subject: `detection` for a false positive, `ground_truth` for a missed object. Each of them is the
             subject of exactly one failure; the other index names the box that explains it.
         image: index of the image.
-        kind: the failure type.
+        type: the failure type.
         detection: index into the detections; None if no detection explains a miss.
         ground_truth: index into the ground truth; None for a box without an object.
         score: of the detection; None without one.
@@ -85,7 +85,7 @@ class Failure:
 
     subject: Subject
     image: int
-    kind: FailureType
+    type: FailureType
     detection: int | None
     ground_truth: int | None
     score: float | None
@@ -111,15 +111,15 @@ class Success:
 class TypeCount:
     """Number of false positives and of missed objects of one failure type."""
 
-    kind: FailureType
+    type: FailureType
     n_detections: int
     n_missed: int
 
 
 def count_types(failures: Iterable[Failure]) -> list[TypeCount]:
     """Count the failures of each type, in the order of `FAILURE_TYPES`, including types that do not occur."""
-    pairs = [(failure.kind, failure.subject) for failure in failures]
+    pairs = [(failure.type, failure.subject) for failure in failures]
     return [
-        TypeCount(kind, pairs.count((kind, "detection")), pairs.count((kind, "ground_truth")))
-        for kind in FAILURE_TYPES
+        TypeCount(each, pairs.count((each, "detection")), pairs.count((each, "ground_truth")))
+        for each in FAILURE_TYPES
     ]
