@@ -1,1 +1,1 @@
-"""Measurements of what the project claims of its speed and memory: `make bench`, `python -m benchmarks`."""
+"""Benchmarks of speed and memory: `make bench`, `python -m benchmarks`."""

@@ -20,7 +20,7 @@ ON_REQUEST = ("int8", "render")
 
 
 TABLE_WIDTH = 124
-"""Columns that a table needs; a log has no width of its own, and 80 would break the cells."""
+"""Width of a table in columns; the default width of a log, 80, would break its cells."""
 
 
 @click.command()
@@ -36,7 +36,7 @@ def main(names: tuple[str, ...], quick: bool, out: Path, checkpoint: Path | None
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, TABLE_WIDTH)
     for name in names or BENCHES:
-        # Imported late, so that the fresh processes of one bench do not load the libraries of another.
+        # Imported late: the processes of one benchmark do not load the libraries of another.
         bench = import_module(f"{__package__}.{name}")
         run = describe_run(bench.PACKAGES, quick)
         rows = bench.measure(quick, checkpoint) if name == "int8" else bench.measure(quick)

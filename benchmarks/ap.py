@@ -1,11 +1,10 @@
-"""How long the evaluation of many boxes takes, beside pycocotools and faster-coco-eval on the same boxes.
+"""Time of the evaluation of many boxes by dogcam, pycocotools and faster-coco-eval.
 
-What is measured is matching at three IoU thresholds, the precision-recall curves and their AP, from boxes
-that each library has loaded in its own form; making that form, which costs the others far more, is left out.
-Every round of every contender runs in a fresh process.
+The benchmark times matching at three IoU thresholds, the precision-recall curves and their AP. Loading the
+boxes into the form of a library is not timed; it costs the others far more. Each round runs in a new process.
 
-The two protocols agree where an image has at most one box to be found, no two scores are equal and no IoU is
-exactly a threshold, which is so here: then the APs are compared, and a fast wrong answer ends the bench.
+The VOC and COCO protocols agree if an image has at most one object, scores are distinct, and no IoU equals a
+threshold. The generated boxes satisfy this. The APs are compared, and a difference ends the benchmark.
 """
 
 import contextlib
@@ -35,7 +34,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """Sizes of the measurement.
 
     Args:
         n_detections: the numbers of detections, in growing order.
@@ -56,7 +55,7 @@ QUICK = Sizes((1_000,), rounds=2, bootstrap_images=50, n_resamples=100)
 
 @dataclass(frozen=True)
 class Outcome:
-    """One round: what it took, and the AP at each threshold."""
+    """One round: its cost, and the AP at each threshold."""
 
     cost: Cost
     ap: tuple[float, ...]
@@ -64,14 +63,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Contender:
-    """A library, and the function that loads so many detections into it and evaluates them."""
+    """A library, and the function that loads a number of detections into it and evaluates them."""
 
     name: str
     evaluate: Callable[[int], Outcome]
 
 
 def boxes_in_images(n_detections: int) -> tuple[GroundTruth, Detections]:
-    """Generate boxes: four images of five hold one, two detections of five there lie near it."""
+    """Generate boxes: 80 % of the images have an object, 40 % of whose detections are near it."""
     rng = np.random.default_rng(SEED)
     n_images = n_detections // DETECTIONS_PER_IMAGE
     holders = np.flatnonzero(rng.random(n_images) < 0.8)
@@ -114,7 +113,7 @@ def evaluate_with_pycocotools(n_detections: int) -> Outcome:
 
 
 def evaluate_with_faster_coco_eval(n_detections: int) -> Outcome:
-    """Measure faster-coco-eval, which does the same in C++ behind the same interface."""
+    """Measure faster-coco-eval, which has the interface of pycocotools and is written in C++."""
     return _evaluate_as_coco(n_detections, faster_coco_eval.COCO, faster_coco_eval.COCOeval_faster)
 
 
@@ -133,9 +132,9 @@ def _evaluate_as_coco(n_detections: int, dataset: type, evaluator: type) -> Outc
 
 
 def coco_evaluation(truth: GroundTruth, found: Detections, dataset: type, evaluator: type) -> COCOeval:
-    """Load boxes into COCO's classes, or another library's, as their own reader of JSON would leave them.
+    """Load boxes into the classes of pycocotools or faster-coco-eval, as their reader of JSON does.
 
-    One range of areas, and no limit of detections that would bite.
+    There is one range of areas, and the limit of detections has no effect.
     """
     coco = dataset()
     coco.dataset = {
@@ -171,11 +170,11 @@ CONTENDERS = (
     Contender("pycocotools", evaluate_with_pycocotools),
     Contender("faster_coco_eval", evaluate_with_faster_coco_eval),
 )
-"""Who is measured; the first is the one that all are compared with."""
+"""The measured libraries; the first is the reference."""
 
 
 def bootstrap_with_dogcam(n_images: int, n_resamples: int) -> Outcome:
-    """Measure the resampling of the images, from matches that are there already."""
+    """Measure the resampling of the images from existing matches."""
     matches = match(*boxes_in_images(n_images * DETECTIONS_PER_IMAGE), IOU_THRESHOLDS)
     samples, cost = cost_of(lambda: Resampler(n_images, n_resamples).ap_samples(matches))
     return Outcome(cost, tuple(samples.mean(axis=1).tolist()))
@@ -210,11 +209,11 @@ def check_agreement(outcomes: dict[str, list[Outcome]]) -> None:
     """Compare the APs of all contenders and rounds.
 
     Raises:
-        RuntimeError: where they differ, or are so near to 0 or 1 that agreeing would mean nothing.
+        RuntimeError: if they differ, or are too close to 0 or 1 to show a difference.
     """
     reference = outcomes[CONTENDERS[0].name][0].ap
     if not all(0.05 < value < 0.95 for value in reference):
-        raise RuntimeError(f"the APs are {reference}; expected figures well inside of 0 and 1")
+        raise RuntimeError(f"the APs are {reference}; expected values from 0.05 to 0.95")
     for name, rounds in outcomes.items():
         for outcome in rounds:
             if not np.allclose(outcome.ap, reference, rtol=0, atol=1e-9):
@@ -245,7 +244,7 @@ def _costs(rounds: Sequence[Outcome]) -> dict[str, object]:
 
 
 def _ratios(rounds: Sequence[Outcome], ours: Sequence[Outcome]) -> dict[str, float]:
-    """Return how many times as long as ours it takes, round by round."""
+    """Return the time as a multiple of ours, by round."""
     ratios = [one.cost.seconds / other.cost.seconds for one, other in zip(rounds, ours, strict=True)]
     return Spread.of(ratios).fields("ratio_to_dogcam")
 

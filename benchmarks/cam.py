@@ -1,16 +1,15 @@
-"""How long Grad-CAM maps take, beside the forward pass that no map can do without.
+"""Time of Grad-CAM maps, relative to the forward pass.
 
-The network is torchvision's ResNet-50 with random weights, and batch normalisation that has seen images: what
-is computed does not depend on what it has learned. In a round each contender runs once, all in one process
-and on the same images, layer and class, and is compared with the forward pass of the same round; memory is
-measured in a fresh process for each.
+The network is torchvision's ResNet-50 with random weights and calibrated batch normalisation; speed does not
+depend on training. In a round, each contender runs once, in one process, on the same images, layer and class.
+It is compared with the forward pass of that round. Memory is measured in a new process for each contender.
 
-Beside them stands what the network's operations would take at the rate of a large matrix product, measured
-in the same round: where the plain forward pass is near to that, nothing in single precision is far above it.
+A further row is the time of the network's operations at the rate of a large matrix product, measured in the
+same round. It is a lower bound in single precision.
 
-Every contender's maps are compared with the closed form that holds for this network, in double precision:
-with average pooling and a linear head the gradient of a logit is the head's weights over the number of
-places, so Grad-CAM is the positive part of CAM divided by that number.
+The maps of every contender are compared with exact maps in double precision. With average pooling and a
+linear head, the gradient of a logit is the weight of the head divided by the number of spatial positions.
+Grad-CAM is then the positive part of CAM divided by that number.
 """
 
 import copy
@@ -38,15 +37,15 @@ N_CLASSES = 20
 SEED = 7
 
 MAX_DIFFERENCE = 1e-4
-"""Of maps as shares of their peaks, by rounding in single precision; another class or layer is far above."""
+"""Largest rounding difference of maps divided by their peaks; another class or layer differs far more."""
 
 RESIDUAL_SCALE = 0.2
-"""Of the last normalisation of each block: with 1, rounding grows from block to block of a random network."""
+"""Scale of the last normalisation of a block; at 1, rounding errors grow from block to block."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """Sizes of the measurement.
 
     Args:
         network: of torchvision, a ResNet.
@@ -94,13 +93,13 @@ def make_subject(sizes: Sizes, batch: int, cache: Path) -> Subject:
 def exact_maps(subject: Subject) -> Tensor:
     """Return Grad-CAM of all classes in double precision: (N, C, h, w)."""
     double = copy.deepcopy(subject.network).double()
-    features = nn.Sequential(*list(double.children())[:-2])  # all but the pooling and the head
+    features = nn.Sequential(*list(double.children())[:-2])  # without pooling and head
     maps = torch.einsum("nchw,kc->nkhw", features(subject.images.double()), double.fc.weight)
     return maps.relu() / maps[0, 0].numel()
 
 
 def strongest_classes(exact: Tensor) -> list[int]:
-    """Return the classes, the strongest first: the first one's map is nowhere all 0."""
+    """Return the classes by descending strength; the map of the first is not empty."""
     return exact.amax(dim=(2, 3)).amin(dim=0).argsort(descending=True).tolist()
 
 
@@ -108,7 +107,7 @@ def map_difference(contender: Contender, maps: Tensor, exact: Tensor) -> float:
     """Return the largest difference from the exact maps, each map as a share of its peak.
 
     Raises:
-        RuntimeError: where it is no rounding error; for 8 bits, where it is no number.
+        RuntimeError: if it exceeds rounding; for 8 bits, if it is not finite.
     """
     difference = (_of_peak(maps.double()) - _of_peak(exact)).abs().max().item()
     if not difference <= (MAX_DIFFERENCE if contender.rounding else 1):
@@ -123,8 +122,8 @@ def _of_peak(maps: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Timings:
-    """What one process measured, by contender: seconds to set it up and run it first, seconds of each round,
-    and how far its maps are from the exact ones."""
+    """Results of one process, by contender: seconds of preparation and first run, seconds of each round, and
+    the largest difference from the exact maps."""
 
     n_threads: int
     preparation: dict[str, float]
@@ -133,7 +132,7 @@ class Timings:
 
 
 def time_contenders(sizes: Sizes, batch: int, cache: Path) -> Timings:
-    """Time all contenders in turn, round after round, after a round that warms up and checks the maps."""
+    """Time all contenders in several rounds, after a round of warm-up that checks the maps."""
     subject = make_subject(sizes, batch, cache)
     exact = exact_maps(subject)
     order = strongest_classes(exact)
@@ -159,12 +158,12 @@ def time_contenders(sizes: Sizes, batch: int, cache: Path) -> Timings:
 
 
 def memory_growth(contender: Contender, sizes: Sizes, batch: int, cache: Path) -> float | None:
-    """Return the growth of the memory in MiB at the peak of one contender's work."""
+    """Return the peak growth of memory of one contender in MiB."""
     targets = range(contender.n_classes)
     subject = make_subject(sizes, batch, cache)
     work = contender.prepare(subject)
     if contender.any_size:
-        # A small image first, so that code that is loaded at its first use does not count.
+        # A small image first: code that is loaded at first use does not count.
         work(subject.images[:1, :, :32, :32], targets)
     _, cost = cost_of(lambda: work(subject.images, targets))
     return cost.memory_growth_mib
@@ -227,7 +226,7 @@ def table(rows: Sequence[dict[str, object]]) -> Table:
 
 
 def figure(rows: Sequence[dict[str, object]]) -> Figure:
-    """Draw speed and memory of each contender, a row of panels for each batch; whiskers are all rounds."""
+    """Draw speed and memory of each contender, a row of panels for each batch; whiskers span all rounds."""
     batches = sorted({row["batch"] for row in rows})
     drawn = Figure(figsize=(11, 4.2 * len(batches)), layout="constrained")
     for axes, batch in zip(drawn.subplots(len(batches), 2, squeeze=False), batches, strict=True):
@@ -240,7 +239,7 @@ def figure(rows: Sequence[dict[str, object]]) -> Figure:
         axes[0].barh(names, medians, xerr=ends, color="#0072b2", ecolor="#444444")
         axes[0].axvline(1, color="#444444", linewidth=0.8)
         axes[0].set_xlabel(f"speed, times the plain forward pass (batch {batch})")
-        # What was not measured has no bar: one of no length would claim that nothing was needed.
+        # No bar for a missing measurement: a bar of length 0 would state that no memory is needed.
         growths = [row["memory_growth_mib"] for row in shown]
         axes[1].barh(names, [math.nan if each is None else each for each in growths], color="#e69f00")
         axes[1].set_xlabel("growth of memory at the peak, MiB")

@@ -1,6 +1,6 @@
-"""Who makes Grad-CAM maps in the bench: the plain forward pass, dogcam's backends, and three other libraries.
+"""Contenders of the CAM benchmark: the forward pass, dogcam's backends, and three other libraries.
 
-Each has a network of its own, so that nobody's hooks slow others down, and is used as its documentation says.
+Each has its own copy of the network, so that hooks do not slow others down, and is used as documented.
 """
 
 import copy
@@ -20,12 +20,12 @@ from dogcam.models.preprocessing import Preprocessing
 LAYER, HEAD = "layer4", "fc"
 
 Work = Callable[[Tensor, Sequence[int]], object]
-"""Make the maps of a batch for K classes once; what comes back is read by the contender's `read`."""
+"""Computes the maps of a batch for K classes; `read` of the contender converts the result."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What everybody is given.
+    """The input of all contenders.
 
     Attributes:
         network: in evaluation mode, channels first, as torch builds it.
@@ -50,32 +50,32 @@ class Subject:
 
 
 def as_it_is(maps: Tensor, _targets: Sequence[int]) -> Tensor:
-    """Return maps that are already (N, K, h, w)."""
+    """Return maps of shape (N, K, h, w) unchanged."""
     return maps
 
 
 def of_backend(maps: Tensor, targets: Sequence[int]) -> Tensor:
-    """Take the targets' maps out of those of all classes."""
+    """Select the maps of the targets."""
     return maps[:, list(targets)]
 
 
 def nothing(_made: object, _targets: Sequence[int]) -> None:
-    """A forward pass makes no maps."""
+    """Return None: a forward pass has no maps."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that is timed.
+    """An implementation that is timed.
 
     Attributes:
         name: of the implementation.
-        prepare: sets it up, and returns the work that is timed.
+        prepare: sets it up, and returns the timed work.
         n_classes: how many classes are explained at once, K; 0 for a forward pass.
-        read: what the work returned and the targets -> (N, K, h, w) maps at the layer's own resolution; None
-            for a forward pass.
-        rounding: the maps differ from the exact ones by rounding of single precision alone.
-        any_size: works on small images too, so that its code can be loaded before memory is measured.
-        compiles: needs the time and memory of a compiler: left out of quick runs, memory not measured.
+        read: result of the work and targets -> (N, K, h, w) maps at the resolution of the layer; None for a
+            forward pass.
+        rounding: the maps differ from the exact maps by rounding only.
+        any_size: accepts small images, so that its code is loaded before memory is measured.
+        compiles: uses a compiler: not part of quick runs, memory not measured.
     """
 
     name: str
@@ -88,7 +88,7 @@ class Contender:
 
 
 def forward(subject: Subject, layout: torch.memory_format) -> Work:
-    """Run the network for its logits alone."""
+    """Compute only the logits."""
     network = copy.deepcopy(subject.network).to(memory_format=layout)
 
     @torch.inference_mode()
@@ -99,7 +99,7 @@ def forward(subject: Subject, layout: torch.memory_format) -> Work:
 
 
 def engine(subject: Subject) -> Work:
-    """Ask the general engine, which knows of the pooling and the head only what it finds out each time."""
+    """Call `explain`, which detects pooling and head on each batch."""
     network = subject.classifier().network
 
     def work(images: Tensor, targets: Sequence[int]) -> Tensor:
@@ -110,7 +110,7 @@ def engine(subject: Subject) -> Work:
 
 
 def backend(subject: Subject, name: str) -> Work:
-    """Run a backend: the maps of all classes, whichever are wanted."""
+    """Run a backend, which computes the maps of all classes."""
     loaded = load_backend(name, subject.classifier(), subject.cache, [subject.calibration])
     if loaded.name != name:
         raise RuntimeError(f"the backend {name} cannot be had here; see the warning above")
@@ -135,14 +135,14 @@ def pytorch_grad_cam(subject: Subject) -> Work:
         method(images, wanted)
         seen = method.activations_and_grads
         kept = [seen.activations[0].detach().numpy(), seen.gradients[0].numpy()]
-        # The maps before they are resized, made again outside of what is timed.
+        # The maps before resizing, computed again outside the timed work.
         return partial(method.get_cam_image, images, network.layer4, wanted, *kept, False)
 
     return work
 
 
 def read_pytorch_grad_cam(made: Callable[[], object], _targets: Sequence[int]) -> Tensor:
-    """Return the maps before they are resized."""
+    """Return the maps before resizing."""
     return torch.as_tensor(made())[:, None].relu()
 
 
@@ -187,4 +187,4 @@ CONTENDERS = (
     Contender("torchcam", torchcam),
     Contender("captum", captum),
 )
-"""Who is measured; the first is the one that all are compared with."""
+"""The measured implementations; the first is the reference."""

@@ -1,10 +1,10 @@
-"""What 8-bit numbers cost in AP of boxes, on real photographs.
+"""Loss of box AP by 8-bit quantisation, on real photographs.
 
-The network is run in floating point and quantised in several ways, on the same 500 photographs of VOC2007
-val; the ranges of the activations come from photographs of train. Maps are cut at the customary 0.3, chosen
-on neither. Each way is held against floating point by the paired bootstrap over images.
+The network runs in floating point and in several quantisations, on 500 photographs of VOC2007 val. The ranges
+of the activations come from train. The cam_threshold is 0.3, chosen on neither split. Each quantisation is
+compared with floating point by a paired bootstrap over images.
 
-All quantisations were fixed before val was looked at, and all are shown; the first is the backend's default.
+All quantisations were fixed before val was used, and all are shown. The first is the default of the backend.
 """
 
 import tempfile
@@ -43,14 +43,14 @@ QUANTISATIONS = (
 )
 
 FOR_HISTOGRAMS = 32
-"""Images that `percentile` and `entropy` find ranges on: they keep the activations of all of them."""
+"""Images from which `percentile` and `entropy` compute ranges; they store all activations."""
 
 
 def data_folder() -> Path:
     """Return the folder in VOC layout.
 
     Raises:
-        ClickException: where it is absent: noise or drawings would say nothing of the cost.
+        ClickException: if it is absent; noise or rendered images cannot measure the loss.
     """
     folder = voc2007()
     if not folder.is_dir():
@@ -64,7 +64,7 @@ def measure(quick: bool, checkpoint: Path | None = None) -> list[dict[str, objec
     """Return a row for floating point and for each quantisation.
 
     Args:
-        quick: few photographs.
+        quick: use few photographs.
         checkpoint: a trained network with its card; None for EfficientNet-Lite0 as ImageNet left it.
     """
     folder = data_folder()

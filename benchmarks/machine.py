@@ -1,4 +1,4 @@
-"""Where and when a measurement was made: what its figures must not be quoted without."""
+"""Describe the machine, date and versions of a measurement."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def describe_run(packages: Sequence[str], quick: bool) -> dict[str, object]:
-    """Return the date, the machine, how busy it was, and the versions; nothing that names the machine."""
+    """Return date, processor, load and versions, without the name of the machine."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "quick": quick,
@@ -22,7 +22,7 @@ def describe_run(packages: Sequence[str], quick: bool) -> dict[str, object]:
 
 
 def processor() -> str:
-    """Return the processor's name, or its architecture where the system tells no more."""
+    """Return the processor's name, or its architecture if the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -32,7 +32,7 @@ def processor() -> str:
 
 
 def in_words(run: dict[str, object]) -> str:
-    """Return the description as the line that stands under a table."""
+    """Return the description as the line below a table."""
     versions = ", ".join(f"{name} {number}" for name, number in run["versions"].items())
     machine = f"{run['processor']}, {run['cores']} cores, load {run['load_1min_at_start']} at the start"
     return f"{run['date']}: {machine}; {versions}"

@@ -1,4 +1,4 @@
-"""Measure work: how long it takes and how far its memory grows, in a process of its own."""
+"""Measure the time and the memory growth of work, in a new process."""
 
 import ctypes
 import gc
@@ -17,9 +17,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Cost:
-    """What one piece of work took: seconds, and the growth of the process's memory at its peak in MiB.
+    """The cost of work: seconds, and the peak growth of the memory of the process in MiB.
 
-    The growth is None where the system does not tell.
+    The growth is None if the system does not report it.
     """
 
     seconds: float
@@ -28,7 +28,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Spread:
-    """What several rounds came to: the median, the least and the most."""
+    """Summary of several rounds: median, minimum and maximum."""
 
     median: float
     low: float
@@ -40,30 +40,30 @@ class Spread:
         return cls(statistics.median(samples), min(samples), max(samples))
 
     def fields(self, name: str) -> dict[str, float]:
-        """Return the median under the name itself, and both ends beside it."""
+        """Return the median as the field `name`, with a field for each end."""
         return {name: self.median, f"{name}_min": self.low, f"{name}_max": self.high}
 
 
 def with_ends(row: dict[str, object], key: str, form: str) -> str:
-    """Return one of a row's spreads as a table shows it: median (least - most)."""
+    """Format one measure of a row: median (least - most)."""
     return f"{row[key]:{form}} ({row[f'{key}_min']:{form}} - {row[f'{key}_max']:{form}})"
 
 
 def in_fresh_process(function: Callable[..., Result], *args: object) -> Result:
-    """Call a function of some module in a new interpreter, and return what it returns."""
+    """Call a function of a module in a new interpreter, and return its result."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Return how long one call takes."""
+    """Return the seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def cost_of(work: Callable[[], Result]) -> tuple[Result, Cost]:
-    """Do the work once; return its result and what it took.
+    """Do the work once; return its result and its cost.
 
     The memory is that of the whole process, so what a library allocates outside of Python counts too. Only
     the first work of a fresh process is measured rightly: later work finds memory that earlier work freed.
@@ -83,21 +83,21 @@ def peak_mib() -> float | None:
 
 
 def _return_freed_memory() -> None:
-    """Let the C library hand back what was freed, or work that fits into it would seem to need nothing."""
+    """Make the C library return freed memory; otherwise work that fits into it seems to need none."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
     if trim is not None:
         trim(0)
 
 
 def _start_peak() -> float | None:
-    """Forget the peak so far, and return the memory in use in MiB; None where that cannot be done.
+    """Reset the peak, and return the memory in use in MiB; None if that is impossible.
 
     `getrusage` would not do: its peak cannot be reset, so that it hides work smaller than the loading of the
     data, and a new process begins with the peak of the one that started it.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or one that keeps this file shut
+    except OSError:  # not Linux, or no access to the file
         return None
     return _memory_mib("VmRSS")
 

@@ -1,4 +1,4 @@
-"""Rendering a finished run again, as the command does it where torch is not installed."""
+"""Time of rendering a finished run without torch."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ from .measure import Spread, seconds_of, with_ends
 PACKAGES = ("jinja2", "markdown-it-py", "pydantic")
 
 RUNS = (Path("build/voc2007-val"), Path("build/sample"))
-"""Finished runs, as `make report` and the gate leave them; those that are there are measured."""
+"""Folders of finished runs from `make report` and the gate; existing ones are measured."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -31,11 +31,11 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 """
-"""A `sitecustomize` for an interpreter in which torch cannot be imported, as if it were not installed."""
+"""A `sitecustomize` that prevents the import of torch."""
 
 
 def measure(quick: bool) -> list[dict[str, object]]:
-    """Render each finished run that is there several times, and Python alone beside it."""
+    """Render each existing run several times; start Python alone for comparison."""
     runs = [run for run in RUNS if (run / "results.json").is_file()]
     if not runs:
         raise click.ClickException("there is no finished run to render; `make report` makes build/sample")
@@ -44,10 +44,10 @@ def measure(quick: bool) -> list[dict[str, object]]:
 
 
 def measure_run(run: Path, rounds: int) -> dict[str, object]:
-    """Render one run several times, each in a fresh interpreter without torch.
+    """Render one run several times, each in a new interpreter without torch.
 
     Raises:
-        RuntimeError: where the command fails, or renders something else than stood there.
+        RuntimeError: if the command fails, or the rendered bytes differ from the existing ones.
     """
     before = (run / "report.html").read_bytes()
     with tempfile.TemporaryDirectory() as folder:

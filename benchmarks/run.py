@@ -1,8 +1,8 @@
-"""A whole run of the report next to the plain forward passes of its network.
+"""Time of a complete report run, relative to the forward passes of its network.
 
 The run predicts, chooses thresholds on a tuning split, boxes, evaluates and renders. Its time is compared
 with that of the network alone on as many images of the same size, both splits counted. Each is measured in a
-fresh process, which ends with its own peak of memory; worker processes are not counted.
+new process with its own peak of memory; worker processes are not counted.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ BATCH = 16
 
 
 def measure(quick: bool) -> list[dict[str, object]]:
-    """Return a row for the forward passes, for the whole run, and for each of its stages."""
+    """Return a row for the forward passes, for the complete run, and for each of its stages."""
     n = 16 if quick else 500
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")

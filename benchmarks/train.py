@@ -57,14 +57,14 @@ def measure(quick: bool) -> list[dict[str, object]]:
 
 
 def _photographs(folder: Path, n: int) -> tuple[str, Path]:
-    """Return the real photographs where they are, else the rendered sample."""
+    """Return the real photographs if they exist, else the rendered sample."""
     if voc2007().is_dir():
         return "voc2007", voc2007()
     return "sample", write_sample(folder / "sample", n_train=n, n_val=2, n_test=1)
 
 
 def _first(root: Path, name: str, n: int) -> Split:
-    """Return n images of a split, those with dogs before the others: few might have none."""
+    """Return n images of a split, images with dogs first."""
     split = read_split(root, name)
     return replace(split, images=tuple(sorted(split.images, key=lambda each: "dog" not in each.labels))[:n])
 
@@ -83,7 +83,7 @@ def _decoded_by(
     make: Callable[[], Executor], images: Sequence[LabelledImage], size: tuple[int, int], rounds: int
 ) -> dict[str, float]:
     with make() as pool:
-        # The workers start, and read the files into the system's memory, before anything is timed.
+        # The workers start, and the system caches the files, before the timed work.
         list(pool.map(partial(decode, size=size), images))
         seconds = [
             seconds_of(lambda: list(pool.map(partial(decode, size=size), images, chunksize=8)))
@@ -93,7 +93,7 @@ def _decoded_by(
 
 
 def _making(data: TrainingData, config: TrainingConfig, rounds: int) -> Row:
-    """Time the making of batches from images that are decoded already."""
+    """Time the making of batches from decoded images."""
     batches = Batches(data, config)
     list(batches.of_epoch(0))
     seconds = [seconds_of(lambda: list(batches.of_epoch(0))) for _ in range(rounds)]

@@ -1,4 +1,4 @@
-"""How fast a network would be at the rate of a large matrix product, which is what arithmetic allows."""
+"""Lower bound of the time of a network: its operations at the rate of a large matrix product."""
 
 import torch
 from torch import Tensor, nn
@@ -9,22 +9,22 @@ from .measure import seconds_of
 NAME = "matrix_product"
 
 SIDE, QUICK_SIDE = 2048, 256
-"""Of the square matrices; from about a thousand on the rate no longer grows."""
+"""Side of the square matrices; above about 1,000 the rate is constant."""
 
 TRIES = 3
-"""Products of which the fastest counts: whatever disturbs one makes it slower, never faster."""
+"""Number of products; the fastest counts, because disturbances only slow down."""
 
 
 @torch.inference_mode()
 def operations(network: nn.Module, images: Tensor) -> int:
-    """Return how many additions and multiplications the convolutions and matrix products of a batch take."""
+    """Return the additions and multiplications of the convolutions and matrix products of a batch."""
     with FlopCounterMode(display=False) as counter:
         network(images)
     return counter.get_total_flops()
 
 
 class Yardstick:
-    """Tells how long the operations of a batch would take, in single precision and on all threads.
+    """Computes the time of the operations of a batch in single precision on all threads.
 
     It is torch's product, and no bound to the last per cent: another library's may be somewhat faster, and a
     convolution may skip the borders that are counted here. Algorithms that need fewer multiplications
@@ -40,6 +40,6 @@ class Yardstick:
         self.factors = torch.randn(2, side, side)
 
     def seconds(self) -> float:
-        """Return the seconds, by products that are done now."""
+        """Return the seconds, from products measured now."""
         one, other = self.factors
         return self.share * min(seconds_of(lambda: one @ other) for _ in range(TRIES))

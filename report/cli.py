@@ -14,7 +14,7 @@ from dogcam.errors import RecordError
 from dogcam.files import atomic_write, dir_lock, require_writable
 from dogcam.structures.rules import BadBoxes, OnError
 from report.config import REFERENCE, MapSource, make_config
-from report.pipeline.progress import ConsoleProgress
+from report.progress import ConsoleProgress
 from report.record.io import json_schema, read_results
 from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report

@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -93,6 +93,13 @@ class FiniteRange(click.FloatRange):
 
 FRACTION = FiniteRange(0, 1, min_open=True, max_open=True)
 """A number in the open interval (0, 1)."""
+
+
+def choice(flag: str, name: str, values: Sequence[str], default: str, text: str) -> Callable[..., Any]:
+    """Return an option with fixed values, whose default is shown in the help."""
+    return click.option(
+        flag, name, type=click.Choice(list(values)), default=default, show_default=True, help=text
+    )
 
 
 def names_in(text: str) -> tuple[str, ...]:

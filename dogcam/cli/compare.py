@@ -1,4 +1,4 @@
-"""The command `dogcam compare-classifiers`: who boxes better, and who ranks better, with paired intervals."""
+"""The command `dogcam compare-classifiers`: box AP and classification AP, with paired intervals."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.cam import GradCam
-from dogcam.cli.common import FRACTION
-from dogcam.cli.options import ClassifierOptions, classifier_options
+from dogcam.cli.options import (
+    CAM_THRESHOLD,
+    RESAMPLE_SEED,
+    RESAMPLES,
+    ClassifierOptions,
+    classifier_options,
+)
 from dogcam.data.images import read_photo
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
@@ -30,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare-classifiers")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="A folder in VOC layout.")
-@click.option("--split", default="val", show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set.")
+@click.option("--split", default="val", show_default=True, help="The images to measure on.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
 @click.option("--target", default="dog", show_default=True, help="The class that is boxed.")
 @classifier_options
@@ -39,12 +44,9 @@ if TYPE_CHECKING:
 @click.option("--other-checkpoint", type=click.Path(path_type=Path), help="Its weights.")
 @click.option("--other-classes", metavar="FILE|NAME,...|imagenet", help="Its outputs, without a card.")
 @click.option("--other-activation", type=click.Choice(["sigmoid", "softmax"]), help="Of its head.")
-@click.option(
-    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
-    help="Fraction of a map's peak from which on a pixel belongs to an object.",
-)  # fmt: skip
-@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
-@click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
+@CAM_THRESHOLD
+@RESAMPLES
+@RESAMPLE_SEED
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON and nothing else.")
 def command(
     data: Path,
@@ -64,7 +66,7 @@ def command(
     """Compare two classifiers on the same images: the AP of their Grad-CAM boxes, and of their rankings.
 
     Both maps are thresholded at the same fraction of their peaks, and every component is boxed. The images
-    are ranked by each class that both classifiers know. The intervals are those of the difference of the
+    are ranked by each class of both classifiers. The intervals are those of the difference of the
     average precisions, first minus second, over paired resamples of the images.
     """
     photographs = read_split(data, split, limit)

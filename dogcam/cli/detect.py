@@ -7,26 +7,16 @@ import click
 from rich.console import Console
 from rich.progress import track
 
-from dogcam.cam import METHODS, Views
-from dogcam.cli.common import FRACTION, FiniteRange
-from dogcam.cli.options import ClassifierOptions, classes_named, classifier_options
+from dogcam.cli.common import FiniteRange
+from dogcam.cli.options import ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import images_at, require_distinct_stems
-from dogcam.detection.boxes_from_maps import LocalisationRule
-from dogcam.detection.detector import Detector
 from dogcam.detection.writers import BY_STEM, DEFAULT_OUT, WRITERS, Row
 
 
 @click.command("detect")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @classifier_options
-@click.option("--target", "targets", multiple=True, help="A class; repeatable, or all.  [default: dog]")
-@click.option("--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True)
-@click.option("--layer", help="The target layer.  [default: the last one before pooling]")
-@click.option("--flip", is_flag=True, help="Average over mirror images too.")
-@click.option(
-    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
-    help="Fraction of a map's peak from which on a pixel belongs to an object.",
-)  # fmt: skip
+@map_options
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.05, show_default=True,
     help="Boxes that score less are left out.",
@@ -40,11 +30,7 @@ from dogcam.detection.writers import BY_STEM, DEFAULT_OUT, WRITERS, Row
 def command(
     paths: tuple[Path, ...],
     options: ClassifierOptions,
-    targets: tuple[str, ...],
-    method: str,
-    layer: str | None,
-    flip: bool,
-    cam_threshold: float,
+    maps: MapOptions,
     score_threshold: float,
     name: str,
     out: Path | None,
@@ -59,16 +45,13 @@ def command(
     images = images_at(paths)
     if name in BY_STEM:
         require_distinct_stems(images)
-    classifier = options.load("efficientnet_lite0")
-    names = classes_named(classifier, targets)
-    request, rule = METHODS[method](layer or classifier.target_layer), LocalisationRule(cam_threshold)
-    detector = Detector(classifier, names, request, rule, Views(flip=flip))
+    detector = maps.detector(options.load("efficientnet_lite0"))
     console = Console(stderr=True, highlight=False)
     results = detector.run(images, batch_size)
     shown = track(results, "detecting", total=len(images), console=console, transient=True)
     rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
     target = out or Path(DEFAULT_OUT[name])
-    WRITERS[name](rows, names, target)
+    WRITERS[name](rows, detector.targets, target)
     click.echo(f"{target}: {_summary(rows)}")
 
 

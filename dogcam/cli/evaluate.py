@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.options import ClassifierOptions, classifier_options
+from dogcam.cli.options import RESAMPLE_SEED, RESAMPLES, ClassifierOptions, classifier_options
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.reading import read_split
 from dogcam.draw.plots import EstimateRow, class_figure
@@ -36,8 +36,8 @@ from dogcam.structures.images import Split
     help="Use the second pass at a higher resolution if the card has one.",
 )  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
-@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
-@click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
+@RESAMPLES
+@RESAMPLE_SEED
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers to this file.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a drawing to this SVG file.")
 def command(
@@ -65,7 +65,7 @@ def command(
     if not set(classifier.classes) & set(photographs.class_names()):
         raise ConfigError(
             f"{data}, split {split!r}, shows {', '.join(photographs.class_names()) or 'nothing'}; "
-            f"{classifier.name} knows {', '.join(classifier.classes)}: there is no class to measure"
+            f"{classifier.name} has {', '.join(classifier.classes)}; choose a split with one of these classes"
         )
     console = Console(stderr=True, highlight=False)
     with console.status(f"evaluating {len(photographs)} images"):
@@ -76,7 +76,7 @@ def command(
     labels = label_matrix(photographs.images, classifier.classes)
     resampler = Resampler(len(photographs), resamples, seed=seed)
     scores = score_classes(labels, classifier.log_odds(logits), classifier.classes, resampler)
-    # Shown first: that a file cannot be written must not cost what was measured.
+    # Printed first: a failure to write a file must not lose the measurement.
     Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
     if json_path:
         settings = {"flip": flip, "n_resamples": resamples, "seed": seed}

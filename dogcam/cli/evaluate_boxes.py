@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from dogcam.cli.common import choice
 from dogcam.data.box_files.results import read_results
 from dogcam.data.box_files.truth import Pixels, read_truth
 from dogcam.errors import DataError
@@ -59,24 +60,14 @@ class SeveralNumbers(click.Command):
 @click.argument("ground_truth", type=click.Path(path_type=Path))
 @click.argument("detections", type=click.Path(path_type=Path))
 @click.option(
-    "--iou",
-    "iou_thresholds",
-    type=float,
-    metavar="NUMBER...",
-    multiple=True,
-    default=IOU_THRESHOLDS,
-    show_default=True,
-    help="One or more IoU thresholds.",
-)
-@click.option(
-    "--match",
-    "rule",
-    type=click.Choice(RULES),
-    default="greater",
-    show_default=True,
-    help="A match has an IoU greater than the threshold (the published experiment), or at least equal to it "
+    "--iou", "iou_thresholds", type=float, metavar="NUMBER...", multiple=True, default=IOU_THRESHOLDS,
+    show_default=True, help="One or more IoU thresholds.",
+)  # fmt: skip
+@choice(
+    "--match", "rule", RULES, "greater",
+    "A match has an IoU greater than the threshold (the published experiment), or at least equal to it "
     "(the VOC development kit), or is found as pycocotools does (coco).",
-)
+)  # fmt: skip
 @click.option("--split", help="The split of GROUND_TRUTH; needed if it has several.")
 @click.option("--target", "targets", multiple=True, help="Measure this class only; repeat for several.")
 @click.option(
@@ -85,36 +76,26 @@ class SeveralNumbers(click.Command):
     help="Convention of boxes in dogcam's JSON: 1-based inclusive, or 0-based half-open.  [default: what the "
     "file states, or inclusive]",
 )
+@choice(
+    "--difficult", "difficult", DIFFICULT, "counted",
+    "Objects marked difficult: counted, ignored with their detections, or absent.",
+)  # fmt: skip
+@choice(
+    "--crowd", "crowd", CROWD, "ignored",
+    "Boxes around crowds: ignored with their detections, or counted.",
+)  # fmt: skip
+@choice(
+    "--on-bad-box", "on_bad_box", get_args(BadBoxes), "refuse",
+    "Ground-truth boxes that are empty or leave their image.",
+)  # fmt: skip
+@choice(
+    "--ties", "ties", TIES, "stable",
+    "Order of equal scores: that of the files, or that of numpy's sort before 1.25.",
+)  # fmt: skip
 @click.option(
-    "--difficult",
-    type=click.Choice(DIFFICULT),
-    default="counted",
-    show_default=True,
-    help="Objects marked difficult: counted, ignored with their detections, or absent.",
-)
-@click.option(
-    "--crowd",
-    type=click.Choice(CROWD),
-    default="ignored",
-    show_default=True,
-    help="Boxes around crowds: ignored with their detections, or counted.",
-)
-@click.option(
-    "--on-bad-box",
-    type=click.Choice(get_args(BadBoxes)),
-    default="refuse",
-    show_default=True,
-    help="Ground-truth boxes that are empty or leave their image.",
-)
-@click.option(
-    "--ties",
-    type=click.Choice(TIES),
-    default="stable",
-    show_default=True,
-    help="Order of equal scores: that of the files, or that of numpy's sort before 1.25.",
-)
-@click.option(
-    "--variant", type=click.Choice(VARIANTS), help="Kind of AP.  [default: all_point; coco_101point for coco]"
+    "--variant",
+    type=click.Choice(VARIANTS),
+    help="Variant of AP.  [default: all_point; coco_101point for coco]",
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON to a file too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of {iou, ap, recall} and nothing else.")
@@ -139,7 +120,7 @@ def command(
                   a CSV with the column score, or {"id": [[xmin, ymin, xmax, ymax, score], ...], ...}
 
     Boxes in dogcam's own JSON and in VOC files are 1-based inclusive pixels. Both kinds of JSON may state
-    their convention: "pixels": "half-open" beside "images", or {"pixels", "boxes": {"id": [...]}}.
+    their convention: "pixels": "half-open" next to "images", or {"pixels", "boxes": {"id": [...]}}.
     """
     rules = Rules(**options)
     truth = read_truth(ground_truth, split, pixels, on_bad_box)
@@ -164,7 +145,7 @@ def command(
 
 @dataclass(frozen=True)
 class Rules:
-    """How detections are matched to ground truth, and what AP is."""
+    """The matching rule and the variant of AP."""
 
     iou_thresholds: tuple[float, ...]
     rule: str
@@ -183,7 +164,7 @@ class Rules:
 
     @property
     def ap_variant(self) -> Variant:
-        """The kind of AP."""
+        """The variant of AP."""
         return self.variant or ("coco_101point" if self.rule == "coco" else "all_point")
 
     def match(self, truth: GroundTruth, found: Detections) -> Matches:

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import click
 
-from dogcam.cam import METHODS, Views
-from dogcam.cli.common import FRACTION, FiniteRange
-from dogcam.cli.options import ClassifierOptions, classes_named, classifier_options
+from dogcam.cli.common import FiniteRange
+from dogcam.cli.options import ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import require_distinct_stems
-from dogcam.detection.boxes_from_maps import LocalisationRule, reason_for_no_box
-from dogcam.detection.detector import Detector, working_size
+from dogcam.detection.boxes_from_maps import reason_for_no_box
+from dogcam.detection.detector import working_size
 from dogcam.detection.images import load_image
 from dogcam.draw.overlays import DrawnBox, composite, encode_png
 from dogcam.files import atomic_write
@@ -20,19 +19,10 @@ from dogcam.structures.boxes import rescale
 @click.command("explain")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @classifier_options
-@click.option("--target", "targets", multiple=True, help="A class; repeatable, or all.  [default: dog]")
-@click.option(
-    "--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True, help="Kind of map."
-)
-@click.option("--layer", help="The target layer.  [default: the last one before pooling]")
+@map_options
 @click.option(
     "--scale", "scales", type=FiniteRange(0, min_open=True), multiple=True, default=(1.0,),
     show_default=True, help="Factor of the input size; repeatable: the maps are averaged.",
-)  # fmt: skip
-@click.option("--flip", is_flag=True, help="Average over mirror images too.")
-@click.option(
-    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
-    help="Fraction of a map's peak from which on a pixel belongs to an object.",
 )  # fmt: skip
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.0, show_default=True,
@@ -45,12 +35,8 @@ from dogcam.structures.boxes import rescale
 def command(
     images: tuple[Path, ...],
     options: ClassifierOptions,
-    targets: tuple[str, ...],
-    method: str,
-    layer: str | None,
+    maps: MapOptions,
     scales: tuple[float, ...],
-    flip: bool,
-    cam_threshold: float,
     score_threshold: float,
     out: Path,
 ) -> None:
@@ -62,10 +48,9 @@ def command(
     """
     require_distinct_stems(images)
     classifier = options.load("efficientnet_lite0")
-    names = classes_named(classifier, targets)
-    request, views = METHODS[method](layer or classifier.target_layer), Views(scales, flip)
-    detector = Detector(classifier, names, request, LocalisationRule(cam_threshold), views)
-    for size in set(views.sizes(classifier.preprocessing.size)) - {classifier.preprocessing.size}:
+    detector = maps.detector(classifier, scales)
+    names = detector.targets
+    for size in set(detector.views.sizes(classifier.preprocessing.size)) - {classifier.preprocessing.size}:
         require_input(classifier.network, classifier.name, size)
     for path in images:
         image = load_image(path, detector.least_side)
@@ -87,5 +72,5 @@ def command(
                 for box, score in zip(boxes.tolist(), scores, strict=True)
             )
             nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
-            how = f"{name} {probability:.2f} ({method} at {request.layer})"
+            how = f"{name} {probability:.2f} ({maps.method} at {detector.request.layer})"
             click.echo(f"{path}: {how}, {listed or nothing} -> {written}")

@@ -1,4 +1,4 @@
-"""The options that name a classifier, common to all commands that run one."""
+"""Options that several commands share: the classifier, its maps, the bootstrap."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dogcam.cli.common import names_in
+from dogcam.cam import METHODS, Views
+from dogcam.cli.common import FRACTION, names_in
+from dogcam.detection.boxes_from_maps import LocalisationRule
+from dogcam.detection.detector import Detector
 
 if TYPE_CHECKING:
     from dogcam.models.classifier import Classifier
@@ -91,11 +94,67 @@ def classifier_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options
 
 
+@dataclass(frozen=True)
+class MapOptions:
+    """The maps and boxes that a command line asks for.
+
+    Attributes:
+        targets: classes, see `classes_named`.
+        method: name of the CAM method.
+        layer: the target layer; None for the classifier's own.
+        flip: average over mirror images too.
+        cam_threshold: fraction of the peak of a map from which on a pixel is foreground.
+    """
+
+    targets: tuple[str, ...]
+    method: str
+    layer: str | None
+    flip: bool
+    cam_threshold: float
+
+    def detector(self, classifier: "Classifier", scales: Sequence[float] = (1.0,)) -> Detector:
+        """Return the detector of these options; maps are averaged over the scales of the input."""
+        names = classes_named(classifier, self.targets)
+        request = METHODS[self.method](self.layer or classifier.target_layer)
+        rule, views = LocalisationRule(self.cam_threshold), Views(tuple(scales), self.flip)
+        return Detector(classifier, names, request, rule, views)
+
+
+CAM_THRESHOLD = click.option(
+    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
+    help="Fraction of a map's peak from which on a pixel belongs to an object.",
+)  # fmt: skip
+RESAMPLES = click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
+RESAMPLE_SEED = click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
+
+
+def map_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of maps and boxes to a command, which receives them as `maps`."""
+
+    @click.option("--target", "targets", multiple=True, help="A class; repeatable, or all.  [default: dog]")
+    @click.option("--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True)
+    @click.option("--layer", help="The target layer.  [default: the last one before pooling]")
+    @click.option("--flip", is_flag=True, help="Average over mirror images too.")
+    @CAM_THRESHOLD
+    @wraps(command)
+    def with_maps(
+        targets: tuple[str, ...],
+        method: str,
+        layer: str | None,
+        flip: bool,
+        cam_threshold: float,
+        **others: Any,
+    ) -> None:
+        command(maps=MapOptions(targets, method, layer, flip, cam_threshold), **others)
+
+    return with_maps
+
+
 def classes_named(classifier: "Classifier", targets: Sequence[str]) -> tuple[str, ...]:
     """Return the classes that `--target` names: dog by default, all for `all`.
 
     Raises:
-        ModelError: if the classifier does not know one of them.
+        ModelError: if the classifier has no output for one of them.
     """
     if "all" in targets and "all" not in classifier.classes:
         return classifier.classes

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from dogcam.cli.common import keeping, names_in
+from dogcam.cli.heartbeat import Heartbeat
 from dogcam.data.download import default_cache
 from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample
 from dogcam.draw.plots import Series, training_figure
 from dogcam.draw.svg import to_svg
 from dogcam.files import atomic_write, require_writable
-from dogcam.heartbeat import Heartbeat
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import choose_device
 from dogcam.models.preprocessing import Preprocessing
@@ -39,7 +39,7 @@ class ConsoleObserver(Observer):
     """Shows a progress bar on a terminal, and prints a line for each epoch.
 
     Args:
-        console: where to write.
+        console: the output.
         n_images: number of images of an epoch.
         epochs: number of epochs of the training.
         eval_split: name of the split on which average precision is measured.
@@ -158,8 +158,8 @@ def command(
     require_writable(out)
     config = recipe.training
     torch.manual_seed(config.seed)
-    network, begun = initial_network(architecture, names, recipe.init)
-    console.print(f"{architecture.name} starts from {begun}", soft_wrap=True)
+    network, initial = initial_network(architecture, names, recipe.init)
+    console.print(f"{architecture.name} starts from {initial}", soft_wrap=True)
     for pixels in {size[0], config.training_size or size[0]}:
         require_input(network, architecture.name, (pixels, pixels))
     network.to(choose_device(device))
@@ -168,7 +168,7 @@ def command(
         history = Trainer(network, chosen, config, out, observer).fit(resume=resume)
     weights = out / f"{file_name(architecture.name)}.safetensors"
     save_checkpoint(
-        weights, network.state_dict(), training_card(architecture, begun, chosen, config, history)
+        weights, network.state_dict(), training_card(architecture, initial, chosen, config, history)
     )
     atomic_write(out / CURVES, draw(history, eval_split))
     console.print(f"mAP on {eval_split}: {history.last.mean_ap:.4f}")
@@ -217,7 +217,7 @@ def draw(history: History, split: str) -> str:
     losses = [record.loss for record in history.records]
     means = [record.mean_ap for record in history.records]
     alt = (
-        f"Training loss and mAP on {split} by epoch: the loss goes from {losses[0]:.4f} to {losses[-1]:.4f}, "
+        f"Training loss and mAP on {split} by epoch: loss from {losses[0]:.4f} to {losses[-1]:.4f}, "
         f"mAP from {means[0]:.4f} to {means[-1]:.4f}, in {len(epochs)} epochs."
     )
     figure = training_figure(Series("loss", epochs, losses), Series("mAP", epochs, means), split=split)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.data.images import read_photo
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
@@ -22,7 +23,7 @@ from dogcam.errors import ConfigError
 from dogcam.evaluate.metrics import IOU_THRESHOLDS
 from dogcam.evaluate.tuning import CrossValidation, cross_validate
 from dogcam.files import atomic_write
-from dogcam.models.classifier import describe_classifier, load_classifier
+from dogcam.models.classifier import describe_classifier
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import Split
 
@@ -53,7 +54,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class _Observed:
-    """What the search needs of one image: its evidence, (height, width) and nothing of its boxes."""
+    """Data of one image for the search: its evidence and (height, width), without its boxes."""
 
     evidence: list[Evidence]
     size: tuple[int, int]
@@ -63,27 +64,23 @@ class _Observed:
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="A labelled data set.")
 @click.option("--split", default="train", show_default=True, help="The images to search on.")
 @click.option("--limit", type=click.IntRange(min=2), help="Take only the first images of the split.")
-@click.option("--model", metavar="NAME", help="The network.  [default: the checkpoint's]")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the model.")
+@classifier_options
 @click.option("--target", default="dog", show_default=True, help="The class to find.")
 @click.option("--preset", default="best", show_default=True, help="The method that the search begins with.")
 @click.option("--trials", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
 @click.option("--seed", default=18, show_default=True, help="Of the trials and of the folds.")
-@click.option("--device", default="auto", show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), required=True, help="Write all trials.")
 def command(
     data: Path,
     split: str,
     limit: int | None,
-    model: str | None,
-    checkpoint: Path | None,
+    options: ClassifierOptions,
     target: str,
     preset: str,
     trials: int,
     folds: int,
     seed: int,
-    device: str,
     json_path: Path,
 ) -> None:
     """Search the numbers of a detection preset on training images.
@@ -99,7 +96,7 @@ def command(
             "the result"
         )
     photographs = read_split(data, split, limit)
-    classifier = load_classifier(model, checkpoint, device)
+    classifier = options.load()
     observer = Observer(classifier, target)
     console = Console(stderr=True, highlight=False)
     observed = _observe(photographs, method, observer, console)

@@ -1,4 +1,4 @@
-"""Boxes that know nothing of where the object is: what a method must beat."""
+"""Baselines: boxes that use no map."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ def centre_boxes(sizes: ArrayLike, area_fraction: float = 0.5) -> Boxes:
         (n_images, 4) float array, half-open xyxy in pixels.
 
     Raises:
-        ValueError: where `sizes` has another shape or the fraction is out of range.
+        ValueError: if `sizes` has another shape or the fraction is out of range.
     """
     if not 0 < area_fraction <= 1:
         raise ValueError(f"area_fraction is {area_fraction}; expected a share in (0, 1]")
@@ -31,7 +31,7 @@ def centre_boxes(sizes: ArrayLike, area_fraction: float = 0.5) -> Boxes:
 
 
 def full_boxes(sizes: ArrayLike) -> Boxes:
-    """Return the box that covers the whole of each image: (n_images, 4) float array."""
+    """Return the box that covers each image: (n_images, 4) float array."""
     return centre_boxes(sizes, area_fraction=1.0)
 
 
@@ -66,7 +66,7 @@ def scored_centre_box(sizes: ArrayLike, scores: ArrayLike) -> Detections:
 
 
 def scored_full_image(sizes: ArrayLike, scores: ArrayLike) -> Detections:
-    """Return the whole image as a box in every image, scored by the classifier.
+    """Return the whole image as one box per image, scored by the classifier.
 
     Args:
         sizes: (n_images, 2) numbers, (height, width) in pixels.

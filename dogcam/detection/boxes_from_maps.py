@@ -125,7 +125,7 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> Located:
 
     The map is thresholded at `cam_threshold`; each connected component (pixels that share a side or a corner)
     gives one tight box. The score of a box is the score of the image times the peak of the component: the
-    component with the peak of the map keeps the whole score.
+    component with the peak of the map keeps the full score.
 
     Args:
         heat: (height, width) float array in [0, 1], from `heat_map`.

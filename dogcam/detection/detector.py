@@ -61,7 +61,7 @@ def predict(
         preprocessing: makes the network's input from them.
         high_resolution: second pass, whose logits are averaged with the first's; None for one pass.
         targets: K class indices to explain.
-        requests: the maps to compute; none of them costs nothing.
+        requests: the maps to compute; an empty sequence costs nothing.
         views: scales and mirror images to average over.
 
     Raises:
@@ -132,14 +132,14 @@ class Detector:
     """A classifier used as a detector: every connected component of a thresholded map is a box.
 
     Attributes:
-        classifier: knows the targets.
+        classifier: has outputs for the targets.
         targets: names of K classes; they share one forward pass.
         request: the kind of map and its layer.
         rule: how a map becomes boxes.
         views: scales and mirror images to average over.
 
     Raises:
-        ModelError: if the classifier does not know a target.
+        ModelError: if the classifier has no output for a target.
     """
 
     classifier: Classifier

@@ -72,7 +72,7 @@ class Evidence:
     Attributes:
         logits: (h, w) float32 array, the logit of the class if a position is classified by itself.
         class_map: (h, w) float32 array, the class activation map: the weighted sum of activations.
-        logit: of the view as a whole.
+        logit: of the view.
         window: the part of the image that the view shows, half-open xyxy in pixels.
         input_size: (height, width) of the network's input in pixels.
         offset: (y, x), the centre of the first position in pixels of the input.
@@ -104,7 +104,7 @@ class Observer:
         stride: total stride of the network in pixels.
 
     Raises:
-        ModelError: if the classifier has no head of its own after the average, or does not know the class.
+        ModelError: if the classifier has no head of its own after the average, or no output for the class.
     """
 
     def __init__(self, classifier: Classifier, class_name: str) -> None:
@@ -126,7 +126,7 @@ class Observer:
         Args:
             image: an RGB image.
             view: how the network is given it.
-            window: the part to be shown; None for the whole image.
+            window: the part to crop; None for the full image.
         """
         x0, y0, x1, y1 = window = window or (0.0, 0.0, float(image.width), float(image.height))
         size = view.input_size((round(y1 - y0), round(x1 - x0)), self.side, self.stride)
@@ -134,7 +134,7 @@ class Observer:
         if view.mirrored:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         maps = self._maps(part, view.dense)
-        # The logit is that of the original positions, so that dense views rank images alike.
+        # The logit is that of the original positions, so that dense views rank images equally.
         pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))[None]
         logits = position_head(self._head)(maps.flatten(1).T)[:, self.index].reshape(maps.shape[1:])
         class_map = torch.einsum("chw,c->hw", maps, head_weights(self._head, pooled)[0, self.index])

@@ -68,11 +68,11 @@ def locator(method: DetectionMethod, classifier: Classifier, target: str) -> Loc
 
     Args:
         method: for instance a preset.
-        classifier: knows the target; for a `ProposalMethod` it ends in global average pooling and a head.
+        classifier: has an output for the target; a `ProposalMethod` needs global average pooling and a head.
         target: name of the class.
 
     Raises:
-        ModelError: if the classifier does not know the target, or the method cannot use its head.
+        ModelError: if the classifier has no output for the target, or the method cannot use its head.
 
     Example:
         >>> from PIL import Image

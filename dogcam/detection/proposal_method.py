@@ -26,8 +26,7 @@ class ProposalMethod:
 
     Attributes:
         views: the views of every image.
-        further_views: views of the images whose largest logit reaches `gate_logit`; they cost most and decide
-            nothing about the others.
+        further_views: expensive views, made only of images whose largest logit reaches `gate_logit`.
         gate_logit: logit of a view from which on the further views are made.
         fit: the numbers of a proposal's fit.
         max_boxes: boxes of one image at most.

@@ -54,13 +54,13 @@ def voted(
         fits: (N,) floats.
         kept: (K,) int array of indices.
         min_iou: least IoU of a box that takes part, in (0, 1]; 1 leaves the kept boxes as they are.
-        sharpness: at least 0; 0 weighs all boxes alike.
+        sharpness: at least 0; 0 gives all boxes equal weight.
 
     Returns:
         (K, 4) float64 array.
     """
     overlaps = iou(boxes[kept], boxes)
     weights = np.where(overlaps >= min_iou, np.exp(sharpness * (fits[None, :] - fits[kept, None])), 0.0)
-    # A box without area overlaps nothing, itself neither.
+    # A box without area does not overlap even itself.
     weights[np.arange(len(kept)), kept] = 1.0
     return as_boxes(weights @ boxes / weights.sum(axis=1, keepdims=True))

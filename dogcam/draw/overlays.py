@@ -1,4 +1,4 @@
-"""ImageCache with maps and boxes drawn on them, for the gallery and for `dogcam explain`."""
+"""Images with maps and boxes drawn on them, for the gallery and for `dogcam explain`."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 Rectangle = tuple[int, int, int, int]
 
 _RAMP = "inferno"
-# The darkest fifth of the ramp is left out: a low value should tint the photograph, not blacken it.
+# Without the darkest fifth of the ramp, low values tint the photograph instead of blackening it.
 _RAMP_START = 0.2
 _OPACITY = 0.72
 
@@ -37,7 +37,7 @@ class _Stroke:
     dash: tuple[float, float] | None
 
 
-# Lightness, hue and dash all differ, so that two of the three may be lost on the way to the reader.
+# Roles differ in lightness, hue and dash: any one of the three is enough to distinguish them.
 _STROKES: dict[Role, _Stroke] = {
     "below": _Stroke((255, 160, 40), 0.5, (1.0, 2.0)),
     "other": _Stroke((208, 212, 218), 0.6, (1.0, 1.0)),
@@ -49,7 +49,7 @@ _STROKES: dict[Role, _Stroke] = {
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A box to draw: xyxy in pixels of the picture, its role, and what its plate says (no plate if empty)."""
+    """A box to draw: xyxy in pixels of the picture, its role, and its label (none if empty)."""
 
     xyxy: tuple[float, float, float, float]
     role: Role
@@ -57,9 +57,9 @@ class DrawnBox:
 
 
 def heat_overlay(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
-    """Return a map as a translucent layer of colour to be laid over its photograph.
+    """Return a map as a translucent layer for its photograph.
 
-    Colour and opacity both rise with the value; where the map is 0 the layer is clear.
+    Colour and opacity both rise with the value; the layer is transparent at 0.
 
     Args:
         map_01: (h, w) float array in [0, 1].
@@ -69,7 +69,7 @@ def heat_overlay(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.I
         An RGBA picture.
 
     Raises:
-        ValueError: where the map is not two-dimensional or leaves [0, 1].
+        ValueError: if the map is not two-dimensional or leaves [0, 1].
     """
     values = _enlarged(map_01, size)
     rgba = _coloured(values)
@@ -78,7 +78,7 @@ def heat_overlay(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.I
 
 
 def heat_map(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
-    """Return a map in opaque colours, so that a colour means one value, whatever the photograph holds.
+    """Return a map in opaque colours, which do not depend on the photograph.
 
     Args:
         map_01: (h, w) float array in [0, 1].
@@ -88,19 +88,19 @@ def heat_map(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image
         An RGB picture, in the colours of `heat_overlay` and `colour_bar`.
 
     Raises:
-        ValueError: where the map is not two-dimensional or leaves [0, 1].
+        ValueError: if the map is not two-dimensional or leaves [0, 1].
     """
     rgb = _coloured(_enlarged(map_01, size))[..., :3]
     return Image.fromarray(np.round(rgb * 255).astype(np.uint8), "RGB")
 
 
 def colour_bar(height: int, low: str, high: str) -> Image.Image:
-    """Return the scale of `heat_map` on white: 0 at the bottom, 1 at the top, with a word beside either end.
+    """Return the scale of `heat_map` on white: 0 at the bottom, 1 at the top, with a label at each end.
 
     Args:
         height: of the picture in pixels, at least 2.
-        low: what 0 means.
-        high: what 1 means.
+        low: label of 0.
+        high: label of 1.
     """
     font = ImageFont.load_default(max(12, height // 20))
     thickness, pad = max(8, height // 20), max(4, height // 60)
@@ -133,13 +133,12 @@ def composite(
 ) -> Image.Image:
     """Return a photograph with its map and boxes drawn on it.
 
-    Others lie below truths, truths below detections, and the labels on top. Lines grow with the picture.
+    Drawn in this order: other boxes, ground truth, detections, labels. Line widths scale with the image.
 
     Args:
         photo: any mode; it is not changed.
         map_01: (h, w) float array in [0, 1]; None for no map.
-        boxes: in pixels of the photograph; what reaches beyond its edge is cut off, and a box of which
-            nothing is inside is not drawn.
+        boxes: in pixels of the photograph; boxes are clipped to it, and a box outside it is not drawn.
 
     Returns:
         An RGB picture of the photograph's size.
@@ -181,7 +180,7 @@ def encode_webp_within(image: Image.Image, budget: int, quality: int = 80) -> by
 
     Args:
         image: RGB or RGBA.
-        budget: in bytes; what does not fit at quality 5 either is returned as it is there.
+        budget: in bytes; exceeded only if quality 5 does not fit.
         quality: from 5 to 100, the quality to begin with.
     """
     for tried in range(quality, 5, -5):
@@ -198,23 +197,23 @@ def encode_png(image: Image.Image) -> bytes:
 
 def _encode(image: Image.Image, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    # A bare copy: what a camera wrote beside the pixels (EXIF, colour profile, comment) stays out.
+    # Copy the pixels only: EXIF, colour profile and comments of the source are not written.
     Image.frombytes(image.mode, image.size, image.tobytes()).save(buffer, **options)
     return buffer.getvalue()
 
 
 def side_by_side(pictures: Sequence[Image.Image], captions: Sequence[str] | None = None) -> Image.Image:
-    """Return pictures in a row on white, all as high as the lowest, each with its caption below.
+    """Return pictures in a row on white, scaled to the least height, each with its caption below.
 
     Args:
         pictures: at least one.
         captions: one for each picture; None for no strip of captions.
 
     Raises:
-        ValueError: where there is no picture, or the captions are not as many.
+        ValueError: if there is no picture, or the numbers of captions and pictures differ.
     """
     if not pictures:
-        raise ValueError("there is nothing to put side by side; expected at least one picture")
+        raise ValueError("no pictures; expected at least one")
     if captions is not None and len(captions) != len(pictures):
         raise ValueError(f"{len(captions)} captions for {len(pictures)} pictures")
     height = min(picture.height for picture in pictures)
@@ -243,7 +242,7 @@ def _with_height(picture: Image.Image, height: int) -> Image.Image:
 
 
 def _pixels(box: DrawnBox, picture: Image.Image) -> Rectangle | None:
-    """Return a box in whole pixels (left, top, right, bottom, half-open), None where nothing is inside."""
+    """Return a box in whole pixels (left, top, right, bottom, half-open); None if it is outside."""
     inside = clip(as_boxes([box.xyxy]), (picture.height, picture.width))[0]
     left, top, right, bottom = (round(float(side)) for side in inside)
     return (left, top, right, bottom) if right > left and bottom > top else None
@@ -272,7 +271,7 @@ def _pieces(rectangle: Rectangle, width: int, dash: tuple[float, float] | None) 
 
 
 def _dashes(start: int, end: int, width: int, dash: tuple[float, float] | None) -> list[tuple[int, int]]:
-    """Cut start..end into dashes; the first begins and the last ends in a corner, to show both."""
+    """Divide start..end into dashes; the first begins and the last ends in a corner."""
     if dash is None:
         return [(start, end)]
     on, off = (max(1, round(part * width)) for part in dash)
@@ -282,7 +281,7 @@ def _dashes(start: int, end: int, width: int, dash: tuple[float, float] | None) 
 
 
 def _with_labels(picture: Image.Image, boxes: Sequence[tuple[DrawnBox, Rectangle]]) -> Image.Image:
-    """Return the picture with a plate for each label, wholly inside and clear of the other plates."""
+    """Return the picture with a label for each box, inside the picture and free of other labels."""
     font = _font(max(11, round(max(picture.size) / 34)))
     pad = max(2, round(font.size / 4))
     line = sum(font.getmetrics())
@@ -305,7 +304,7 @@ def _with_labels(picture: Image.Image, boxes: Sequence[tuple[DrawnBox, Rectangle
 def _place(
     rectangle: Rectangle, size: tuple[int, int], picture_size: tuple[int, int], taken: Sequence[Rectangle]
 ) -> Rectangle:
-    """Return where a plate goes: the first free corner of its box, outside before inside."""
+    """Return the position of a label: the first free corner of its box, outside before inside."""
     left, top, right, bottom = rectangle
     width, height = size
     columns = (left, right - width)
@@ -313,14 +312,14 @@ def _place(
     corners = [(x, y) for y in rows for x in columns]
     for corner in corners:
         plate = _moved_inside(corner, size, picture_size)
-        # A plate that had to move up or down would cover its own box's edge; sideways does no harm.
+        # A label that moved up or down would cover the edge of its own box; a sideways move does not.
         if plate[1] == corner[1] and not any(_overlap(plate, other) for other in taken):
             return plate
     return _moved_inside(corners[0], size, picture_size)
 
 
 def _moved_inside(corner: tuple[int, int], size: tuple[int, int], picture_size: tuple[int, int]) -> Rectangle:
-    """Return the plate at a corner, moved by as little as brings it inside the picture."""
+    """Return the label at a corner, moved inside the picture by the smallest distance."""
     x, y = (max(0, min(at, whole - part)) for at, part, whole in zip(corner, size, picture_size, strict=True))
     return x, y, x + size[0], y + size[1]
 
@@ -335,7 +334,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Return one line of text that is at most `width` pixels long, cut off with dots where need be."""
+    """Return one line of text that is at most `width` pixels wide, shortened with dots if needed."""
     text = " ".join(text.split())[:_LONGEST_TEXT]
     if font.getlength(text) <= width:
         return text

@@ -234,11 +234,11 @@ def _frame(root: ET.Element, alt: str, theme: Theme) -> None:
     root.set("role", "img")
     root.set("aria-label", alt)
     if theme == "page":
-        look = f"width: 100%; max-width: {width:.0f}px; height: auto; font-family: inherit"
+        css = f"width: 100%; max-width: {width:.0f}px; height: auto; font-family: inherit"
     else:
         paper = {"width": "100%", "height": "100%", "fill": _themed(PAPER, theme)}
         root.insert(0, ET.Element("rect", paper))
         root.set("width", f"{width:.0f}")
         root.set("height", f"{height:.0f}")
-        look = f"font-family: {_SANS}"
-    root.set("style", f"{look}; stroke-linejoin: round; stroke-linecap: butt")
+        css = f"font-family: {_SANS}"
+    root.set("style", f"{css}; stroke-linejoin: round; stroke-linecap: butt")

@@ -67,7 +67,7 @@ def predict(
         preprocessing: makes the network's input of them.
         batch_size: how many at a time.
         flip: average the logits of each photograph and of its mirror image.
-        high_resolution: how the network looks again at each photograph; None for not at all.
+        high_resolution: the second pass over each image at a higher resolution; None for a single pass.
 
     Returns:
         (N, C) float32 tensor on the CPU.

@@ -88,8 +88,8 @@ def points_at(heat: Map, boxes: Boxes, tolerance: float = POINTING_TOLERANCE) ->
     # The middle of a pixel is half a pixel into it.
     y, x = np.argwhere(heat == peak).mean(axis=0) + 0.5
     x0, y0, x1, y1 = boxes.T
-    beside = np.maximum(np.maximum(x0 - x, x - x1), np.maximum(y0 - y, y - y1))
-    return bool((beside <= tolerance).any())
+    distance = np.maximum(np.maximum(x0 - x, x - x1), np.maximum(y0 - y, y - y1))
+    return bool((distance <= tolerance).any())
 
 
 def energy_inside(heat: Map, boxes: Boxes) -> float:

@@ -21,7 +21,7 @@ def as_boxes(values: ArrayLike) -> Boxes:
         (N, 4) float64 array; (0, 4) for empty input.
 
     Raises:
-        ValueError: where the shape is not (N, 4).
+        ValueError: if the shape is not (N, 4).
     """
     boxes = np.asarray(values, dtype=np.float64)
     if boxes.size == 0:

@@ -1,8 +1,10 @@
 """One whole run: find data and classifier, run the stages, gather the record, write it and its tables."""
 
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -12,10 +14,9 @@ from dogcam.structures.images import Split
 from report import record as results
 from report.config import RunConfig
 from report.pipeline import backend, prepare
-from report.pipeline.context import Context
+from report.pipeline.context import Context, Progress
 from report.pipeline.folder import keep_earlier_claims, remove_partial_files, remove_stale_pictures
 from report.pipeline.gather import gather, write_tables
-from report.pipeline.progress import ConsoleProgress
 from report.pipeline.provenance import finished_at, run_info
 from report.pipeline.runner import Stage, run_stages
 from report.pipeline.sources import Sources
@@ -103,8 +104,18 @@ STAGES = (
 )  # fmt: skip
 
 
+class RunProgress(Progress, Protocol):
+    """How a run states its progress."""
+
+    def counter(self, description: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Return a context that yields a function of (done, total)."""
+
+    def stage_ended(self, run: results.StageRun) -> None:
+        """State what became of a stage, why, and its time."""
+
+
 def run_experiment(
-    config: RunConfig, folder: Path, cache: Path, command: str, progress: ConsoleProgress
+    config: RunConfig, folder: Path, cache: Path, command: str, progress: RunProgress
 ) -> results.Results:
     """Run everything that the settings ask for and write the record and its tables.
 

@@ -11,7 +11,7 @@ from dogcam.draw.plots import (
     EstimateGroup,
     EstimateRow,
     EstimateSection,
-    Look,
+    LineStyle,
     OperatingMark,
     PrecisionRecallPanel,
     ScoreMark,
@@ -107,8 +107,8 @@ def test_a_method_has_one_look_in_all_panels_and_in_the_legend():
 def test_thirty_methods_differ_in_colour_or_line_style():
     curves = [Series(f"method {k}", [0, 1], [1, k / 30]) for k in range(30)]
     figure = precision_recall_figure([PrecisionRecallPanel(0.5, curves)])
-    looks = {(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].get_lines()}
-    assert len(looks) == 30
+    style = {(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].get_lines()}
+    assert len(style) == 30
 
 
 def test_neighbouring_methods_differ_in_colour_and_line_style():
@@ -154,7 +154,7 @@ def test_the_last_panel_is_large_and_left_of_the_others():
 
 def test_a_method_keeps_its_colour_wherever_it_is_in_a_figure():
     """One colour for each method in all figures."""
-    curve = replace(OTHER, look=Look(4, 2))
+    curve = replace(OTHER, style=LineStyle(4, 2))
     drawn = [
         lines_of(precision_recall_figure([PrecisionRecallPanel(0.5, curves)]).axes[0], "Grad-CAM")[0]
         for curves in ([curve], [CURVE, curve])
@@ -236,7 +236,7 @@ def test_sections_have_headings_and_a_reference():
 
 def test_reliability_draws_shares_with_intervals_and_cases():
     rows = [ShareRow(0.45, 0.5, 0.4, 0.6, 12), ShareRow(0.95, 0.9, 0.8, 1.0, 7)]
-    (axes,) = reliability_figure([("correct boxes", rows, Look(0))], x_label="score").axes
+    (axes,) = reliability_figure([("correct boxes", rows, LineStyle(0))], x_label="score").axes
     assert words(axes) == ["12", "7"]
     dots = lines_of(axes, "correct boxes")[0]
     assert dots.get_ydata() == pytest.approx([0.5, 0.9])
@@ -245,14 +245,14 @@ def test_reliability_draws_shares_with_intervals_and_cases():
 
 
 def test_bins_draw_their_counts():
-    groups = [("map", [3, 4], Look(0)), ("centre", [6, 1], Look(5, 1))]
+    groups = [("map", [3, 4], LineStyle(0)), ("centre", [6, 1], LineStyle(5, 1))]
     figure = bins_figure([0, 0.5, 1], groups, x_label="IoU", y_label="images")
     outlines = figure.axes[0].get_legend_handles_labels()[0]
     assert [patch.get_data().values.tolist() for patch in outlines] == [[3, 4], [6, 1]]
 
 
 def test_score_and_overlap_draw_every_image():
-    groups = [("with", [0.9, 0.2], [0.7, 0.1], Look(0)), ("without", [0.4], [0.0], Look(1))]
+    groups = [("with", [0.9, 0.2], [0.7, 0.1], LineStyle(0)), ("without", [0.4], [0.0], LineStyle(1))]
     (axes,) = score_overlap_figure(groups, score_threshold=0.5, iou_threshold=0.5).axes
     points = {tuple(np.round(xy, 2)) for line in axes.get_lines()[2:] for xy in line.get_xydata()}
     assert points == {(0.9, 0.7), (0.2, 0.1), (0.4, 0.0)}

@@ -41,5 +41,5 @@ def test_erasing_draws_the_same_orders_in_both_panels(stacked):
     colours = [[line.get_color() for line in axes.get_lines()] for axes in figure.axes]
     assert colours[0] == colours[1]
     assert len(set(colours[0])) == 2
-    text = to_svg(figure, name="erasing", alt="two orders")
-    assert text == to_svg(figure, name="erasing", alt="two orders")
+    text = to_svg(figure, name="deletion", alt="two orders")
+    assert text == to_svg(figure, name="deletion", alt="two orders")

@@ -1,11 +1,11 @@
-"""Thinned lines and spots: nothing that is seen gets lost."""
+"""Simplified lines and binned points stay within their tolerances."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dogcam.draw.simplify import simplify_polyline, spots
+from dogcam.draw.simplify import bin_points, simplify_polyline
 
 unit = st.floats(0, 1, allow_nan=False)
 
@@ -54,8 +54,8 @@ def test_thinning_a_long_sawtooth_leaves_few_points():
     assert len(simplify_polyline(recall, precision, 0.003)[0]) < 20
 
 
-def test_spots_join_equal_points_and_count_them():
-    x, y, counts = spots([0.5, 0.0, 0.5, 1.0], [0.25, 0.0, 0.25, 1.0])
+def test_bins_join_equal_points_and_count_them():
+    x, y, counts = bin_points([0.5, 0.0, 0.5, 1.0], [0.25, 0.0, 0.25, 1.0])
     assert dict(zip(zip(x.round(9), y.round(9), strict=True), counts.tolist(), strict=True)) == {
         (0.0, 0.0): 1,
         (0.5, 0.25): 2,
@@ -63,20 +63,20 @@ def test_spots_join_equal_points_and_count_them():
     }
 
 
-def test_spots_are_bounded_lose_no_point_and_move_none_far():
+def test_bins_are_bounded_and_keep_all_points_near():
     points = np.random.default_rng(0).random((5000, 2))
-    x, y, counts = spots(points[:, 0], points[:, 1])
+    x, y, counts = bin_points(points[:, 0], points[:, 1])
     assert len(x) <= 800
     assert counts.sum() == 5000
     nearest = np.hypot(points[:, :1] - x, points[:, 1:] - y).min(axis=1)
     assert nearest.max() <= 0.05 / np.sqrt(2) + 1e-9
 
 
-def test_no_points_make_no_spots():
-    assert [len(part) for part in spots([], [])] == [0, 0, 0]
+def test_no_points_make_no_bins():
+    assert [len(part) for part in bin_points([], [])] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, np.nan])
-def test_spots_refuse_points_outside_the_unit_square(bad):
+def test_bins_refuse_points_outside_the_unit_square(bad):
     with pytest.raises(ValueError, match="0 to 1"):
-        spots([0.5], [bad])
+        bin_points([0.5], [bad])

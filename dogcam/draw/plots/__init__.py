@@ -1,7 +1,7 @@
-"""The drawings of a report: every function takes plain numbers and returns a matplotlib Figure.
+"""Plots: each function takes plain numbers and returns a matplotlib Figure.
 
-A series with a `Look` has the same colour and dash in every figure. `dogcam.draw.svg.to_svg` turns a figure
-into text.
+A series with a `LineStyle` has the same colour and dash in every figure. `dogcam.draw.svg.to_svg` turns a
+figure into text.
 """
 
 from dogcam.draw.plots.counts import CountRow, counts_figure
@@ -30,7 +30,7 @@ from dogcam.draw.plots.estimates import (
     estimates_figure,
     sections_figure,
 )
-from dogcam.draw.plots.frame import Look, Series
+from dogcam.draw.plots.frame import LineStyle, Series
 from dogcam.draw.plots.sanity import EstimateSeries, insertion_deletion_figure, similarity_figure
 from dogcam.draw.plots.training import training_figure
 
@@ -40,7 +40,7 @@ __all__ = [
     "EstimateRow",
     "EstimateSection",
     "EstimateSeries",
-    "Look",
+    "LineStyle",
     "OperatingMark",
     "PrecisionRecallPanel",
     "ScoreMark",

@@ -13,7 +13,7 @@ from dogcam.draw.svg import INK
 
 @dataclass(frozen=True)
 class CountRow:
-    """One kind of something, with as many counts as the figure has names."""
+    """A row of counts, one for each name of the figure."""
 
     label: str
     counts: Sequence[int]
@@ -25,10 +25,10 @@ def counts_figure(rows: Sequence[CountRow], names: Sequence[str] = ("count",)) -
 
     Args:
         rows: in the order from top to bottom.
-        names: what the counts of a row are; one bar for each, and a legend where there are several.
+        names: of the counts of a row; each is a bar. Several names get a legend.
 
     Raises:
-        ValueError: where a row has not one count for each name.
+        ValueError: if a row has not one count for each name.
     """
     if any(len(row.counts) != len(names) for row in rows):
         raise ValueError(f"every row needs {len(names)} counts: {', '.join(names)}")

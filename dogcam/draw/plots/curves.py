@@ -36,7 +36,7 @@ _TOLERANCE = 0.003
 
 @dataclass(frozen=True)
 class OperatingMark:
-    """A place on the curve of the series with this label, and what is written beside it."""
+    """A point on the curve of the series with this label, and its text."""
 
     label: str
     recall: float
@@ -46,7 +46,7 @@ class OperatingMark:
 
 @dataclass(frozen=True)
 class ScoreMark:
-    """A place on a curve with the score that leads to it."""
+    """A point on a curve and the score threshold that gives it."""
 
     label: str
     recall: float
@@ -74,7 +74,7 @@ class SweepPanel:
 
 @drawing
 def precision_recall_figure(panels: Sequence[PrecisionRecallPanel]) -> Figure:
-    """Draw precision against recall: the last IoU threshold large, the others small beside it.
+    """Draw precision against recall: the last IoU threshold large, the others small at its right.
 
     Args:
         panels: at least one; a method has the same label in all of them. A curve without finite values (no
@@ -99,7 +99,7 @@ def precision_recall_figure(panels: Sequence[PrecisionRecallPanel]) -> Figure:
             named = {curve.label: curve for curve in panel.curves}
             if mark.label not in named:
                 raise ValueError(f"an operating point on {mark.label!r}, which is no curve of its panel")
-            _draw_ring(axes, mark, series_colour(named[mark.label].look_at(labels.index(mark.label)).colour))
+            _draw_ring(axes, mark, series_colour(named[mark.label].style_at(labels.index(mark.label)).colour))
         _draw_scores(axes, panel.scores, [(mark.recall, mark.precision)] if mark else [])
         axes.set(title=iou_title(panel.iou_threshold), xlabel="recall", ylabel="precision")
         unit_axes(axes)
@@ -116,8 +116,8 @@ def _draw_ring(axes: Axes, mark: OperatingMark, colour: str) -> None:
     here = (mark.recall, mark.precision)
     ring: dict[str, Any] = {"color": colour, "markerfacecolor": PAPER}
     axes.plot(*here, "o", ms=8, mew=2, zorder=5, clip_on=False, **ring)
-    beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "fontweight": "bold"}
-    axes.annotate(mark.text, here, (8, 6), color=INK, zorder=5, annotation_clip=False, **beside)
+    offset: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "fontweight": "bold"}
+    axes.annotate(mark.text, here, (8, 6), color=INK, zorder=5, annotation_clip=False, **offset)
 
 
 @drawing
@@ -159,17 +159,17 @@ def _draw_band(axes: Axes, series: Series, index: int) -> None:
         return
     low, high = (np.array(ends, dtype=np.float64) for ends in (series.low, series.high))
     known = np.isfinite(low) & np.isfinite(high)
-    look: dict[str, Any] = {"color": series_colour(series.look_at(index).colour), "alpha": 0.16, "lw": 0}
-    axes.fill_between(series.x, low, high, where=known, zorder=1, **look)
+    options: dict[str, Any] = {"color": series_colour(series.style_at(index).colour), "alpha": 0.16, "lw": 0}
+    axes.fill_between(series.x, low, high, where=known, zorder=1, **options)
 
 
 def _draw_scores(axes: Axes, scores: Sequence[ScoreMark], taken: Sequence[tuple[float, float]]) -> None:
-    """Write scores along a curve, except those that would overlap a place that is taken."""
+    """Write scores along a curve, except those that would overlap."""
     named = list(taken)
     for mark in scores:
         here = (mark.recall, mark.precision)
         if all(np.hypot(here[0] - x, here[1] - y) >= _LABEL_ROOM for x, y in named):
             named.append(here)
             axes.plot(*here, "o", ms=3, color=INK, zorder=4, clip_on=False)
-            beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
-            axes.annotate(mark.label, here, (4, 4), zorder=4, annotation_clip=False, **beside)
+            offset: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
+            axes.annotate(mark.label, here, (4, 4), zorder=4, annotation_clip=False, **offset)

@@ -1,4 +1,4 @@
-"""How values are spread over images: one map against another, and the classifier's probabilities."""
+"""Distributions over images: scatter plots, histograms, calibration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from dogcam.draw.plots.frame import (
     DASHES,
     MARKERS,
-    Look,
+    LineStyle,
     drawing,
     in_percent,
     legend_below,
@@ -20,7 +20,7 @@ from dogcam.draw.plots.frame import (
     single,
     unit_axes,
 )
-from dogcam.draw.simplify import spots
+from dogcam.draw.simplify import bin_points
 from dogcam.draw.svg import INK, MUTED, SERIES
 
 
@@ -28,7 +28,7 @@ from dogcam.draw.svg import INK, MUTED, SERIES
 def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) -> Figure:
     """Draw the best IoU of each image with one kind of map against the other's.
 
-    Images that fall on one spot become one larger dot: its diameter grows with the logarithm of their number.
+    Images in one bin become one dot, whose diameter grows with the logarithm of their number.
 
     Args:
         a: (N,) numbers in [0, 1], across.
@@ -37,15 +37,15 @@ def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) 
         b_label: name of the map upwards.
 
     Raises:
-        ValueError: where the two differ in length, or a number is outside [0, 1].
+        ValueError: if the two differ in length, or a number is outside [0, 1].
     """
-    x, y, counts = spots(a, b)
+    x, y, counts = bin_points(a, b)
     figure, axes = single(4.6)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1, linestyle=(0, (4, 3)), zorder=1)
     doublings = np.floor(np.log2(counts))
     for level in np.unique(doublings):
-        look: dict[str, Any] = {"color": SERIES[0], "alpha": 0.55, "mew": 0, "clip_on": False}
-        axes.plot(x[doublings == level], y[doublings == level], "o", ms=4.5 + 1.8 * level, **look)
+        style: dict[str, Any] = {"color": SERIES[0], "alpha": 0.55, "mew": 0, "clip_on": False}
+        axes.plot(x[doublings == level], y[doublings == level], "o", ms=4.5 + 1.8 * level, **style)
     unit_axes(axes)
     axes.set(xlabel=f"top-box IoU, {a_label}", ylabel=f"top-box IoU, {b_label}", aspect="equal")
     axes.set_title(f"images: {counts.sum()}", fontweight="normal", fontsize=10, color=MUTED)
@@ -63,7 +63,7 @@ def score_figure(
 ) -> Figure:
     """Draw the distribution of the classifier's probability over images with and without the target.
 
-    The counts are on a square-root axis, so that a few false alarms stay visible beside many images.
+    The counts are on a square-root axis, so that a few false alarms remain visible.
 
     Args:
         with_target: (N,) probabilities of the images that show the target.
@@ -92,21 +92,21 @@ def score_figure(
 
 @drawing
 def bins_figure(
-    edges: ArrayLike, groups: Sequence[tuple[str, ArrayLike, Look]], *, x_label: str, y_label: str
+    edges: ArrayLike, groups: Sequence[tuple[str, ArrayLike, LineStyle]], *, x_label: str, y_label: str
 ) -> Figure:
     """Draw histograms over the same bins.
 
     Args:
         edges: (K + 1,) ends of the bins, in [0, 1].
-        groups: name, (K,) counts and look of each.
+        groups: name, (K,) counts and style of each.
         x_label: what is binned.
         y_label: what is counted.
     """
     figure, axes = single(3.0)
-    for label, counts, look in groups:
-        colour = series_colour(look.colour)
+    for label, counts, style in groups:
+        colour = series_colour(style.colour)
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.14, lw=0)
-        axes.stairs(counts, edges, label=label, color=colour, linestyle=DASHES[look.dash], lw=1.7)
+        axes.stairs(counts, edges, label=label, color=colour, linestyle=DASHES[style.dash], lw=1.7)
     axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, None), xlim=(0, 1))
     in_percent(axes.xaxis)
     legend_below(figure, axes.get_legend_handles_labels()[0])
@@ -125,17 +125,19 @@ class ShareRow:
 
 
 @drawing
-def reliability_figure(groups: Sequence[tuple[str, Sequence[ShareRow], Look]], *, x_label: str) -> Figure:
+def reliability_figure(
+    groups: Sequence[tuple[str, Sequence[ShareRow], LineStyle]], *, x_label: str
+) -> Figure:
     """Draw shares against a score, with intervals and the diagonal of a calibrated score.
 
     Args:
-        groups: name, one row for each bin with cases, and look; the number of cases is written at each dot.
+        groups: name, one row for each bin with cases, and style; the number of cases is written at each dot.
         x_label: what the score is.
     """
     figure, axes = single(3.8)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=1, linestyle=(0, (4, 3)), zorder=1, label="calibrated")
-    for place, (label, rows, look) in enumerate(groups):
-        colour, shift = series_colour(look.colour), 0.008 * (2 * place - 1)
+    for place, (label, rows, style) in enumerate(groups):
+        colour, shift = series_colour(style.colour), 0.008 * (2 * place - 1)
         x = [row.x + shift for row in rows]
         axes.plot(x, [row.value for row in rows], "o-", color=colour, ms=5, lw=1.2, label=label, zorder=3)
         for at, row in zip(x, rows, strict=True):
@@ -151,21 +153,24 @@ def reliability_figure(groups: Sequence[tuple[str, Sequence[ShareRow], Look]], *
 
 @drawing
 def score_overlap_figure(
-    groups: Sequence[tuple[str, ArrayLike, ArrayLike, Look]], *, score_threshold: float, iou_threshold: float
+    groups: Sequence[tuple[str, ArrayLike, ArrayLike, LineStyle]],
+    *,
+    score_threshold: float,
+    iou_threshold: float,
 ) -> Figure:
     """Draw the score of each image's top box against its IoU.
 
     Args:
-        groups: name, (N,) scores, (N,) IoUs and look of each group of images.
+        groups: name, (N,) scores, (N,) IoUs and style of each group of images.
         score_threshold: drawn as an upright line.
         iou_threshold: drawn as a level line.
     """
     figure, axes = single(3.8)
     axes.axvline(score_threshold, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=1)
     axes.axhline(iou_threshold, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=1)
-    for place, (label, scores, ious, look) in enumerate(groups):
-        x, y, counts = spots(scores, ious)
-        colour, doublings = series_colour(look.colour), np.floor(np.log2(counts))
+    for place, (label, scores, ious, style) in enumerate(groups):
+        x, y, counts = bin_points(scores, ious)
+        colour, doublings = series_colour(style.colour), np.floor(np.log2(counts))
         for level in np.unique(doublings):
             chosen = doublings == level
             dots = {"color": colour, "alpha": 0.5, "mew": 0, "clip_on": False, "ms": 4 + 1.8 * level}

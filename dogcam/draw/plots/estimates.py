@@ -51,7 +51,7 @@ def estimates_figure(
         stacked: the panels stand below one another.
 
     Raises:
-        ValueError: where there is no group, or the groups differ in their labels.
+        ValueError: if there is no group, or the groups differ in their labels.
     """
     labels = [row.label for row in groups[0].rows] if groups else []
     if any([row.label for row in group.rows] != labels for group in groups):
@@ -81,10 +81,10 @@ def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure
         quantity: what is on the axis, a fraction.
 
     Raises:
-        ValueError: where there is no row.
+        ValueError: if there is no row.
     """
     if not rows:
-        raise ValueError("there is nothing to draw; expected at least one row")
+        raise ValueError("no rows; expected at least one")
     figure, axes = single(0.9 + 0.26 * len(rows))
     for place, row in enumerate(rows):
         _draw_estimate(axes, place, row)
@@ -132,7 +132,7 @@ def sections_figure(sections: Sequence[EstimateSection], *, quantity: str, refer
     for section in sections:
         lines += [(section.title, None), *((row.label, row) for row in section.rows)]
     if not lines:
-        raise ValueError("there is nothing to draw; expected at least one row")
+        raise ValueError("no rows; expected at least one")
     figure, axes = single(0.9 + 0.24 * len(lines))
     if reference is not None:
         axes.axvline(reference, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)

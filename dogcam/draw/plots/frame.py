@@ -1,4 +1,4 @@
-"""What all drawings share: style and fixed layout, panels, series and their looks, legends, row names."""
+"""Common parts of all plots: style, layout, panels, series, legends, row names."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _LAYOUT_PASSES = 3
 
 
 @dataclass(frozen=True)
-class Look:
+class LineStyle:
     """The colour and dash of a method, the same in every figure of a page.
 
     Attributes:
@@ -52,7 +52,7 @@ class Series:
 
     `points` is for methods that have no ranking to draw a curve of, such as boxes of one constant score.
     `low` and `high` are the (K,) ends of a band around a line; None for no band, also at single places.
-    `look` is the colour and dash; None for those of the series' place in the figure.
+    `style` is the colour and dash; None for those of the series' place in the figure.
     """
 
     label: str
@@ -61,11 +61,11 @@ class Series:
     kind: Literal["line", "points"] = "line"
     low: Sequence[float | None] | None = None
     high: Sequence[float | None] | None = None
-    look: Look | None = None
+    style: LineStyle | None = None
 
-    def look_at(self, index: int) -> Look:
-        """Return the look of the series if it is at this place in the figure."""
-        return self.look or Look(index, index)
+    def style_at(self, index: int) -> LineStyle:
+        """Return the style of the series if it is at this place in the figure."""
+        return self.style or LineStyle(index, index)
 
 
 def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
@@ -92,7 +92,7 @@ def side_panels(
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` panels of `height` inches; they share x and, by default, y."""
     if count == 0:
-        raise ValueError("there is nothing to draw; expected at least one panel")
+        raise ValueError("no panels; expected at least one")
     lines, columns = (count, 1) if stacked else (1, count)
     size = (_STACK_WIDTH if stacked else _PANELS_WIDTH, lines * height)
     figure = Figure(figsize=size, layout="constrained")
@@ -105,7 +105,7 @@ def side_panels(
 def large_and_small(count: int) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` panels in order: the last one large, the others small at its right."""
     if count == 0:
-        raise ValueError("there is nothing to draw; expected at least one panel")
+        raise ValueError("no panels; expected at least one")
     figure = Figure(figsize=(_PANELS_WIDTH if count > 1 else 6.4, 4.2), layout="constrained")
     if count == 1:
         return figure, [figure.subplots()]
@@ -120,26 +120,28 @@ def single(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def draw_series(axes: Axes, series: Series, index: int, **look: Any) -> None:
+def draw_series(axes: Axes, series: Series, index: int, **style: Any) -> None:
     """Draw one series in the colour and dash (or marker) of its place among the series."""
-    axes.plot(series.x, series.y, label=series.label, clip_on=False, zorder=3, **_look(series, index) | look)
+    axes.plot(
+        series.x, series.y, label=series.label, clip_on=False, zorder=3, **_style(series, index) | style
+    )
 
 
-def _look(series: Series, index: int) -> dict[str, Any]:
-    look = series.look_at(index)
-    colour: dict[str, Any] = {"color": series_colour(look.colour)}
+def _style(series: Series, index: int) -> dict[str, Any]:
+    style = series.style_at(index)
+    colour: dict[str, Any] = {"color": series_colour(style.colour)}
     if series.kind == "points":
-        return colour | {"linestyle": "none", "marker": MARKERS[look.dash % len(MARKERS)], "markersize": 6}
-    return colour | {"linestyle": DASHES[look.dash % len(DASHES)], "linewidth": 1.7}
+        return colour | {"linestyle": "none", "marker": MARKERS[style.dash % len(MARKERS)], "markersize": 6}
+    return colour | {"linestyle": DASHES[style.dash % len(DASHES)], "linewidth": 1.7}
 
 
 def series_handle(series: Series, index: int) -> Line2D:
-    """Return what stands for a series in a legend."""
-    return Line2D([], [], label=series.label, **_look(series, index))
+    """Return the legend handle of a series."""
+    return Line2D([], [], label=series.label, **_style(series, index))
 
 
 def mark_threshold(axes: Axes, value: float, text: str) -> None:
-    """Draw an upright line at `value`, with its text above the axes, on the side where there is room."""
+    """Draw a vertical line at `value`, with its text above the axes on the side with more space."""
     axes.axvline(value, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
     low, high = axes.get_xlim()
     right = value > (low + high) / 2
@@ -171,13 +173,13 @@ def name_rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def unit_axes(axes: Axes) -> None:
-    """Let both axes go from 0 to 1, with a little air so that a line on the border is whole."""
+    """Let both axes go from 0 to 1, with a margin that keeps lines on the border visible."""
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), xticks=_TENTHS, yticks=_TENTHS)
     in_percent(axes.xaxis, axes.yaxis)
 
 
 def in_percent(*axes: Axis) -> None:
-    """Write the ticks of axes whose values are fractions in percent, as the text around a figure does."""
+    """Label the ticks of axes of fractions in percent."""
     for axis in axes:
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 

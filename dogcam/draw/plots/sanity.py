@@ -1,4 +1,4 @@
-"""What becomes of maps and of the classifier when weights and pixels are taken away."""
+"""Sanity checks: randomised weights, deletion and insertion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How a training went: the loss and the mean average precision, epoch by epoch."""
+"""Training curves: loss and mean average precision by epoch."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator

@@ -9,15 +9,13 @@ A false positive has the first type whose condition holds:
 1. `duplicate`: its IoU with an object that a higher-ranked detection found exceeds `iou_threshold`.
 2. `merged`: it covers at least half (covered >= `HALF`) of each of two or more objects.
 3. An object is *related* to the box if covered >= `MOST`, inside >= `MOST`, or IoU >= `NOTICEABLE`. The
-related
-   object of highest IoU decides:
+   related object of highest IoU decides:
    `too_large` if covered >= `MOST` and inside < `MOST`;
    `too_small` if inside >= `MOST` and covered < `MOST`, or `split` if another detection is too small for the
    same object, or found it;
    `poor_overlap` otherwise.
 4. `other_object`: no object is related, but the box lies on an object of another class: at least half of the
-box
-   is inside that object, or the box covers `MOST` of it with an IoU of at least `NOTICEABLE`.
+   box is inside that object, or the box covers `MOST` of it with an IoU of at least `NOTICEABLE`.
 5. `background`: none of these.
 
 So a box on the nose of a dog is too small, not background, even if its IoU is close to 0.

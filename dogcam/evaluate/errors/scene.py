@@ -50,7 +50,7 @@ class Scene:
         """Measure the overlaps of detections and objects of an image, both given by indices."""
         boxes, true_boxes = matches.detections.boxes[detections], matches.ground_truth.boxes[objects]
         shared = intersection(boxes, true_boxes)
-        # A box without area overlaps nothing: 0 / 1, not 0 / 0.
+        # The IoU of a box without area is 0 / 1, not 0 / 0.
         covered = shared / np.where(shared > 0, area(true_boxes)[None, :], 1.0)
         inside = shared / np.where(shared > 0, area(boxes)[:, None], 1.0)
         claims = matches.best_iou[detections] > iou_threshold

@@ -33,8 +33,8 @@ class Matches:
         iou_thresholds: the T thresholds.
         order: (N,) int array, the detections' indices, the highest score first.
         best: (N,) int array, the index of the ground-truth box of the same image with the highest IoU,
-            the first of several; -1 where none overlaps.
-        best_iou: (N,) float array in [0, 1], its IoU; 0 where none overlaps.
+            the first of several; -1 if none overlaps.
+        best_iou: (N,) float array in [0, 1], its IoU; 0 if none overlaps.
         kind: (T, N) int8 array of TRUE_POSITIVE, FALSE_POSITIVE (duplicates included) and IGNORED.
         counted: (M,) bool array, the ground-truth boxes that there were to be found.
     """
@@ -62,7 +62,7 @@ class Matches:
         """Return the kinds at one of the thresholds: (N,) int8 array in the order of `detections`.
 
         Raises:
-            ValueError: where the matches were not made for this threshold.
+            ValueError: if the matches were not made for this threshold.
         """
         if iou_threshold not in self.iou_thresholds:
             raise ValueError(f"no match was made at IoU {iou_threshold}; there are {self.iou_thresholds}")
@@ -89,11 +89,10 @@ def match(
 ) -> Matches:
     """Match detections to ground truth by the rule of the VOC development kit.
 
-    Detections come by descending score. Each looks only at the ground-truth box of its image with which it
-    has the highest IoU. If that IoU is greater than the threshold, it is a true positive if it
-    is the first to claim this box, and a false positive (a duplicate) otherwise, even if another box that it
-    overlaps is free. So what a detection claims does not hang on the others: among all that claim a box, the
-    first in rank wins, and nothing needs to be done one by one.
+    Detections are processed by descending score. Each claims the ground-truth box of its image with which it
+    has the highest IoU, if that IoU is greater than the threshold. The first detection that claims a box is a
+    true positive; the others are false positives (duplicates), even if they overlap another unclaimed box. A
+    claim does not depend on other detections, so all are computed at once.
 
     Args:
         ground_truth: M boxes.
@@ -130,7 +129,7 @@ def match(
 
 
 def require_thresholds(thresholds: Sequence[float], at_least: bool) -> None:
-    """Raise ValueError for an IoU threshold that everything or nothing reaches."""
+    """Raise ValueError for an IoU threshold that all boxes or no boxes reach."""
     if not all(0 < value <= 1 if at_least else 0 <= value < 1 for value in thresholds):
         expected = "(0, 1]" if at_least else "[0, 1)"
         raise ValueError(f"IoU thresholds are {tuple(thresholds)}; expected numbers in {expected}")
@@ -140,7 +139,7 @@ def first_claims(best: NDArray[np.int64], claims: NDArray[np.bool_]) -> NDArray[
     """Return the places, in rank order, of the detections that are the first to claim their box.
 
     Args:
-        best: (N,) int array, the ground-truth box that each detection looks at, in rank order.
+        best: (N,) int array, the ground-truth box that each detection claims, in rank order.
         claims: (N,) bool array, whether it overlaps it enough.
     """
     places = np.flatnonzero(claims)
@@ -161,11 +160,11 @@ def best_overlaps(
     Args:
         ground_truth: M boxes.
         detections: N boxes.
-        present: (P,) int array, ascending, the ground-truth boxes to look at.
+        present: (P,) int array, ascending, the ground-truth boxes to compare with.
         plus_one: as in `match`.
 
     Returns:
-        (N,) int array of indices into `ground_truth`, -1 where nothing overlaps, and (N,) float array of the
+        (N,) int array of indices into `ground_truth`, -1 if none overlaps, and (N,) float array of the
         IoUs, 0 there.
     """
     by_image = present[np.argsort(ground_truth.image[present], kind="stable")]

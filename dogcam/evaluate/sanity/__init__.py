@@ -1,7 +1,7 @@
 """Does a map depend on what the network learned? Checks after Adebayo et al. 2018 and Petsiuk et al. 2018.
 
-The marks that a network's maps must meet stand here, set before any run was looked at. Each is met only if
-the whole interval of the measured mean lies on the right side.
+The pass marks were set before the first run. A check passes only if the full confidence interval of the mean
+satisfies its mark.
 """
 
 from dogcam.evaluate.sanity.insertion_deletion import (
@@ -17,12 +17,10 @@ from dogcam.evaluate.sanity.randomised import Cascade, layers_as_they_run
 from dogcam.evaluate.sanity.similarity import spearman, ssim
 
 MOST_SIMILARITY = 0.5
-"""Maps of a network that knows nothing must be less similar than this to the trained network's, in rank
-correlation and in structure; one half is where two maps still share most of what they show."""
+"""Largest similarity (rank correlation, SSIM) of the maps of a randomised and the trained network."""
 
 LEAST_DIFFERENCE = 0.0
-"""What the order of the map must gain over a random and a centred one, and its box over the centre box, each
-in its own measure."""
+"""Least gain of the order of the map over random and centred orders, and of its box over the centre box."""
 
 __all__ = [
     "LEAST_DIFFERENCE",

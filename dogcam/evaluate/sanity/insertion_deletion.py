@@ -1,4 +1,4 @@
-"""Deletion and insertion (Petsiuk et al. 2018): how fast the class goes, and comes, by the order of a map.
+"""Deletion and insertion (Petsiuk et al. 2018): the probability of the class in the order of a map.
 
 *Deletion* blurs the most salient pixels first; *insertion* starts from the blurred picture and brings the
 sharp one back in the same order. A good order loses the class early and finds it early. Pixels are blurred,

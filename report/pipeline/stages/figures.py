@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from dogcam.draw import plots
-from dogcam.draw.plots import EstimateRow, Look, Series
+from dogcam.draw.plots import EstimateRow, LineStyle, Series
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import (
@@ -25,19 +25,19 @@ from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
 
 BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
-LOOKS = {
-    MAIN: Look(BLUE, 0),
-    CAM: Look(BLUE, 1),
-    PROBABILITY: Look(BLUE, 2),
-    GRAD_CAM_REFERENCE: Look(BLUE, 3),
-    EARLIER: Look(PURPLE, 1),
-    HIRES: Look(ORANGE, 3),
-    LAYER: Look(GREEN, 2),
-    PLUS_PLUS: Look(BROWN, 4),
-    "centerbox_scored": Look(SLATE, 0),
-    "full_image": Look(SLATE, 2),
-    "cheating_centerbox": Look(SLATE, 1),
-    "centerbox": Look(SLATE, 4),
+STYLES = {
+    MAIN: LineStyle(BLUE, 0),
+    CAM: LineStyle(BLUE, 1),
+    PROBABILITY: LineStyle(BLUE, 2),
+    GRAD_CAM_REFERENCE: LineStyle(BLUE, 3),
+    EARLIER: LineStyle(PURPLE, 1),
+    HIRES: LineStyle(ORANGE, 3),
+    LAYER: LineStyle(GREEN, 2),
+    PLUS_PLUS: LineStyle(BROWN, 4),
+    "centerbox_scored": LineStyle(SLATE, 0),
+    "full_image": LineStyle(SLATE, 2),
+    "cheating_centerbox": LineStyle(SLATE, 1),
+    "centerbox": LineStyle(SLATE, 4),
 }
 """One colour and dash for each method, in every figure of the report; baselines share slate."""
 
@@ -98,7 +98,7 @@ def _series(method: results.Method, index: int) -> Series:
     x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
     # One band: a band for each method would hide the others.
     low, high = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
-    return Series(method.title, x, y, "points" if constant else "line", low, high, LOOKS[method.name])
+    return Series(method.title, x, y, "points" if constant else "line", low, high, STYLES[method.name])
 
 
 def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
@@ -121,7 +121,7 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
             [
                 EstimateRow(
                     method.title, method.rows[index].ap, method.rows[index].ap_interval.low,
-                    method.rows[index].ap_interval.high, LOOKS[method.name].colour,
+                    method.rows[index].ap_interval.high, STYLES[method.name].colour,
                 )
                 for method in ordered
             ],
@@ -167,7 +167,10 @@ def _row(label: str, found: results.Estimate) -> EstimateRow:
 def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
     boxes = [_share(each, each.correct, each.n_boxes) for each in score.bins if each.n_boxes]
     images = [_share(each, each.with_target, each.n_images) for each in score.bins if each.n_images]
-    groups = [("correct boxes", boxes, Look(BLUE)), (f"images with {target}", images, Look(ORANGE, 1))]
+    groups = [
+        ("correct boxes", boxes, LineStyle(BLUE)),
+        (f"images with {target}", images, LineStyle(ORANGE, 1)),
+    ]
     parts = "; ".join(
         f"{each.low:g} to {each.high:g}: {_percents([each.correct.value])} of {each.n_boxes} boxes correct"
         for each in score.bins if each.n_boxes
@@ -186,8 +189,8 @@ def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> D
     rows = np.array(tops, dtype=float).reshape(-1, 3)
     present = rows[:, 2] > 0
     groups = [
-        ("image with the class", rows[present, 0], rows[present, 1], Look(BLUE)),
-        ("image without", rows[~present, 0], rows[~present, 1], Look(ORANGE)),
+        ("image with the class", rows[present, 0], rows[present, 1], LineStyle(BLUE)),
+        ("image without", rows[~present, 0], rows[~present, 1], LineStyle(ORANGE)),
     ]
     figure = plots.score_overlap_figure(
         groups, score_threshold=point.score_threshold, iou_threshold=point.iou
@@ -202,8 +205,8 @@ def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> D
 def _overlaps(found: results.Overlaps) -> Drawing:
     edges = [found.bins[0].low, *(each.high for each in found.bins)]
     groups = [
-        (METHODS[MAIN].title, [each.n_map for each in found.bins], LOOKS[MAIN]),
-        ("centre box", [each.n_centre for each in found.bins], LOOKS["cheating_centerbox"]),
+        (METHODS[MAIN].title, [each.n_map for each in found.bins], STYLES[MAIN]),
+        ("centre box", [each.n_centre for each in found.bins], STYLES["cheating_centerbox"]),
     ]
     figure = plots.bins_figure(
         edges, groups, x_label="IoU of the top-scoring box with the best-matching object", y_label="images"
@@ -219,7 +222,7 @@ def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
     ious = found.fine_iou_thresholds
     series = [
         Series(titles[each.method], ious, [np.nan if ap is None else ap for ap in each.ap],
-               look=LOOKS[each.method])
+               style=STYLES[each.method])
         for each in found.fine_ap if each.method in titles and each.method not in CONSTANT
     ]  # fmt: skip
     parts = "; ".join(
@@ -263,7 +266,10 @@ def _sweeps(context: Context) -> Iterator[Drawing]:
             thresholds = [row["cam_threshold"] for row in rows]
             series = [
                 Series(
-                    f"IoU > {iou:g}", thresholds, [row["ap"][index] for row in rows], look=Look(place, place)
+                    f"IoU > {iou:g}",
+                    thresholds,
+                    [row["ap"][index] for row in rows],
+                    style=LineStyle(place, place),
                 )
                 for index, (iou, place) in enumerate(
                     zip(ious, (SLATE, BROWN, BLUE) * len(ious), strict=False)

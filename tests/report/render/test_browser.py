@@ -419,7 +419,7 @@ def test_methods_are_switched_in_the_explorer(desk, record):
 
 
 def test_one_colour_belongs_to_a_method_in_drawings_and_explorer(desk, record):
-    from report.pipeline.stages.figures import LOOKS
+    from report.pipeline.stages.figures import STYLES
 
     for method in record["detection"]["methods"]:
         name = f"m-{method['name'].replace('_', '-')}"
@@ -430,7 +430,7 @@ def test_one_colour_belongs_to_a_method_in_drawings_and_explorer(desk, record):
         )
         series = desk.page.evaluate(
             "n => getComputedStyle(document.documentElement).getPropertyValue(`--series-${n}`)",
-            LOOKS[method["name"]].colour + 1,
+            STYLES[method["name"]].colour + 1,
         )
         assert colour == series != ""
 

@@ -1,4 +1,4 @@
-"""Show how far a run is: bars at a terminal, lines in a log file."""
+"""Progress of a run: bars on a terminal, lines in a log file."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dogcam.heartbeat import SECONDS, Heartbeat
+from dogcam.cli.heartbeat import SECONDS, Heartbeat
 from report.record import StageRun
 
 Item = TypeVar("Item")
@@ -17,8 +17,8 @@ class ConsoleProgress:
     """A progress bar for each step of a stage, and a line for each stage that ended.
 
     Args:
-        console: where to write; standard error, so that standard output stays free for results.
-        seconds: the longest time without a line in a log file; see `__enter__`.
+        console: the output; by default standard error, because standard output is for results.
+        seconds: longest time without a line in a log file.
     """
 
     def __init__(self, console: Console | None = None, seconds: float = SECONDS) -> None:
@@ -26,22 +26,22 @@ class ConsoleProgress:
         self._heartbeat = Heartbeat(self._print, seconds)
 
     def __enter__(self) -> "ConsoleProgress":
-        """Write a line at least every so many seconds from here on, if the output is no terminal."""
+        """Start the regular lines, unless the output is a terminal."""
         if not self.console.is_terminal:
             self._heartbeat.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        """End the lines."""
+        """End the regular lines."""
         if not self.console.is_terminal:
             self._heartbeat.__exit__(None, None, None)
 
     def stage_began(self, title: str) -> None:
-        """Name the stage that begins now."""
+        """Begin a stage."""
         self._heartbeat.begin(title)
 
     def track(self, items: Iterable[Item], total: int, description: str, step: int = 1) -> Iterable[Item]:
-        """Pass the items on, counting `step` units of `total` for each."""
+        """Yield the items, and count `step` units of `total` for each."""
         self._heartbeat.begin(description, total)
         with self._bar() as bar:
             task = bar.add_task(description, total=total)
@@ -52,7 +52,7 @@ class ConsoleProgress:
 
     @contextmanager
     def counter(self, description: str) -> Iterator:
-        """Yield a function that is told (done, total)."""
+        """Yield a function of (done, total)."""
         self._heartbeat.begin(description)
         with self._bar() as bar:
             task = bar.add_task(description, total=None)
@@ -65,11 +65,11 @@ class ConsoleProgress:
             self.console.print(f"{bar.tasks[0].description}: {total}", markup=False)
 
     def say(self, message: str) -> None:
-        """Write a line that the user has to know of."""
+        """Print a message for the user."""
         self._print(message)
 
     def stage_ended(self, run: StageRun) -> None:
-        """Write one line about a stage: what was done, why, and how long it took."""
+        """Print the line of a stage: its status, the reason, and its time."""
         line = f"{run.name:<12} {run.status:<7} {run.seconds:6.1f} s  {run.reason}"
         self._print(line)
 
@@ -79,5 +79,5 @@ class ConsoleProgress:
 
     def _bar(self) -> Progress:
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        # A finished bar goes away: the line about its stage says it all. A log file gets no bars.
+        # A finished bar is removed; the line of the stage replaces it. A log file has no bars.
         return Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)

@@ -1,4 +1,4 @@
-"""Say at regular intervals how far a run is, for log files and CI, which get no progress bar."""
+"""Print progress at regular intervals to log files and CI, which have no progress bar."""
 
 import threading
 import time
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from types import TracebackType
 
 SECONDS = 20.0
-"""The longest time without a line."""
+"""Longest time without a line."""
 
 
 class Heartbeat:
-    """A thread that writes a line if nothing else was written for a while.
+    """A thread that prints a line if no other line was printed for a time.
 
     Args:
-        say: writes a line.
-        seconds: the longest time without a line.
+        say: prints a line.
+        seconds: longest time without a line.
 
     Use it as a context manager; the thread ends with it.
     """
@@ -29,22 +29,22 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def begin(self, description: str, total: int = 0) -> None:
-        """Name the step that begins now; a total of 0 is an unknown one."""
+        """Begin a step; a total of 0 is unknown."""
         with self._lock:
             self._step = (description, 0, total, time.monotonic())
 
     def count(self, done: int, total: int) -> None:
-        """Say how much of the step is done."""
+        """Set the progress of the step."""
         with self._lock:
             description, _, _, start = self._step
             self._step = (description, done, total, start)
 
     def spoken(self) -> None:
-        """Note that a line was written."""
+        """Register that a line was printed."""
         self._last = time.monotonic()
 
     def line(self) -> str:
-        """Return what the next line says: step, done of total, rate and time left."""
+        """Return the next line: step, done of total, rate and time left."""
         with self._lock:
             description, done, total, start = self._step
         elapsed = time.monotonic() - start

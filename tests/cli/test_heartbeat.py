@@ -6,8 +6,8 @@ import time
 
 from rich.console import Console
 
-from dogcam.heartbeat import Heartbeat
-from report.pipeline.progress import ConsoleProgress
+from dogcam.cli.heartbeat import Heartbeat
+from report.progress import ConsoleProgress
 
 
 def wait_for(condition, seconds: float = 10.0) -> None:
