@@ -225,7 +225,7 @@ def render_traced(record: Results, run: Path, templates: Templates | None = None
     rendered = {}
     for name, output_format in ((HTML_NAME, "html"), (MARKDOWN_NAME, "markdown")):
         made = _Output(output_format, record, run, templates)
-        text = _page(made) if output_format == "html" else _markdown(made)
+        text = _page(made) if output_format == "html" else _markdown_page(made)
         rendered[name] = Rendered(without_marks(text), audit(name, text, made.trace, allowed))
     return rendered
 
@@ -280,7 +280,7 @@ def _page(output: _Output) -> str:
     return _without_dead_links(text, _LINK, read_page(text).ids)
 
 
-def _markdown(output: _Output) -> str:
+def _markdown_page(output: _Output) -> str:
     text = output.render("markdown/page.j2", sections=_sections(output))
     anchors = {_anchor(heading) for heading in _MARKDOWN_HEADING.findall(text)}
     return _tidy(_without_dead_links(text, _MARKDOWN_LINK, anchors))

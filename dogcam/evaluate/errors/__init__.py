@@ -4,6 +4,7 @@ from dogcam.evaluate.errors.oracle import Gain, ap_gains, fix
 from dogcam.evaluate.errors.rules import classify_failures, find_successes, other_object
 from dogcam.evaluate.errors.types import (
     FAILURE_TYPES,
+    MEANINGS,
     Failure,
     FailureType,
     OtherObjects,
@@ -14,6 +15,7 @@ from dogcam.evaluate.errors.types import (
 
 __all__ = [
     "FAILURE_TYPES",
+    "MEANINGS",
     "Failure",
     "FailureType",
     "Gain",

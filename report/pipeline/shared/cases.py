@@ -23,16 +23,6 @@ STEP = 0.05
 
 Miss = Literal["empty_map", "below_threshold", "box_on_another", "box_elsewhere"]
 
-REASONS: dict[str, str] = {
-    "background": "box on no annotated object",
-    "too_small": "box covers part of the object",
-    "too_large": "box includes much background",
-    "merged": "one box around several objects",
-    "split": "several boxes on one object",
-    "duplicate": "second box on an object already matched",
-    "poor_overlap": "box partly on, partly off the object",
-}
-
 
 @dataclass(frozen=True)
 class Scene:
@@ -177,7 +167,7 @@ def _reason(scene: Scene, failure: Failure, level: float) -> str:
         seen = scene.seen_class(failure.detection) if failure.detection is not None else None
         return f"box on an object of the class {seen or failure.other_class}"
     if failure.type != "missed":
-        return REASONS[failure.type]
+        return taxonomy.MEANINGS[failure.type]
     why = miss_reason(scene, failure, level)
     return {
         "empty_map": "the map is zero everywhere: no box",
