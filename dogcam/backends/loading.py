@@ -23,8 +23,8 @@ from dogcam.models.classifier import Classifier
 
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
-NEEDED = ("onnx", "onnxscript", "onnxruntime")
-"""What `onnx` and `int8` are made with."""
+_ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""The packages that `onnx` and `int8` need."""
 
 
 def load_backend(
@@ -36,21 +36,21 @@ def load_backend(
     threads: int | None = None,
     tell: Callable[[str], None] = warnings.warn,
 ) -> Backend:
-    """Return a backend that runs the classifier; torch, with a message, where the one named cannot.
+    """Return a backend that runs the classifier; torch, with a message, if the named one is unavailable.
 
     Args:
         name: one of `BACKENDS`.
         classifier: in evaluation mode; it is left as it is.
         cache: folder in which exported networks are kept, by a hash of the weights and all settings.
-        calibration: for `int8`, batches of preprocessed images that show which values occur: some hundred
-            images in all, of the split that the network was trained on.
-        quantisation: for `int8`, how; None for the default.
-        threads: for `onnx` and `int8`, how many work on a batch; None for as many as torch uses.
-        tell: is given the message.
+        calibration: for `int8`, batches of preprocessed images that give the ranges of activations:
+            some hundred images of the training split.
+        quantisation: settings of `int8`; None for the default.
+        threads: for `onnx` and `int8`, number of threads; None for that of torch.
+        tell: receives the message.
 
     Raises:
-        ConfigError: where no backend has that name, or `int8` is asked for without images to calibrate on.
-        ModelError: where the exported network's maps differ from torch's.
+        ConfigError: if no backend has that name, or `int8` has no calibration images.
+        ModelError: if the maps of the exported network differ from those of torch.
     """
     if name not in BACKENDS:
         raise ConfigError(f"no backend is called {name!r}; there are {', '.join(BACKENDS)}")
@@ -76,7 +76,7 @@ def load_backend(
 
 @dataclass(frozen=True)
 class _Order:
-    """What a backend is made from; the arguments of `load_backend` and the graph of the network."""
+    """The arguments of `load_backend` and the graph of the network."""
 
     classifier: Classifier
     network: MapsNetwork
@@ -103,10 +103,15 @@ def _int8(order: _Order) -> Backend:
 _FACTORIES: dict[BackendName, tuple[Callable[[_Order], Backend], tuple[str, ...]]] = {
     "torch": (lambda order: torch_backend(order.network), ()),
     "compiled": (lambda order: compiled_backend(order.network), ()),
-    "onnx": (_onnx, NEEDED),
-    "int8": (_int8, NEEDED),
+    "onnx": (_onnx, _ONNX_PACKAGES),
+    "int8": (_int8, _ONNX_PACKAGES),
 }
-"""How each backend is made, and the packages that it needs."""
+"""The function that makes each backend, and the packages that it needs."""
+
+
+def packages_of(name: BackendName) -> tuple[str, ...]:
+    """Return the packages that a backend needs besides torch."""
+    return _FACTORIES[name][1]
 
 
 def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path:

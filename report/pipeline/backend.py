@@ -5,13 +5,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from torch import Tensor
 
-from dogcam.backends import NEEDED, Backend, load_backend
+from dogcam.backends import Backend, load_backend, packages_of
 from dogcam.data.images import read_photo
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.network.activation import activate
 from report import record as results
-from report.config import REFERENCE
+from report.config import REFERENCE, MapSource
 from report.pipeline.context import Context
 from report.pipeline.methods import CAM, GRAD_CAM, PROBABILITY
 
@@ -27,9 +27,10 @@ class Chosen:
     info: results.BackendInfo
 
 
-def libraries(name: str) -> str:
-    """Return the versions of the libraries that a backend is made with beside torch."""
-    return ", ".join(f"{each} {_version(each)}" for each in NEEDED) if name in ("onnx", "int8") else "none"
+def libraries(name: MapSource) -> str:
+    """Return the versions of the packages that a backend needs besides torch."""
+    packages = () if name == REFERENCE else packages_of(name)
+    return ", ".join(f"{each} {_version(each)}" for each in packages) or "none"
 
 
 def choose(context: Context) -> Chosen:

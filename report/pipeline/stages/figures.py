@@ -39,7 +39,10 @@ STYLES = {
     "cheating_centerbox": LineStyle(SLATE, 1),
     "centerbox": LineStyle(SLATE, 4),
 }
-"""One colour and dash for each method, in every figure of the report; baselines share slate."""
+"""The colour and dash of each method in every figure; baselines share slate."""
+
+OTHER_STYLE = LineStyle(SLATE, 3)
+"""The style of a method that has none of its own."""
 
 CONSTANT = ("centerbox", "cheating_centerbox")
 """Baselines whose boxes all have one score: one place on the plot, not a curve."""
@@ -98,7 +101,7 @@ def _series(method: results.Method, index: int) -> Series:
     x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
     # One band: a band for each method would hide the others.
     low, high = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
-    return Series(method.title, x, y, "points" if constant else "line", low, high, STYLES[method.name])
+    return Series(method.title, x, y, "points" if constant else "line", low, high, style_of(method.name))
 
 
 def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
@@ -121,7 +124,7 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
             [
                 EstimateRow(
                     method.title, method.rows[index].ap, method.rows[index].ap_interval.low,
-                    method.rows[index].ap_interval.high, STYLES[method.name].colour,
+                    method.rows[index].ap_interval.high, style_of(method.name).colour,
                 )
                 for method in ordered
             ],
@@ -217,12 +220,17 @@ def _overlaps(found: results.Overlaps) -> Drawing:
     return "overlaps", figure, f"Images by IoU, map and centre box. {parts}."
 
 
+def style_of(method: str) -> LineStyle:
+    """Return the colour and dash of a method."""
+    return STYLES.get(method, OTHER_STYLE)
+
+
 def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
     titles = {method.name: method.title for method in methods}
     ious = found.fine_iou_thresholds
     series = [
         Series(titles[each.method], ious, [np.nan if ap is None else ap for ap in each.ap],
-               style=STYLES[each.method])
+               style=style_of(each.method))
         for each in found.fine_ap if each.method in titles and each.method not in CONSTANT
     ]  # fmt: skip
     parts = "; ".join(
