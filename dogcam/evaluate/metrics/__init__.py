@@ -10,7 +10,7 @@ from dogcam.evaluate.metrics.estimates import (
     percentile_interval,
     undefined,
 )
-from dogcam.evaluate.metrics.localisation import corloc, located
+from dogcam.evaluate.metrics.localisation import located
 from dogcam.evaluate.metrics.matching import (
     DIFFICULT,
     FALSE_POSITIVE,
@@ -63,7 +63,6 @@ __all__ = [
     "average_precision",
     "best_f1_point",
     "best_precision",
-    "corloc",
     "counts_per_image",
     "defined",
     "estimate",

@@ -5,22 +5,13 @@ from numpy.typing import NDArray
 
 from dogcam.evaluate.metrics.bootstrap import ground_truth_per_image
 from dogcam.evaluate.metrics.matching import Matches
-from dogcam.evaluate.metrics.proportion import Proportion
-
-
-def corloc(matches: Matches, iou_threshold: float = 0.5) -> Proportion:
-    """Count the positive images whose best-scored box is on an object (Deselaers et al. 2012).
-
-    Returns:
-        The number of correctly localised images, and of all images that hold a box. A positive image without
-        any detection is a failure. Its interval: `Resampler.ratio(*located(matches))`.
-    """
-    right, positive = located(matches, iou_threshold)
-    return Proportion(int(right.sum()), int(positive.sum()))
 
 
 def located(matches: Matches, iou_threshold: float = 0.5) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return for each image whether its best-scored box is on an object, and whether it holds one.
+    """Return for each image whether its best-scored box is on an object, and whether it has one.
+
+    CorLoc (Deselaers et al. 2012) is the first over the second; `Resampler.ratio(*located(matches))`
+    returns its interval. A positive image without any detection is a failure.
 
     Args:
         matches: the result of `match`; only its ranking and its overlaps are used, so any threshold is valid.
