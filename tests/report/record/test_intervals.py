@@ -3,9 +3,9 @@
 import typing
 
 from pydantic import BaseModel
-from report.pipeline.stages.shares import TOO_FEW
 
 from report.config import RunConfig
+from report.pipeline.shared.shares import TOO_FEW
 from report.record import Results
 from tests.support.runs import record_of
 
