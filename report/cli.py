@@ -48,7 +48,7 @@ def main() -> None:
     show_default=True,
     help="sample, voc2007, or a data set (VOC, COCO, YOLO, CSV).",
 )
-@click.option("--split", help="What is reported on.  [default: test; val for a folder]")
+@click.option("--split", help="Reported split.  [default: test; val for a folder]")
 @click.option("--tuning-split", help="What thresholds are chosen on, or none.  [default: val, or train]")
 @click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
 @click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
@@ -66,10 +66,14 @@ def main() -> None:
     help="The network.  [default: what the checkpoint's card names, else sample_net for sample, or resnet50]",
 )  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
-@click.option("--cam-threshold", type=float, help="Cut of the maps.  [default: chosen on the tuning split]")
+@click.option(
+    "--cam-threshold",
+    type=float,
+    help="Fraction of the maximum of a map.  [default: chosen on the tuning split]",
+)
 @click.option(
     "--precision", type=float,
-    help="What the operating point must reach on the tuning split.  [default: the best F1 there]",
+    help="Precision of the operating point on the tuning split.  [default: the best F1 there]",
 )  # fmt: skip
 @click.option(
     "--backend", type=click.Choice(get_args(MapSource)), default=REFERENCE, show_default=True,
@@ -143,7 +147,7 @@ def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
     """Refuse a report whose prose and record disagree, or whose templates state results by hand."""
     requirements = [parse_requirement(text) for text in required]
     n_numbers = check_report(run, open_templates(own))
-    click.echo(f"{run}: all {n_numbers} numbers of the page stand in the record")
+    click.echo(f"{run}: all {n_numbers} numbers of the page are in the record")
     outcomes = check_requirements(read_results(run), requirements)
     for outcome in outcomes:
         click.echo(str(outcome))
@@ -179,7 +183,7 @@ def schema() -> None:
 
 
 def _watch(run: Path, own: Path | None) -> None:
-    """Render a run again and again; templates are looked for anew each time, because files come and go."""
+    """Render a run again and again; templates are searched each time, because files are added and removed."""
     folders = [folder for folder in (own, templates_folder()) if folder is not None]
     watch_folders(
         lambda: write_report(read_results(run), run, open_templates(own)),

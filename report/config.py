@@ -34,7 +34,7 @@ class RunConfig(BaseModel):
         checkpoint: file of the network's weights; None for those that come with it.
         cam_threshold: None to choose it on the tuning split.
         precision: what the operating point must reach on the tuning split; None for the best F1.
-        iou_thresholds: where AP and recall are measured; the operating point takes the last.
+        iou_thresholds: of AP and recall; the operating point uses the last.
         backend: what computes the maps of the target layer; those at an earlier one need the engine.
         batch_size, device: how the network is run.
         n_resamples: number of bootstrap resamples.
@@ -109,7 +109,7 @@ def make_config(**settings: object) -> RunConfig:
     """Build a RunConfig from the settings that are given.
 
     Raises:
-        ConfigError: where a setting has a value that it cannot have; the message names it.
+        ConfigError: if a setting has an invalid value; the message names it.
     """
     try:
         return RunConfig(**settings)

@@ -1,7 +1,6 @@
-"""Two runs side by side: what changed, and which changes are more than the chance of these images.
+"""Compare two runs: changed numbers, with paired intervals if both used the same images.
 
-Where both looked at the same images, each difference has the interval of a paired bootstrap, computed from
-the tables that the runs left. Nothing of the network is needed for it.
+The intervals are computed from the tables of the runs; no network is needed.
 """
 
 import json
@@ -28,14 +27,14 @@ _VERDICTS = {"supported": "higher", "contradicted": "lower", "not distinguishabl
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, and where it can be told what the same images drawn again would give: (B,) floats."""
+    """A number, and its (B,) bootstrap samples if the runs are paired."""
 
     value: float | None
     samples: NDArray[np.float64] | None = None
 
 
 Measures = dict[tuple[str, float | None], Measured]
-"""Numbers by what they measure, and at which IoU."""
+"""Numbers by their name and IoU threshold."""
 
 
 def compare_runs(before: Path, after: Path) -> RunDiff:
@@ -45,7 +44,7 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
         before, after: their folders; differences are after minus before.
 
     Raises:
-        RecordError: where a record is missing or damaged, or its tables are.
+        RecordError: if a record or its tables are missing or damaged.
     """
     records = read_results(before), read_results(after)
     tables = (
@@ -81,11 +80,11 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
 
 
 class _Run:
-    """One run, with what can be computed from its tables again."""
+    """One run, and the metrics that are computed again from its tables."""
 
     def __init__(self, record: Results, tables: RunTables, sampled_as: Results, paired: bool) -> None:
         self.record, self.tables, self.paired = record, tables, paired
-        # Both runs draw the same images, whatever seeds they had, so that differences are paired.
+        # Both runs are resampled with the random seed of the second, so that differences are paired.
         detection, level = sampled_as.detection, sampled_as.config.confidence_level
         self.resampler = Resampler(len(tables.ids), detection.n_resamples, level, detection.bootstrap_seed)
         self.truth = GroundTruth.from_images(tables.truth, tables.difficult)
@@ -94,7 +93,7 @@ class _Run:
         return metrics.match(self.truth, _detections(self.tables.found.get(method), self.truth), ious)
 
     def measures(self) -> Measures:
-        """Return every number that another run can be compared by."""
+        """Return every number that both runs can have."""
         found: Measures = {}
         for method in self.record.detection.methods:
             matches = self.matches(method.name, [row.iou for row in method.rows])
@@ -146,7 +145,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Counts:
-    """In each image the right boxes, the boxes, and the objects: (N,) int arrays."""
+    """For each image the correct boxes, all boxes, and the objects: (N,) int arrays."""
 
     right: NDArray[np.int64]
     found: NDArray[np.int64]
@@ -167,14 +166,14 @@ def _detections(rows: list[list[list[float]]] | None, truth: GroundTruth) -> Det
 
 
 def _why_not_paired(records: tuple[Results, Results], tables: tuple[RunTables, RunTables]) -> str | None:
-    """Say why images cannot be compared one by one; None where they can."""
+    """Return why the images cannot be paired; None if they can."""
     if records[0].data.target != records[1].data.target:
-        return "the runs look for different classes"
+        return "the runs have different targets"
     if (
         tables[0].ids != tables[1].ids
         or records[0].data.reported.manifest != records[1].data.reported.manifest
     ):
-        return "the runs looked at different images"
+        return "the runs have different images"
     if tables[0].truth != tables[1].truth:
         return "the annotations differ"
     return None
@@ -220,10 +219,10 @@ def _settings(before: Results, after: Results) -> list[SettingChange]:
 
 
 def _given(record: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what a run was given or chose, by its place in the record."""
+    """Yield the settings and choices of a run, by their names in the record."""
     yield from ((f"config.{name}", value) for name, value in record["config"].items())
-    looks = ("input_height", "input_width", "high_resolution_pass", "target_layer", "earlier_layer")
-    for name in ("name", "source", "weights", *looks):
+    network = ("input_height", "input_width", "high_resolution_pass", "target_layer", "earlier_layer")
+    for name in ("name", "source", "weights", *network):
         yield f"model.{name}", record["model"][name]
     backend = record["model"]["backend"]
     yield "model.backend.used", backend["used"]

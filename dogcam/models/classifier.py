@@ -161,16 +161,7 @@ def load_classifier(
 ) -> Classifier:
     """Build a classifier with its weights, in evaluation mode.
 
-    Args:
-        name: of the architecture (`dogcam.models.registry`); None for the one that the card names.
-        checkpoint: file of its weights. None for the bundled weights of `sample_net`, or for the ImageNet
-            weights of EfficientNet-Lite0, of torchvision and of timm.
-        device: `cpu`, `cuda`, `mps`, ..., or `auto` for the fastest one available.
-        classes: names of the outputs in their order, for a checkpoint without a card.
-        activation: of the head, if the card does not state it.
-        input_size: height and width of the input in pixels, for a checkpoint without a card.
-        pools: outputs to pool, as `dogcam.models.pools.parse_pools` reads them. None pools ImageNet's classes
-            into VOC's, and no others.
+    Arguments as for `dogcam.load_classifier`; `pools` are read by `dogcam.models.pools.parse_pools`.
 
     Raises:
         ModelError: if the name or the device is unknown, the checkpoint does not fit, or something that is

@@ -11,25 +11,25 @@ class GroupRow(Model):
     """One group of objects at the operating point."""
 
     name: str
-    low: float | None = Field(description="what was measured begins here; null where there is no lower end")
-    high: float | None = Field(description="and ends before this; null where there is no upper end")
+    low: float | None = Field(description="lower end of the interval; null if there is none")
+    high: float | None = Field(description="upper end, not included; null if there is none")
     n_objects: int
     n_images: int
     n_found: int
-    few: bool = Field(description="fewer objects than few_below: the row says little by itself")
+    few: bool = Field(description="fewer objects than few_below: the row alone is not conclusive")
     recall: Estimate
     overlap: Estimate = Field(description="mean IoU of each object with the kept box that fits it best")
 
 
 class Breakdown(Model):
-    """The objects told apart in one way."""
+    """The objects grouped by one property."""
 
     by: Literal["size", "aspect", "n_instances", "edge", "other_class"]
     rows: list[GroupRow]
 
 
 class Breakdowns(Model):
-    """All ways in which the objects are told apart."""
+    """All breakdowns of the objects."""
 
     few_below: int
     breakdowns: list[Breakdown]

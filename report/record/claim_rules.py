@@ -1,6 +1,6 @@
 """The claims of a report: sentences whose wording the record decides.
 
-A claim is declared once, here: a rule that looks up numbers of the record and words the sentence by them, so
+A claim is declared once, here: a rule that reads numbers of the record and words the sentence by them, so
 that a result that flips takes its sentence along. Templates name claims by their ids.
 """
 
@@ -147,7 +147,7 @@ def verify_claims(record: Results) -> None:
     """Refuse a record whose claims do not follow from its numbers.
 
     Raises:
-        RecordError: it names the first claim, or paired difference, that says something else.
+        RecordError: it names the first claim, or paired difference, that differs.
     """
     follow = {claim.id: claim for claim in state_claims(record)}
     stored = {claim.id: claim for claim in record.claims}

@@ -17,7 +17,7 @@ class ClaimPart(Model):
     """A value of the record that a claim's sentence shows in place of a {name}."""
 
     name: str
-    path: str = Field(description="where in the record it stands")
+    path: str = Field(description="path in the record")
     form: Form
     digits: int | None = Field(default=None, description="behind the point; null for the form's own")
 
@@ -35,7 +35,7 @@ class Claim(Model):
 
 
 class ClaimChange(Model):
-    """A claim whose status is not what an earlier run in the same folder found; null where it made none."""
+    """A claim whose status is not what an earlier run in the same folder found; null if it made none."""
 
     id: str
     before: Status | None

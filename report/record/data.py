@@ -33,8 +33,8 @@ class SplitInfo(Model):
     classes: list[ClassCount]
     median_target_area: Fraction | None = Field(description="box area over image area, median over targets")
     learned_from: bool = Field(
-        description="the classifier's card says that it was trained on these images, alone or with the rest "
-        "of their split; false where it says nothing, or names others, which may share some with these"
+        description="the model card states a training on these images, alone or with the rest "
+        "of their split; false if it states nothing or names other images, which may include some of these"
     )
 
 
@@ -45,7 +45,9 @@ class DataInfo(Model):
     kind: Literal["sample", "voc2007", "folder"]
     target: str
     reported: SplitInfo = Field(description="the split that is reported on")
-    tuning: SplitInfo | None = Field(description="where thresholds were chosen; null where they were given")
+    tuning: SplitInfo | None = Field(
+        description="the split on which thresholds were chosen; null if they were given"
+    )
     sample_seed: int | None = None
 
 
@@ -56,11 +58,11 @@ class BackendInfo(Model):
     used: MapSource
     reason: str | None = Field(None, description="why another than the one that was asked for")
     n_calibration: int | None = Field(None, description="images that 8 bits were fitted to")
-    versions: dict[str, str] = Field(default_factory=dict, description="of the libraries beside torch")
+    versions: dict[str, str] = Field(default_factory=dict, description="of the libraries besides torch")
 
 
 class HighResolutionPassInfo(Model):
-    """The second look at a picture, on which its probability rests together with the first."""
+    """The high-resolution pass, whose logits are averaged with those of the first pass."""
 
     height: int
     width: int

@@ -8,7 +8,7 @@ from report.record.base import Estimate, Fraction, Interval, Model
 
 
 class SweepRow(Model):
-    """One candidate of the tuning with what it scored on the tuning split, where a choice rests on it."""
+    """One candidate of the tuning, with its AP on the tuning split."""
 
     cam_threshold: Fraction
     components: Literal["all", "largest"]
@@ -22,7 +22,7 @@ class Tuning(Model):
     method: str
     cam_threshold: Fraction
     components: Literal["all", "largest"]
-    chosen: bool = Field(description="by the sweep; false where the rule was given")
+    chosen: bool = Field(description="by the sweep; false if the rule was given")
     rows: list[SweepRow]
 
 
@@ -35,7 +35,7 @@ class ClassAp(Model):
 
 
 class Classification(Model):
-    """How well the classifier tells images with the class from images without."""
+    """How well the classifier distinguishes images with and without the class."""
 
     target: Estimate = Field(description="AP of the target class")
     chance: Fraction = Field(description="AP of a random order: the share of images with the target")
@@ -65,7 +65,7 @@ class DetectionRow(Model):
 
 
 class Curve(Model):
-    """A precision-recall curve, thinned to the points where it bends; the lists are of one length."""
+    """A precision-recall curve, simplified as a polyline; the lists have one length."""
 
     iou: Fraction
     recall: list[Fraction]

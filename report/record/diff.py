@@ -60,7 +60,7 @@ class RunDiff(Model):
     n_metrics: int = Field(description="how many numbers both measured")
     metrics: list[MetricChange]
     claims: list[ClaimChange]
-    n_failing_before: int | None = Field(description="images that fail; null where the images differ")
+    n_failing_before: int | None = Field(description="images that fail; null if the images differ")
     n_failing_after: int | None
     began_to_fail: list[ImageChange]
     ceased_to_fail: list[ImageChange]

@@ -1,4 +1,4 @@
-"""What the report's verdict rests on, beyond the standard measures of classifier, boxes and maps."""
+"""Further measurements, on which the verdict of the report depends."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -46,7 +46,7 @@ class ScoreBin(Model):
 
 
 class ScoreMeaning(Model):
-    """What the score of a box says, at the operating point and above."""
+    """The meaning of the score of a box, at the operating point and above."""
 
     n_boxes: int
     n_equal: int = Field(description="boxes whose score is the image's probability itself")
@@ -205,7 +205,7 @@ class MaskExample(Model):
 
 
 class Pictures(Model):
-    """Pictures picked by rule, apart from the gallery."""
+    """Pictures selected by rule, besides the gallery."""
 
     grid: list[GridRow]
     randomised: RandomisedExample | None

@@ -1,4 +1,4 @@
-"""Why boxes failed, and what the gallery shows of it."""
+"""Failure types and the gallery."""
 
 from typing import Literal
 
@@ -41,7 +41,7 @@ class GalleryItem(Model):
         description="why no box is on a missed object; null for other types"
     )
     top_score: float | None = Field(description="the highest score of the image's boxes; null without a box")
-    area: Fraction = Field(description="share of the image: of the object, or of a box that speaks of none")
+    area: Fraction = Field(description="share of the image: of the object, or of a box without one")
     size: Size
     height: int
     width: int

@@ -19,7 +19,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the record says about a claim.
+    """The result of a claim.
 
     Attributes:
         status: supported, contradicted or neither.

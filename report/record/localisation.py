@@ -1,4 +1,4 @@
-"""How well the maps alone say where things are, in images that are known to show them."""
+"""Localisation by the maps alone, in images that are known to show the target."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from report.record.base import Estimate, Fraction, Model
 
 
 class MapMetrics(Model):
-    """What one kind of map shows, over all images with a target."""
+    """The metrics of one kind of map, over all images with a target."""
 
     name: str
     title: str
@@ -21,11 +21,11 @@ class MapMetrics(Model):
     )
     pointing: Estimate = Field(description="the peak lies on an object, or within the tolerance")
     energy: Estimate = Field(description="share of the map's sum inside the boxes")
-    pixel_ap: Estimate | None = Field(description="PxAP; null where there are no masks")
+    pixel_ap: Estimate | None = Field(description="PxAP; null if there are no masks")
 
 
 class ClassifiedAndLocalised(Model):
-    """The images with a target, by what the classifier says of them and where the best-scored box lies."""
+    """The images with a target, by their classification and by the position of the best-scored box."""
 
     n_both: int = Field(description="right label, right place")
     n_classified_only: int = Field(description="right label, wrong place")
@@ -38,7 +38,7 @@ class ClassifiedAndLocalised(Model):
 
 
 class Localisation(Model):
-    """The maps measured with the class given, and the classifier's errors apart from theirs."""
+    """The maps measured with the class given, separately from errors of the classifier."""
 
     n_images: int = Field(description="images with a target")
     n_masks: int = Field(description="of these, those with a mask to measure with")

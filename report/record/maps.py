@@ -8,7 +8,7 @@ from report.record.base import Estimate, Fraction, Model
 
 
 class MapExample(Model):
-    """An image in which two kinds of map are shown beside each other, and why it was picked."""
+    """An image that shows two kinds of map side by side, and the rule that selected it."""
 
     image_id: str
     picked: Literal["most", "middle", "least"] = Field(description="which of the ranked images it is")

@@ -1,4 +1,4 @@
-"""Values of the record that know where in it they stand, so that every number of a report can be traced."""
+"""Values of the record with their paths, so that every number of a report can be traced."""
 
 from collections.abc import Container, Iterator
 from dataclasses import fields, is_dataclass
@@ -81,7 +81,7 @@ def raw(value: object) -> Any:
 
 
 def path_of(ref: Ref) -> str:
-    """Return where in the record a ref points: names and indices joined by dots."""
+    """Return the path of a ref in the record: names and indices joined by dots."""
     return ref._path
 
 
@@ -94,7 +94,7 @@ def find(items: Ref, **wanted: object) -> Ref:
     """Return the item of a list whose fields have these values.
 
     Raises:
-        RecordError: where there is no such item.
+        RecordError: if there is no such item.
     """
     for item in items:
         if all(getattr(item, name) == value for name, value in wanted.items()):
@@ -113,7 +113,7 @@ def resolve(document: Any, path: str) -> Any:
     """Follow a path through a record as JSON gives it.
 
     Raises:
-        RecordError: where the path leads nowhere.
+        RecordError: if there is no such path.
     """
     for name in path.split("."):
         try:

@@ -22,13 +22,13 @@ _N_NEAR = 3
 
 @dataclass(frozen=True)
 class Requirement:
-    """What a record must hold.
+    """A condition on a record.
 
     Attributes:
         text: as the user wrote it.
-        name: what it is about.
+        name: of the number or claim.
         relation: one of the six signs of comparison.
-        wanted: a number, or a claim's status.
+        wanted: a number, or the status of a claim.
     """
 
     text: str
@@ -39,14 +39,14 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A requirement with what was found; None where that is not defined, which meets no requirement."""
+    """A requirement and the value found; None if undefined, which meets no requirement."""
 
     requirement: Requirement
     found: float | Status | None
 
     @property
     def met(self) -> bool:
-        """Whether the record holds it."""
+        """Whether the record satisfies it."""
         if self.found is None:
             return False
         return _OPERATORS[self.requirement.relation](self.found, self.requirement.wanted)
@@ -60,12 +60,12 @@ def parse_requirement(text: str) -> Requirement:
     """Read `NAME RELATION VALUE`; the value is a number, one in percent, or a claim's status.
 
     Raises:
-        ConfigError: where it is none.
+        ConfigError: if the text is not a requirement.
     """
     whole = _EXPRESSION.fullmatch(text)
     if not whole:
         raise ConfigError(
-            f"{text!r} is no requirement; expected one such as 'grad_cam.ap@0.5 >= 0.4', "
+            f"{text!r} is not a requirement; expected one such as 'grad_cam.ap@0.5 >= 0.4', "
             f"with one of {' '.join(_OPERATORS)}"
         )
     name, relation, value = whole.groups()
@@ -81,15 +81,15 @@ def parse_requirement(text: str) -> Requirement:
             f"({', '.join(get_args(Status))})"
         )
     if isinstance(wanted, str) and relation not in ("==", "!="):
-        raise ConfigError(f"{text!r}: a claim's status is or is not another (== or !=); it has no size")
+        raise ConfigError(f"{text!r}: the status of a claim can only be compared with == or !=")
     return Requirement(text.strip(), name, relation, wanted)
 
 
 def check_requirements(record: Results, requirements: list[Requirement]) -> list[Outcome]:
-    """Look up what each requirement is about.
+    """Evaluate the requirements.
 
     Raises:
-        RecordError: where the record has nothing of that name; the message lists the names near it.
+        RecordError: if the record has no such name; the message lists similar names.
     """
     known = names_of(record)
     outcomes = []
@@ -98,7 +98,7 @@ def check_requirements(record: Results, requirements: list[Requirement]) -> list
             near = difflib.get_close_matches(requirement.name, known, _N_NEAR, 0.4)
             raise RecordError(
                 f"{requirement.text!r}: the record has no {requirement.name!r}; "
-                f"near it are {', '.join(near or list(known)[:_N_NEAR])}"
+                f"similar names are {', '.join(near or list(known)[:_N_NEAR])}"
             )
         found = known[requirement.name]
         if found is not None and isinstance(found, str) != isinstance(requirement.wanted, str):
@@ -111,10 +111,10 @@ def check_requirements(record: Results, requirements: list[Requirement]) -> list
 
 
 def names_of(record: Results) -> dict[str, float | Status | None]:
-    """Return all that can be required, by name.
+    """Return every value that a requirement can use, by name.
 
     Methods at an IoU threshold (`grad_cam.ap@0.5`), claims (`claims.NAME`) and every other number of the
-    record that does not stand in a list, by its path; an estimate (`operating_point.f1`) is its value.
+    record outside lists, by its path; an estimate (`operating_point.f1`) is its value.
     """
     named: dict[str, float | Status | None] = {}
     for method in record.detection.methods:

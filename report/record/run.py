@@ -19,13 +19,13 @@ class StageRun(Model):
 
 
 class RunInfo(Model):
-    """What was run, where and when."""
+    """Command, machine and time of a run."""
 
     dogcam_version: str
     commit: str | None
     modified: bool = Field(description="the checkout had changes that are in no commit")
     command: str
-    finished: str | None = Field(description="UTC time, ISO 8601; from SOURCE_DATE_EPOCH where that is set")
+    finished: str | None = Field(description="UTC time, ISO 8601; from SOURCE_DATE_EPOCH if that is set")
     versions: dict[str, str]
     platform: str
     device: str

@@ -15,9 +15,9 @@ class SanityCheck(Model):
         "deletion_random", "deletion_centre", "insertion_random", "insertion_centre", "centre_box",
     ]  # fmt: skip
     value: Estimate
-    must_be: Literal["below", "above"] = Field(description="where the whole interval must lie")
+    must_be: Literal["below", "above"] = Field(description="side of the limit on which the interval must be")
     mark: float
-    passed: bool | None = Field(description="null where the mean is not defined")
+    passed: bool | None = Field(description="null if the mean is not defined")
 
 
 class SanityDepth(Model):

@@ -1,4 +1,4 @@
-"""The tables that a run leaves beside its record: its images, what is in them, and what was found in them."""
+"""The tables of a run: images, ground truth, detections and failures."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The rules of the report's verdict: where, how large, which not, and what the score says."""
+"""The rules of the verdict: position, size, missed objects, and the meaning of the score."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from report.record.findings import Finding, Part, status_of
 from report.record.refs import Ref, find, raw
 
 MOSTLY = 0.9
-"""The share of boxes scored by the image's probability from which the score is said to rank images."""
+"""The share of boxes scored by the image's probability from which the score is stated to rank images."""
 
 FEW = 10
 """Groups and bins of fewer cases decide nothing."""
@@ -146,7 +146,7 @@ def found_most(record: Ref) -> Finding | None:
 
 
 def score_meaning(record: Ref) -> Finding | None:
-    """Say whether the score of a box says more than that the image shows the class."""
+    """State whether the score of a box adds to the probability of the image."""
     score, point = record.evidence.score, record.operating_point
     if not score.n_boxes:
         return None

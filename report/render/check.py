@@ -22,7 +22,7 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
         How many numbers of the page were found again in the record.
 
     Raises:
-        RecordError: where a claim does not follow from the record, a number is not that of the record, or a
+        RecordError: if a claim does not follow from the record, a number is not that of the record, or a
             file is not what the record renders to.
         ConfigError: if a template shows a number past the formatters.
     """
@@ -34,14 +34,14 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
     for value, path in numbers:
         expected = resolve(document, path)
         if repr(expected) != value:
-            raise RecordError(f"{run / HTML_NAME} says {value} where the record has {path} = {expected!r}")
+            raise RecordError(f"{run / HTML_NAME} states {value}, but the record has {path} = {expected!r}")
     if not numbers:
         raise RecordError(f"{run / HTML_NAME} holds no number of the record; render it again")
     for name, text in render(record, run, templates).items():
         if _read(run / name) != text:
             raise RecordError(
                 f"{run / name} is not what the record and the templates of this version render to; it was "
-                "changed by hand, or either is newer: look at the difference, then run `dogcam-report render`"
+                "changed by hand, or either is newer: compare them, then run `dogcam-report render`"
             )
     return len(numbers)
 

@@ -21,7 +21,7 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _AN = re.compile(
     r"(?!eu|ew|on(?:e|ce)\b|u(?:k|ni|r[aeio]|s[aeu]|t[aeio]))[aeiou]|hour|heir|honest|honou?r", re.IGNORECASE
 )
-"""Words that are spoken with a vowel first, as nearly as their letters tell: an hour, but a unicorn."""
+"""Words that begin with a vowel sound, judged by their letters: an hour, but a unicorn."""
 
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~$]|(?<=[a-z]):(?=//)|@(?=\w)", re.IGNORECASE)
 """Signs that begin markup, mathematics, a bare link or a mention on a code host."""
@@ -36,7 +36,7 @@ class Formatter:
 
     Args:
         format: `html` or `markdown`.
-        trace: is told of all that is shown of the record, which then stands between its marks.
+        trace: registers each value of the record that is shown, between marks.
     """
 
     def __init__(self, format: str, trace: Trace | None = None) -> None:
@@ -90,13 +90,13 @@ class Formatter:
         return low + TO + self.percent(interval.high, digits)
 
     def within(self, ref: Ref, interval: Ref, digits: int = 1) -> Markup:
-        """Show a fraction in percent with an interval that the record has beside it, if it is defined."""
+        """Show a fraction in percent with the interval that the record has for it, if it is defined."""
         if raw(interval) is None or raw(interval).low is None:
             return self.percent(ref, digits)
         return self.percent(ref, digits) + " (" + self.span(interval, digits) + ")"
 
     def estimate(self, ref: Ref, digits: int = 1) -> Markup:
-        """Show an estimate in percent with its interval: 48.8 % (40.1 to 57.0 %); n/a where there is none."""
+        """Show an estimate in percent with its interval: 48.8 % (40.1 to 57.0 %); n/a if there is none."""
         if raw(ref).value is None:
             return self.percent(ref.value, digits)
         return self.within(ref.value, ref.interval, digits)

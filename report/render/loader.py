@@ -17,7 +17,7 @@ _TOO_NEAR = 0.8
 
 
 def templates_folder() -> Path:
-    """Return where the program's templates are: inside an installed package, beside it in a checkout."""
+    """Return the folder of the templates: inside an installed package, next to it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "templates"
     return installed if installed.is_dir() else package.parent / "templates"
@@ -45,7 +45,7 @@ class Templates:
     """Templates by name, such as `sections/10-answer.md.j2`.
 
     Attributes:
-        folders: where they are looked for; the first folder that has one wins.
+        folders: in the order in which they are searched.
     """
 
     folders: tuple[Path, ...]
@@ -54,7 +54,7 @@ class Templates:
         """Return the file of a template.
 
         Raises:
-            ConfigError: where no folder has it.
+            ConfigError: if no folder has it.
         """
         for folder in self.folders:
             if (folder / name).is_file():
@@ -83,17 +83,17 @@ class Templates:
 
 
 def open_templates(own: Path | None = None) -> Templates:
-    """Return the program's templates, under those of a user's folder where one is named.
+    """Return the program's templates, overlaid with those of a user's folder if one is named.
 
     Raises:
-        ConfigError: where the folder holds no template, or a file that would replace nothing.
+        ConfigError: if the folder holds no template, or a file that would replace nothing.
     """
     shipped = templates_folder()
     if own is None:
         return Templates((shipped,))
     names = _files(own)
     if not names:
-        raise ConfigError(f"{own} holds no template; see docs/templates.md for what can stand there")
+        raise ConfigError(f"{own} holds no template; docs/templates.md lists the names")
     known = _files(shipped)
     for name in names:
         _require_place(own / name, name, known)
@@ -104,7 +104,7 @@ def allowed_in(folder: Path) -> list[Allowed]:
     """Read the phrases that a folder's `allowed.toml` allows; none where there is no such file.
 
     Raises:
-        ConfigError: where an entry has no phrase, no reason, or a key that means nothing.
+        ConfigError: if an entry has no phrase, no reason, or a key that means nothing.
     """
     path = folder / ALLOWED_NAME
     if not path.is_file():
@@ -116,7 +116,7 @@ def allowed_in(folder: Path) -> list[Allowed]:
     for entry in entries:
         if not {"text", "reason"} <= entry.keys() <= {"text", "reason", "file"} or not all(entry.values()):
             raise ConfigError(
-                f"{path}: {entry} is no entry; expected [[phrase]] with `text`, `reason` and, where one "
+                f"{path}: {entry} is not an entry; expected [[phrase]] with `text`, `reason` and, where one "
                 "template alone may write it, `file`"
             )
     return [Allowed(entry["text"], entry["reason"], entry.get("file"), path) for entry in entries]
@@ -148,8 +148,8 @@ def _require_place(path: Path, name: str, known: list[str]) -> None:
     if alike:
         meant = next(each for each in known if _word(each) == alike[0])
         raise ConfigError(
-            f"{path} is no section of the program but looks like {meant}: give it that name to replace it, "
-            "or a name less like it to add a section"
+            f"{path} is not a section of the program; it is similar to {meant}; use that name to replace "
+            "it, or a less similar name to add a section"
         )
 
 

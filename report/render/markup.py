@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 READ_OUT = frozenset({"alt", "title", "aria-label", "aria-description", "placeholder"})
-"""The attributes of a page that a reader may see or hear."""
+"""The attributes of a page that are visible or read aloud."""
 
 UNREAD = frozenset({"script", "style", "svg"})
 """Elements whose text is no prose; drawings were made by the run from the same numbers."""

@@ -76,7 +76,7 @@ class Section:
 class _Output:
     """What templates are given for one format.
 
-    Prose is Markdown in both. What Markdown cannot say - figures, the gallery - comes from a template of the
+    Prose is Markdown in both. Figures and the gallery, which Markdown lacks, come from a template of the
     format; in HTML such a block is put aside while the prose is turned into HTML, and put back after.
     """
 
@@ -95,7 +95,7 @@ class _Output:
             loader=self.templates.loader(),
             bytecode_cache=_COMPILED,
             undefined=jinja2.StrictUndefined,
-            # Because it takes the context, jinja cannot apply it to literals early, when they look escaped.
+            # Since it takes the context, jinja cannot apply it early to literals, which would seem escaped.
             finalize=jinja2.pass_context(lambda _, value: formatter.finalize(value)),
             trim_blocks=True,
             lstrip_blocks=True,
@@ -144,10 +144,10 @@ class _Output:
         return Markup(f'\n\n<div data-block="{len(self.blocks) - 1}"></div>\n\n')
 
     def claim(self, name: str) -> Markup:
-        """Show what the record says of a claim, without a full stop.
+        """Show the sentence of a claim, without a full stop.
 
         Raises:
-            RecordError: where it makes no such claim.
+            RecordError: if the record has no such claim.
         """
         claims = Ref(self.record).claims
         made = [claim.id for claim in self.record.claims]
@@ -176,7 +176,7 @@ class _Output:
         return getattr(self.formatter, part.form)(follow(Ref(self.record), part.path), **digits)
 
     def section(self, name: str) -> Section | None:
-        """Render one section, in HTML turned into HTML; None where the record has nothing for it."""
+        """Render one section, in HTML turned into HTML; None if the record has nothing for it."""
         text = self.render(name).strip()
         if not text:
             return None
@@ -212,14 +212,14 @@ def render(record: Results, run: Path, templates: Templates | None = None) -> di
         The text of each file of the report, by its name; equal records give equal texts.
 
     Raises:
-        ConfigError: where a template is missing or faulty, shows what is not in the record, or brings in a
+        ConfigError: if a template is missing or faulty, shows what is not in the record, or brings in a
             number past the formatters.
     """
     return {name: each.text for name, each in render_traced(record, run, templates).items()}
 
 
 def render_traced(record: Results, run: Path, templates: Templates | None = None) -> dict[str, Rendered]:
-    """Render a record, as `render` does, and tell of each file what it shows of the record."""
+    """Render a record, as `render` does, and return for each file the values that it shows."""
     templates = templates or open_templates()
     allowed = [entry.text for entry in templates.allowed()]
     rendered = {}
@@ -287,10 +287,10 @@ def _markdown_page(output: _Output) -> str:
 
 
 def _without_dead_links(text: str, link: re.Pattern[str], anchors: set[str]) -> str:
-    """Leave of a link within the text only its words where a section that it leads to was left out."""
+    """Replace links to omitted sections by their words."""
 
     def keep(match: re.Match) -> str:
-        # Behind the place the page keeps what its reader chose: `#failure-gallery&type=missed`.
+        # After the anchor, the page keeps the choices of its reader: `#failure-gallery&type=missed`.
         anchor = unquote(html.unescape(match["anchor"] or "")).split("&")[0]
         return match[0] if not anchor or "=" in anchor or anchor in anchors else match["words"]
 
@@ -325,7 +325,7 @@ def _anchor(title: str) -> str:
 
 
 def _coordinate(value: float) -> Markup:
-    """Show a length or place of a drawing: for attributes, where a number states nothing that is read."""
+    """Show a length or place of a drawing: for attributes, whose numbers are not read."""
     return Markup(f"{value:.6g}")
 
 

@@ -34,7 +34,7 @@ class Shown:
     """One thing that a formatter showed.
 
     Attributes:
-        path: where in the record it stands.
+        path: in the record.
         plain: what a reader sees of it.
         text: how it is written in the report's source.
         number: whether it is a number and not words.
@@ -70,7 +70,7 @@ def clean(words: str) -> str:
 
 
 def first_number(text: str) -> re.Match | None:
-    """Find a number written in any signs that stand for one: digits, fractions, superscripts."""
+    """Find a number in any notation: digits, fractions, superscripts."""
     place = next((i for i, sign in enumerate(text) if unicodedata.numeric(sign, None) is not None), None)
     if place is None:
         return None
@@ -125,8 +125,8 @@ def audit(name: str, text: str, trace: Trace, allowed: list[str]) -> list[Shown]
     number = first_number(rest)
     if number:
         raise ConfigError(
-            f"{name} would say {number[0]!r} ({_around(rest, number.start())!r}), a number that no formatter "
-            "showed; take it from the record, through a formatter such as `| percent` or `| count`"
+            f"{name} would state {number[0]!r} ({_around(rest, number.start())!r}), a number without a "
+            "formatter; take it from the record, through a formatter such as `| percent` or `| count`"
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Render again whenever a template is saved, until the user has seen enough."""
+"""Render again after every change of a template, until Ctrl-C."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -9,18 +9,18 @@ from dogcam.errors import DogcamError
 POLL_SECONDS = 0.3
 
 Stamp = dict[Path, tuple[int, int]]
-"""Of each file when it was written and how long it is."""
+"""For each file its modification time and its size."""
 
 
 def watch(render: Callable[[], Path], folders: Iterable[Path], say: Callable[[str], None]) -> None:
     """Render, and again after every change of a file in the folders, until Ctrl-C.
 
-    A template with a fault is told in a line; the report stays as it was until the fault is mended.
+    The fault of a template is printed in one line; the report is unchanged until the template is corrected.
 
     Args:
         render: renders the report and returns its path.
-        folders: what is looked at.
-        say: is told what happened, a line at a time.
+        folders: are searched for changed files.
+        say: prints a line.
     """
     folders = list(folders)
     seen: Stamp | None = None
@@ -49,7 +49,7 @@ def _stamp(folders: list[Path]) -> Stamp:
             try:
                 state = path.stat()
             except OSError:
-                # An editor that saves by renaming has taken it away; what stays is seen the next time.
+                # An editor that saves by renaming removed it; the new file is found next time.
                 continue
             stamp[path] = state.st_mtime_ns, state.st_size
     return stamp

@@ -29,7 +29,7 @@ def test_an_untouched_report_passes(finished):
     assert n_numbers > 100
     result = invoke(["check", str(finished)])
     assert (result.exit_code, result.output) == (
-        0, f"{finished}: all {n_numbers} numbers of the page stand in the record\n"
+        0, f"{finished}: all {n_numbers} numbers of the page are in the record\n"
     )  # fmt: skip
 
 

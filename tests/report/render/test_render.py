@@ -308,7 +308,7 @@ for command in ("render", "check"):
     )
     assert done.returncode == 0, done.stderr
     assert f"The report is at {copied / 'report.html'}" in done.stdout
-    assert "numbers of the page stand in the record" in done.stdout
+    assert "numbers of the page are in the record" in done.stdout
 
 
 def test_the_command_renders_the_same_again(copied):

@@ -101,8 +101,8 @@ REFUSED = {
     "a partial in the wrong folder": ({"tiles.j2": ""}, "html/tiles.j2"),
     "a section with another ending": ({"sections/25-mine.md": ""}, "is no section (sections/NAME.md.j2)"),
     "a section outside of its folder": ({"25-mine.md.j2": ""}, "replaces no template and is no section"),
-    "a misspelt section": ({"sections/30-failure.md.j2": ""}, "looks like sections/30-failures.md.j2"),
-    "a section at another place": ({"sections/31-failures.md.j2": ""}, "looks like sections/30-failures.md"),
+    "a misspelt section": ({"sections/30-failure.md.j2": ""}, "sections/30-failures.md.j2"),
+    "a section at another place": ({"sections/31-failures.md.j2": ""}, "sections/30-failures.md"),
     "an empty folder": ({".hidden": "", "sections/25-mine.md.j2~": ""}, "holds no template"),
 }
 
