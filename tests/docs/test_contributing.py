@@ -1,0 +1,37 @@
+"""CONTRIBUTING's table names files that exist, and one place for the texts of each failure type."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dogcam.evaluate.errors import FAILURE_TYPES, MEANINGS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def rows() -> list[str]:
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text[text.index("| I want to ... |") :].split("\n\n")[0]
+    return table.splitlines()[2:]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.split("|")[1].strip())
+def test_files_of_a_change_exist(row):
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", row)
+    assert [name for name in named if not (REPOSITORY / name).exists()] == []
+
+
+def test_the_table_has_the_typical_changes():
+    assert len(rows()) >= 10
+    for change in ("CAM method", "data format", "failure type", "section", "metric", "backend", "colour map"):
+        assert any(change in row.split("|")[1] for row in rows()), change
+
+
+@pytest.mark.parametrize("failure_type", FAILURE_TYPES)
+def test_a_failure_type_has_all_its_texts(failure_type):
+    assert MEANINGS.keys() == set(FAILURE_TYPES)
+    text = (REPOSITORY / "templates/failure_types.md.j2").read_text(encoding="utf-8")
+    for macro in ("type_titles", "type_meaning", "type_advice", "type_caption"):
+        part = text[text.index(macro) :].split("{%- endmacro %}")[0]
+        assert f'"{failure_type}"' in part, macro
