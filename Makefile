@@ -1,7 +1,7 @@
-# Every target makes what it needs: an environment with the package in it, once.
+# Every target makes the environment that it needs, once, with the package in it.
 #
-# PYTHON names the interpreter. Where it belongs to an environment already (an active venv or conda
-# environment, or PYTHON=path/to/env/bin/python), that one is used; otherwise .venv is made from it.
+# PYTHON names the interpreter. If it belongs to an environment (an active venv or conda environment, or
+# PYTHON=path/to/env/bin/python), that one is used; otherwise .venv is made from it.
 
 PYTHON ?= python3
 PROBE := import os, sys; \
@@ -16,7 +16,7 @@ STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
 WORKERS ?= auto
 CASES ?= 200
 SEED ?= 0
-# Every installation takes the versions that the tests passed with; CONSTRAINTS= takes any within the bounds.
+# Installations use the versions that the tests passed with; CONSTRAINTS= allows any within the bounds.
 CONSTRAINTS ?= constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS))
 
@@ -25,16 +25,16 @@ INSTALL = $(BIN)/python -m pip install --quiet $(addprefix --constraint ,$(CONST
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-report: $(STAMP)-core ## draw the sample, run the experiment on it, write build/sample/report.html
+report: $(STAMP)-core ## render the sample, run the experiment on it, write build/sample/report.html
 	$(BIN)/dogcam-report run --out build/sample --cache build/cache
 
 report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published checkpoint (downloads 0.7 GB)
 	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
 
-test: $(STAMP)-test ## run all tests in parallel, measure which lines they run (WORKERS=2 for two processes)
+test: $(STAMP)-test ## run all tests in parallel, with coverage (WORKERS=2 for two processes)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report term
 
-test-fast: $(STAMP)-test ## run the tests that need neither a browser, photographs, other libraries nor minutes
+test-fast: $(STAMP)-test ## run the tests without slow, browser, peers and photographs tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not (slow or browser or peers or photographs)'
 
 soak: $(STAMP)-test ## feed generated faults and random kills to every command: make soak CASES=2000 SEED=1
@@ -45,7 +45,7 @@ lint: $(STAMP)-test ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-oracles: $(STAMP)-test ## hold the metrics against their oracles on 10,000 generated cases a comparison (half an hour)
+oracles: $(STAMP)-test ## compare the metrics with their oracles on 10,000 generated cases each (half an hour)
 	DOGCAM_EXAMPLES=10000 $(BIN)/python -m pytest tests/evaluate/metrics/test_metrics.py tests/evaluate/metrics/test_coco.py \
 	  tests/evaluate/metrics/test_ties.py -k "loop or cocos or every_order or introsort or shards" --durations=0
 
@@ -64,16 +64,16 @@ train-voc2007: $(STAMP)-test ## fine-tune EfficientNet-Lite0 on VOC2007 train: m
 	$(if $(DATA),,$(error state the folder of VOC2007: make train-voc2007 DATA=path/to/VOC2007))
 	$(BIN)/dogcam train --data $(DATA) --recipe recipes/voc2007.toml --device cpu --threads 2 --out build/classifier
 
-constraints: $(STAMP)-test ## write constraints.txt from what is installed (after an update: rm -r .venv; make constraints CONSTRAINTS=)
+constraints: $(STAMP)-test ## write constraints.txt from the installed versions (after an update: rm -r .venv; make constraints CONSTRAINTS=)
 	$(BIN)/python -m pip freeze --exclude-editable --all | grep -vE ' @ |^(nvidia|cuda|triton)' > constraints.txt
 
 show-bin:
 	@echo $(BIN)
 
-clean: ## remove what was built; the environment stays
+clean: ## remove build/, keep the environment
 	rm -rf build
 
-# The stamps carry the version of Python: another one makes .venv anew.
+# The stamps have the version of Python in their names: another version makes .venv again.
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dogcam needs Python 3.11 or newer, this is %s; name one: make PYTHON=..." % sys.version.split()[0])'
 	$(if $(filter .venv,$(ENV)),$(PYTHON) -m venv --clear .venv)
