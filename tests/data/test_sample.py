@@ -1,7 +1,10 @@
 import hashlib
 import json
 import random
+import subprocess
+import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ from dogcam.data.sample.cast import draw_cast
 from dogcam.data.sample.shapes import Placement, coverage, disc, rectangle, spline, stroke
 from dogcam.data.sample.writer import MARKER, annotation_xml, palette
 from dogcam.errors import ConfigError, DataError
+from tests.support.processes import group_lives, wait_until
 
 SMALL = {"n_train": 3, "n_val": 2, "n_test": 7}
 TINY = {"n_train": 1, "n_val": 1, "n_test": 1, "workers": 1}
@@ -135,16 +139,34 @@ class TestWholeOrNotAtAll:
             write_sample(tmp_path, **TINY)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
-    def test_what_another_process_finished_in_the_meantime_is_left_alone(self, tmp_path):
-        root, photograph = tmp_path / "sample", tmp_path / "sample" / "JPEGImages" / "train00000.jpg"
+    def test_a_second_writer_waits_and_renders_nothing(self, tmp_path):
+        root, calls = tmp_path / "sample", []
+        with ThreadPoolExecutor(1) as other:
 
-        def be_faster(done: int, total: int) -> None:
-            write_sample(root, **TINY)
-            photograph.write_bytes(b"in use")
+            def begin_another(done: int, total: int) -> None:
+                job = other.submit(write_sample, root, progress=lambda *call: calls.append(call), **TINY)
+                with pytest.raises(TimeoutError):
+                    job.result(timeout=0.2)
 
-        write_sample(root, progress=be_faster, **TINY)
-        assert photograph.read_bytes() == b"in use"
+            write_sample(root, progress=begin_another, **TINY)
+        assert calls == []
         assert list(tmp_path.iterdir()) == [root]
+
+    @pytest.mark.slow
+    def test_a_killed_writer_leaves_no_process_and_the_next_one_no_folder(self, tmp_path):
+        code = (
+            "from dogcam.data.sample import write_sample\n"
+            f"if __name__ == '__main__': write_sample({str(tmp_path / 'sample')!r}, n_train=400, workers=2)"
+        )
+        (tmp_path / "write.py").write_text(code)
+        process = subprocess.Popen([sys.executable, "write.py"], cwd=tmp_path, start_new_session=True)
+        unfinished = tmp_path / ".sample.unfinished"
+        wait_until(lambda: len(list(unfinished.rglob("*.jpg"))) > 1)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not group_lives(process.pid))
+        write_sample(tmp_path / "sample", **TINY)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["sample", "write.py"]
 
     def test_what_came_into_the_place_in_the_meantime_is_left_alone(self, tmp_path):
         root = tmp_path / "sample"

@@ -2,13 +2,10 @@
 
 import json
 import os
-import tempfile
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,8 @@ from dogcam.data.formats.voc import MARKER
 from dogcam.data.sample.annotation import CLASSES
 from dogcam.data.sample.scene import Scene, render_scene
 from dogcam.errors import ConfigError, DataError
+from dogcam.files import atomic_write, file_lock, read_json
+from dogcam.workers import worker_processes
 
 SAMPLE_VERSION = 1
 """Counts up whenever the pictures or the annotations change."""
@@ -43,7 +42,8 @@ def write_sample(
     """Render the data set into a folder, unless it is there already or a sample with more splits is.
 
     The bytes depend on the seed and the counts only. The scenes are rendered in a temporary folder beside
-    `root` and moved into place when the last file is written. A script that calls this with several workers
+    `root` and moved into place when the last file is written. Another process that renders into the same
+    place is waited for. A script that calls this with several workers
     needs the usual `if __name__ == "__main__":` around its body.
 
     Args:
@@ -72,11 +72,18 @@ def write_sample(
     _refuse_foreign(root)
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent) as beside:
-            fresh = Path(beside) / root.name
-            _write_all(fresh, seed, counts, workers, progress)
-            (fresh / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
-            _take_place(fresh, root, marker)
+        # Its name is known, so that what a killed process left is removed; the lock tells that it was killed.
+        beside = root.with_name(f".{root.name}.unfinished")
+        with file_lock(root):
+            shutil.rmtree(beside, ignore_errors=True)
+            if is_complete(root, marker):
+                return root
+            try:
+                _write_all(beside / root.name, seed, counts, workers, progress)
+                atomic_write(beside / root.name / MARKER, json.dumps(marker, indent=2) + "\n")
+                _take_place(beside / root.name, root)
+            finally:
+                shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise DataError(f"the sample cannot be written to {root} ({error}); choose another folder") from error
     return root
@@ -85,11 +92,11 @@ def write_sample(
 def is_complete(root: Path, marker: dict) -> bool:
     """Tell whether a folder holds the whole sample that a marker describes, and perhaps more splits."""
     try:
-        there = json.loads((root / MARKER).read_text(encoding="utf-8"))
+        there = read_json(root / MARKER)
         counts = there["counts"]
         if there != {**marker, "counts": counts} or not marker["counts"].items() <= counts.items():
             return False
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (DataError, TypeError, KeyError, AttributeError):
         return False
     jobs = _jobs(marker["counts"])
     wanted = {folder: {image_id(*job) + suffix for job in jobs} for folder, suffix in FOLDERS.items()}
@@ -161,21 +168,12 @@ def _refuse_foreign(root: Path) -> None:
         )
 
 
-def _take_place(fresh: Path, root: Path, marker: dict) -> None:
+def _take_place(fresh: Path, root: Path) -> None:
     """Put a fresh sample where none, an earlier or a damaged one stands."""
-    # While this one was rendered, another process may have written the same, which may be in use by now.
-    if is_complete(root, marker):
-        return
     _refuse_foreign(root)
     if root.is_dir():
-        with suppress(FileNotFoundError):  # where another process does the same
-            root.rename(fresh.with_name(f"{root.name}.old"))  # removed with the temporary folder
-    try:
-        fresh.rename(root)
-    except OSError:
-        # Another process may have been faster even now; then there is nothing left to do.
-        if not is_complete(root, marker):
-            raise
+        root.rename(fresh.with_name(f"{root.name}.old"))  # removed with the temporary folder
+    fresh.rename(root)
 
 
 def _write_all(
@@ -199,8 +197,7 @@ def _map(function: Callable[[Job], None], jobs: list[Job], workers: int | None) 
     if workers == 1:
         yield from map(function, jobs)
         return
-    # Forking a process in which torch has started threads can deadlock; spawning is safe everywhere.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with worker_processes(workers) as pool:
         yield from pool.map(function, jobs, chunksize=8)
 
 

@@ -1,0 +1,50 @@
+"""Processes that compute side by side, and end with the process that started them."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+
+from dogcam.errors import OutputError
+
+
+@contextmanager
+def worker_processes(number: int) -> Iterator[Executor]:
+    """Start processes for the duration of the context.
+
+    They end with the parent, whatever ends it. Ctrl-C reaches the parent alone, which waits until each
+    process has ended its current task.
+
+    Args:
+        number: how many.
+
+    Raises:
+        OutputError: if a process was killed, by the system for lack of memory, for example.
+    """
+    # Forking a process in which torch has started threads can deadlock; spawning is safe everywhere.
+    pool = ProcessPoolExecutor(number, mp_context=get_context("spawn"), initializer=_begin)
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "a worker process was killed, perhaps because memory is too small; make room, and run again"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A worker holds both ends of the queue of tasks, and would wait for a dead parent forever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None, "a worker has a parent"
+    parent.join()
+    os._exit(1)
