@@ -17,6 +17,7 @@ from dogcam.detection.images import ImageSources, LoadedImage, each_source, in_b
 from dogcam.models.classifier import Classifier
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits
+from dogcam.network.memory import in_parts
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections
 
@@ -55,6 +56,8 @@ def predict(
 ) -> Predictions:
     """Run a network on images: logits and the class activation maps of some classes.
 
+    A batch that does not fit into memory is halved and tried again.
+
     Args:
         network: maps (N, 3, H, W) images to (N, C) logits; left as it was found.
         images: N RGB images.
@@ -65,14 +68,42 @@ def predict(
         views: scales and mirror images to average over.
 
     Raises:
-        ModelError: as `dogcam.cam.explain`.
+        ModelError: as `dogcam.cam.explain`, or if memory is too small for a single image.
     """
+
+    def run(part: Sequence[Image.Image]) -> Predictions:
+        return _predict(network, part, preprocessing, high_resolution, targets, requests, views)
+
+    return _joined(in_parts(run, images))
+
+
+def _predict(
+    network: nn.Module,
+    images: Sequence[Image.Image],
+    preprocessing: Preprocessing,
+    high_resolution: HighResolutionPass | None,
+    targets: Targets,
+    requests: Sequence[Request],
+    views: Views,
+) -> Predictions:
     device = next(network.parameters()).device
     batch = preprocessing(images).to(device, memory_format=torch.channels_last)
     explanation = explain(network, batch, targets, requests, views)
     second = high_resolution_logits(network, images, preprocessing, high_resolution, flip=views.flip)
     logits = fuse_logits(explanation.logits, second).cpu()
     return Predictions(batch, logits, tuple(maps.cpu() for maps in explanation.maps), second)
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    if len(parts) == 1:
+        return parts[0]
+    second = [part.high_resolution for part in parts if part.high_resolution is not None]
+    return Predictions(
+        torch.cat([part.batch for part in parts]),
+        torch.cat([part.logits for part in parts]),
+        tuple(torch.cat(maps) for maps in zip(*(part.maps for part in parts), strict=True)),
+        torch.cat(second) if second else None,
+    )
 
 
 def working_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -7,9 +7,13 @@ from PIL import Image
 
 import dogcam
 from dogcam.cam import GradCam
+from dogcam.detection import detector
 from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise, localise_map
 from dogcam.detection.detector import MOST_SIDE, Detector, ImageResult, predict
 from dogcam.detection.images import load_image
+from dogcam.models.networks import sample_net
+from dogcam.models.preprocessing import Preprocessing
+from dogcam.models.two_scale import HighResolutionPass
 
 RULE = LocalisationRule(0.5)
 
@@ -59,3 +63,28 @@ def test_a_prediction_without_requests_is_the_network():
     with torch.no_grad():
         expected = classifier.network(classifier.batch(images))
     assert torch.equal(found.logits, expected) and found.maps == () and found.high_resolution is None
+
+
+def test_a_batch_that_does_not_fit_into_memory_gives_the_same_in_halves(monkeypatch):
+    torch.manual_seed(0)
+    network = sample_net(3).eval()
+    images = [Image.new("RGB", (40, 30), (60 * n, 99, 255 - 60 * n)) for n in range(5)]
+    arguments = (Preprocessing((32, 32)), HighResolutionPass((64, 64), 0.5), [1], [GradCam("features")])
+    whole = detector.predict(network, images, *arguments)
+    run, sizes = detector._predict, []
+
+    def small_memory(network, images, *more):
+        if len(images) > 2:
+            raise MemoryError
+        sizes.append(len(images))
+        return run(network, images, *more)
+
+    monkeypatch.setattr(detector, "_predict", small_memory)
+    halved = detector.predict(network, images, *arguments)
+    assert sizes == [2, 1, 2]
+    for mine, theirs in zip(
+        (halved.batch, halved.logits, *halved.maps, halved.high_resolution),
+        (whole.batch, whole.logits, *whole.maps, whole.high_resolution),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, theirs)
