@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterator
@@ -32,6 +33,9 @@ _KINDS = (
     (stat.S_ISBLK, "device"),
 )
 
+_SURROGATE = re.compile(rb"\\\\u[dD][89a-fA-F]")
+"""An escape of JSON that is half of a character; without its other half it is none."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -48,10 +52,17 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> 
         The path.
 
     Raises:
-        OutputError: where there is no space, no permission or a folder in the way; the old file stays.
+        OutputError: if there is no space, no permission or a folder in the way, or the text is not UTF-8; the
+            old file stays.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    encoded = content.encode() if isinstance(content, str) else content
+    try:
+        encoded = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:
+        text = error.object[max(0, error.start - 100) : error.end + 100]
+        raise OutputError(
+            f"{path} would hold {text!r}, which is not UTF-8; rename the file or class"
+        ) from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_and_move(part, path, encoded, durable)
@@ -98,6 +109,11 @@ def path_inside(folder: Path, name: str) -> Path:
     if not path.is_relative_to(root) or path == root:
         raise RecordError(f"{folder / name} is a link to {path}, outside {root}; remove the link")
     return path
+
+
+def printable(name: str) -> str:
+    """Return the name of a file as text that can be written: bytes that are not UTF-8 become escapes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def sha256_of(content: bytes) -> str:
@@ -286,19 +302,33 @@ def read_text(path: Path, error: type[DogcamError] = DataError) -> str:
         raise error(f"{path} is not UTF-8 ({fault}); save it as UTF-8") from fault
 
 
-def read_json(path: Path, error: type[DogcamError] = DataError) -> Any:
+def read_json(path: Path, error: type[DogcamError] = DataError, limit: int | None = None) -> Any:
     """Read a JSON file: finite numbers, no key twice in an object, at most `MAX_DEPTH` levels.
 
     Raises:
         DogcamError: as `read_bytes`, or if the file is not such JSON.
     """
+    return parse_json(read_bytes(path, limit, error), str(path), error)
+
+
+def parse_json(text: str | bytes, source: str, error: type[DogcamError] = DataError) -> Any:
+    """Parse JSON by the rules of `read_json`.
+
+    Args:
+        text: the JSON; bytes are UTF-8.
+        source: where it is from, for the message.
+        error: the class of the error.
+
+    Raises:
+        DogcamError: if the text is not such JSON.
+    """
     try:
-        document = json.loads(
-            read_bytes(path, error=error), object_pairs_hook=_unrepeated, parse_constant=_no_constant
-        )
+        document = json.loads(text, object_pairs_hook=_unrepeated, parse_constant=_no_constant)
         _check_depth(document)
-    except (ValueError, RecursionError) as fault:
-        raise error(f"{path} is not valid JSON: {fault}") from fault
+        if _SURROGATE.search(text if isinstance(text, bytes) else text.encode()):
+            json.dumps(document, ensure_ascii=False).encode()  # halves of pairs cannot be written
+    except (ValueError, TypeError, RecursionError) as fault:
+        raise error(f"{source} is not valid JSON: {fault}; restore the file or make it again") from fault
     return document
 
 

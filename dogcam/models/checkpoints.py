@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.files import atomic_write, open_plain, read_json
+from dogcam.files import atomic_write, open_plain, parse_json, read_json
 from dogcam.models.architecture import AUXILIARY
 from dogcam.models.payload import CARD_KEY, PUBLISHED, State, some, state_in, without_wrapper_prefixes
 from dogcam.models.torch_files import load_torch
@@ -238,13 +238,10 @@ def _load_safetensors(path: Path) -> Checkpoint:
         reason = f"{path} is not a whole safetensors file ({error}); fetch or make it again"
         raise ModelError(reason) from error
     beside = path.with_suffix(".json")
-    try:
-        if CARD_KEY in header:
-            meta = json.loads(header[CARD_KEY])
-        else:
-            meta = read_json(beside, ModelError) if beside.exists() else dict(header)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the notes on {path} (its header, or {beside}) are not JSON: {error}") from error
+    if CARD_KEY in header:
+        meta = parse_json(header[CARD_KEY], f"the card in the header of {path}", ModelError)
+    else:
+        meta = read_json(beside, ModelError) if beside.exists() else dict(header)
     if not isinstance(meta, dict):
         raise ModelError(f"the notes on {path} (its header, or {beside}) are no JSON object")
     if meta.get(_FINGERPRINT) not in (None, weights_sha256(state)):

@@ -1,6 +1,5 @@
 """Find the weights in what a file of `torch.save` holds, under the names that training programs use."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from dogcam.errors import ModelError
+from dogcam.files import parse_json
 
 State = dict[str, Tensor]
 
@@ -89,12 +89,7 @@ def _notes(payload: Mapping[Any, Any], path: Path) -> dict[str, Any]:
     """Return what a file says besides its weights."""
     if CARD_KEY in payload:
         # Our own exports carry the whole card as text, which any reader of the form may ignore.
-        try:
-            card = json.loads(payload[CARD_KEY])
-        except (ValueError, TypeError) as error:
-            raise ModelError(
-                f"the notes within {path} are not JSON: {error}; download or make it again"
-            ) from error
+        card = parse_json(payload[CARD_KEY], f"the card within {path}", ModelError)
         if not isinstance(card, dict):
             raise ModelError(f"the notes within {path} are no JSON object; download or make it again")
         return card

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dogcam.errors import ConfigError
+from dogcam.files import read_bytes
 from dogcam.train.config import Count, TrainingConfig
 from dogcam.train.settings import Settings
 
@@ -40,10 +41,8 @@ def read_recipe(path: Path) -> Recipe:
         ConfigError: if the file cannot be read, is not TOML, or holds an unknown or invalid setting.
     """
     try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise ConfigError(f"{path} is not a recipe; name a TOML file such as recipes/voc2007.toml")
-        return Recipe(**tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError) as error:
+        return Recipe(**tomllib.loads(read_bytes(path, MAX_BYTES, ConfigError).decode()))
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error}); correct the file") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error

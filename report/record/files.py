@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from dogcam.errors import RecordError
-from dogcam.files import path_inside, sha256_of
+from dogcam.files import path_inside, read_bytes, sha256_of
 
 FigureName = Annotated[str, Field(pattern=r"^figures/[A-Za-z0-9_-]{1,100}\.(svg|webp)$")]
 GalleryName = Annotated[str, Field(pattern=r"^gallery/[A-Za-z0-9_-]{1,100}\.webp$")]
@@ -36,21 +36,9 @@ def read_file(run: Path, name: str, sums: dict[str, str]) -> bytes:
         raise RecordError(
             f"the record in {run} does not list the file {name!r}; run `dogcam-report run` again"
         )
-    content = _read_plain(path_inside(run, name))
+    content = read_bytes(path_inside(run, name), MOST_BYTES, RecordError)
     if sha256_of(content) != sums[name]:
         raise RecordError(
             f"{run / name} was changed after the record was written; run `dogcam-report run` again"
         )
     return content
-
-
-def _read_plain(path: Path) -> bytes:
-    try:
-        if not path.is_file() or path.stat().st_size > MOST_BYTES:
-            raise RecordError(
-                f"{path} is missing, no plain file or larger than {MOST_BYTES:,} bytes; "
-                "run `dogcam-report run` again"
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); run it again") from error

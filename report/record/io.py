@@ -6,8 +6,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dogcam.errors import RecordError
-from dogcam.files import atomic_write
+from dogcam.files import atomic_write, parse_json, read_bytes
 from report.record import SCHEMA_VERSION, Results
+from report.record.files import MOST_BYTES
 
 RESULTS_NAME = "results.json"
 
@@ -24,15 +25,9 @@ def read_results(folder: Path) -> Results:
         RecordError: if it is missing, damaged or of another version.
     """
     path = folder if folder.is_file() else folder / RESULTS_NAME
-    try:
-        text = path.read_text(encoding="utf-8")
-        version = json.loads(text).get("schema_version")
-    except OSError as error:
-        raise RecordError(
-            f"{path} cannot be read ({error.strerror}); expected the folder of a finished `dogcam-report run`"
-        ) from error
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise RecordError(f"{path} is not a record: {error}") from error
+    text = read_bytes(path, MOST_BYTES, RecordError)
+    document = parse_json(text, str(path), RecordError)
+    version = document.get("schema_version") if isinstance(document, dict) else None
     if type(version) is not int or version != SCHEMA_VERSION:
         raise RecordError(
             f"{path} is a record of version {version}; this program reads version {SCHEMA_VERSION}: "

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dogcam.errors import RecordError
+from dogcam.files import read_bytes
 from report.record.claim_rules import verify_claims
 from report.record.io import read_results
 from report.record.refs import resolve
@@ -47,8 +48,5 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
 
 
 def _read(path: Path) -> str:
-    try:
-        # As bytes first: neither line ends that were changed nor a damaged sign may pass as the same text.
-        return path.read_bytes().decode("utf-8", "replace")
-    except OSError as error:
-        raise RecordError(f"{path} cannot be read ({error.strerror}); run `dogcam-report render`") from error
+    # As bytes first: neither line ends that were changed nor a damaged sign may pass as the same text.
+    return read_bytes(path, error=RecordError).decode("utf-8", "replace")
