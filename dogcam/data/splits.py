@@ -8,7 +8,7 @@ from dogcam.errors import DataError
 SEED = 2007
 """Of the order that parts are taken in: lists are sorted by date or by place, and a part would be biased."""
 
-_PART = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>\d*):(?P<stop>\d*)\]")
+_PART = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>[0-9]{0,18}):(?P<stop>[0-9]{0,18})\]")
 
 
 def split_name(name: str) -> str:
@@ -34,7 +34,9 @@ def subset_of(ids: Sequence[str], name: str) -> list[str]:
         return list(ids)
     found = _PART.fullmatch(name)
     if not found:
-        raise DataError(f"{name!r} is not a part of a split; expected NAME[START:STOP], such as train[:2000]")
+        raise DataError(
+            f"{name[:80]!r} is not a part of a split; expected NAME[START:STOP], such as train[:2000]"
+        )
     start, stop = int(found["start"] or 0), int(found["stop"] or len(ids))
     if not 0 <= start < stop <= len(ids):
         raise DataError(

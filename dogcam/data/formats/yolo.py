@@ -17,11 +17,14 @@ from dogcam.data.formats.base import (
 )
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
-from dogcam.files import atomic_write, read_text
+from dogcam.files import atomic_write, read_bytes, read_text
 from dogcam.structures.images import LabelledObject, Split
 
 NAME = "yolo"
 LAYOUT = "data.yaml (names, train, val, test), images/SPLIT/ID.jpg, labels/SPLIT/ID.txt"
+
+MAX_BYTES = 1_000_000
+"""Bytes of a YAML file; its parser takes seconds for each million."""
 
 _SPLITS = ("train", "val", "test")
 
@@ -183,10 +186,20 @@ def _states_a_data_set(path: Path) -> bool:
         return False
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses references to other parts of the file, by which a few lines unfold to gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f"the reference *{self.peek_event().anchor}; write the value in its place")
+        return super().compose_node(parent, index)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(read_text(path))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        document = yaml.load(read_bytes(path, MAX_BYTES).decode("utf-8-sig"), Loader=_Loader)
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        # The parser's own constructors fail in many ways on values with a wrong tag.
         raise DataError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path} is not a YOLO data set; expected names, train, val and test")
