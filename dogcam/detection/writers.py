@@ -13,6 +13,7 @@ import numpy as np
 from dogcam.data.formats.voc import to_inclusive
 from dogcam.detection.detector import ImageResult
 from dogcam.files import atomic_write
+from dogcam.spreadsheets import as_text
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def write_csv(rows: Sequence[Row], targets: Sequence[str], out: Path) -> None:
     writer.writerow(["image", "width", "height", "class", "x0", "y0", "x1", "y1", "score"])
     for row in rows:
         height, width = row.result.size
-        start = [row.path.as_posix(), width, height]
+        start = [as_text(row.path.as_posix()), width, height]
         for box, score, label in _detections(row):
-            writer.writerow([*start, label, *map(repr, box), repr(score)])
+            writer.writerow([*start, as_text(label), *map(repr, box), repr(score)])
         if not len(row.result.boxes):
             writer.writerow([*start, *[""] * 6])
     atomic_write(out, text.getvalue())

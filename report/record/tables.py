@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.errors import RecordError
+from dogcam.spreadsheets import as_text, as_written
 from report.record.evidence import Evidence
 from report.record.files import read_file
 
@@ -21,9 +22,6 @@ DETECTIONS_HEAD = ("method", "image", *_SIDES, "score")
 FAILURES_HEAD = (
     "image", "type", "subject", "score", "iou", "reason", *_SIDES, *(f"object_{side}" for side in _SIDES),
 )  # fmt: skip
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet takes for a formula."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ def table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
     # Imported here: rendering writes no table, and starts faster without pandas.
     from pandas import DataFrame
 
-    cells = [[_as_text(cell) for cell in row] for row in rows]
+    cells = [[as_text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     return DataFrame(cells, columns=list(head), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
@@ -66,16 +64,6 @@ def failures_table(evidence: Evidence, score_threshold: float) -> str:
             for case in evidence.cases if case.first <= level <= case.last
         ),
     )  # fmt: skip
-
-
-def _as_text(cell: object) -> object:
-    """Put an apostrophe before words that a spreadsheet would take for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
-
-
-def _as_written(cell: str) -> str:
-    """Take the apostrophe of `_as_text` away again."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
@@ -125,7 +113,7 @@ def _read(run: Path, name: str, sums: dict[str, str], head: tuple[str, ...]) -> 
         reader = csv.DictReader(io.StringIO(text, newline=""))
         found, rows = tuple(reader.fieldnames or ()), list(reader)
         for row in rows:
-            row["image"] = _as_written(row.get("image") or "")
+            row["image"] = as_written(row.get("image") or "")
     except (UnicodeDecodeError, csv.Error) as error:
         raise RecordError(f"{run / name} cannot be read ({error}); run it again") from error
     if found != head:

@@ -21,6 +21,7 @@ from dogcam.data.formats.base import (
 from dogcam.data.formats.voc import to_half_open
 from dogcam.errors import DataError
 from dogcam.files import atomic_write, read_text
+from dogcam.spreadsheets import as_text, as_written
 from dogcam.structures.images import LabelledObject, Split
 
 NAME = "csv"
@@ -107,12 +108,8 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     for number, cells in lines[1:]:
         if len(cells) != len(names):
             raise DataError(f"{path}, line {number}: {len(cells)} cells; expected {len(names)}")
-        rows.append(
-            (
-                number,
-                dict(zip(renamed, cells, strict=True)) | {"inclusive": "1" if INCLUSIVE[0] in names else ""},
-            )
-        )
+        row = dict(zip(renamed, map(as_written, cells), strict=True))
+        rows.append((number, row | {"inclusive": "1" if INCLUSIVE[0] in names else ""}))
     return rows
 
 
@@ -152,10 +149,12 @@ def write(root: Path, splits: Sequence[Split]) -> None:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["image", "width", "height", "class", *HALF_OPEN, *_FLAGS])
         for image in split.images:
-            name = copy_photo(image, root / "images" / split.name)
+            name = as_text(copy_photo(image, root / "images" / split.name))
             for thing in image.objects:
                 flags = [int(getattr(thing, key)) for key in _FLAGS]
-                writer.writerow([name, image.width, image.height, thing.name, *map(repr, thing.box), *flags])
+                writer.writerow(
+                    [name, image.width, image.height, as_text(thing.name), *map(repr, thing.box), *flags]
+                )
             if not image.objects:
                 writer.writerow([name, image.width, image.height, *[""] * 8])
         atomic_write(root / f"{split.name}.csv", text.getvalue())
