@@ -11,16 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.errors import RecordError
-from dogcam.files import atomic_write
+from dogcam.files import atomic_write, read_bytes, sha256_of
 from dogcam.models.classifier import Classifier
 from report.pipeline.context import Context
+from report.pipeline.fingerprint import digest
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE
 
 LOGITS, REFERENCE_LOGITS = "logits", "reference logits"
 """The entries of a file for the logits, and for those of the reference implementation beside a backend."""
 
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError, MemoryError,
+               BadZipFile, zlib.error, NotImplementedError)  # fmt: skip
+"""What numpy raises for damaged files, depending on which byte is wrong."""
+
 _SEAL = "sealed"
-"""The entry that names the run and the images that a file is of."""
+"""The entry with the checksum of the run, the images and the other entries."""
 
 
 @dataclass(frozen=True)
@@ -70,23 +75,30 @@ def _load(context: Context, files: list[str]) -> Predictions:
 
 def write_batch(path: Path, arrays: dict[str, NDArray], seal: str) -> None:
     """Write the predictions of a batch, with the seal that names the run and its images."""
-    buffer = io.BytesIO()
+    buffer, sealed = io.BytesIO(), _sealed(arrays, seal)
     # Without the option `allow_pickle`: it is an array's name to numpy 1.
-    np.savez(buffer, **cast(dict[str, Any], arrays | {_SEAL: np.array(seal)}))
+    np.savez(buffer, **cast(dict[str, Any], arrays | {_SEAL: np.array(sealed)}))
     atomic_write(path, buffer.getvalue())
 
 
 def is_whole(path: Path, seal: str) -> bool:
     """Tell whether a file holds the whole batch of this seal, left by an interrupted run."""
     try:
-        return str(_read(path).get(_SEAL)) == seal
+        arrays = _read(path)
     except RecordError:
         return False
+    return str(arrays.pop(_SEAL, None)) == _sealed(arrays, seal)
+
+
+def _sealed(arrays: dict[str, NDArray], seal: str) -> str:
+    """Return the checksum over the arrays of a file and the seal of its run and images."""
+    parts = (f"{name} {each.dtype} {each.shape} {sha256_of(each.tobytes())}" for name, each in arrays.items())
+    return digest(seal, *sorted(parts))
 
 
 def _read(path: Path) -> dict[str, NDArray]:
     try:
-        with np.load(path) as file:
+        with np.load(io.BytesIO(read_bytes(path, error=RecordError))) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise RecordError(f"{path} is damaged ({error}); delete it, and run again") from error
