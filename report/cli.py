@@ -9,9 +9,9 @@ from typing import get_args
 import click
 
 import dogcam
-from dogcam.cli.common import ErrorGroup
+from dogcam.cli.common import ErrorGroup, keeping
 from dogcam.errors import RecordError
-from dogcam.files import atomic_write, dir_lock, require_writable
+from dogcam.files import atomic_write, dir_lock, printable, require_writable
 from dogcam.structures.rules import BadBoxes, OnError
 from report.config import REFERENCE, MapSource, make_config
 from report.progress import ConsoleProgress
@@ -99,11 +99,12 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     templates = open_templates(own)
     config = make_config(**_settings(options))
     folder = out or Path("build") / (config.data_name if config.kind != "sample" else "sample")
-    command = shlex.join(["dogcam-report", *map(_without_path, sys.argv[1:])])
+    command = printable(shlex.join(["dogcam-report", *map(_without_path, sys.argv[1:])]))
     progress = ConsoleProgress()
     # Said now rather than after data and weights were read.
     require_writable(folder)
-    with dir_lock(folder), progress:
+    note = f"finished stages are kept in {folder}; the same command continues there"
+    with keeping(lambda: note), dir_lock(folder), progress:
         cache = cache or default_cache()
         record = reuse_run(config, folder, cache, command, progress.stage_ended)
         if record is None:

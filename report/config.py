@@ -6,6 +6,7 @@ from typing import Annotated, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dogcam.errors import ConfigError
+from dogcam.files import printable
 from dogcam.structures.backends import BackendName
 from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 
@@ -84,7 +85,7 @@ class RunConfig(BaseModel):
 
     def without_paths(self) -> "RunConfig":
         """Return the settings as the record holds them: names of files and folders, no paths."""
-        checkpoint = Path(self.checkpoint).name if self.checkpoint else None
+        checkpoint = printable(Path(self.checkpoint).name) if self.checkpoint else None
         return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint})
 
     @property
@@ -102,7 +103,7 @@ class RunConfig(BaseModel):
     @property
     def data_name(self) -> str:
         """What the data set is called in the report: never a path of somebody's machine."""
-        return Path(self.data).resolve().name if self.kind == "folder" else self.data
+        return printable(Path(self.data).resolve().name) if self.kind == "folder" else self.data
 
 
 def make_config(**settings: object) -> RunConfig:

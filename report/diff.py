@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dogcam.evaluate import metrics
 from dogcam.evaluate.metrics import Estimate, Matches, Resampler
+from dogcam.files import printable
 from dogcam.structures.detections import Detections, GroundTruth
 from report.record import Results
 from report.record.claim_rules import changed_claims, status_of
@@ -61,7 +62,7 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
     changes = [_change(*name, measured[0][name], measured[1][name], new.resampler) for name in shared]
     failing = (old.failing(), new.failing()) if why_not is None else None
     return RunDiff(
-        title=f"From {before.resolve().name} to {after.resolve().name}",
+        title=f"From {_name(before)} to {_name(after)}",
         before=_side(before, records[0]),
         after=_side(after, records[1]),
         same_images=why_not is None,
@@ -197,9 +198,13 @@ def _only_in(failing: dict[str, ImageChange], other: dict[str, ImageChange]) -> 
     return [change for image, change in failing.items() if image not in other]
 
 
+def _name(folder: Path) -> str:
+    return printable(folder.resolve().name)
+
+
 def _side(folder: Path, record: Results) -> Side:
     return Side(
-        folder=folder.resolve().name,
+        folder=_name(folder),
         finished=record.run.finished,
         network=record.model.name,
         data=record.data.name,

@@ -1,8 +1,10 @@
 """What all command lines share: errors and interruptions end in one line, without a traceback."""
 
+import io
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,8 +29,20 @@ class ErrorGroup(click.Group):
     """A group of commands without tracebacks.
 
     A `DogcamError` ends with its message and status 1, Ctrl-C with status 130, SIGTERM with 143. The notes of
-    an interruption (see `keeping`) are printed.
+    an interruption (see `keeping`) are printed. So ends any error of the system: a full disk or a full
+    standard output, a missing permission, too little memory, a name that is not UTF-8.
     """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line; names that are not UTF-8 are shown with escapes."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **options)
+        except (OSError, MemoryError, UnicodeError) as error:
+            click.echo(f"Error: {_of_environment(error)}", err=True)
+            raise SystemExit(1) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -43,6 +57,18 @@ class ErrorGroup(click.Group):
                 name, status = ("terminated", TERMINATED)
             click.echo("; ".join([f"\n{name}", *getattr(stop, "__notes__", [])]), err=True)
             raise SystemExit(status) from None
+
+
+def _of_environment(error: Exception) -> str:
+    """Return what an error of the system says, and what to do."""
+    if isinstance(error, MemoryError):
+        return "there is too little memory; choose a smaller --batch-size, fewer images, or smaller files"
+    if isinstance(error, UnicodeEncodeError):
+        return f"{error.object[:200]!r} cannot be written as {error.encoding}; rename the file or folder"
+    if isinstance(error, OSError):
+        name = os.fsdecode(error.filename) if error.filename else "the output"
+        return f"{name[:300]}: {error.strerror or error}; correct the name, the permissions or the free space"
+    return f"a file is not UTF-8 ({error}); save it as UTF-8"
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from dogcam.data.formats.base import Annotation, Listing
 from dogcam.data.images import Header, read_header
 from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
+from dogcam.files import printable
 from dogcam.structures.images import LabelledImage, LabelledObject, Split
 from dogcam.structures.rules import ReadRules
 
@@ -109,6 +110,8 @@ def scan(path: Path, split: str, limit: int | None = None, rules: ReadRules | No
     unsure: list[str] = []
     for each in _part(listing.ids, split, root)[:limit]:
         try:
+            if printable(each) != each:
+                raise DataError(f"{root} has the image {printable(each)}, whose name is not UTF-8; rename it")
             annotation = listing.read(each)
             header = read_header(annotation.path)
             found.images.append(_checked(annotation, header, found))

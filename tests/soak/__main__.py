@@ -1,8 +1,10 @@
 """Run the soak: `python -m tests.soak --cases 200 --seed 0`."""
 
+import gc
 import shutil
 import tempfile
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 from random import Random
 
@@ -10,14 +12,18 @@ import click
 import torch
 
 # Loaded here, so that no forked case spends its seconds on imports.
+import report.diff
 import report.pipeline.experiment  # noqa: F401
-from tests.soak.cases import GOOD, INPUTS, Material, faulty, killed, prepare
+from dogcam.cli.main import COMMANDS as DOGCAM
+from tests.soak.cases import GOOD, RESULTS, Material, chosen, faulty, killed, prepare
 
-KILLS_IN = 10
-"""One of so many cases is a kill."""
+KILLED = 40
+"""One of so many cases is a command that is killed 3 to 8 times before it may end."""
+
+Counts = Counter[tuple[str, str]]
 
 
-def soak(folder: Path, cases: int, seed: int, material: Material | None = None) -> Counter[tuple[str, str]]:
+def soak(folder: Path, cases: int, seed: int, material: Material | None = None) -> tuple[Counts, int]:
     """Run generated cases; print every finding.
 
     Args:
@@ -27,24 +33,31 @@ def soak(folder: Path, cases: int, seed: int, material: Material | None = None) 
         material: the inputs; they are made if None.
 
     Returns:
-        How many cases of each (command, outcome) there were.
+        How many cases of each (command, outcome) there were, and the number of kills.
     """
+    for module, _ in DOGCAM.values():
+        import_module(module)
+    torch.set_num_threads(1)
     material = material or prepare(folder / "material")
-    found: Counter[tuple[str, str]] = Counter()
+    gc.freeze()  # so that forked cases share the memory of what is loaded
+    found: Counts = Counter()
+    n_kills = 0
     for number in range(cases):
         random = Random(f"{seed}/{number}")
         case = folder / f"case-{number:05d}"
-        if number % KILLS_IN == KILLS_IN - 1:
-            command, judge = random.choice(("run", "train")), killed
+        if number % KILLED == KILLED - 1:
+            command = random.choices(list(RESULTS), (1, 3))[0]  # a run takes twenty times as long
+            outcome, what, output, n = killed(material, case, command, random)
+            n_kills += n
         else:
-            command, judge = random.choice(list(INPUTS)), faulty
-        outcome, what, output = judge(material, case, command, random)
+            command = chosen(random)
+            outcome, what, output = faulty(material, case, command, random)
         found[command, outcome] += 1
         if outcome in GOOD:
             shutil.rmtree(case)
         else:
             click.echo(f"case {number}: {outcome}: {what}\n{output[-1500:]}", err=True)
-    return found
+    return found, n_kills
 
 
 @click.command()
@@ -52,13 +65,13 @@ def soak(folder: Path, cases: int, seed: int, material: Material | None = None) 
 @click.option("--seed", type=int, default=0, show_default=True)
 def main(cases: int, seed: int) -> None:
     """Generate faulty inputs and random kills, and print how many cases ended in which way."""
-    torch.set_num_threads(1)
     folder = Path(tempfile.mkdtemp(prefix="dogcam-soak-"))
-    found = soak(folder, cases, seed)
+    found, n_kills = soak(folder, cases, seed)
     for (command, outcome), count in sorted(found.items()):
-        click.echo(f"{command:<16}{outcome:<22}{count:>6}")
+        click.echo(f"{command:<20} {outcome:<22}{count:>6}")
     bad = sum(count for (_, outcome), count in found.items() if outcome not in GOOD)
-    click.echo(f"{cases} cases, seed {seed}: {bad} findings" + (f", kept in {folder}" if bad else ""))
+    kept = f", kept in {folder}" if bad else ""
+    click.echo(f"{cases} cases with {n_kills} kills, seed {seed}: {bad} findings{kept}")
     if not bad:
         shutil.rmtree(folder)
     raise SystemExit(bool(bad))

@@ -33,9 +33,9 @@ STAGE_NAMES = [
 ]  # fmt: skip
 
 
-def write_data(root: Path) -> Path:
+def write_data(root: Path, n_train: int = 1, n_tuning: int = N_TUNING, n_test: int = N_TEST) -> Path:
     """Write scenes at a third of their size, so that masks grow fast; the masks count as VOC's do."""
-    write_sample(root, n_train=1, n_val=N_TUNING, n_test=N_TEST, workers=1)
+    write_sample(root, n_train=n_train, n_val=n_tuning, n_test=n_test, workers=1)
     for split in ("train", "val", "test"):
         for image in read_split(root, split).images:
             _shrink(image)

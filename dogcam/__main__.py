@@ -1,0 +1,28 @@
+"""Start the command `dogcam`; Ctrl-C while it is being imported ends without a traceback, too."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+
+def start(module: str) -> None:
+    """Import the module of a command and run its `main`.
+
+    Args:
+        module: the module's dotted name.
+    """
+    try:
+        command: Callable[[], object] = import_module(module).main
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    command()
+
+
+def main() -> None:
+    """Run `dogcam`."""
+    start("dogcam.cli.main")
+
+
+if __name__ == "__main__":
+    main()
