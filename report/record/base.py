@@ -4,10 +4,14 @@ from pydantic import BaseModel, ConfigDict
 
 from dogcam.evaluate.metrics import Estimate, Interval
 
-__all__ = ["Estimate", "Fraction", "Interval", "Model"]
+__all__ = ["MAX_TEXT", "Estimate", "Fraction", "Interval", "Model"]
 
 Fraction = float
 """A number from 0 to 1; the record never holds percent."""
+
+
+MAX_TEXT = 100_000
+"""Characters of a text of the record."""
 
 
 class Model(BaseModel):
@@ -16,4 +20,4 @@ class Model(BaseModel):
     Fields may be dataclasses of `dogcam`: they are read and written by the same rules.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=MAX_TEXT)

@@ -19,7 +19,9 @@ class ClaimPart(Model):
     name: str
     path: str = Field(description="path in the record")
     form: Form
-    digits: int | None = Field(default=None, description="behind the point; null for the form's own")
+    digits: int | None = Field(
+        default=None, ge=0, le=15, description="behind the point; null for the form's own"
+    )
 
 
 class Claim(Model):

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 from dogcam.data.box_files.truth import read_truth
 from dogcam.data.formats import format_named
 from dogcam.data.images import read_header, read_image
-from dogcam.data.reading import read_split
+from dogcam.data.reading import read_split, split_ids
 from dogcam.errors import ConfigError, DataError, ModelError
 from dogcam.files import MAX_DEPTH, open_plain, read_bytes, read_json, read_text
 from tests.support.data_sets import make_split, photograph
@@ -157,6 +158,63 @@ def test_a_long_list_with_one_id_twice_is_refused_in_linear_time(voc_folder):
     code = f"from dogcam.data.reading import split_ids; split_ids({str(voc_folder)!r}, 'val')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=12 * HANG)
     assert "'77' 2 times" in done.stderr
+
+
+def test_a_long_list_is_checked_in_linear_time(voc_folder):
+    ids = "".join(f"{number}\n" for number in range(20_000))
+    (voc_folder / "ImageSets/Main/val.txt").write_text(f"{ids}77\n")
+    started = time.process_time()
+    with pytest.raises(DataError, match="'77' 2 times"):
+        split_ids(voc_folder, "val")
+    assert time.process_time() - started < 3  # comparing each with each takes longer
+
+
+def test_xml_with_entities_is_refused(voc_folder):
+    path = voc_folder / "Annotations/a.xml"
+    path.write_text('<!DOCTYPE a [<!ENTITY e "dog">]>' + path.read_text().replace("dog", "&e;"))
+    with pytest.raises(DataError, match=r"a\.xml"):
+        read_split(voc_folder, "val")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x]\nb: [*a]", "a: !!float ''", "a: !!bool z", "a: !!timestamp x", "[" * 5000,
+        "a: " + "9" * 5000,
+        "a: !!python/object/apply:os.getcwd []",
+    ],
+    ids=["reference", "float", "bool", "time", "deep", "digits", "object"],
+)  # fmt: skip
+def test_hostile_yaml_is_refused(tmp_path, text):
+    (tmp_path / "data.yaml").write_text(f"names: [dog]\ntrain: images\n{text}")
+    with pytest.raises(DataError, match=r"data\.yaml"):
+        read_split(tmp_path / "data.yaml", "train")
+
+
+def test_references_in_yaml_are_refused(tmp_path):
+    (tmp_path / "data.yaml").write_text("a: &a dog\nnames: [*a]\ntrain: images\n")
+    with pytest.raises(DataError, match=r"\*a"):
+        read_split(tmp_path / "data.yaml", "train")
+
+
+def test_a_long_yaml_is_refused(tmp_path):
+    (tmp_path / "data.yaml").write_text("names: [dog]\n" + "# x\n" * 250_000)
+    with pytest.raises(DataError, match="1,000,013"):
+        read_split(tmp_path / "data.yaml", "train")
+
+
+@pytest.mark.parametrize("part", ["val[0:1" + "0" * 40 + "]", "val[" + "9" * 5000 + ":]", "val[1e9:]"])
+def test_a_part_of_astronomic_size_is_refused(voc_folder, part):
+    with pytest.raises(DataError, match=re.escape(part[:40])):
+        read_split(voc_folder, part)
+
+
+def test_halves_of_characters_are_no_json(tmp_path):
+    (tmp_path / "half.json").write_text(r'{"name": "\ud83d"}')
+    with pytest.raises(DataError, match="surrogates"):
+        read_json(tmp_path / "half.json")
+    (tmp_path / "whole.json").write_text(r'{"name": "\ud83d\ude00"}')
+    assert read_json(tmp_path / "whole.json") == {"name": "\U0001f600"}
 
 
 def test_an_eps_behind_the_name_of_a_photograph_starts_no_program(tmp_path, monkeypatch):

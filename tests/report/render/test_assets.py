@@ -65,6 +65,14 @@ def test_what_is_no_plain_file_is_refused(run):
             drawing(run, name)
 
 
+def test_a_picture_that_changed_after_the_record_is_refused(run):
+    sums = {"gallery/own.webp": hashlib.sha256(WEBP).hexdigest()}
+    assert read_file(run, "gallery/own.webp", sums) == WEBP
+    (run / "gallery" / "own.webp").write_bytes(WEBP + b"other")
+    with pytest.raises(DogcamError, match=r"own\.webp"):
+        read_file(run, "gallery/own.webp", sums)
+
+
 UNSAFE = {
     "a script": "<script>alert(1)</script>",
     "a handler": '<rect onload="alert(1)"/>',
