@@ -33,7 +33,7 @@ _KINDS = (
     (stat.S_ISBLK, "device"),
 )
 
-_SURROGATE = re.compile(rb"\\\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """An escape of JSON that is half of a character; without its other half it is none."""
 
 _log = logging.getLogger(__name__)
