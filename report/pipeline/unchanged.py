@@ -16,7 +16,7 @@ from typing import Any
 
 import dogcam
 from dogcam.errors import DogcamError, RecordError
-from dogcam.files import atomic_write, path_inside, read_json, sha256_of
+from dogcam.files import atomic_write, read_json, sha256_of
 from report.config import RunConfig
 from report.pipeline.folder import EARLIER_NAME, keep_earlier_claims
 from report.pipeline.provenance import run_info
@@ -25,8 +25,12 @@ from report.record import Results, StageRun
 from report.record.claim_rules import with_claims
 from report.record.io import RESULTS_NAME, read_results, write_results
 
-NAME = "stages/unchanged.json"
-"""The hashes of the inputs and the outputs of the last run that ended, and the paths of its inputs."""
+NOTES = "ended-runs"
+"""The folder of the cache with a note on each run that ended: hashes of inputs and outputs, paths of inputs.
+
+The run's folder holds no paths, since it may be given away, and paths in a folder from elsewhere are not
+followed.
+"""
 
 REUSED = "nothing that it depends on changed"
 
@@ -80,7 +84,7 @@ def note_end(folder: Path, inputs: Inputs, asked: RunConfig, cache: Path, record
         record: of the run.
     """
     if Inputs.of(asked, cache, inputs.paths) == inputs:
-        _write_note(folder, inputs, record)
+        _write_note(folder, cache, inputs, record)
 
 
 def reuse_run(
@@ -100,7 +104,7 @@ def reuse_run(
         there is no earlier run.
     """
     try:
-        note: dict[str, Any] = read_json(path_inside(folder, NAME), RecordError)
+        note: dict[str, Any] = read_json(note_file(folder, cache), RecordError)
         paths = [Path(path) for path in note["paths"]]
         inputs = Inputs.of(config, cache, paths)
         if (note["conditions"], note["inputs"]) != (inputs.conditions, inputs.states):
@@ -115,30 +119,32 @@ def reuse_run(
     run = run_info(command, earlier.run.device, earlier.run.n_threads, stages)
     record = with_claims(earlier.model_copy(update={"run": run}), keep_earlier_claims(folder))
     write_results(record, folder)
-    _write_note(folder, inputs, record)
+    _write_note(folder, cache, inputs, record)
     for stage in stages:
         report(stage)
     return record
 
 
-def _write_note(folder: Path, inputs: Inputs, record: Results) -> None:
+def note_file(folder: Path, cache: Path) -> Path:
+    """Return the file of the note on the run in a folder."""
+    return cache / NOTES / f"{sha256_of(os.fsencode(folder.resolve()))[:32]}.json"
+
+
+def _write_note(folder: Path, cache: Path, inputs: Inputs, record: Results) -> None:
     note = {
         "paths": [str(path) for path in inputs.paths],
         "conditions": inputs.conditions,
         "inputs": inputs.states,
         "outputs": _outputs(folder, record),
     }
-    atomic_write(path_inside(folder, NAME), json.dumps(note, indent=1))
+    atomic_write(note_file(folder, cache), json.dumps(note, indent=1))
 
 
 def _outputs(folder: Path, record: Results) -> str:
     """Return a hash of the states of the files of a run, apart from the report and the notes on the run."""
     paths = [folder / name for name in ("stages", RESULTS_NAME, *record.files)]
     states = states_below(paths)
-    return _hash({
-        path: state for path, state in states.items()
-        if Path(path) not in (folder / NAME, folder / EARLIER_NAME)
-    })  # fmt: skip
+    return _hash({path: state for path, state in states.items() if Path(path) != folder / EARLIER_NAME})
 
 
 def _conditions(config: RunConfig, cache: Path) -> str:

@@ -9,7 +9,7 @@ import pytest
 from report.config import make_config
 from report.pipeline import experiment
 from report.pipeline.sources import CLOCK_TICK, state_of, states_below
-from report.pipeline.unchanged import NAME, REUSED, Inputs, note_end, reuse_run
+from report.pipeline.unchanged import REUSED, Inputs, note_end, note_file, reuse_run
 from report.record.io import read_results
 from tests.support.runs import STAGE_NAMES, invoke, options, reasons, record_of, statuses
 
@@ -73,8 +73,8 @@ CHANGES = {
     "a picture": lambda run: first(run.out / "gallery", "*.webp").unlink(),
     "a table": lambda run: change_a_byte(run.out / "detections.csv"),
     "the record": lambda run: change_a_byte(run.out / "results.json"),
-    "the note": lambda run: (run.out / NAME).write_text("{}"),
-    "no note": lambda run: (run.out / NAME).unlink(),
+    "the note": lambda run: note_file(run.out, run.cache).write_text("{}"),
+    "no note": lambda run: note_file(run.out, run.cache).unlink(),
 }
 
 
@@ -122,10 +122,10 @@ def test_code_counts_and_compiled_code_does_not(run, monkeypatch, tmp_path):
 
 
 def test_a_run_during_which_an_input_changed_has_no_note(run):
-    (run.out / NAME).unlink()
+    note_file(run.out, run.cache).unlink()
     first(run.data, "test*.xml").touch()
     run.end()
-    assert not (run.out / NAME).exists()
+    assert not note_file(run.out, run.cache).exists()
 
 
 def test_a_copied_run_is_not_reused_by_its_note(run, tmp_path):
