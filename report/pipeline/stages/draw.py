@@ -21,6 +21,7 @@ from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages.figures import drawings
+from report.pipeline.workers import in_threads
 
 NAME = "draw"
 
@@ -49,8 +50,9 @@ def run(context: Context) -> dict:
     items = list(_gallery(context.outputs["analyse"]))
     maps = predictions(context, "reported").maps[MAIN]
     cases = {image.id: (image, map_) for image, map_ in zip(context.reported.images, maps, strict=True)}
-    for item in context.progress.track(items, len(items), "draw"):
-        files += _draw_item(context.folder, item, *cases[item.image_id])
+    drawn = in_threads(lambda item: _draw_item(context.folder, item, *cases[item.image_id]), items)
+    for names in context.progress.track(drawn, len(items), "draw"):
+        files += names
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
 
 

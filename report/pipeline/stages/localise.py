@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -17,6 +18,7 @@ from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, RULE_OF, in_use
 from report.pipeline.shared.boxes import ground_truth
 from report.pipeline.shared.predictions import predictions
+from report.pipeline.workers import in_processes
 from report.record import Model, SweepRow, Tuning
 
 NAME = "localise"
@@ -111,13 +113,10 @@ def _detect_by_rules(
     """Return the boxes of each rule; a map is processed once for all of them."""
     predicted, images = predictions(context, role), context.splits[role].images
     scores = predicted.probabilities(context.target, method)
-    found: list[Found] = [[] for _ in rules]
-    items = zip(predicted.maps[method], images, scores, strict=True)
-    for map_, image, score in context.progress.track(items, len(images), f"localise {role}"):
-        boxes_by_rule = localise_map(map_, image.size, score, rules)
-        for each, boxes_and_scores in zip(found, boxes_by_rule, strict=True):
-            each.append(boxes_and_scores)
-    return found
+    sizes = [image.size for image in images]
+    located = in_processes(partial(localise_map, rules=rules), predicted.maps[method], sizes, scores)
+    by_image = list(context.progress.track(located, len(images), f"localise {role}"))
+    return [list(of_rule) for of_rule in zip(*by_image, strict=True)]
 
 
 def _detect_all(context: Context, rules: dict[str, LocalisationRule]) -> dict:

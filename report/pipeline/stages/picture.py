@@ -25,6 +25,7 @@ from report.pipeline.shared.cases import picture_of
 from report.pipeline.shared.masks import mask_index
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import sanity, segment
+from report.pipeline.workers import in_threads
 
 NAME = "picture"
 
@@ -79,13 +80,16 @@ def _failing(context: Context, files: _Files) -> None:
     maps = predictions(context, "reported").maps[MAIN]
     found = found_rows(context)[MAIN]
     places = [place for place in range(len(context.reported)) if picture_of(place) in wanted]
-    for place in context.progress.track(places, len(places), "draw failures"):
+
+    def draw(place: int) -> str:
         image = context.reported.images[place]
         kept = as_boxes([row[:4] for row in found[place] if row[4] >= threshold])
         photo = overlays.thumbnail(read_photo(image), FAILING_SIDE)
         drawn = _drawn(photo, image, normalise(maps[place]), image.boxes_of(context.config.target), kept)
         atomic_write(context.folder / picture_of(place), overlays.encode_webp(drawn, 60))
-        files.names.append(picture_of(place))
+        return picture_of(place)
+
+    files.names += context.progress.track(in_threads(draw, places), len(places), "draw failures")
 
 
 def three(values: Sequence[float]) -> list[tuple[int, Pick]]:

@@ -1,15 +1,16 @@
 """Run the network once over every image: logits and class activation maps, kept batch by batch."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from dogcam.backends import Backend
 from dogcam.data.images import read_photo
 from dogcam.detection import detector
 from dogcam.models.two_scale import fuse_logits
-from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.config import REFERENCE
 from report.pipeline.backend import choose, run_backend
@@ -17,6 +18,7 @@ from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
 from report.pipeline.shared.predictions import LOGITS, REFERENCE_LOGITS, is_whole, write_batch
+from report.pipeline.workers import in_threads
 
 NAME = "predict"
 
@@ -42,26 +44,30 @@ def run(context: Context) -> dict:
 
 
 def _predict_split(context: Context, role: str, backend: Backend | None) -> list[str]:
-    images, names = context.splits[role].images, list[str]()
-    batches, size = context.in_batches(images), context.config.batch_size
-    for batch in context.progress.track(batches, len(images), f"predict {role}", size):
-        path = context.workspace / f"{role}-{len(names):05d}.npz"
-        seal = digest(context.workspace.name, role, *(image.id for image in batch))
-        if not is_whole(path, seal):
-            made = _predict(context, batch, backend)
+    images, size = context.splits[role].images, context.config.batch_size
+    batches = context.in_batches(images)
+    paths = [context.workspace / f"{role}-{place:05d}.npz" for place in range(len(batches))]
+    seals = [digest(context.workspace.name, role, *(image.id for image in batch)) for batch in batches]
+    whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
+    missing = (batch for batch, there in zip(batches, whole, strict=True) if not there)
+    # The next photographs are decoded while the network runs.
+    photos = in_threads(read_photo, itertools.chain.from_iterable(missing))
+    work = list(zip(batches, paths, seals, whole, strict=True))
+    for batch, path, seal, there in context.progress.track(work, len(images), f"predict {role}", size):
+        if not there:
+            made = _predict(context, list(itertools.islice(photos, len(batch))), backend)
             context.sources.require_unchanged(image.path for image in batch)
             write_batch(path, made, seal)
-        names.append(path.relative_to(context.folder).as_posix())
-    return names
+    return [path.relative_to(context.folder).as_posix() for path in paths]
 
 
 def _predict(
-    context: Context, images: Sequence[LabelledImage], backend: Backend | None
+    context: Context, photos: Sequence[Image], backend: Backend | None
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
     wanted = requests(classifier)
     found = detector.predict(
-        classifier.network, [read_photo(image) for image in images], classifier.preprocessing,
+        classifier.network, photos, classifier.preprocessing,
         classifier.high_resolution, [context.target], list(wanted.values()),
     )  # fmt: skip
     logits = {LOGITS: found.logits}

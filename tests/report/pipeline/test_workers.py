@@ -1,0 +1,96 @@
+"""Threads and processes: the order of the results, faults, and what is taken ahead."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
+from report.pipeline import workers
+from report.pipeline.workers import in_processes, in_threads
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_results_of_threads_come_in_the_order_of_the_items(n_threads):
+    def slow_first(item: int) -> int:
+        time.sleep(0.01 if item == 0 else 0)
+        return item**2
+
+    assert list(in_threads(slow_first, range(20), n_threads)) == [item**2 for item in range(20)]
+
+
+def test_threads_run_at_the_same_time():
+    both = threading.Barrier(2, timeout=60)
+    assert len(list(in_threads(lambda _: both.wait(), range(2), 2))) == 2
+
+
+def test_items_are_taken_as_results_are():
+    """Decoded photographs are large: only a few may wait."""
+    taken = []
+    results = in_threads(lambda item: item, (taken.append(item) or item for item in range(100)), 2)
+    assert next(results) == 0
+    assert len(taken) == 5
+    results.close()
+    assert len(taken) == 5
+
+
+def test_a_fault_comes_at_its_place():
+    results = in_threads(lambda item: 1 // item, [1, 1, 0, 1], 2)
+    assert [next(results), next(results)] == [1, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_boxes_do_not_depend_on_the_number_of_processes(monkeypatch):
+    monkeypatch.setattr(workers, "FEWEST", 1)
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(70, 7, 7)).astype(np.float32)
+    columns = maps, [(90, 120)] * 70, rng.random(70), [[LocalisationRule(0.2), LocalisationRule(0.5)]] * 70
+    one, two = (list(in_processes(localise_map, *columns, n_processes=n)) for n in (1, 2))
+    assert sum(len(boxes) for located in one for boxes, _ in located) > 70
+    for expected, found in zip(one, two, strict=True):
+        for (boxes, scores), (other_boxes, other_scores) in zip(expected, found, strict=True):
+            assert boxes.tobytes() == other_boxes.tobytes()
+            assert scores.tobytes() == other_scores.tobytes()
+
+
+def test_processes_are_other_ones(monkeypatch):
+    monkeypatch.setattr(workers, "FEWEST", 1)
+    seen = set(in_processes(_pid, range(64), n_processes=2))
+    assert seen and os.getpid() not in seen
+    assert set(in_processes(_pid, range(64), n_processes=1)) == {os.getpid()}
+
+
+def _pid(_item: int) -> int:
+    return os.getpid()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the states of processes in /proc")
+def test_processes_end_if_the_program_is_killed():
+    code = (
+        "from operator import neg; import os, time; from report.pipeline import workers; workers.FEWEST = 1\n"
+        "list(workers.in_processes(neg, range(64), n_processes=2))\n"
+        "print(*workers._pool(2)._processes, flush=True); time.sleep(600)"
+    )
+    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in program.stdout.readline().split()]
+    assert len(pids) == 2
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    deadline = time.monotonic() + 60
+    while any(_is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
