@@ -58,7 +58,7 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
         map_comparisons=outputs["compare"]["comparisons"],
         sanity=outputs["sanity"],
         segmentation=outputs["segment"],
-        published=PUBLISHED if _is_published_experiment(config) else [],
+        published=PUBLISHED if is_published_experiment(config) else [],
         evidence=outputs["evidence"]["evidence"],
         pictures=outputs["picture"]["pictures"],
         figures=outputs["draw"]["figures"],
@@ -76,7 +76,8 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
     )
 
 
-def _is_published_experiment(config: RunConfig) -> bool:
+def is_published_experiment(config: RunConfig) -> bool:
+    """Return whether a run reproduces the published experiment, so that its results can be compared."""
     asked = (config.kind, config.split, config.target, config.limit, config.iou_thresholds)
     return asked == ("voc2007", "test", "dog", 500, PUBLISHED_AT)
 

@@ -30,9 +30,9 @@ def record(run):
 
 
 def test_thresholds_are_chosen_on_train_and_reported_on_val(record):
-    assert record["data"]["test"]["name"] == "val"
+    assert record["data"]["reported"]["name"] == "val"
     assert record["data"]["tuning"]["name"] == "train"
-    assert record["data"]["test"]["n_images"] == N_IMAGES
+    assert record["data"]["reported"]["n_images"] == N_IMAGES
     assert all(each["chosen"] for each in record["tuning"])
 
 

@@ -178,8 +178,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert len(calls) == 3 + n_batches - 2
     assert kept.items() <= batches(tmp_path / "run").items()
     assert reasons(tmp_path / "run")["predict"] == "the earlier run did not end"
-    resumed, whole = record_of(tmp_path / "run"), record_of(finished)
-    assert without_timings(resumed) == without_timings(whole)
+    resumed, whole = (without_timings(record_of(each)) for each in (tmp_path / "run", finished))
+    # `quick_drawings` replaces the figures of this run, not those of the other.
+    assert resumed.pop("files").keys() == whole.pop("files").keys()
+    assert resumed == whole
 
 
 def test_the_time_comes_from_the_environment_where_it_states_one(again, monkeypatch):
@@ -377,7 +379,7 @@ def test_masks_that_are_mended_run_again_what_looks_at_them(small_data, small_ch
     assert invoke(options(data, small_checkpoint, copied)).exit_code == 0
     ran = {name: reasons(copied)[name] for name, status in statuses(copied).items() if status == "ran"}
     assert ran == {
-        **dict.fromkeys(("measure", "segment"), "changed: the masks"),
+        **dict.fromkeys(("measure_maps", "segment"), "changed: the masks"),
         "picture": "changed: the masks, the stage segment",
     }
     assert record_of(copied)["segmentation"] is None

@@ -18,7 +18,7 @@ from dogcam.models.architecture import Architecture
 from report.cli import main
 from report.config import RunConfig
 from report.pipeline import prepare
-from report.pipeline.experiment import _is_published_experiment
+from report.pipeline.gather import is_published_experiment
 from tests.support.http_server import send, serving
 
 QUICK = {"attempts": 1, "timeout": 20.0}
@@ -94,8 +94,8 @@ def test_downloads_detects_and_shows_the_published_figures(server, voc_tar, tmp_
 )
 def test_the_published_figures_stand_beside_the_same_experiment_only(changes):
     known = {"data": "voc2007", "split": "test", "target": "dog", "limit": 500, "model": "resnet50"}
-    assert _is_published_experiment(RunConfig(**known))
-    assert not _is_published_experiment(RunConfig(**known | changes))
+    assert is_published_experiment(RunConfig(**known))
+    assert not is_published_experiment(RunConfig(**known | changes))
 
 
 def test_a_second_run_downloads_nothing(server, voc_tar, tmp_path):
