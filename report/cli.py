@@ -14,7 +14,6 @@ from dogcam.errors import RecordError
 from dogcam.files import atomic_write, dir_lock, printable, require_writable
 from dogcam.structures.rules import BadBoxes, OnError
 from report.config import REFERENCE, MapSource, make_config
-from report.progress import ConsoleProgress
 from report.record.io import json_schema, read_results
 from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report
@@ -94,6 +93,7 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     # Imported here, because the other commands need none of it.
     from dogcam.data.download import default_cache
     from report.pipeline.folder import end_run
+    from report.progress import ConsoleProgress
     from report.pipeline.unchanged import reuse_run
 
     templates = open_templates(own)

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.evaluate.metrics import TRUE_POSITIVE, Estimate, Matches, Resampler, estimate
 from dogcam.structures.boxes import area, iou
+from dogcam.structures.categories import Size
 from dogcam.structures.detections import GroundTruth
-
-Size = Literal["small", "medium", "large"]
 
 SIZES: dict[Size, float] = {"small": 0.0, "medium": 0.1, "large": 0.3}
 """Lower bounds of the size classes: the share of the image's area that a box covers."""

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from dogcam.evaluate.metrics import Estimate, Interval
+from dogcam.structures.estimates import Estimate, Interval
 
 __all__ = ["MAX_TEXT", "Estimate", "Fraction", "Interval", "Model"]
 

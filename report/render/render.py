@@ -1,6 +1,7 @@
 """Turn a record into its report: prose templates, rendered once for HTML and once for Markdown."""
 
 import difflib
+import functools
 import html
 import itertools
 import json
@@ -21,9 +22,9 @@ from report.record.files import read_file
 from report.record.refs import Ref, entries, find, follow, path_of, raw
 from report.render import choices
 from report.render.assets import data_uri, inline_svg, script_hash
+from report.render.compiled import CompiledTemplates
 from report.render.formats import Formatter
 from report.render.loader import Templates, open_templates
-from report.render.markup import read_page
 from report.render.trace import Shown, Trace, audit, without_marks
 
 SCRIPTS = ("explorer.js", "report.js", "gallery.js")
@@ -33,7 +34,9 @@ HTML_NAME, MARKDOWN_NAME = "report.html", "report.md"
 
 _BLOCK = re.compile(r'<div data-block="(\d+)"></div>')
 _TABLE = re.compile("<table")
+_COLUMN = re.compile("<th(?=[ >])")
 _HEADING = re.compile(r"<h3>(.*?)</h3>")
+_ID = re.compile(r'<\w[^<>]*?\sid="([^"]*)"')
 _LINK = re.compile(
     r'<(script|style)\b.*?</\1>|<a\b[^>]*\shref="#(?P<anchor>[^"]*)"[^>]*>(?P<words>.*?)</a>', re.DOTALL
 )
@@ -46,21 +49,7 @@ _MARKDOWN_LINK = re.compile(
 )
 
 
-class _Compiled(jinja2.BytecodeCache):
-    """Compile a template once for both formats."""
-
-    def __init__(self) -> None:
-        self._code: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        if bucket.key in self._code:
-            bucket.bytecode_from_string(self._code[bucket.key])
-
-    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
-        self._code[bucket.key] = bucket.bytecode_to_string()
-
-
-_COMPILED = _Compiled()
+_COMPILED = CompiledTemplates()
 
 
 @dataclass(frozen=True)
@@ -94,6 +83,8 @@ class _Output:
         self.environment = jinja2.Environment(
             loader=self.templates.loader(),
             bytecode_cache=_COMPILED,
+            # Folding of constants takes as long as it saves.
+            optimized=False,
             undefined=jinja2.StrictUndefined,
             # Since it takes the context, jinja cannot apply it early to literals, which would seem escaped.
             finalize=jinja2.pass_context(lambda _, value: formatter.finalize(value)),
@@ -188,6 +179,7 @@ class _Output:
             body = _HEADING.sub(_with_anchor, _markdown().render(body))
             places = itertools.count(1)
             body = _TABLE.sub(lambda match: f'{match[0]} id="{_anchor(title)}-table-{next(places)}"', body)
+            body = _COLUMN.sub('<th scope="col"', body)
             body = _BLOCK.sub(lambda match: self.blocks[int(match[1])], body)
         return Section(_anchor(title), title, body.strip())
 
@@ -277,7 +269,7 @@ def _page(output: _Output) -> str:
         "embedded": Markup(_json_for_script(output.record)),
     }
     text = output.render("html/page.j2", **page)
-    return _without_dead_links(text, _LINK, read_page(text).ids)
+    return _without_dead_links(text, _LINK, set(_ID.findall(text)))
 
 
 def _markdown_page(output: _Output) -> str:
@@ -306,6 +298,7 @@ def _sections(output: _Output) -> list[Section]:
     return [section for section in rendered if section is not None]
 
 
+@functools.cache
 def _markdown() -> MarkdownIt:
     # Raw HTML is let through: it comes from the formatters alone, which escape whatever they are given.
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")

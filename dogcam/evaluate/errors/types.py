@@ -2,25 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dogcam.structures.boxes import Boxes, as_boxes
-
-FailureType = Literal[
-    "missed",
-    "background",
-    "other_object",
-    "too_small",
-    "too_large",
-    "merged",
-    "split",
-    "duplicate",
-    "poor_overlap",
-]
-Subject = Literal["detection", "ground_truth"]
+from dogcam.structures.categories import FailureType, Subject
 
 FAILURE_TYPES: tuple[FailureType, ...] = get_args(FailureType)
 
