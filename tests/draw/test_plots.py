@@ -338,3 +338,30 @@ def test_nothing_is_cut_off_at_the_edge():
         "scores": score_figure([1.0], [0.0], 0.999),
     }  # fmt: skip
     assert [name for name, figure in drawn.items() if not inside(figure)] == []
+
+
+def tick_words(axes, name):
+    axes.figure.draw_without_rendering()
+    return [label.get_text() for label in getattr(axes, f"{name}axis").get_ticklabels()]
+
+
+def test_overlaps_and_scores_are_decimals_shares_are_percent():
+    """One form a quantity: IoU, score and probability as 0.5; precision, recall, AP and shares as 50 %."""
+    look = LineStyle(0)
+    tops = score_overlap_figure([("all", [0.2], [0.3], look)], score_threshold=0.5, iou_threshold=0.5)
+    both = agreement_figure([0.2], [0.3], a_label="a", b_label="b")
+    rows = [("all", [ShareRow(0.5, 0.4, 0.2, 0.6, 9)], look)]
+    expected = {
+        (tops, "x"): False, (tops, "y"): False, (both, "x"): False, (both, "y"): False,
+        (bins_figure([0, 0.5, 1], [("all", [3, 2], look)], x_label="IoU", y_label="images"), "x"): False,
+        (score_figure([0.2], [0.3], 0.5), "x"): False,
+        (reliability_figure(rows, x_label="score"), "x"): False,
+        (reliability_figure(rows, x_label="score"), "y"): True,
+        (lines_figure([CURVE], x_label="IoU threshold", y_label="AP"), "x"): False,
+        (lines_figure([CURVE], x_label="IoU threshold", y_label="AP"), "y"): True,
+        (sweep_figure([SweepPanel("Grad-CAM (all)", [CURVE], 0.5)]), "y"): True,
+        (precision_recall_figure([PrecisionRecallPanel(0.5, [CURVE])]), "x"): True,
+    }  # fmt: skip
+    for (figure, name), percent in expected.items():
+        words = tick_words(figure.axes[0], name)
+        assert words and all(word.endswith("%") == percent for word in words), (words, name)

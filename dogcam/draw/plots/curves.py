@@ -15,6 +15,7 @@ from dogcam.draw.plots.frame import (
     Series,
     draw_series,
     drawing,
+    in_percent,
     iou_title,
     large_and_small,
     legend_below,
@@ -133,6 +134,7 @@ def sweep_figure(panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold"
         for index, one in enumerate(panel.series):
             draw_series(axes, one, index, marker=MARKERS[index % len(MARKERS)], markersize=3)
         axes.set(xlabel=x_label, ylabel="AP", ylim=(0, None))
+        in_percent(axes.yaxis)
         axes.set_title(fill(panel.title, 16), fontsize=10)
         if panel.chosen is not None:
             axes.axvline(panel.chosen, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
@@ -148,7 +150,7 @@ def lines_figure(series: Sequence[Series], *, x_label: str, y_label: str) -> Fig
     figure, axes = single(3.6)
     for index, one in enumerate(series):
         draw_series(axes, one, index)
-    unit_axes(axes)
+    unit_axes(axes, percent="y")
     axes.set(xlabel=x_label, ylabel=y_label)
     legend_below(figure, [series_handle(one, index) for index, one in enumerate(series)])
     return figure

@@ -13,7 +13,6 @@ from dogcam.draw.plots.frame import (
     MARKERS,
     LineStyle,
     drawing,
-    in_percent,
     legend_below,
     mark_threshold,
     series_colour,
@@ -46,7 +45,7 @@ def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) 
     for level in np.unique(doublings):
         style: dict[str, Any] = {"color": SERIES[0], "alpha": 0.55, "mew": 0, "clip_on": False}
         axes.plot(x[doublings == level], y[doublings == level], "o", ms=4.5 + 1.8 * level, **style)
-    unit_axes(axes)
+    unit_axes(axes, percent="")
     axes.set(xlabel=f"top-box IoU, {a_label}", ylabel=f"top-box IoU, {b_label}", aspect="equal")
     axes.set_title(f"images: {counts.sum()}", fontweight="normal", fontsize=10, color=MUTED)
     return figure
@@ -83,7 +82,6 @@ def score_figure(
     axes.set_yscale("function", functions=(np.sqrt, np.square))
     axes.set(xlabel=f"probability of {target}", ylabel="images (square-root scale)", ylim=(0, None))
     axes.set_xlim(0, 1)
-    in_percent(axes.xaxis)
     if score_threshold is not None:
         mark_threshold(axes, score_threshold, f"operating point: {score_threshold:.3f}")
     legend_below(figure, axes.get_legend_handles_labels()[0])
@@ -108,7 +106,6 @@ def bins_figure(
         axes.stairs(counts, edges, fill=True, color=colour, alpha=0.14, lw=0)
         axes.stairs(counts, edges, label=label, color=colour, linestyle=DASHES[style.dash], lw=1.7)
     axes.set(xlabel=x_label, ylabel=y_label, ylim=(0, None), xlim=(0, 1))
-    in_percent(axes.xaxis)
     legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure
 
@@ -142,10 +139,11 @@ def reliability_figure(
         axes.plot(x, [row.value for row in rows], "o-", color=colour, ms=5, lw=1.2, label=label, zorder=3)
         for at, row in zip(x, rows, strict=True):
             axes.plot([at, at], [row.low, row.high], color=colour, lw=2, zorder=3)
+            offset = (6, 4 if place else -9)
             axes.annotate(
-                str(row.n), (at, row.value), (6, 3), textcoords="offset points", fontsize=8, color=INK
+                str(row.n), (at, row.value), offset, textcoords="offset points", fontsize=8, color=INK
             )
-    unit_axes(axes)
+    unit_axes(axes, percent="y")
     axes.set(xlabel=x_label, ylabel="share")
     legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure
@@ -176,7 +174,7 @@ def score_overlap_figure(
             dots = {"color": colour, "alpha": 0.5, "mew": 0, "clip_on": False, "ms": 4 + 1.8 * level}
             axes.plot(x[chosen], y[chosen], MARKERS[place], **dots)
         axes.plot([], [], MARKERS[place], color=colour, label=f"{label} ({int(counts.sum())})")
-    unit_axes(axes)
+    unit_axes(axes, percent="")
     axes.set(xlabel="score of the top-scoring box", ylabel="IoU with the best-matching object")
     legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure

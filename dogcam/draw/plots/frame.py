@@ -168,14 +168,19 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 def name_rows(axes: Axes, labels: Sequence[str]) -> None:
     """Write names at the left, from top to bottom, long ones on two lines or more."""
-    axes.set_yticks(range(len(labels)), [fill(label, 20) for label in labels], color=INK, fontsize=10)
+    axes.set_yticks(range(len(labels)), [fill(label, 26) for label in labels], color=INK, fontsize=10)
     axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
 
 
-def unit_axes(axes: Axes) -> None:
-    """Let both axes go from 0 to 1, with a margin that keeps lines on the border visible."""
+def unit_axes(axes: Axes, percent: str = "xy") -> None:
+    """Set both axes to 0 to 1, with a margin for lines on the border.
+
+    Args:
+        axes: of the plot.
+        percent: the axes in percent: "xy", "y", "x" or "". IoU, scores and probabilities are decimals.
+    """
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), xticks=_TENTHS, yticks=_TENTHS)
-    in_percent(axes.xaxis, axes.yaxis)
+    in_percent(*(getattr(axes, f"{name}axis") for name in percent))
 
 
 def in_percent(*axes: Axis) -> None:
