@@ -228,7 +228,7 @@ def _why_absent(plan: _Plan) -> str:
     try:
         last = dict(read_json(plan.folder / "last.json", RecordError))
     except (DogcamError, TypeError, ValueError):
-        return "there is no earlier output"
+        return "no cached result"
     changed = [name for name, value in plan.ingredients.items() if last.get(name) != value]
     return f"changed: {', '.join(changed)}" if changed else "the earlier output is gone"
 

@@ -43,7 +43,7 @@ from report.record.evidence import (
 from report.record.failures import Failures, FailureTypeResult, GalleryBox, GalleryItem
 from report.record.figures import Figure
 from report.record.localisation import ClassifiedAndLocalised, Localisation, MapMetrics
-from report.record.maps import MapComparison, MapExample
+from report.record.maps import MapComparison
 from report.record.record import SCHEMA_VERSION, Results
 from report.record.run import RunInfo, StageRun
 from report.record.sanity import InsertionDeletionCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
@@ -89,7 +89,6 @@ __all__ = [
     "Interval",
     "Localisation",
     "MapComparison",
-    "MapExample",
     "MapMetrics",
     "MaskExample",
     "MaskRow",

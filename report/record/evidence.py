@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dogcam.evaluate.errors.types import FailureType
+from dogcam.structures.categories import FailureType
 from report.record.base import Estimate, Fraction, Model
 from report.record.files import GalleryName
 
@@ -113,6 +113,10 @@ class Head(Model):
 
     type: str
     linear: bool = Field(description="one linear layer, so that CAM is defined")
+    n_pooled: int | None = Field(
+        description="classes of the original softmax whose probabilities are added up to that of the target"
+    )
+    n_outputs: int | None = Field(description="classes of the original softmax; null if none are pooled")
 
 
 class Case(Model):

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from dogcam.evaluate.breakdowns import Size
-from dogcam.evaluate.errors.types import FailureType
+from dogcam.structures.categories import FailureType, Size
 from report.record.base import Estimate, Fraction, Model
 from report.record.files import GalleryName
 
@@ -33,7 +32,10 @@ class GalleryItem(Model):
     score: float | None
     iou: float | None
     image_probability: Fraction
-    n_truths: int
+    n_truths: int = Field(description="objects of the class in the image")
+    n_merged: int | None = Field(
+        description="of a merged box: objects of which it covers at least half; null for other types"
+    )
     other_class: str | None = Field(
         description="of an other object: the class under the map's peak in the box, else of the object in it"
     )

@@ -1,25 +1,12 @@
-"""How the kinds of map compare."""
-
-from typing import Literal
+"""How two map methods compare."""
 
 from pydantic import Field
 
 from report.record.base import Estimate, Fraction, Model
 
 
-class MapExample(Model):
-    """An image that shows two kinds of map side by side, and the rule that selected it."""
-
-    image_id: str
-    picked: Literal["most", "middle", "least"] = Field(description="which of the ranked images it is")
-    rank: int = Field(description="1 for the image in which the two maps differ most in the mean")
-    difference: Fraction = Field(description="mean over the cells, of the normalised maps")
-    iou_a: Fraction = Field(description="of the best-scored box with the nearest target; 0 without a box")
-    iou_b: Fraction
-
-
 class MapComparison(Model):
-    """Two kinds of map side by side, over all test images whose maps are not empty."""
+    """Two map methods, over the reported images in which neither map is empty."""
 
     a: str
     b: str
@@ -36,5 +23,3 @@ class MapComparison(Model):
     factor_highest: float | None
     same: bool = Field(description="the largest difference is below the tolerance")
     tolerance: float
-    n_ranked: int = Field(description="images with a target in which neither map is empty")
-    examples: list[MapExample] = Field(description="the first, middle and last of them by difference")

@@ -8,14 +8,16 @@ from report.record.base import Estimate, Fraction, Model
 
 
 class SanityCheck(Model):
-    """One measured mean against the mark that was set before the run."""
+    """One measured mean and the limit that it must meet."""
 
     name: Literal[
         "randomised_spearman", "randomised_ssim", "permuted_spearman",
         "deletion_random", "deletion_centre", "insertion_random", "insertion_centre", "centre_box",
     ]  # fmt: skip
     value: Estimate
-    must_be: Literal["below", "above"] = Field(description="side of the limit on which the interval must be")
+    must_be: Literal["within", "above"] = Field(
+        description="the whole interval: between -mark and mark, or above mark"
+    )
     mark: float
     passed: bool | None = Field(description="null if the mean is not defined")
 

@@ -60,7 +60,7 @@ def test_a_run_leaves_its_four_files_and_says_where_the_report_is(first_run):
     assert result.output.splitlines()[-1] == f"The report is at {out / 'report.html'}"
     assert result.stdout == f"The report is at {out / 'report.html'}\n"
     assert statuses(out) == dict.fromkeys(STAGE_NAMES, "ran")
-    assert set(reasons(out).values()) == {"there is no earlier output"}
+    assert set(reasons(out).values()) == {"no cached result"}
     told = [line.split()[:2] for line in result.stderr.splitlines() if line.split()[1:2] == ["ran"]]
     assert told == [[name, "ran"] for name in STAGE_NAMES]
     assert not list(out.rglob("*.part"))

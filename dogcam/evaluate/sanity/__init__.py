@@ -17,7 +17,8 @@ from dogcam.evaluate.sanity.randomised import Cascade, layers_as_they_run
 from dogcam.evaluate.sanity.similarity import spearman, ssim
 
 MOST_SIMILARITY = 0.5
-"""Largest similarity (rank correlation, SSIM) of the maps of a randomised and the trained network."""
+"""The similarity of maps of a randomised network to the original maps, in rank correlation and in structure,
+must be below this in absolute value (an inverted map is not unrelated)."""
 
 LEAST_DIFFERENCE = 0.0
 """Least gain of the order of the map over random and centred orders, and of its box over the centre box."""

@@ -108,6 +108,7 @@ class _Gallery:
             score=case.score,
             iou=case.iou if case.detection is not None else None,
             image_probability=float(self.scene.probabilities[case.image]),
+            n_merged=len(failure.held) if failure and failure.type == "merged" else None,
             n_truths=len(image.objects_of(self.context.config.target)),
             other_class=self._other_class(failure) if failure and failure_type == "other_object" else None,
             reason=(

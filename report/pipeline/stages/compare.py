@@ -1,7 +1,7 @@
-"""Hold the kinds of map against each other, image by image: are they the same, and where do they part?"""
+"""Compare map methods image by image: difference, correlation, IoU of the top-scoring box."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,8 @@ def run(context: Context) -> dict:
     """Compare each pair of maps on the test split.
 
     Returns:
-        The comparisons, each with its examples by `pick`; for each map method the IoU of the best-scored box
-        with the nearest target, of every image with a target.
+        The comparisons; for each map method the IoU of the top-scoring box with the best-matching target, of
+        every image with a target.
     """
     maps = predictions(context, "reported").maps
     pairs = [pair for pair in PAIRS if set(pair) <= maps.keys()]
@@ -67,8 +67,6 @@ def _compare(
     factors = peaks[0][both] / peaks[1][both]
     largest = differences.max(initial=0.0)
     empty = [int((peak <= 0).sum()) for peak in peaks]
-    means = dict(zip(both.tolist(), differences.mean(axis=1).tolist(), strict=True))
-    ranked = {place: means[place] for place in _target_places(context) if place in means}
     return results.MapComparison(
         a=a,
         b=b,
@@ -85,8 +83,6 @@ def _compare(
         factor_highest=defined(factors.max()) if len(both) else None,
         same=bool(largest <= TOLERANCE and empty[0] == empty[1]),
         tolerance=TOLERANCE,
-        n_ranked=len(ranked),
-        examples=_examples(context, ranked, best[a], best[b]),
     )
 
 
@@ -107,22 +103,6 @@ def _correlation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> floa
     return float(np.corrcoef(ours.ravel(), theirs.ravel())[0, 1])
 
 
-def pick(values: Sequence[float]) -> list[tuple[int, int, str]]:
-    """Pick the largest value, the middle one and the least; of equal values the earlier ranks higher.
-
-    Args:
-        values: one for each case.
-
-    Returns:
-        Place, rank from 1 and which it is ("most", "middle" or "least"), by rank; no place twice, so that two
-        values have no middle and one value has no least.
-    """
-    order = sorted(range(len(values)), key=lambda place: -values[place])
-    ranks = {"most": 0, "middle": len(order) // 2, "least": len(order) - 1}
-    few = {0: (), 1: ("most",), 2: ("most", "least")}
-    return [(order[ranks[why]], 1 + ranks[why], why) for why in few.get(len(order), ranks)]
-
-
 def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) -> Estimate:
     """Return the mean over some of the images; resampling goes over all images, as everywhere."""
     per_image, counted = np.zeros(len(context.reported)), np.zeros(len(context.reported))
@@ -133,25 +113,3 @@ def _mean(context: Context, places: Sequence[int], values: NDArray[np.float64]) 
 
 def _target_places(context: Context) -> list[int]:
     return [place for place, image in enumerate(context.reported.images) if context.has_target(image)]
-
-
-def _examples(
-    context: Context,
-    ranked: Mapping[int, float],
-    best_a: NDArray[np.float64],
-    best_b: NDArray[np.float64],
-) -> list[results.MapExample]:
-    """Describe the images picked among the ranked ones, which are given by place with their differences."""
-    places, values = list(ranked), list(ranked.values())
-    among_targets = {place: index for index, place in enumerate(_target_places(context))}
-    return [
-        results.MapExample(
-            image_id=context.reported.images[places[at]].id,
-            picked=why,
-            rank=rank,
-            difference=values[at],
-            iou_a=best_a[among_targets[places[at]]],
-            iou_b=best_b[among_targets[places[at]]],
-        )
-        for at, rank, why in pick(values)
-    ]

@@ -13,6 +13,7 @@ from dogcam.data.images import read_photo
 from dogcam.detection.boxes_from_maps import normalise
 from dogcam.evaluate import breakdowns, map_metrics, metrics
 from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
+from dogcam.network.heads import LogOddsOfGroups
 from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
 from report.pipeline.context import Context
@@ -278,7 +279,14 @@ def autograd_grad_cam(context: Context, pictures: torch.Tensor) -> NDArray[np.fl
 
 
 def _head(context: Context) -> results.Head:
-    """Name the type of the head, and tell whether it is one linear layer."""
+    """Describe the head: its type, whether it is one linear layer, and the classes that it pools."""
     network, name = context.classifier.network, context.classifier.head
     head = network if name is None else network.get_submodule(name)
-    return results.Head(type=type(head).__name__, linear=has_linear_head(context.classifier))
+    pool = head if isinstance(head, LogOddsOfGroups) else getattr(network, "pool_of_outputs", None)
+    members = pool.members[context.target] if isinstance(pool, LogOddsOfGroups) else None
+    return results.Head(
+        type=type(head).__name__,
+        linear=has_linear_head(context.classifier),
+        n_pooled=None if members is None else int(members.sum()),
+        n_outputs=None if members is None else len(members),
+    )

@@ -23,6 +23,7 @@ from report.pipeline.methods import (
 )
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
+from report.record.words import TYPE_TITLES
 
 BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
 STYLES = {
@@ -234,7 +235,7 @@ def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
         for each in found.fine_ap if each.method in titles and each.method not in CONSTANT
     ]  # fmt: skip
     parts = "; ".join(
-        f"{each.method}: {_percents(each.ap)}" for each in found.fine_ap if each.method in titles
+        f"{titles[each.method]}: {_percents(each.ap)}" for each in found.fine_ap if each.method in titles
     )
     figure = plots.lines_figure(series, x_label="IoU threshold", y_label="AP")
     return "fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}."
@@ -253,7 +254,7 @@ def _stakes(failures: results.Failures) -> Drawing:
         key=lambda each: -(each.ap_gain.value or 0.0),
     )
     rows = [
-        _row(f"{each.type.replace('_', ' ')} ({each.n_detections} / {each.n_missed})", each.ap_gain)
+        _row(f"{TYPE_TITLES[each.type]} ({each.n_detections} / {each.n_missed})", each.ap_gain)
         for each in types
     ]
     title = "AP gain if fixed (false positives / missed)"

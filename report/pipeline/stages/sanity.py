@@ -54,9 +54,9 @@ def run(context: Context) -> dict:
     unknown = Estimate(None, undefined(context.config.confidence_level))
     best_box, centre_box, gain = (_mean(context, each) for each in (*floor, floor[0] - floor[1]))
     checks = [
-        _check("randomised_spearman", depths[-1].spearman if depths else unknown, "below"),
-        _check("randomised_ssim", depths[-1].ssim if depths else unknown, "below"),
-        *([_check("permuted_spearman", fitted.spearman, "below")] if fitted else []),
+        _check("randomised_spearman", depths[-1].spearman if depths else unknown, "within"),
+        _check("randomised_ssim", depths[-1].ssim if depths else unknown, "within"),
+        *([_check("permuted_spearman", fitted.spearman, "within")] if fitted else []),
         *checks,
         _check("centre_box", gain, "above"),
     ]
@@ -213,9 +213,10 @@ def _mean(context: Context, values: NDArray[np.float64]) -> Estimate:
 
 
 def _check(name: str, value: Estimate, must_be: str) -> results.SanityCheck:
-    mark = sanity.MOST_SIMILARITY if must_be == "below" else sanity.LEAST_DIFFERENCE
+    mark = sanity.MOST_SIMILARITY if must_be == "within" else sanity.LEAST_DIFFERENCE
     passed = None
     interval = value.interval
     if interval is not None and interval.low is not None and interval.high is not None:
-        passed = interval.high < mark if must_be == "below" else interval.low > mark
+        # An inverted map is as similar as the map itself: the limit holds for both signs.
+        passed = -mark < interval.low and interval.high < mark if must_be == "within" else interval.low > mark
     return results.SanityCheck(name=name, value=value, must_be=must_be, mark=mark, passed=passed)

@@ -1,14 +1,18 @@
 """What the verdict rests on, computed again from the tables of a run by other means."""
 
 import csv
-from collections import Counter
+from collections import Counter, OrderedDict
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from torch import nn
 
 from dogcam.evaluate.map_metrics import POINTING_TOLERANCE
+from dogcam.network.heads import LogOddsHead, LogOddsOfGroups
 from report.pipeline.shared.cases import score_levels
 from report.pipeline.shared.shares import share
+from report.pipeline.stages import evidence
 from report.pipeline.stages.picture import three
 from tests.support.runs import found_boxes, record_of
 
@@ -168,3 +172,19 @@ def test_a_share_of_none_or_all_takes_the_wilson_interval(record):
     assert (none.low, none.high) == (0.0, pytest.approx(3.8414588 / 63.8414588, abs=1e-6))
     assert share(10, 10, Interval(1.0, 1.0, 0.95)).interval.low == pytest.approx(10 / 13.8414588, abs=1e-6)
     assert share(1, 4, bootstrap).interval is None
+
+
+def test_the_classes_that_a_head_pools_are_counted():
+    pooling = nn.Sequential(OrderedDict(head=LogOddsHead(nn.Linear(4, 10), [[1, 2, 3], [0, 5]])))
+    behind = nn.Sequential(
+        OrderedDict(network=nn.Linear(4, 6), pool_of_outputs=LogOddsOfGroups(6, [[0], [1, 2]]))
+    )
+    plain = nn.Sequential(OrderedDict(head=nn.Linear(4, 2)))
+    for network, name, found in (
+        (pooling, "head", ("LogOddsHead", False, 2, 10)),
+        (behind, None, ("Sequential", False, 2, 6)),
+        (plain, "head", ("Linear", True, None, None)),
+    ):
+        context = SimpleNamespace(classifier=SimpleNamespace(network=network, head=name), target=1)
+        head = evidence._head(context)
+        assert (head.type, head.linear, head.n_pooled, head.n_outputs) == found

@@ -70,7 +70,7 @@ def test_a_first_run_runs_everything_and_hands_outputs_on(tmp_path, calls):
     context, runs = run_stages(stages_of(calls), context_in(tmp_path, seed=7), INPUTS, reported.append)
     assert calls == ["first", "second", "alone"]
     assert context.outputs["second"] == {"from first": 7, "left": False}
-    assert set(told(runs).values()) == {("ran", "there is no earlier output")}
+    assert set(told(runs).values()) == {("ran", "no cached result")}
     assert reported == runs
     assert all(run.seconds >= 0 and len(run.key) == 16 for run in runs)
 

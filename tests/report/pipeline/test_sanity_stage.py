@@ -51,13 +51,18 @@ def test_every_check_is_made_once_and_holds_its_mark(found):
     assert tuple(check.name for check in found.checks) == names
     for check in found.checks:
         ends = check.value.interval
-        assert check.passed == (ends.high < check.mark if check.must_be == "below" else ends.low > check.mark)
+        assert check.passed == (
+            abs(ends.low) < check.mark > abs(ends.high)
+            if check.must_be == "within"
+            else ends.low > check.mark
+        )
 
 
 @pytest.mark.parametrize(
     ("low", "high", "must_be", "passed"),
     [
-        (0.1, 0.4, "below", True), (0.1, 0.6, "below", False), (0.6, 0.9, "below", False),
+        (0.1, 0.4, "within", True), (0.1, 0.6, "within", False), (0.6, 0.9, "within", False),
+        (-0.4, 0.1, "within", True), (-0.6, 0.1, "within", False), (-1.0, -0.9, "within", False),
         (0.01, 0.2, "above", True), (-0.01, 0.2, "above", False), (-0.2, -0.1, "above", False),
     ],
 )  # fmt: skip
@@ -71,7 +76,7 @@ def test_no_check_can_pass_on_one_image(localised):
     values = np.array([0.1, np.nan, np.nan])
     alone = sanity._mean(localised, values)
     assert (alone.value, alone.interval.low, alone.interval.high) == (0.1, None, None)
-    assert sanity._check("centre_box", alone, "below").passed is None
+    assert sanity._check("centre_box", alone, "within").passed is None
     two = sanity._mean(localised, np.array([0.1, 0.1, np.nan]))
     assert sanity._check("centre_box", two, "below").passed is True
 

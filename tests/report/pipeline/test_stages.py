@@ -13,7 +13,6 @@ from dogcam.data.reading import read_split
 from dogcam.errors import ConfigError, RecordError
 from dogcam.evaluate import metrics
 from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
-from dogcam.structures.boxes import as_boxes, iou
 from dogcam.structures.detections import Detections, GroundTruth
 from report.pipeline import methods
 from report.pipeline.gather import split_info
@@ -21,7 +20,7 @@ from report.pipeline.shared import maps
 from report.pipeline.shared.boxes import ground_truth, matches_of
 from report.pipeline.shared.maps import heat_of
 from report.pipeline.shared.predictions import predictions
-from report.pipeline.stages import analyse, compare, draw, evaluate, localise, picture, segment
+from report.pipeline.stages import analyse, draw, evaluate, localise, picture, segment
 from tests.support import runs as fixtures
 from tests.support.stages import COMPUTING, after, context_of
 
@@ -175,7 +174,6 @@ def test_no_map_no_box_no_fault(small_data, tmp_path):
     first = context.outputs["compare"]["comparisons"][0]
     assert (first["n_images"], first["n_empty_a"]) == (0, len(context.reported))
     assert first["largest_difference"] is first["correlation"]["value"] is None
-    assert (first["n_ranked"], first["examples"]) == (0, [])
     counts = {row["type"]: row["n_missed"] for row in context.outputs["analyse"]["types"]}
     assert counts["missed"] == sum(counts.values()) == len(ground_truth(context.reported, "dog").boxes)
 
@@ -188,48 +186,6 @@ def test_methods_are_one_map_at_the_last_layer_and_part_at_the_earlier(localised
     assert len(parting) == 3 and not any(parting.values())
     compared = {(each["a"], each["b"]) for each in context.outputs["evaluate"]["detection"]["comparisons"]}
     assert parting.keys() <= compared
-
-
-@pytest.mark.parametrize(
-    ("values", "picked"),
-    [
-        ([], []),
-        ([0.2], [(0, 1, "most")]),
-        ([0.1, 0.3], [(1, 1, "most"), (0, 2, "least")]),
-        ([0.1, 0.3, 0.2], [(1, 1, "most"), (2, 2, "middle"), (0, 3, "least")]),
-        ([0.1, 0.4, 0.2, 0.3], [(1, 1, "most"), (2, 3, "middle"), (0, 4, "least")]),
-        ([0.5] * 5, [(0, 1, "most"), (2, 3, "middle"), (4, 5, "least")]),
-    ],
-)
-def test_pairs_of_maps_are_picked_by_rule(values, picked):
-    assert compare.pick(values) == picked
-
-
-def test_the_examples_of_a_comparison_are_those_of_its_maps(localised):
-    """Differences and IoUs counted again for one pair, image by image and box by box."""
-    context = after(localised, "evaluate", "compare")
-    pair = next(each for each in context.outputs["compare"]["comparisons"] if each["b"] == methods.LAYER)
-    maps = predictions(context, "reported").maps
-    found = context.outputs["localise"]["detections"]["reported"]
-    expected = []
-    for place, image in enumerate(context.reported.images):
-        ours, theirs = (maps[pair[side]][place].astype(float) for side in "ab")
-        if "dog" in image.labels and ours.max() > 0 and theirs.max() > 0:
-            difference = np.abs(ours / ours.max() - theirs / theirs.max()).mean()
-            ious = []
-            for side in "ab":
-                best = max(found[pair[side]][place], key=lambda row: row[4])
-                ious.append(iou(as_boxes([best[:4]]), image.boxes_of("dog")).max())
-            expected.append((difference, image.id, *ious))
-    expected.sort(key=lambda row: -row[0])
-    assert pair["n_ranked"] == len(expected) > 3
-    assert [each["picked"] for each in pair["examples"]] == ["most", "middle", "least"]
-    for each in pair["examples"]:
-        difference, image_id, iou_a, iou_b = expected[each["rank"] - 1]
-        assert each["image_id"] == image_id
-        assert each["difference"] == pytest.approx(difference, abs=1e-5)
-        assert (each["iou_a"], each["iou_b"]) == pytest.approx((iou_a, iou_b))
-    assert [each["rank"] for each in pair["examples"]] == [1, 1 + len(expected) // 2, len(expected)]
 
 
 def test_the_map_grid_shows_the_same_images_under_each_method(finished):

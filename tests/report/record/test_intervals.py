@@ -25,8 +25,8 @@ WITHOUT = {
     },
     "facts about one image or one box": {
         "ScoredDetection.score", "GalleryItem.score", "GalleryItem.iou", "GalleryItem.image_probability",
-        "GalleryItem.area", "GalleryBox.xyxy", "GalleryBox.score", "MapExample.difference",
-        "MapExample.iou_a", "MapExample.iou_b", "Case.area", "Case.box", "Case.iou", "Case.matched",
+        "GalleryItem.area", "GalleryBox.xyxy", "GalleryBox.score",
+        "Case.area", "Case.box", "Case.iou", "Case.matched",
         "Case.score", "GalleryItem.top_score", "GridCell.box", "GridCell.iou", "GridRow.truths",
         "MaskExample.iou",
     },
