@@ -100,7 +100,7 @@ const dogcam = {};
   class Chart {
     constructor(svg) {
       const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
-      Object.assign(this, { svg, left: 46, top: 10, right: width - 20, bottom: height - 38 });
+      Object.assign(this, { svg, left: width > 400 ? 72 : 56, top: 10, right: width - 28, bottom: height - 38 });
       const ticks = width > 400 ? [0, 0.2, 0.4, 0.6, 0.8, 1] : [0, 0.5, 1];
       for (const tick of ticks) this.tick(tick);
     }

@@ -35,7 +35,7 @@ def _of_ap(name: str, other: str, words: dict[Status, str], than: str | None = N
         name: the claim's id.
         other: the other method's name in the record.
         words: the sentence for each status, which may show {iou}, {method} and {difference}.
-        than: the method that is compared; None for the main one.
+        than: the first of the two methods; None for the main one.
     """
 
     def look_up(record: Ref) -> Finding | None:
@@ -55,12 +55,23 @@ def _of_ap(name: str, other: str, words: dict[Status, str], than: str | None = N
 
 
 def _against(other: str) -> dict[Status, str]:
-    """Word a comparison with something named after `than`."""
+    """Word a comparison of a method with something else."""
     return {
         "supported": f"At IoU {{iou}}, {{method}} beats {other}: {{difference}} of AP",
-        "not distinguishable": f"At IoU {{iou}}, no difference from {other} is shown for {{method}}: "
-        "{difference} of AP",
+        "not distinguishable": f"At IoU {{iou}}, no difference in AP between {{method}} and {other} is "
+        "shown: {difference}",
         "contradicted": f"At IoU {{iou}}, {{method}} is worse than {other}: {{difference}} of AP",
+    }
+
+
+def _at_earlier_layer(other: str) -> dict[Status, str]:
+    """Word a comparison of Grad-CAM with a relative, both at the earlier layer."""
+    return {
+        "supported": f"At the earlier layer and IoU {{iou}}, Grad-CAM beats {other}: {{difference}} of AP",
+        "not distinguishable": "At the earlier layer and IoU {iou}, no difference in AP between Grad-CAM and "
+        f"{other} is shown: {{difference}}",
+        "contradicted": f"At the earlier layer and IoU {{iou}}, Grad-CAM is worse than {other}: "
+        "{difference} of AP",
     }
 
 
@@ -70,12 +81,12 @@ def _of_masks(record: Ref) -> Finding | None:
     gain = record.segmentation.gain
     status = status_of(raw(gain))
     words = {
-        "supported": "Random-walker masks beat the thresholded map: {difference} of IoU, paired",
-        "not distinguishable": "No difference between random-walker masks and the thresholded map is shown: "
-        "{difference} of IoU, paired",
-        "contradicted": "Random-walker masks are worse than the thresholded map: {difference} of IoU, paired",
+        "supported": "Random-walker masks beat the thresholded map by an IoU of {difference}, paired",
+        "not distinguishable": "No difference in IoU between random-walker masks and the thresholded map is "
+        "shown: {difference}, paired",
+        "contradicted": "Random-walker masks are worse than the thresholded map: IoU {difference}, paired",
     }
-    return Finding(status, words[status], (gain.interval,), (Part("difference", gain, "gap"),))
+    return Finding(status, words[status], (gain.interval,), (Part("difference", gain, "shift"),))
 
 
 DECLARATIONS = (
@@ -93,7 +104,7 @@ DECLARATIONS = (
     _of_ap("map_beats_full_image", "full_image", _against("the whole image with the same scores")),
     _of_ap("target_layer_beats_earlier_layer", "grad_cam_earlier", _against("Grad-CAM at the earlier layer")),
     *(
-        _of_ap(f"grad_cam_beats_{method}", method, _against(f"{title} at the same layer"), "grad_cam_earlier")
+        _of_ap(f"grad_cam_beats_{method}", method, _at_earlier_layer(title), "grad_cam_earlier")
         for method, title in (
             ("hires_cam_earlier", "HiResCAM"),
             ("layer_cam_earlier", "LayerCAM"),

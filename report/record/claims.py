@@ -9,7 +9,9 @@ from report.record.base import Model
 Status = Literal["supported", "not distinguishable", "contradicted"]
 
 
-Form = Literal["text", "article", "count", "decimal", "percent", "points", "power", "estimate", "gap"]
+Form = Literal[
+    "text", "article", "plural", "count", "decimal", "percent", "points", "power", "estimate", "gap", "shift"
+]
 """The formatters that a claim may use."""
 
 

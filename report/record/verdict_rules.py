@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from report.record.claims import Status
 from report.record.findings import Finding, Part, status_of
 from report.record.refs import Ref, find, raw
+from report.record.words import plural_of
 
 MOSTLY = 0.9
 """The share of boxes scored by the image's probability from which the score is stated to rank images."""
@@ -14,9 +15,9 @@ FEW = 10
 
 
 _COMPANY = {
-    "alone": "objects alone in their image",
-    "two together": "objects in images with two",
-    "three or more": "objects in images with three or more",
+    "alone": "{targets} alone in their image",
+    "two together": "{targets} in images with two",
+    "three or more": "{targets} in images with three or more",
 }
 """What the groups by number in the image are called in a sentence."""
 
@@ -92,7 +93,7 @@ def _groups(record: Ref) -> list[tuple[str, Ref]]:
         for row in group.rows:
             if not raw(row.few) and raw(row.recall.value) is not None:
                 name = raw(row.name)
-                named.append((f"{name} objects" if group.by == "size" else _COMPANY.get(name, name), row))
+                named.append((f"{name} {{targets}}" if group.by == "size" else _COMPANY.get(name, name), row))
     return named
 
 
@@ -110,7 +111,11 @@ def _apart(record: Ref, above: bool) -> list[tuple[str, Ref]]:
 
 
 def _of_groups(record: Ref, groups: list[tuple[str, Ref]], start: str) -> tuple[str, tuple[Part, ...]]:
-    words, parts = [], [Part("overall", record.operating_point.recall.value, "percent")]
+    words = []
+    parts = [
+        Part("overall", record.operating_point.recall.value, "percent"),
+        Part("targets", record.data.target, "plural"),
+    ]
     for index, (name, row) in enumerate(groups):
         words.append(f"{name} ({{found{index}}} of {{objects{index}}})")
         parts += [
@@ -125,13 +130,17 @@ def which_not(record: Ref) -> Finding | None:
     low = _apart(record, above=False)
     rests_on = tuple(row.recall.interval for _, row in low) or (record.operating_point.recall.interval,)
     if not low:
-        overall = Part("overall", record.operating_point.recall.value, "percent")
-        sentence = (
-            "No size and no number of objects in the image has a recall provably below that of all, {overall}"
+        said = (
+            Part("overall", record.operating_point.recall.value, "percent"),
+            Part("targets", record.data.target, "plural"),
         )
-        return Finding("not distinguishable", sentence, rests_on, (overall,), "Which not: none stands out.")
+        sentence = (
+            "No size and no number of {targets} in an image shows a recall below that of all, {overall}"
+        )
+        return Finding("not distinguishable", sentence, rests_on, said, "Which not: no group stands out.")
     sentence, parts = _of_groups(record, low, "Found less often:")
-    lead = f"Which not: {_enumerated([name for name, _ in low])}."
+    names = _enumerated([name for name, _ in low])
+    lead = f"Which not: {names.replace('{targets}', plural_of(raw(record.data.target)))}."
     return Finding("supported", sentence, rests_on, parts, lead, relation="below all")
 
 
@@ -158,14 +167,15 @@ def score_meaning(record: Ref) -> Finding | None:
         and overall is not None and interval.low > overall
     )  # fmt: skip
     lead = {
-        (True, False): "The score says whether the class is present, not whether the box is correct.",
+        (True, False): "The score ranks images; it is not shown that high scores have better boxes.",
         (True, True): "The score ranks images; high scores also have better boxes.",
-        (False, False): "The score does not say whether the box is correct.",
+        (False, False): "It is not shown that high scores have better boxes.",
         (False, True): "High scores have better boxes.",
     }[of_images, separates]
-    sentence = "Boxes with the image's probability as score: {equal} of {boxes}"
+    sentence = "Correct boxes: {precision} of all"
     if raw(score.n_high):
-        sentence += "; correct with a score of at least {from}: {correct} of {high}; of all: {precision}"
+        sentence += ", {correct} of {high} with a score of at least {from}"
+    sentence += "; scored by the image's probability alone: {equal} of {boxes}"
     parts = (
         Part("equal", score.n_equal, "count"), Part("boxes", score.n_boxes, "count"),
         Part("correct", score.n_high_correct, "count"), Part("high", score.n_high, "count"),

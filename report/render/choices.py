@@ -1,26 +1,31 @@
 """What templates show first, chosen from the record by rule."""
 
 import re
-from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 
 from report.record import Results
 from report.record.base import Model
-from report.record.refs import Ref, raw
+from report.record.refs import Ref, path_of, raw
+from report.record.words import TYPE_TITLES
+
+_IDENTITY = (("id",), ("name",), ("a", "b", "iou"), ("iou",), ("by",), ("kind",), ("low",))
+"""The fields by which an item of a list is named: the first of these that it has."""
 
 
-def of(record: Model) -> dict[str, Callable[..., Any]]:
+def of(record: Model) -> dict[str, Any]:
     """Return the choices that templates may ask for, by name; none for a record of another kind."""
     if not isinstance(record, Results):
         return {}
     whole = Ref(record)
     return {
+        "type_titles": TYPE_TITLES,
         "by_stake": lambda: by_stake(whole),
         "strip": lambda: strip(whole),
         "lowest_threshold": lowest_threshold,
         "same_as_main": lambda name: same_as_main(whole, raw(name)),
         "address_of": address_of,
+        "readable": lambda ref: Ref(readable(record, raw(ref)), path_of(ref)),
     }
 
 
@@ -62,3 +67,25 @@ def address_of(item: Ref) -> str:
     """Return the id of a picture in the page: its type, its number and its image."""
     image = re.sub(r"[^\w-]+", "-", raw(item.image_id)).strip("-").lower()[:40]
     return "-".join([PurePosixPath(raw(item.photo)).stem.replace("_", "-"), image or "x"])
+
+
+def readable(record: Results, path: str) -> str:
+    """Name the items of lists in a path by what identifies them, not by their numbers.
+
+    Args:
+        record: whose path it is.
+        path: such as `detection.comparisons.26.difference`.
+
+    Returns:
+        The path, such as `detection.comparisons[grad_cam, centerbox_scored, 0.5].difference`.
+    """
+    words, here = "", cast(Any, record)
+    for step in path.split("."):
+        if isinstance(here, list):
+            here = here[int(step)]
+            keys: tuple[str, ...] = next((keys for keys in _IDENTITY if hasattr(here, keys[0])), ())
+            words += f"[{', '.join(str(getattr(here, key)) for key in keys) or step}]"
+        else:
+            here = getattr(here, step)
+            words += f".{step}" if words else step
+    return words

@@ -1,4 +1,4 @@
-"""Keep compiled templates: in memory for both flavours, and next to Python's own compiled modules."""
+"""Keep compiled templates: in memory for both formats, and next to Python's own compiled modules."""
 
 import contextlib
 import importlib.util
@@ -16,7 +16,7 @@ from report.render.loader import templates_folder
 
 
 class CompiledTemplates(jinja2.BytecodeCache):
-    """Compile each template once for both flavours, and the program's own once for all renderings.
+    """Compile each template once for both formats, and the program's own once for all renderings.
 
     A file holds the hash of the template's source and the version of Python; one that differs is ignored. As
     with compiled modules, a folder that cannot be written costs time only.

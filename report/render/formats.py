@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from dogcam.errors import RecordError
 from report.record.refs import Ref, path_of, raw
+from report.record.words import plural_of
 from report.render.trace import Shown, Trace, clean
 
 UNDEFINED = "n/a"
@@ -26,7 +27,6 @@ _AN = re.compile(
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~$]|(?<=[a-z]):(?=//)|@(?=\w)", re.IGNORECASE)
 """Signs that begin markup, mathematics, a bare link or a mention on a code host."""
 
-_PLURALS = {"person": "people", "sheep": "sheep", "mouse": "mice", "knife": "knives", "aircraft": "aircraft"}
 LONGEST_WORDS = 500
 """The most characters of a name that are shown; the record keeps the whole of it."""
 
@@ -46,7 +46,7 @@ class Formatter:
     def filters(self) -> dict[str, Any]:
         """Return the formatters by the names that templates use."""
         numbers = "percent", "points", "count", "counted", "identifier", "decimal", "power", "seconds"
-        pairs = "span", "within", "estimate", "gap"
+        pairs = "span", "within", "estimate", "gap", "shift"
         words = "text", "words", "article", "plural", "sentence", "bare", "code", "address", "faint"
         return {name: getattr(self, name) for name in (*numbers, *pairs, *words)}
 
@@ -107,6 +107,15 @@ class Formatter:
         ends = low if raw(ref).interval.low is None else low + TO + high
         return self.points(ref.value, digits) + " points (" + ends + ")"
 
+    def shift(self, ref: Ref, digits: int = 3) -> Markup:
+        """Show an estimated difference as it is, with its signs: +0.041 (+0.028 to +0.057)."""
+        value, low, high = (
+            self._number(number, lambda each: _signed(each, digits, plus=True))
+            for number in (ref.value, ref.interval.low, ref.interval.high)
+        )
+        ends = low if raw(ref).interval.low is None else low + TO + high
+        return value + " (" + ends + ")"
+
     def text(self, value: Ref | str) -> Markup:
         """Show words of the record or of a user, with every sign that could be markup escaped."""
         words = raw(value)
@@ -130,7 +139,7 @@ class Formatter:
         """Show a class in the plural: dog -> dogs; in the singular if `n` is one."""
         word = str(raw(value))
         if n is None or raw(n) != 1:
-            word = _plural(word)
+            word = plural_of(word)
         return self.text(Ref(word, path_of(value)) if isinstance(value, Ref) else word)
 
     def sentence(self, words: Markup) -> Markup:
@@ -207,14 +216,6 @@ class Formatter:
 
 def _shortened(words: str) -> str:
     return words if len(words) <= LONGEST_WORDS else f"{words[:LONGEST_WORDS]}…"
-
-
-def _plural(word: str) -> str:
-    if word in _PLURALS:
-        return _PLURALS[word]
-    if re.search(r"(?:s|x|z|ch|sh)$", word):
-        return f"{word}es"
-    return f"{word[:-1]}ies" if re.search(r"[^aeiou]y$", word) else f"{word}s"
 
 
 def _signed(value: float, digits: int, plus: bool = False) -> str:

@@ -1,5 +1,7 @@
 """Claims: decided by their intervals alone, worded by their status, told when they change."""
 
+import re
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -14,6 +16,7 @@ from report.record.claim_rules import (
 )
 from report.record.io import read_results, write_results
 from report.render.check import check_report
+from report.render.choices import readable
 from report.render.loader import open_templates
 from report.render.render import render, write_report
 from tests.support.pages import Page, rendered
@@ -69,8 +72,8 @@ def test_without_an_interval_nothing_can_be_told():
 FLIPPED = {
     "supported": (0.01, 0.03, ["beats Grad-CAM at the earlier layer", "masks beat the thresholded map"]),
     "contradicted": (-0.03, -0.01, ["is worse than Grad-CAM at the", "masks are worse than the thresholded"]),
-    "not distinguishable": (-0.01, 0.03, ["no difference from Grad-CAM at the earlier layer is shown",
-                                          "No difference between random-walker masks and the"]),
+    "not distinguishable": (-0.01, 0.03, ["Grad-CAM and Grad-CAM at the earlier layer is shown",
+                                          "No difference in IoU between random-walker masks"]),
 }  # fmt: skip
 LEADS = {
     "supported": ("Where: yes.", "How large: yes."),
@@ -137,7 +140,7 @@ def test_groups_found_less_often_are_named(copied):
     change_record(copied, change)
     record = with_claims(read_results(copied))
     stated = {each.id: each for each in record.claims}["which_not"]
-    assert stated.lead == "Which not: small objects."
+    assert stated.lead == "Which not: small dogs."
     assert [part.path for part in stated.parts if part.name.startswith("found")] == [
         "breakdowns.breakdowns.0.rows.0.n_found"
     ]
@@ -146,10 +149,10 @@ def test_groups_found_less_often_are_named(copied):
 @pytest.mark.parametrize(
     ("n_equal", "low", "lead"),
     [
-        (100, 0.3, "The score says whether the class is present, not whether the box is correct."),
+        (100, 0.3, "The score ranks images; it is not shown that high scores have better boxes."),
         (100, 0.6, "The score ranks images; high scores also have better boxes."),
         (10, 0.6, "High scores have better boxes."),
-        (10, 0.3, "The score does not say whether the box is correct."),
+        (10, 0.3, "It is not shown that high scores have better boxes."),
     ],
 )
 def test_the_meaning_of_the_score_follows_from_its_bins(copied, n_equal, low, lead):
@@ -298,4 +301,19 @@ def test_a_first_run_changes_nothing(first_run):
 def test_interval_of_one_side_is_not_one():
     assert status_of(Estimate(value=0.1, interval=Interval(low=0.1, high=None, level=0.95))) == (
         "not distinguishable"
+    )
+
+
+def test_the_evidence_of_a_claim_is_named_readably(finished):
+    """An index says nothing to a reader; the name of what is there does."""
+    record = read_results(finished)
+    for claim in record.claims:
+        for path in claim.rests_on:
+            said = readable(record, path)
+            assert re.sub(r"\[[^\]]*\]|\.\d+", "", said) == re.sub(r"\.\d+", "", path)
+    pair = next(i for i, each in enumerate(record.detection.comparisons) if each.b == "centerbox_scored")
+    each = record.detection.comparisons[pair]
+    assert (
+        readable(record, f"detection.comparisons.{pair}.difference")
+        == f"detection.comparisons[{each.a}, centerbox_scored, {each.iou}].difference"
     )

@@ -173,7 +173,6 @@ def hostile(record: dict) -> None:
     # Images stay distinct: the page shows each of them once in its strip.
     ids: dict[str, str] = {}
     renamed = record["evidence"]["cases"] + record["pictures"]["grid"] + record["pictures"]["masks"]
-    renamed += [each for pair in record["map_comparisons"] for each in pair["examples"]]
     for each in renamed:
         each["image_id"] = ids.setdefault(each["image_id"], HOSTILE + "x" * len(ids))
     failures = record["failures"]

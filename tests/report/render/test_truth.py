@@ -33,7 +33,7 @@ def test_a_head_that_is_not_linear_is_named(copied):
     """CAM is undefined behind such a head, and the report says so (A2)."""
 
     def change(record):
-        record["evidence"]["head"] = {"type": "LogOddsHead", "linear": False}
+        record["evidence"]["head"].update(type="LogOddsHead", linear=False)
 
     change_record(copied, change)
     for text in texts_of(copied):
@@ -46,6 +46,15 @@ def test_training_is_described_by_the_model(copied):
     change_record(copied, lambda record: record["model"].update(source="118 breeds pooled into one output"))
     for text in texts_of(copied):
         assert "118 breeds pooled into one output" in text and "trained with image labels only" not in text
+
+
+def test_pooled_classes_are_counted(copied):
+    """What "probability of a dog" means is said where breeds are added up (A3)."""
+    assert not any("pooled into" in text for text in texts_of(copied))
+    change_record(copied, lambda record: record["evidence"]["head"].update(n_pooled=118, n_outputs=1000))
+    for text in texts_of(copied):
+        assert re.search(r"118 of its 1\s000 classes are pooled into", text)
+        assert re.search(r"sum of the softmax over 118 of 1\s000 classes", text)
 
 
 def test_a_map_may_find_what_the_classifier_misses(finished):
@@ -143,7 +152,7 @@ def test_what_a_figure_leaves_out_is_listed(finished):
     text = Page(rendered(finished)["report.html"]).text
     for method in record["detection"]["methods"]:
         drawn = f">{method['title']}<" in drawing
-        named = re.search(rf"Not drawn, identical to [^.]*{re.escape(method['title'])}", text)
+        named = re.search(rf"Not shown, identical to [^.]*{re.escape(method['title'])}", text)
         assert drawn or named, method["title"]
 
 
@@ -216,6 +225,16 @@ def test_empty_maps_of_the_checks_are_counted_where_they_pass(copied):
     change_record(copied, change)
     for text in texts_of(copied):
         assert len(re.findall(r"40 of 60 maps zero, left out", text)) == 2
+
+
+def test_an_inverted_map_passes_no_check(finished):
+    """The limit of similarity holds for both signs (A19)."""
+    checks = {check["name"]: check for check in record_of(finished)["sanity"]["checks"]}
+    for name in ("randomised_spearman", "randomised_ssim"):
+        ends, mark = checks[name]["value"]["interval"], checks[name]["mark"]
+        assert checks[name]["must_be"] == "within"
+        assert checks[name]["passed"] == (max(abs(ends["low"]), abs(ends["high"])) < mark)
+    assert "within\N{NO-BREAK SPACE}±0.5" in rendered(finished)["report.md"]
 
 
 def test_baselines_have_their_geometry(finished):
@@ -313,4 +332,75 @@ def test_what_is_open_is_short(finished):
     page = rendered(finished)["report.html"]
     assert open_words(page) <= 2000
     answers = Page(page.split('id="four-questions"')[1].split("<details")[0]).text
-    assert len(answers.split()) <= 460
+    assert len(answers.split()) <= 450
+
+
+def test_answers_are_ordered_by_what_is_at_stake(finished):
+    page = rendered(finished)["report.html"].split('id="four-questions"')[1]
+    points = [float(value) for value in re.findall(r'<li><strong>.*?<data value="([^"]*)"', page)]
+    types = record_of(finished)["failures"]["types"]
+    expected = [row["ap_gain"]["value"] for row in types if row["n_detections"] or row["n_missed"]]
+    assert points == sorted(expected, reverse=True) and len(points) > 2
+
+
+def test_the_markdown_version_is_folded(finished):
+    """A third of the 642 lines that it once had, without what is in `details`."""
+    text = rendered(finished)["report.md"]
+    open_lines = re.sub(r"<details.*?</details>\n*", "", text, flags=re.DOTALL).splitlines()
+    assert len(open_lines) <= 214
+    assert text.count("<details") == text.count("</details>") > 10
+    # A picture that follows prose without a blank line would be set into the prose.
+    assert re.search(r"[^\n]\n(?:<picture|!\[)", text) is None
+
+
+def test_a_merged_box_counts_what_it_covers(copied):
+    """An image may show more objects than those that the box is around."""
+
+    def change(record):
+        row = next(row for row in record["failures"]["types"] if row["items"])
+        row["items"][0].update(
+            type="merged", subject="detection", n_truths=5, n_merged=2, score=0.5, iou=0.3
+        )
+
+    change_record(copied, change)
+    assert all("one box around 2 dogs (best IoU 0.30)" in text for text in texts_of(copied))
+
+
+def test_a_reason_is_given_only_for_a_difference_that_is_shown(copied):
+    """That averaging loses at the earlier layer is said only if what does not average is better there."""
+    pairs = []
+
+    def change(record, low, high):
+        for each in record["detection"]["comparisons"]:
+            if each["a"] == "grad_cam_earlier" and each["b"] == "layer_cam_earlier":
+                interval = {"low": low, "high": high, "level": 0.95}
+                each["difference"].update(value=(low + high) / 2, interval=interval)
+                pairs.append(each)
+            elif each["a"] == "grad_cam_earlier":
+                each["difference"].update(value=0.0, interval={"low": -0.1, "high": 0.1, "level": 0.95})
+
+    for (low, high), said in (((-0.2, -0.1), True), ((-0.1, 0.2), False), ((0.1, 0.2), False)):
+        change_record(copied, lambda record, ends=(low, high): change(record, *ends))
+        for text in texts_of(copied):
+            assert ("A likely reason" in text) == said == ("; LayerCAM does not." in text)
+            assert "; HiResCAM does not." not in text
+    assert pairs
+
+
+def test_identical_methods_are_named_once(finished):
+    """Methods of one map have one row and one curve; the others are named (B4)."""
+    text = rendered(finished)["report.md"]
+    assert "Not shown, identical to Grad-CAM: CAM, Grad-CAM (sigmoid gradient)." in text
+    assert not re.search(r"^\| \**CAM\** \||^\| Grad-CAM \(sigmoid", text, re.MULTILINE)
+
+
+def test_overlap_is_a_decimal_everywhere(finished):
+    """IoU is never in percent (B9)."""
+    record, text = record_of(finished), rendered(finished)["report.md"]
+    for row in record["segmentation"]["rows"]:
+        assert f"| {row['iou']['value']:.3f} (" in text
+    group = record["breakdowns"]["breakdowns"][0]["rows"][0]
+    line = next(
+        line for line in text.splitlines() if line.startswith("| ") and f"{group['name']}, below" in line
+    )
+    assert f"{group['overlap']['value']:.2f}" in line.split("|")[-2]
