@@ -93,8 +93,8 @@ def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **o
     # Imported here, because the other commands need none of it.
     from dogcam.data.download import default_cache
     from report.pipeline.folder import end_run
-    from report.progress import ConsoleProgress
     from report.pipeline.unchanged import reuse_run
+    from report.progress import ConsoleProgress
 
     templates = open_templates(own)
     config = make_config(**_settings(options))
