@@ -209,7 +209,7 @@ def _from_imagenet(name: str | None) -> Classifier:
         remedy = "make one with  make train-voc2007" if trained else "name one with --checkpoint FILE"
         raise ModelError(f"the model {found.name} needs a checkpoint; {remedy}")
     network, size = found.with_imagenet_head(), (found.input_size, found.input_size)
-    source = f"ImageNet weights, {found.imagenet}; no training on the data at hand"
+    source = f"ImageNet weights, {found.imagenet}; not trained on this data set"
     preprocessing = Preprocessing(size, found.mean, found.std)
     return Classifier(
         found.name, network, found.categories(), preprocessing, "", None, None, source, "softmax"
