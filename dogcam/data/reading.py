@@ -9,7 +9,7 @@ from pathlib import Path
 from dogcam.data.boxes_in_image import boxes_upright, checked_box, in_pixels
 from dogcam.data.formats import recognise
 from dogcam.data.formats.base import Annotation, Listing
-from dogcam.data.images import Header, read_header
+from dogcam.data.images import Header, read_header, read_mask, require_decodable
 from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
 from dogcam.files import printable
@@ -69,7 +69,9 @@ def split_ids(path: Path, split: str) -> list[str]:
     return _part(form.open_split(root, split_name(split)).ids, split, root)
 
 
-def read_split(path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None) -> Split:
+def read_split(
+    path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None, *, decode: bool = False
+) -> Split:
     """Read the list and the annotations of a split, and check them against the photographs' headers.
 
     Photographs are turned upright by their EXIF orientation. If an annotation states the size of the stored
@@ -81,12 +83,13 @@ def read_split(path: Path, split: str, limit: int | None = None, rules: ReadRule
             (see `dogcam.data.splits`).
         limit: how many images to take from the start of the list; all of them by default.
         rules: what happens to faults; by default they are refused.
+        decode: decode every photograph and mask too, so that each fault is found before a long computation.
 
     Raises:
         DataError: if the list, an annotation or a photograph is missing or malformed; the message lists
             every fault.
     """
-    found = scan(path, split, limit, rules)
+    found = scan(path, split, limit, rules, decode=decode)
     faults = list(found.faults.values())
     if faults and (found.rules.on_error == "fail" or not found.images):
         head = f"{found.root}, split {split!r}: {len(faults)} images have a fault\n  "
@@ -98,7 +101,9 @@ def read_split(path: Path, split: str, limit: int | None = None, rules: ReadRule
     return found.split
 
 
-def scan(path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None) -> Scan:
+def scan(
+    path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None, *, decode: bool = False
+) -> Scan:
     """Read and check a split as `read_split` does, and gather the faults of its images.
 
     Raises:
@@ -114,7 +119,10 @@ def scan(path: Path, split: str, limit: int | None = None, rules: ReadRules | No
                 raise DataError(f"{root} has the image {printable(each)}, whose name is not UTF-8; rename it")
             annotation = listing.read(each)
             header = read_header(annotation.path)
-            found.images.append(_checked(annotation, header, found))
+            image = _checked(annotation, header, found)
+            if decode:
+                _require_pixels(image)
+            found.images.append(image)
         except DataError as error:
             found.faults[each] = str(error)
             continue
@@ -171,6 +179,12 @@ def _checked(annotation: Annotation, header: Header, found: Scan) -> LabelledIma
         annotation.id, annotation.path, *header.upright_size, tuple(objects), annotation.source,
         annotation.mask_path, as_stored,
     )  # fmt: skip
+
+
+def _require_pixels(image: LabelledImage) -> None:
+    require_decodable(image.path)
+    if image.has_mask:
+        read_mask(image)
 
 
 def _of_another_size(annotation: Annotation, header: Header) -> str:

@@ -80,7 +80,7 @@ def read_data(
 
 def _read(config: RunConfig, folder: Path, name: str, limit: int | None, say: Callable[[str], None]) -> Split:
     """Read a split by the rules of the settings; masks of a doubtful numbering are not used."""
-    split = read_split(folder, name, limit, config.read_rules)
+    split = read_split(folder, name, limit, config.read_rules, decode=True)
     if not split.has_truth:
         raise ConfigError(
             f"{folder} holds photographs without annotations, so that nothing can be measured; show maps and "

@@ -160,6 +160,23 @@ def test_a_long_list_with_one_id_twice_is_refused_in_linear_time(voc_folder):
     assert "'77' 2 times" in done.stderr
 
 
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_truncated_photograph_is_found_before_the_work(tmp_path, suffix, kept):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(noise).save(folder / f"{name}.{suffix}")
+    whole = read_split(folder, "all", decode=True)
+    for name in ("a", "c"):
+        path = folder / f"{name}.{suffix}"
+        path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    assert len(whole) == 3
+    with pytest.raises(DataError, match=rf"(?s)a\.{suffix}.*c\.{suffix}"):
+        read_split(folder, "all", decode=True)
+
+
 def test_a_long_list_is_checked_in_linear_time(voc_folder):
     ids = "".join(f"{number}\n" for number in range(20_000))
     (voc_folder / "ImageSets/Main/val.txt").write_text(f"{ids}77\n")

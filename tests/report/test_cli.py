@@ -261,13 +261,15 @@ def test_splits_that_share_an_image_are_refused(spoiled):
     assert_one_line(run(), 1, "'test' and 'val' share 1 images (test00003, ...)")
 
 
-def test_a_damaged_photograph_is_named_and_the_batches_before_it_stay(spoiled, tmp_path):
+def test_every_damaged_photograph_is_named_before_the_work(spoiled, tmp_path):
     data, run = spoiled
-    path = data / "JPEGImages" / "test00019.jpg"
-    path.write_bytes(path.read_bytes()[:-300])
-    assert_one_line(run(), 1, str(path), "cannot be read as a photograph")
-    kept = sorted(name.rsplit("/", 1)[1] for name in batches(tmp_path / "run"))
-    assert kept == ["reported-00000.npz", "reported-00001.npz"]
+    paths = [data / "JPEGImages" / f"{name}.jpg" for name in ("test00003", "test00019")]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:-300])
+    result = run()
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert [str(path) in result.stderr for path in paths] == [True, True]
+    assert not batches(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

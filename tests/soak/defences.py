@@ -8,6 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+# Loaded here, so that no forked process spends its seconds on imports.
+import report.pipeline.runner  # noqa: F401
+import tests.support.runs  # noqa: F401
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
