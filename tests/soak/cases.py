@@ -68,8 +68,13 @@ class Material:
     seconds: dict[str, float]
 
 
-def prepare(folder: Path) -> Material:
-    """Write the inputs, and finish one run and one training."""
+def prepare(folder: Path, finished: Path | None = None) -> Material:
+    """Write the inputs, and finish one run and one training.
+
+    Args:
+        folder: where to write.
+        finished: the folder of a finished run, which is then not made; `run` itself cannot be called with it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     voc = runs.write_data(folder / "voc", n_train=4, n_tuning=8, n_test=8)
     for name in ("coco", "yolo", "csv"):
@@ -83,13 +88,13 @@ def prepare(folder: Path) -> Material:
     whole = folder.with_name(f"{folder.name}-whole")
     shutil.copytree(folder, whole)
     seconds = {}
-    for name in RESULTS:
+    for name in RESULTS if finished is None else ("train",):
         start = time.monotonic()
         ending = call(COMMANDS[name], whole, None)
         assert ending.status == 0, ending.output
         seconds[name] = time.monotonic() - start
-    shutil.copytree(whole / "run", folder / "run")
-    shutil.copytree(whole / "run", folder / "before")
+    for name in ("run", "before"):
+        shutil.copytree(finished or whole / "run", folder / name)
     return Material(folder, seconds)
 
 
@@ -122,9 +127,10 @@ def _coco(folder: Path) -> dict:
     return json.loads(next((folder / "coco" / "annotations").glob("*test.json")).read_text())
 
 
-def chosen(random: Random) -> str:
-    """Return the name of a command."""
-    return random.choices(list(COMMANDS), [each.weight for each in COMMANDS.values()])[0]
+def chosen(random: Random, material: Material) -> str:
+    """Return the name of a command that the material is for."""
+    names = [name for name in COMMANDS if name not in RESULTS or name in material.seconds]
+    return random.choices(names, [COMMANDS[name].weight for name in names])[0]
 
 
 def faulty(material: Material, folder: Path, name: str, random: Random) -> tuple[str, str, str]:
@@ -141,7 +147,7 @@ def faulty(material: Material, folder: Path, name: str, random: Random) -> tuple
             with suppress(ValueError, IndexError):  # nothing to change in this file: it stays as it is
                 fault(path, random)
             done.append(f"{path.relative_to(folder)} {fault.__name__}")
-    ending = call(command, folder, MOST_SECONDS + 2 * material.seconds["run"])
+    ending = call(command, folder, MOST_SECONDS + 2 * max(material.seconds.values()))
     return judge(ending, folder), f"{name}: {', '.join(done)}", ending.output
 
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.soak.__main__ import KILLS_IN, soak
-from tests.soak.cases import GOOD, Ending, judge
+from tests.soak.__main__ import KILLED, soak
+from tests.soak.cases import GOOD, Ending, judge, prepare
 from tests.soak.faults import MARKER
 
 pytestmark = [
@@ -14,9 +14,11 @@ pytestmark = [
 ]
 
 
-def test_no_generated_case_ends_badly(tmp_path):
-    found = soak(tmp_path, 3 * KILLS_IN, seed=20)
-    assert found.total() == 3 * KILLS_IN
+def test_no_generated_case_ends_badly(tmp_path, finished):
+    """The short form of `make soak`: all commands but a whole run, and one training that is killed."""
+    material = prepare(tmp_path / "material", finished)
+    found, n_kills = soak(tmp_path, KILLED, seed=20, material=material)
+    assert found.total() == KILLED and n_kills >= 1
     assert {outcome for _, outcome in found} <= set(GOOD), found
     assert any(outcome == "refused" for _, outcome in found)
 
@@ -31,6 +33,8 @@ def test_no_generated_case_ends_badly(tmp_path):
         (Ending(None, "", 0), "hang"),
         (Ending(0, "", 3 * 1024**3), "memory"),
         (Ending(1, "", 0), "no message"),
+        (Ending(1, "3 faults", 0), "refused"),
+        (Ending(0, "", 0, ("run/.a.json.1.part",)), "left over"),
     ],
 )
 def test_every_ending_has_its_name(tmp_path, ending, outcome):
