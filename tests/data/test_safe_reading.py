@@ -186,6 +186,19 @@ def test_a_long_list_is_checked_in_linear_time(voc_folder):
     assert time.process_time() - started < 3  # comparing each with each takes longer
 
 
+@pytest.mark.parametrize(
+    ("extra", "key"), [("<a>" * 64 + "</a>" * 64, "64 levels"), (" " * 16_000_000, "16,000,000")]
+)
+def test_a_valid_annotation_beyond_a_limit_is_refused(voc_folder, extra, key):
+    path = voc_folder / "Annotations/a.xml"
+    text = path.read_text()
+    path.write_text(text.replace("</annotation>", "<a></a> </annotation>"))
+    read_split(voc_folder, "val")
+    path.write_text(text.replace("</annotation>", f"{extra}</annotation>"))
+    with pytest.raises(DataError, match=rf"a\.xml.*{key}"):
+        read_split(voc_folder, "val")
+
+
 def test_xml_with_entities_is_refused(voc_folder):
     path = voc_folder / "Annotations/a.xml"
     path.write_text('<!DOCTYPE a [<!ENTITY e "dog">]>' + path.read_text().replace("dog", "&e;"))

@@ -137,7 +137,7 @@ DEFENCES = (
     Defence(
         "XML nested deeply",
         "import dogcam.data.formats.voc as m; m.MAX_DEPTH = 10**9",
-        f"{_READING}test_hostile_xml_is_refused",
+        f"{_READING}test_a_valid_annotation_beyond_a_limit_is_refused",
     ),
     Defence(
         "XML with entities",
@@ -148,7 +148,7 @@ DEFENCES = (
     Defence(
         "XML of many megabytes",
         "import dogcam.data.formats.voc as m; m.MAX_BYTES = 10**9",
-        f"{_READING}test_hostile_xml_is_refused",
+        f"{_READING}test_a_valid_annotation_beyond_a_limit_is_refused",
     ),
     Defence(
         "YAML whose references unfold",
