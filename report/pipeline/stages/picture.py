@@ -22,6 +22,7 @@ from report.pipeline.context import Context
 from report.pipeline.methods import EARLIER, HIRES, LAYER, MAIN, METHODS, PLUS_PLUS, requests
 from report.pipeline.shared.boxes import best_box, best_ious, found_rows
 from report.pipeline.shared.cases import picture_of
+from report.pipeline.shared.mask_counts import Grown
 from report.pipeline.shared.masks import mask_index
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import sanity, segment
@@ -223,7 +224,7 @@ def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
     made = []
     for place in places:
         image = context.reported.images[place]
-        grow = segment.grower(found["cam_threshold"], found["background_threshold"])
+        grow = Grown(found["cam_threshold"], found["background_threshold"])
         grown = grow(np.asarray(read_photo(image)), heat_map(maps[place], image.size))
         made.append((place, grown, mask_counts(grown, read_mask(image), index).iou))
     for at, why in three([each[2] for each in made]):

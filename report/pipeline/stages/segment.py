@@ -1,25 +1,29 @@
 """Grow pseudo-masks from the maps and measure them, where the data set has masks to measure with."""
 
 import itertools
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dogcam.data.images import read_mask, read_photo
 from dogcam.detection.boxes_from_maps import LocalisationRule
-from dogcam.detection.boxes_from_maps import localise as box_objects
-from dogcam.detection.masks_from_maps import MaskCounts, grow, mask_counts, seeds
+from dogcam.detection.masks_from_maps import MaskCounts
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.estimates import resampler_of
-from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.mask_counts import (
+    FilledBoxes,
+    FullImage,
+    Grown,
+    MaskRule,
+    Thresholded,
+    count_masks,
+)
 from report.pipeline.shared.masks import mask_index
 from report.pipeline.shared.predictions import predictions
+from report.pipeline.workers import in_processes
 
 NAME = "segment"
 
@@ -32,10 +36,7 @@ DEFAULT_SEEDS = (0.5, 0.2)
 N_TUNING = 200
 """How many images of the tuning split the seeds' thresholds are chosen on: growing masks takes its time."""
 
-Mask = NDArray[np.uint8]
 _Name = TypeVar("_Name", bound=Hashable)
-MaskOf = Callable[[NDArray[np.uint8], NDArray[np.float32]], Mask]
-"""Makes a mask from a picture's pixels and its heat map."""
 
 TITLES = {
     "grown": "grown from seeds",
@@ -58,13 +59,13 @@ def run(context: Context) -> dict | None:
     cam, background = (best.cam_threshold, best.background_threshold) if best else DEFAULT_SEEDS
     tuning = context.outputs["localise"]["tuning"][MAIN]
     rule = LocalisationRule(tuning["cam_threshold"], tuning["components"])
-    makers: dict[str, MaskOf] = {
-        "grown": grower(cam, background),
-        "thresholded": lambda _, heat: (heat >= rule.cam_threshold).astype(np.uint8),
-        "boxes": lambda _, heat: _filled(heat, rule),
-        "full_image": lambda _, heat: np.ones_like(heat, dtype=np.uint8),
+    rules: dict[str, MaskRule] = {
+        "grown": Grown(cam, background),
+        "thresholded": Thresholded(rule.cam_threshold),
+        "boxes": FilledBoxes(rule),
+        "full_image": FullImage(),
     }
-    counts = _count(context, "reported", context.reported.images, makers)
+    counts = _count(context, "reported", context.reported.images, rules)
     if not sum(counts["full_image"], MaskCounts()).truth:
         return None
     resampler = resampler_of(context)
@@ -103,7 +104,7 @@ def _sweep(context: Context) -> list[results.SeedRow]:
         for cam, background in itertools.product(CAM_THRESHOLDS, BACKGROUND_THRESHOLDS)
         if background < cam
     ]
-    counts = _count(context, "tuning", images, {pair: grower(*pair) for pair in pairs})
+    counts = _count(context, "tuning", images, {pair: Grown(*pair) for pair in pairs})
     if not sum(counts[pairs[0]], MaskCounts()).truth:
         # Without a target pixel no pair is better than another.
         return []
@@ -115,44 +116,18 @@ def _sweep(context: Context) -> list[results.SeedRow]:
     ]
 
 
-def grower(cam: float, background: float) -> MaskOf:
-    """Return what grows a mask from seeds at these thresholds."""
-    return lambda pixels, heat: grow(pixels, seeds(heat, cam, background))
-
-
-def _filled(heat: NDArray[np.float32], rule: LocalisationRule) -> Mask:
-    mask = np.zeros(heat.shape, dtype=np.uint8)
-    boxes, _ = box_objects(heat, 1.0, rule)
-    for x0, y0, x1, y1 in boxes.astype(int):
-        mask[y0:y1, x0:x1] = 1
-    return mask
-
-
 def _count(
-    context: Context, role: str, images: Sequence[LabelledImage], makers: Mapping[_Name, MaskOf]
+    context: Context, role: str, images: Sequence[LabelledImage], rules: Mapping[_Name, MaskRule]
 ) -> dict[_Name, list[MaskCounts]]:
-    """Count the pixels of the masks of several makers, a picture being read once for all of them."""
+    """Count the pixels of the masks of several rules; a mask is empty if the target is too improbable."""
     index = mask_index(context)
     assert index is not None, "images without masks are left out before"
-    counts: dict[_Name, list[MaskCounts]] = {name: [] for name in makers}
-    for image, heat in _heats(context, role, images):
-        truth = read_mask(image)
-        pixels = np.asarray(read_photo(image)) if heat is not None else truth
-        for name, mask_of in makers.items():
-            mask = mask_of(pixels, heat) if heat is not None else np.zeros_like(truth)
-            counts[name].append(mask_counts(mask, truth, index))
-    return counts
-
-
-def _heats(
-    context: Context, role: str, images: Sequence[LabelledImage]
-) -> Iterator[tuple[LabelledImage, NDArray[np.float32] | None]]:
-    """Yield each image with its heat map, None where the classifier thinks a target too unlikely."""
-    probabilities = predictions(context, role).probabilities(context.target)
-    in_turn = context.progress.track(range(len(images)), len(images), f"segment {role}")
-    for place in in_turn:
-        likely = probabilities[place] >= SCORE_THRESHOLD
-        yield images[place], heat_of(context, role, MAIN, place) if likely else None
+    predicted = predictions(context, role)
+    likely = predicted.probabilities(context.target) >= SCORE_THRESHOLD
+    maps = [predicted.maps[MAIN][place] if likely[place] else None for place in range(len(images))]
+    counted = in_processes(partial(count_masks, index=index, rules=tuple(rules.values())), images, maps)
+    by_image = list(context.progress.track(counted, len(images), f"segment {role}"))
+    return {name: list(counts) for name, counts in zip(rules, zip(*by_image, strict=True), strict=True)}
 
 
 def _iou(counts: Sequence[MaskCounts], resampler: Resampler) -> Estimate:

@@ -6,13 +6,17 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dogcam.data.images import VOID, read_mask
+from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
 from report.pipeline import workers
+from report.pipeline.shared.mask_counts import FilledBoxes, FullImage, Grown, Thresholded, count_masks
 from report.pipeline.workers import in_processes, in_threads
 
 
@@ -94,3 +98,27 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def test_masks_are_counted_alike_in_processes(monkeypatch, small_data):
+    monkeypatch.setattr(workers, "FEWEST", 1)
+    images = read_split(small_data, "test").images[:6]
+    rng = np.random.default_rng(0)
+    maps = [None, *rng.random((5, 6, 6)).astype(np.float32)]
+    rules = (Grown(0.5, 0.2), Thresholded(0.4), FilledBoxes(LocalisationRule(0.4)), FullImage())
+    count = partial(count_masks, index=12, rules=rules)
+    one, two = (list(in_processes(count, images, maps, n_processes=n)) for n in (1, 2))
+    assert one == two
+    for image, counts in zip(images[1:], one[1:], strict=True):
+        # The mask of all pixels holds every annotated one, and every pixel that is not void.
+        mask = read_mask(image)
+        assert counts[-1].intersection == counts[-1].truth == (mask == 12).sum()
+        assert counts[-1].union == (mask != VOID).sum()
+
+
+def test_processes_start_without_torch():
+    code = (
+        "import sys, dogcam.detection.boxes_from_maps, report.pipeline.shared.mask_counts\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
