@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "report.pipeline": {
         "report.config", "report.record", "dogcam", "dogcam.structures", "dogcam.data", "dogcam.models",
         "dogcam.network", "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate",
-        "dogcam.draw", "dogcam.errors", "dogcam.files",
+        "dogcam.draw", "dogcam.errors", "dogcam.files", "dogcam.workers",
     },
     # Lines for terminals and log files, as `dogcam train` prints them.
     "report.progress": {"report.record", "dogcam.cli"},

@@ -1,6 +1,7 @@
 """What every stage is given: settings, data, classifier, and the outputs of the stages before it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -55,6 +56,7 @@ class Context:
         workspace: the stage's own folder for what is too large for its output.
         cache: where what was downloaded or exported is kept for other runs.
         sources: the images, as they were when the run began.
+        pool: processes for functions of single images; None to compute in this one.
         memo: what stages of one run share, computed once; see `once`.
     """
 
@@ -68,6 +70,7 @@ class Context:
     workspace: Path = Path()
     cache: Path = Path()
     sources: Sources = field(default_factory=Sources)
+    pool: Executor | None = None
     memo: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     @property

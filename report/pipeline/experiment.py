@@ -2,7 +2,8 @@
 
 import importlib.metadata
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import torch
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
+from dogcam.workers import worker_processes
 from report import record as results
 from report.config import RunConfig
 from report.pipeline import backend, prepare
@@ -35,6 +37,7 @@ from report.pipeline.stages import (
     segment,
 )
 from report.pipeline.unchanged import Inputs, note_end
+from report.pipeline.workers import n_cores
 from report.record.claim_rules import with_claims
 from report.record.io import write_results
 
@@ -153,7 +156,9 @@ def run_experiment(
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
-    context, runs = run_stages(STAGES, context, inputs, progress.stage_ended)
+    # The processes start with the first work for them.
+    with worker_processes(n_cores()) if n_cores() > 1 else nullcontext() as pool:
+        context, runs = run_stages(STAGES, replace(context, pool=pool), inputs, progress.stage_ended)
     write_tables(context)
     run = run_info(command, classifier.device.type, torch.get_num_threads(), runs)
     record = with_claims(gather(context, run), keep_earlier_claims(folder))

@@ -1,12 +1,9 @@
 """Use every core: functions of single items, in threads or processes; results in the order of the items."""
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cache
-from multiprocessing import get_context, parent_process
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -55,38 +52,18 @@ def in_threads(
 
 
 def in_processes(
-    function: Callable[..., Result], *columns: Sequence[Any], n_processes: int | None = None
+    pool: Executor | None, function: Callable[..., Result], *columns: Sequence[Any]
 ) -> Iterator[Result]:
-    """Apply a function to items in processes; in this one if there are few items, or one core.
+    """Apply a function to items in the processes of a pool; in this one without a pool or for few items.
 
     Args:
+        pool: starts its processes with the first work.
         function: picklable; its module should import little, because each process imports it.
         columns: for each argument of the function, its values for all items.
-        n_processes: None for one on each core.
 
     Returns:
         The results in the order of the items.
     """
-    n_processes = n_processes or n_cores()
-    if n_processes == 1 or len(columns[0]) < FEWEST:
+    if pool is None or len(columns[0]) < FEWEST:
         return map(function, *columns)
-    return _pool(n_processes).map(function, *columns, chunksize=CHUNK)
-
-
-@cache
-def _pool(n_processes: int) -> ProcessPoolExecutor:
-    """Return the processes of this program; started once, they end with it."""
-    # Forking a process in which torch has started threads can deadlock.
-    return ProcessPoolExecutor(n_processes, get_context("spawn"), initializer=_end_with_parent)
-
-
-def _end_with_parent() -> None:
-    """End this process if the program is killed: nobody would tell it that no work comes."""
-
-    def watch() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    return pool.map(function, *columns, chunksize=CHUNK)

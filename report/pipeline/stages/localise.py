@@ -114,7 +114,8 @@ def _detect_by_rules(
     predicted, images = predictions(context, role), context.splits[role].images
     scores = predicted.probabilities(context.target, method)
     sizes = [image.size for image in images]
-    located = in_processes(partial(localise_map, rules=rules), predicted.maps[method], sizes, scores)
+    box = partial(localise_map, rules=rules)
+    located = in_processes(context.pool, box, predicted.maps[method], sizes, scores)
     by_image = list(context.progress.track(located, len(images), f"localise {role}"))
     return [list(of_rule) for of_rule in zip(*by_image, strict=True)]
 

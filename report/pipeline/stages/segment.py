@@ -125,7 +125,8 @@ def _count(
     predicted = predictions(context, role)
     likely = predicted.probabilities(context.target) >= SCORE_THRESHOLD
     maps = [predicted.maps[MAIN][place] if likely[place] else None for place in range(len(images))]
-    counted = in_processes(partial(count_masks, index=index, rules=tuple(rules.values())), images, maps)
+    count = partial(count_masks, index=index, rules=tuple(rules.values()))
+    counted = in_processes(context.pool, count, images, maps)
     by_image = list(context.progress.track(counted, len(images), f"segment {role}"))
     return {name: list(counts) for name, counts in zip(rules, zip(*by_image, strict=True), strict=True)}
 

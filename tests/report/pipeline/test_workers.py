@@ -1,13 +1,11 @@
 """Threads and processes: the order of the results, faults, and what is taken ahead."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ import pytest
 from dogcam.data.images import VOID, read_mask
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
+from dogcam.workers import worker_processes
 from report.pipeline import workers
 from report.pipeline.shared.mask_counts import FilledBoxes, FullImage, Grown, Thresholded, count_masks
 from report.pipeline.workers import in_processes, in_threads
@@ -51,12 +50,17 @@ def test_a_fault_comes_at_its_place():
         next(results)
 
 
+def with_and_without_processes(function, *columns) -> tuple[list, list]:
+    with worker_processes(2) as pool:
+        return list(in_processes(None, function, *columns)), list(in_processes(pool, function, *columns))
+
+
 def test_boxes_do_not_depend_on_the_number_of_processes(monkeypatch):
     monkeypatch.setattr(workers, "FEWEST", 1)
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(70, 7, 7)).astype(np.float32)
     columns = maps, [(90, 120)] * 70, rng.random(70), [[LocalisationRule(0.2), LocalisationRule(0.5)]] * 70
-    one, two = (list(in_processes(localise_map, *columns, n_processes=n)) for n in (1, 2))
+    one, two = with_and_without_processes(localise_map, *columns)
     assert sum(len(boxes) for located in one for boxes, _ in located) > 70
     for expected, found in zip(one, two, strict=True):
         for (boxes, scores), (other_boxes, other_scores) in zip(expected, found, strict=True):
@@ -64,40 +68,16 @@ def test_boxes_do_not_depend_on_the_number_of_processes(monkeypatch):
             assert scores.tobytes() == other_scores.tobytes()
 
 
-def test_processes_are_other_ones(monkeypatch):
-    monkeypatch.setattr(workers, "FEWEST", 1)
-    seen = set(in_processes(_pid, range(64), n_processes=2))
-    assert seen and os.getpid() not in seen
-    assert set(in_processes(_pid, range(64), n_processes=1)) == {os.getpid()}
+def test_few_items_start_no_process():
+    with worker_processes(2) as pool:
+        few = list(in_processes(pool, _pid, range(workers.FEWEST - 1)))
+        many = list(in_processes(pool, _pid, range(workers.FEWEST)))
+    assert set(few) == {os.getpid()} and os.getpid() not in many
+    assert set(in_processes(None, _pid, range(workers.FEWEST))) == {os.getpid()}
 
 
 def _pid(_item: int) -> int:
     return os.getpid()
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the states of processes in /proc")
-def test_processes_end_if_the_program_is_killed():
-    code = (
-        "from operator import neg; import os, time; from report.pipeline import workers; workers.FEWEST = 1\n"
-        "list(workers.in_processes(neg, range(64), n_processes=2))\n"
-        "print(*workers._pool(2)._processes, flush=True); time.sleep(600)"
-    )
-    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    pids = [int(pid) for pid in program.stdout.readline().split()]
-    assert len(pids) == 2
-    program.send_signal(signal.SIGKILL)
-    program.wait()
-    deadline = time.monotonic() + 60
-    while any(_is_alive(pid) for pid in pids):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 def test_masks_are_counted_alike_in_processes(monkeypatch, small_data):
@@ -107,7 +87,7 @@ def test_masks_are_counted_alike_in_processes(monkeypatch, small_data):
     maps = [None, *rng.random((5, 6, 6)).astype(np.float32)]
     rules = (Grown(0.5, 0.2), Thresholded(0.4), FilledBoxes(LocalisationRule(0.4)), FullImage())
     count = partial(count_masks, index=12, rules=rules)
-    one, two = (list(in_processes(count, images, maps, n_processes=n)) for n in (1, 2))
+    one, two = with_and_without_processes(count, images, maps)
     assert one == two
     for image, counts in zip(images[1:], one[1:], strict=True):
         # The mask of all pixels holds every annotated one, and every pixel that is not void.
