@@ -154,11 +154,11 @@ def reason_for_no_box(heat: Map) -> str | None:
 
 
 def component_boxes(heat: Map, cam_thresholds: Sequence[float]) -> list[tuple[Boxes, NDArray[np.int64]]]:
-    """Box every connected component of a heat map at each of several thresholds, without a score.
+    """Box every connected component of a map at each of several thresholds, without a score.
 
     Args:
-        heat: (height, width) float array in [0, 1], from `heat_map`.
-        cam_thresholds: each in (0, 1).
+        heat: (height, width) float32 array, such as a heat map or the logits of positions.
+        cam_thresholds: in the unit of the map; pixels that share a corner are connected.
 
     Returns:
         For each threshold an (N, 4) float64 array, half-open xyxy in pixels, and an (N,) int array, the areas

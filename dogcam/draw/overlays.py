@@ -77,7 +77,7 @@ def heat_overlay(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.I
     return Image.fromarray(np.round(rgba * 255).astype(np.uint8), "RGBA")
 
 
-def heat_map(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
+def heat_picture(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image:
     """Return a map in opaque colours, which do not depend on the photograph.
 
     Args:
@@ -95,7 +95,7 @@ def heat_map(map_01: NDArray[np.floating], size: tuple[int, int]) -> Image.Image
 
 
 def colour_bar(height: int, low: str, high: str) -> Image.Image:
-    """Return the scale of `heat_map` on white: 0 at the bottom, 1 at the top, with a label at each end.
+    """Return the scale of `heat_picture` on white: 0 at the bottom, 1 at the top, with a label at each end.
 
     Args:
         height: of the picture in pixels, at least 2.
@@ -107,7 +107,7 @@ def colour_bar(height: int, low: str, high: str) -> Image.Image:
     words = round(max(font.getlength(low), font.getlength(high)))
     bar = Image.new("RGB", (thickness + 2 * pad + words, height), _PAPER)
     # One row for each pixel: a ramp enlarged from its two ends would be flat at both.
-    bar.paste(heat_map(np.linspace(1, 0, height)[:, None], (height, thickness)))
+    bar.paste(heat_picture(np.linspace(1, 0, height)[:, None], (height, thickness)))
     draw = ImageDraw.Draw(bar)
     draw.text((thickness + pad, 0), high, fill=_INK, font=font, anchor="lt")
     draw.text((thickness + pad, height - 1), low, fill=_INK, font=font, anchor="lb")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from dogcam.evaluate.breakdowns import FEW
 from report.record.claims import Status
 from report.record.findings import Finding, Part, status_of
 from report.record.refs import Ref, find, raw
@@ -10,11 +11,8 @@ from report.record.words import plural_of
 MOSTLY = 0.9
 """The share of boxes scored by the image's probability from which the score is stated to rank images."""
 
-FEW = 10
-"""Groups and bins of fewer cases decide nothing."""
 
-
-_COMPANY = {
+_N_INSTANCES = {
     "alone": "{targets} alone in their image",
     "two together": "{targets} in images with two",
     "three or more": "{targets} in images with three or more",
@@ -93,7 +91,9 @@ def _groups(record: Ref) -> list[tuple[str, Ref]]:
         for row in group.rows:
             if not raw(row.few) and raw(row.recall.value) is not None:
                 name = raw(row.name)
-                named.append((f"{name} {{targets}}" if group.by == "size" else _COMPANY.get(name, name), row))
+                named.append(
+                    (f"{name} {{targets}}" if group.by == "size" else _N_INSTANCES.get(name, name), row)
+                )
     return named
 
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from dogcam.detection.proposals import component_boxes, nested_boxes
+from dogcam.detection.boxes_from_maps import component_boxes
+from dogcam.detection.proposals import nested_boxes
 
 
 def flood_boxes(map_: np.ndarray, threshold: float) -> set[tuple[int, int, int, int]]:
@@ -23,23 +24,22 @@ def flood_boxes(map_: np.ndarray, threshold: float) -> set[tuple[int, int, int, 
 
 
 def test_components_touch_at_corners():
-    map_ = np.zeros((4, 6))
+    map_ = np.zeros((4, 6), np.float32)
     map_[0, 0] = map_[1, 1] = 1.0
     map_[3, 4:6] = 2.0
-    assert component_boxes(map_, 1.0).tolist() == [[0, 0, 2, 2], [4, 3, 6, 4]]
-    assert component_boxes(map_, 1.5).tolist() == [[4, 3, 6, 4]]
-    assert component_boxes(map_, 3.0).shape == (0, 4)
+    found = [boxes.tolist() for boxes, _ in component_boxes(map_, [1.0, 1.5, 3.0])]
+    assert found == [[[0, 0, 2, 2], [4, 3, 6, 4]], [[4, 3, 6, 4]], []]
 
 
 def test_components_agree_with_a_flood_fill():
-    map_ = np.random.default_rng(3).normal(size=(15, 20))
-    for threshold in (-1.0, 0.0, 0.7, 1.5):
-        found = {tuple(map(int, box)) for box in component_boxes(map_, threshold)}
-        assert found == flood_boxes(map_, threshold)
+    map_ = np.random.default_rng(3).normal(size=(15, 20)).astype(np.float32)
+    thresholds = (-1.0, 0.0, 0.7, 1.5)
+    for threshold, (boxes, _) in zip(thresholds, component_boxes(map_, thresholds), strict=True):
+        assert {tuple(map(int, box)) for box in boxes} == flood_boxes(map_, threshold)
 
 
 def test_nested_boxes_are_unique_and_large_enough():
-    peak = np.zeros((10, 10))
+    peak = np.zeros((10, 10), np.float32)
     peak[2:8, 2:8] = 1.0
     peak[4:6, 4:6] = 3.0
     assert nested_boxes([peak, peak], [0.5, 0.9, 2.0], min_area=4).tolist() == [[2, 2, 8, 8], [4, 4, 6, 6]]

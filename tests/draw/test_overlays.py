@@ -14,8 +14,8 @@ from dogcam.draw.overlays import (
     colour_bar,
     composite,
     encode_webp,
-    heat_map,
     heat_overlay,
+    heat_picture,
     side_by_side,
     thumbnail,
 )
@@ -254,7 +254,7 @@ def test_a_colour_of_the_heat_map_is_read_off_at_the_colour_bar():
     bar = np.asarray(colour_bar(101, "0", "peak"))
     assert bar.shape[0] == 101
     for value in (0.0, 0.25, 0.5, 1.0):
-        colour = np.asarray(heat_map(np.full((3, 3), value), (20, 30)))
+        colour = np.asarray(heat_picture(np.full((3, 3), value), (20, 30)))
         assert colour.shape == (20, 30, 3)
         assert (colour == colour[0, 0]).all()
         row = bar[round(100 * (1 - value)), :8].astype(int)
@@ -267,7 +267,7 @@ def test_a_colour_of_the_heat_map_is_read_off_at_the_colour_bar():
 
 def test_the_heat_map_refuses_what_is_no_map():
     with pytest.raises(ValueError, match=r"\(2, 2\)"):
-        heat_map(np.full((2, 2), 1.5), (10, 10))
+        heat_picture(np.full((2, 2), 1.5), (10, 10))
 
 
 def test_pictures_stand_side_by_side_at_one_height():

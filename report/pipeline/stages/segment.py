@@ -30,8 +30,8 @@ NAME = "segment"
 SCORE_THRESHOLD = 0.5
 """Only where the classifier thinks a target more likely than not does an image get a mask."""
 
-CAM_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
-BACKGROUND_THRESHOLDS = (0.1, 0.2, 0.3)
+SEED_CAM_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
+SEED_BACKGROUND_THRESHOLDS = (0.1, 0.2, 0.3)
 DEFAULT_SEEDS = (0.5, 0.2)
 N_TUNING = 200
 """How many images of the tuning split the seeds' thresholds are chosen on: growing masks takes its time."""
@@ -101,7 +101,7 @@ def _sweep(context: Context) -> list[results.SeedRow]:
         return []
     pairs = [
         (cam, background)
-        for cam, background in itertools.product(CAM_THRESHOLDS, BACKGROUND_THRESHOLDS)
+        for cam, background in itertools.product(SEED_CAM_THRESHOLDS, SEED_BACKGROUND_THRESHOLDS)
         if background < cam
     ]
     counts = _count(context, "tuning", images, {pair: Grown(*pair) for pair in pairs})

@@ -181,7 +181,7 @@ def test_the_document_names_every_formatter():
     assert all(f"`{name}`" in text for name in Formatter("markdown").filters())
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "nothing came of it"
