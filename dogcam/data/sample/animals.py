@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from dogcam.data.sample.animal_heads import Point, head_in_profile
 from dogcam.data.sample.canvas import Figure, Part
 from dogcam.data.sample.coats import INK, Fur, draw_fur, scaled
-from dogcam.data.sample.heads import Point, head_in_profile
 from dogcam.data.sample.shapes import ellipse, ring, stroke
 from dogcam.data.sample.species import Build
 from dogcam.data.sample.textures import Colour

@@ -5,10 +5,10 @@ The origin is on the ground below the middle of the body.
 
 import random
 
+from dogcam.data.sample.animal_heads import ears_from_the_front, head_from_the_front
 from dogcam.data.sample.animals import COLLARS
 from dogcam.data.sample.canvas import Figure, Part
 from dogcam.data.sample.coats import draw_fur
-from dogcam.data.sample.heads import ears_from_the_front, head_from_the_front
 from dogcam.data.sample.shapes import Shape, disc, ellipse, mirrored, ring, stroke
 from dogcam.data.sample.species import Build
 

@@ -10,7 +10,7 @@ from dogcam.data.sample.annotation import SceneObject, annotate, class_mask
 from dogcam.data.sample.backdrop import paint_backdrop
 from dogcam.data.sample.camera import photograph
 from dogcam.data.sample.cast import draw_cast
-from dogcam.data.sample.stage import Stage
+from dogcam.data.sample.composition import Composition
 
 SIZES = ((300, 400), (320, 440), (330, 480), (300, 450), (360, 480), (360, 360), (400, 300), (440, 330))
 """(height, width) of the pictures in pixels."""
@@ -53,7 +53,7 @@ def render_scene(seed: int, split: str, index: int) -> Scene:
     generator = np.random.default_rng(dice.getrandbits(64))
     size, cast = dice.choice(SIZES), draw_cast(dice)
     canvas, horizon = paint_backdrop(dice, generator, size, cast.place)
-    for actor in Stage(dice, size, horizon).set_up(cast):
+    for actor in Composition(dice, size, horizon).set_up(cast):
         canvas.paint(actor.figure, actor.placement)
     image = photograph(dice, generator, canvas.pixels)
     return Scene(image, canvas.instances, annotate(canvas), cast.place)

@@ -49,7 +49,7 @@ class Actor:
         return self.box[3] - self.box[1]
 
 
-class Stage:
+class Composition:
     """The ground of one scene, on which actors are set one after the other."""
 
     def __init__(self, dice: random.Random, size: tuple[int, int], horizon: int):
