@@ -1,6 +1,6 @@
 """Start the command `dogcam-report`."""
 
-from dogcam.__main__ import start
+from dogcam.cli.start import start
 
 
 def main() -> None:

@@ -13,22 +13,18 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
     # The public functions import what they need when they are called.
     "dogcam": {"structures", "network", "models", "cam", "detection", "evaluate", "errors"},
-    # The start of the commands, before anything that takes long is imported.
-    "dogcam.__main__": set(),
     "dogcam.errors": set(),
     "dogcam.files": {"errors"},
-    "dogcam.spreadsheets": set(),
-    "dogcam.workers": {"errors"},
     # A split hashes its photographs, which are read safely.
     "dogcam.structures": {"errors", "files"},
-    "dogcam.data": {"structures", "errors", "files", "spreadsheets", "workers"},
+    "dogcam.data": {"structures", "errors", "files"},
     "dogcam.network": {"errors"},
     "dogcam.models": {"network", "errors", "files"},
     "dogcam.cam": {"network", "errors"},
     "dogcam.backends": {"structures", "cam", "models", "network", "errors", "files"},
     # Positions are classified one by one with the head, and networks run without their last stride.
     "dogcam.detection": {
-        "structures", "data", "network", "cam", "models", "backends", "errors", "files", "spreadsheets",
+        "structures", "data", "network", "cam", "models", "backends", "errors", "files",
     },
     # Sanity checks run a network and make maps again; the rest of the room needs neither.
     "dogcam.evaluate": {"structures", "data", "network", "models", "cam", "detection", "errors"},
@@ -39,10 +35,10 @@ MAY_IMPORT = {
         "evaluate", "train", "draw", "errors", "files",
     },
     "report": set(),
-    "report.__main__": {"dogcam.__main__"},
+    "report.__main__": {"dogcam.cli"},
     "report.config": {"dogcam.structures", "dogcam.errors", "dogcam.files"},
     "report.record": {
-        "report.config", "dogcam.structures", "dogcam.errors", "dogcam.files", "dogcam.spreadsheets",
+        "report.config", "dogcam.structures", "dogcam.errors", "dogcam.files",
     },
     "report.render": {"report.record", "dogcam.errors", "dogcam.files"},
     # A paired interval is resampled from the tables of both runs.
@@ -62,8 +58,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 """What each package may import of ours. A name without a dot is a room of `dogcam`."""
 
-WITHOUT_TORCH = ("dogcam.errors", "dogcam.files", "dogcam.spreadsheets",
-                 "dogcam.structures", "report.config", "report.record",
+WITHOUT_TORCH = ("dogcam.errors", "dogcam.files", "dogcam.structures", "report.config", "report.record",
                  "report.render", "report.diff")  # fmt: skip
 """The packages that render and compare finished runs; they run where torch is not installed."""
 

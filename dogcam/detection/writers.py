@@ -13,7 +13,7 @@ import numpy as np
 from dogcam.data.formats.voc import to_inclusive
 from dogcam.detection.detector import ImageResult
 from dogcam.files import atomic_write
-from dogcam.spreadsheets import as_text
+from dogcam.files.spreadsheets import as_text
 
 
 @dataclass(frozen=True)

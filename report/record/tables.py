@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.errors import RecordError
-from dogcam.spreadsheets import as_text, as_written
+from dogcam.files.spreadsheets import as_text, as_written
 from report.record.evidence import Evidence
 from report.record.files import read_file
 

@@ -13,9 +13,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dogcam.__main__ import start
 from dogcam.cli.common import ErrorGroup
 from dogcam.cli.main import main
+from dogcam.cli.start import start
 from dogcam.data.formats import format_named
 from report.config import make_config
 from tests.support.data_sets import make_split, photograph

@@ -21,7 +21,7 @@ from dogcam.data.formats.base import (
 from dogcam.data.formats.voc import to_half_open
 from dogcam.errors import DataError
 from dogcam.files import atomic_write, read_text
-from dogcam.spreadsheets import as_text, as_written
+from dogcam.files.spreadsheets import as_text, as_written
 from dogcam.structures.images import LabelledObject, Split
 
 NAME = "csv"

@@ -14,9 +14,9 @@ from PIL import Image
 from dogcam.data.formats.voc import MARKER
 from dogcam.data.sample.annotation import CLASSES
 from dogcam.data.sample.scene import Scene, render_scene
+from dogcam.data.workers import worker_processes
 from dogcam.errors import ConfigError, DataError
 from dogcam.files import atomic_write, file_lock, read_json
-from dogcam.workers import worker_processes
 
 SAMPLE_VERSION = 1
 """Counts up whenever the pictures or the annotations change."""

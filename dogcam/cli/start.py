@@ -1,4 +1,4 @@
-"""Start the command `dogcam`; Ctrl-C while it is being imported ends without a traceback, too."""
+"""Start a command; Ctrl-C during its imports ends without a traceback, too."""
 
 import sys
 from collections.abc import Callable

@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
+from dogcam.data.workers import worker_processes
 from dogcam.errors import OutputError
-from dogcam.workers import worker_processes
 
 
 def _end(number: int) -> None:
