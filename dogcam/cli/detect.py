@@ -10,7 +10,7 @@ from rich.progress import track
 from dogcam.cli.common import FiniteRange
 from dogcam.cli.options import ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import images_at, require_distinct_stems
-from dogcam.detection.writers import BY_STEM, DEFAULT_OUT, WRITERS, Row
+from dogcam.detection.writers import WRITERS, Row
 
 
 @click.command("detect")
@@ -43,15 +43,16 @@ def command(
     YOLO's relative to the image.
     """
     images = images_at(paths)
-    if name in BY_STEM:
+    writer = WRITERS[name]
+    if writer.by_stem:
         require_distinct_stems(images)
     detector = maps.detector(options.load("efficientnet_lite0"))
     console = Console(stderr=True, highlight=False)
     results = detector.run(images, batch_size)
     shown = track(results, "detecting", total=len(images), console=console, transient=True)
     rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
-    target = out or Path(DEFAULT_OUT[name])
-    WRITERS[name](rows, detector.targets, target)
+    target = out or Path(writer.default)
+    writer.write(rows, detector.targets, target)
     click.echo(f"{target}: {_summary(rows)}")
 
 

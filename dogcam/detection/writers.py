@@ -98,13 +98,29 @@ def write_yolo(rows: Sequence[Row], targets: Sequence[str], out: Path) -> None:
 
 Writer = Callable[[Sequence[Row], Sequence[str], Path], None]
 
-WRITERS: dict[str, Writer] = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo, "csv": write_csv}
-"""How to write each format: rows, class names, and the file (COCO, CSV) or folder (VOC, YOLO)."""
 
-DEFAULT_OUT = {"coco": "detections.json", "voc": "Annotations", "yolo": "yolo", "csv": "detections.csv"}
+@dataclass(frozen=True)
+class WriterOf:
+    """How a format is written.
 
-BY_STEM = ("voc", "yolo")
-"""The formats that write a file for each image, named after its stem."""
+    Attributes:
+        write: writes rows and class names to a file or folder.
+        default: name of that file or folder.
+        by_stem: one file for each image, named after its stem.
+    """
+
+    write: Writer
+    default: str
+    by_stem: bool = False
+
+
+WRITERS = {
+    "coco": WriterOf(write_coco, "detections.json"),
+    "voc": WriterOf(write_voc, "Annotations", by_stem=True),
+    "yolo": WriterOf(write_yolo, "yolo", by_stem=True),
+    "csv": WriterOf(write_csv, "detections.csv"),
+}
+"""The writer of each format."""
 
 
 def _detections(row: Row) -> list[tuple[list[float], float, str]]:
