@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from dogcam.evaluate.breakdowns import FEW
 from report.record.claims import Status
 from report.record.findings import Finding, Part, status_of
 from report.record.refs import Ref, find, raw
@@ -163,7 +162,7 @@ def score_meaning(record: Ref) -> Finding | None:
     high = score.bins[len(score.bins) - 1]
     overall, interval = raw(point.precision.value), raw(high.correct.interval)
     separates = (
-        raw(high.n_boxes) >= FEW and interval is not None and interval.low is not None
+        raw(high.n_boxes) >= raw(record.breakdowns.few_below) and interval is not None and interval.low is not None
         and overall is not None and interval.low > overall
     )  # fmt: skip
     lead = {
