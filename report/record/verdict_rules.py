@@ -162,7 +162,8 @@ def score_meaning(record: Ref) -> Finding | None:
     high = score.bins[len(score.bins) - 1]
     overall, interval = raw(point.precision.value), raw(high.correct.interval)
     separates = (
-        raw(high.n_boxes) >= raw(record.breakdowns.few_below) and interval is not None and interval.low is not None
+        raw(high.n_boxes) >= raw(record.breakdowns.few_below)
+        and interval is not None and interval.low is not None
         and overall is not None and interval.low > overall
     )  # fmt: skip
     lead = {

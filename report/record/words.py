@@ -2,19 +2,10 @@
 
 import re
 
-TYPE_TITLES = {
-    "missed": "Missed",
-    "background": "Background",
-    "other_object": "Other object",
-    "too_small": "Too small",
-    "too_large": "Too large",
-    "merged": "Merged",
-    "split": "Split",
-    "duplicate": "Duplicate",
-    "poor_overlap": "Shifted",
-    "success": "Correct",
-}
-"""What the page and the figures call the failure types, and correct boxes."""
+from dogcam.structures.categories import TITLES
+
+TYPE_TITLES: dict[str, str] = {**TITLES, "success": "Correct"}
+"""The titles of the failure types and of correct boxes in pages and figures."""
 
 _PLURALS = {"person": "people", "sheep": "sheep", "mouse": "mice", "knife": "knives", "aircraft": "aircraft"}
 

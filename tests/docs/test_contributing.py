@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dogcam.evaluate.errors import FAILURE_TYPES, MEANINGS
+from dogcam.evaluate.errors import FAILURE_TYPES
+from dogcam.structures.categories import MEANINGS
 from report.record.words import TYPE_TITLES
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -4,7 +4,6 @@ from dogcam.evaluate.errors.oracle import Gain, ap_gains, fix
 from dogcam.evaluate.errors.rules import classify_failures, find_successes, other_object
 from dogcam.evaluate.errors.types import (
     FAILURE_TYPES,
-    MEANINGS,
     Failure,
     FailureType,
     OtherObjects,
@@ -15,7 +14,6 @@ from dogcam.evaluate.errors.types import (
 
 __all__ = [
     "FAILURE_TYPES",
-    "MEANINGS",
     "Failure",
     "FailureType",
     "Gain",

@@ -12,19 +12,6 @@ from dogcam.structures.categories import FailureType, Subject
 
 FAILURE_TYPES: tuple[FailureType, ...] = get_args(FailureType)
 
-MEANINGS: dict[FailureType, str] = {
-    "missed": "no box on the object",
-    "background": "box on no annotated object",
-    "other_object": "box on an object of another class",
-    "too_small": "box covers part of the object",
-    "too_large": "box includes much background",
-    "merged": "one box around several objects",
-    "split": "several boxes on one object",
-    "duplicate": "second box on an object already matched",
-    "poor_overlap": "box partly on, partly off the object",
-}
-"""The meaning of each failure type in words."""
-
 
 @dataclass(frozen=True, eq=False)
 class OtherObjects:
