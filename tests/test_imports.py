@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "report.pipeline": {
         "report.config", "report.record", "dogcam", "dogcam.structures", "dogcam.data", "dogcam.models",
         "dogcam.network", "dogcam.cam", "dogcam.backends", "dogcam.detection", "dogcam.evaluate",
-        "dogcam.draw", "dogcam.errors", "dogcam.files", "dogcam.workers",
+        "dogcam.draw", "dogcam.errors", "dogcam.files",
     },
     # Lines for terminals and log files, as `dogcam train` prints them.
     "report.progress": {"report.record", "dogcam.cli"},

@@ -9,10 +9,10 @@ from typing import Protocol
 
 import torch
 
+from dogcam.data.workers import worker_processes
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
-from dogcam.workers import worker_processes
 from report import record as results
 from report.config import RunConfig
 from report.pipeline import backend, prepare

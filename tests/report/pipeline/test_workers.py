@@ -12,8 +12,8 @@ import pytest
 
 from dogcam.data.images import VOID, read_mask
 from dogcam.data.reading import read_split
+from dogcam.data.workers import worker_processes
 from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
-from dogcam.workers import worker_processes
 from report.pipeline import workers
 from report.pipeline.shared.mask_counts import FilledBoxes, FullImage, Grown, Thresholded, count_masks
 from report.pipeline.workers import in_processes, in_threads
