@@ -49,8 +49,8 @@ def find_head(network: nn.Module, n_outputs: int) -> str:
     fitting = [
         name
         for name, module in network.named_modules()
-        # A joint head contains the prior head as `head.known`.
-        if isinstance(module, nn.Linear) and module.out_features == n_outputs and ".known." not in name
+        # A joint head contains the prior head as `head.prior`.
+        if isinstance(module, nn.Linear) and module.out_features == n_outputs and ".prior." not in name
     ]
     if not fitting:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""The networks that dogcam knows by name, each ending in global average pooling and a head."""
+"""The networks of dogcam itself, each ending in global average pooling and a head."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from dogcam.models.imagenet import VOC_POOLS
 from dogcam.network.heads import JointHead, LogOddsHead
 
 RARE = -2.5
-"""The logit of a class before anything is learned: a probability of 0.08, one image in twelve or thirteen."""
+"""Initial bias of a new output: a probability of 0.08, about that of a class in one of 13 images."""
 
 
 def pooled_network(features: nn.Module, head: nn.Module) -> nn.Sequential:
-    """Put pooling and a head behind a feature extractor: layers `features`, `pool`, `flatten`, `head`."""
+    """Append pooling and a head to a feature extractor: layers `features`, `pool`, `flatten`, `head`."""
     layers = [("features", features), ("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten())]
     return nn.Sequential(OrderedDict([*layers, ("head", head)]))
 
@@ -69,10 +69,10 @@ def efficientnet_lite0_imagenet() -> nn.Module:
 
 
 def efficientnet_lite0(n_classes: int, pretrained: bool) -> nn.Module:
-    """Build EfficientNet-Lite0 with a fresh linear head, its body from ImageNet or random.
+    """Build EfficientNet-Lite0 with a new linear head, and a backbone from ImageNet or random.
 
     Raises:
-        ModelError: where the two packages that bring the network and its weights are not installed.
+        ModelError: if the two packages that contain the network and its weights are not installed.
     """
     backbone = _imported_efficientnet(pretrained)
     head = nn.Linear(cast(nn.Linear, backbone._fc).in_features, n_classes)
@@ -97,32 +97,31 @@ def _imported_efficientnet(pretrained: bool) -> nn.Module:
 
 
 def efficientnet_lite0_joint(classes: Sequence[str]) -> nn.Module:
-    """Build EfficientNet-Lite0 from its ImageNet weights with new outputs beside those that it has.
+    """Build EfficientNet-Lite0 with its ImageNet weights and a new head that includes the ImageNet head.
 
-    The output `dog` also hears the log-odds of the 118 breeds, weighted by a number that is learned; the
-    ImageNet head stays beside the new one. The new weights begin at 0, and every class as rare: training
-    begins without a random number.
+    The output `dog` also receives the log-odds of the 118 breeds, with a learned scale. The new weights are
+    initially 0, and the biases those of rare classes, so no random numbers are drawn.
 
     Args:
-        classes: names in the order of the logits, `dog` among them.
+        classes: names in the order of the logits; `dog` must be one of them.
 
     Raises:
-        ModelError: where no class is `dog`, or the two packages are not installed.
+        ModelError: if no class is `dog`, or the two packages are not installed.
     """
     if "dog" not in classes:
         raise ModelError(
-            f"the classes are {', '.join(classes)}; expected `dog` among them, which joins the new head to "
-            "the ImageNet one"
+            f"the classes are {', '.join(classes)}; expected `dog` among them, the class that the "
+            "ImageNet head supports"
         )
     network = efficientnet_lite0_imagenet()
-    known, dog = LogOddsHead(cast(nn.Linear, network.head), [VOC_POOLS["dog"]]), list(classes).index("dog")
-    linear = nn.Linear(known.linear.in_features, len(classes))
+    prior, dog = LogOddsHead(cast(nn.Linear, network.head), [VOC_POOLS["dog"]]), list(classes).index("dog")
+    linear = nn.Linear(prior.linear.in_features, len(classes))
     with torch.no_grad():
         linear.weight.zero_()
         linear.bias.fill_(RARE)
-        # The breeds' log-odds say by themselves that dogs are rare.
+        # The log-odds of the breeds are low for most images, so this bias is 0.
         linear.bias[dog] = 0.0
-    network.head = JointHead(linear, known, [dog])
+    network.head = JointHead(linear, prior, [dog])
     return network
 
 

@@ -65,8 +65,8 @@ class HighResolutionPass:
         require_position_scores(network)
         maps = cast(nn.Module, network.features)(batch)
         n, channels, height, width = maps.shape
-        places = maps.permute(0, 2, 3, 1).reshape(n * height * width, channels)
-        scores = position_head(cast(nn.Module, network.head))(places).reshape(n, height * width, -1)
+        positions = maps.permute(0, 2, 3, 1).reshape(n * height * width, channels)
+        scores = position_head(cast(nn.Module, network.head))(positions).reshape(n, height * width, -1)
         n_highest = max(1, round(self.share * height * width))
         return scores.topk(n_highest, dim=1).values.mean(dim=1)
 

@@ -96,14 +96,13 @@ class JointHead(nn.Module):
 
     with the log-odds of the group of output k; outputs without a group are linear. The score of a single
     spatial position p, y_k(a(p)) + v_k . a(p), has additional local weights v (`of_positions`). They rank
-    small
-    objects better, but in the pooled logits they would shrink the maps: features that distinguish a dog from
-    a cat cover less of the dog than features that distinguish breeds. The weights v, `near`, are 0 until they
-    are learned, or copied from w by `keep_near`.
+    small objects better, but in the pooled logits they would shrink the maps: features that distinguish a dog
+    from a cat cover less of the dog than features that distinguish breeds. The weights v, `local`, are 0
+    until they are learned, or copied from w by `copy_to_local`.
 
     Args:
         linear: (N, C) pooled activations -> (N, K) logits, the new part.
-        known: the prior head with its G groups.
+        prior: the prior head with its G groups.
         outputs: for each group the index of its output.
         scale: initial value of s_k.
 
@@ -112,35 +111,35 @@ class JointHead(nn.Module):
     """
 
     def __init__(
-        self, linear: nn.Linear, known: LogOddsHead, outputs: Sequence[int], scale: float = 0.5
+        self, linear: nn.Linear, prior: LogOddsHead, outputs: Sequence[int], scale: float = 0.5
     ) -> None:
         super().__init__()
-        outputs, n_groups = list(outputs), len(known.members)
+        outputs, n_groups = list(outputs), len(prior.members)
         fits = all(0 <= each < linear.out_features for each in outputs)
         if not fits or not len(set(outputs)) == len(outputs) == n_groups:
             raise ModelError(
                 f"{n_groups} groups have the outputs {outputs}; expected {n_groups} different indices from 0 "
                 f"to {linear.out_features - 1}"
             )
-        self.linear, self.known = linear, known
+        self.linear, self.prior = linear, prior
         self.scale = nn.Parameter(torch.full((n_groups,), scale))
-        self.near = nn.Parameter(torch.zeros(n_groups, linear.in_features, dtype=linear.weight.dtype))
-        places = nn.functional.one_hot(torch.tensor(outputs), linear.out_features).to(linear.weight.dtype)
-        # Not part of the checkpoint, as the groups: (G, K), 1 for the output of each group.
-        self.places: Tensor
-        self.register_buffer("places", places, persistent=False)
+        self.local = nn.Parameter(torch.zeros(n_groups, linear.in_features, dtype=linear.weight.dtype))
+        assignment = nn.functional.one_hot(torch.tensor(outputs), linear.out_features)
+        # (G, K), 1 for the output of each group. As the groups, it is not part of the checkpoint.
+        self.assignment: Tensor
+        self.register_buffer("assignment", assignment.to(linear.weight.dtype), persistent=False)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Return the logits: (N, C) pooled activations -> (N, K)."""
-        return self.linear(pooled) + (self.scale * self.known(pooled)) @ self.places
+        return self.linear(pooled) + (self.scale * self.prior(pooled)) @ self.assignment
 
     @torch.no_grad()
-    def keep_near(self) -> None:
-        """Copy the current linear weights of the outputs with a group to the local weights `near`."""
-        self.near.copy_(self.places @ self.linear.weight)
+    def copy_to_local(self) -> None:
+        """Copy the current linear weights of the outputs with a group to the local weights."""
+        self.local.copy_(self.assignment @ self.linear.weight)
 
     def of_positions(self, activations: Tensor) -> Tensor:
-        """Return the logits of single positions, including the local weights `near`.
+        """Return the logits of single positions, including the local weights.
 
         Args:
             activations: (P, C) float tensor, of P spatial positions.
@@ -148,7 +147,7 @@ class JointHead(nn.Module):
         Returns:
             (P, K) float tensor.
         """
-        return self(activations) + nn.functional.linear(activations, self.near) @ self.places
+        return self(activations) + nn.functional.linear(activations, self.local) @ self.assignment
 
     def weights(self, pooled: Tensor) -> Tensor:
         """Return the derivative of each output with respect to the pooled activations.
@@ -159,8 +158,8 @@ class JointHead(nn.Module):
         Returns:
             (N, K, C) float tensor.
         """
-        known = self.scale[:, None] * self.known.weights(pooled)
-        return self.linear.weight + torch.einsum("ngc,gk->nkc", known, self.places)
+        pooled_classes = self.scale[:, None] * self.prior.weights(pooled)
+        return self.linear.weight + torch.einsum("ngc,gk->nkc", pooled_classes, self.assignment)
 
 
 def position_head(head: nn.Module) -> Callable[[Tensor], Tensor]:
@@ -204,7 +203,7 @@ def _is_affine(module: nn.Linear) -> bool:
 def has_constant_gradient(head: nn.Module) -> bool:
     """Check whether `head_weights` can compute the gradients of a head."""
     if isinstance(head, JointHead):
-        return is_linear(head.linear) and has_constant_gradient(head.known)
+        return is_linear(head.linear) and has_constant_gradient(head.prior)
     return is_linear(head.linear if isinstance(head, LogOddsHead) else head)
 
 

@@ -69,7 +69,7 @@ def prior_outputs_only(head: JointHead) -> Iterator[None]:
     Args:
         head: the weights are 0 afterwards, and can be trained again.
     """
-    trained = 1 - head.get_buffer("places").sum(0)[:, None]
+    trained = 1 - head.get_buffer("assignment").sum(0)[:, None]
     with torch.no_grad():
         head.linear.weight.mul_(trained)
     if not head.linear.weight.requires_grad:

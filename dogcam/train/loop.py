@@ -88,7 +88,7 @@ class TrainingLoop:
         pooled = head_inputs(self.network, images, batches.data.preprocessing, self.config.batch_size)
         fit_head(self.network, pooled, batches.labels, penalty)
         if self.joint:
-            self.joint.keep_near()
+            self.joint.copy_to_local()
             with self._prior_only():
                 fit_head(self.network, pooled, batches.labels, penalty)
 

@@ -49,6 +49,6 @@ class Distillation:
             head: its head.
         """
         with torch.no_grad():
-            before = self.head.known.linear(self.backbone(batch[::2])).log_softmax(-1)
-        now = head.known.linear(pooled[::2]).log_softmax(-1)
+            before = self.head.prior.linear(self.backbone(batch[::2])).log_softmax(-1)
+        now = head.prior.linear(pooled[::2]).log_softmax(-1)
         return F.kl_div(now, before, reduction="batchmean", log_target=True)

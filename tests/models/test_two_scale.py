@@ -40,7 +40,7 @@ def network(head: nn.Module | None = None) -> nn.Sequential:
 def joint_head() -> JointHead:
     head = JointHead(nn.Linear(6, 2), LogOddsHead(nn.Linear(6, 5), [[1, 3]]), [1])
     with torch.no_grad():
-        head.near.normal_()
+        head.local.normal_()
     return head
 
 
@@ -58,7 +58,7 @@ def slow_logits(net: nn.Sequential, batch: torch.Tensor, n_highest: int) -> torc
                 place = maps[:, y, x][None]
                 scores = net.head(place)[0]
                 if isinstance(net.head, JointHead):
-                    scores = scores + torch.stack([torch.zeros(()), net.head.near[0] @ place[0]])
+                    scores = scores + torch.stack([torch.zeros(()), net.head.local[0] @ place[0]])
                 seen.append(scores.tolist())
         rows.append([sum(sorted(column)[-n_highest:]) / n_highest for column in zip(*seen, strict=True)])
     return torch.tensor(rows)
@@ -85,8 +85,8 @@ def test_what_places_hear_near_is_not_heard_by_the_average():
     head = joint_head()
     pooled = torch.randn(4, 6)
     before, weights = head(pooled), head.weights(pooled)
-    head.keep_near()
-    assert torch.equal(head.near[0], head.linear.weight[1])
+    head.copy_to_local()
+    assert torch.equal(head.local[0], head.linear.weight[1])
     assert torch.equal(head(pooled), before) and torch.equal(head.weights(pooled), weights)
     extra = head.of_positions(pooled) - head(pooled)
     torch.testing.assert_close(extra, torch.stack([torch.zeros(4), pooled @ head.linear.weight[1]], dim=1))

@@ -140,7 +140,7 @@ def joint() -> JointHead:
 
 def test_a_joint_head_adds_the_log_odds_to_the_outputs_that_have_a_group():
     head, x = joint(), pooled()
-    odds, expected = head.known(x), head.linear(x)
+    odds, expected = head.prior(x), head.linear(x)
     expected[:, 3] += 0.7 * odds[:, 0]
     expected[:, 1] -= 1.5 * odds[:, 1]
     torch.testing.assert_close(head(x), expected)

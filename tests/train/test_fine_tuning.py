@@ -44,7 +44,7 @@ def config(**changes) -> TrainingConfig:
 def test_a_training_with_every_option_resumes_bit_for_bit(data, tmp_path, stopped_in, mix, prior_head_only):
     settings = config(
         augmentation=Augmentation(mix=mix), linear_probe_penalty=1e-3, wise_ft_weight=0.25,
-        prior_head_only=prior_head_only, frozen_layers=("features.convolution", "head.known"),
+        prior_head_only=prior_head_only, frozen_layers=("features.convolution", "head.prior"),
         high_resolution=HighResolutionPass((24, 20), 0.3),
     )  # fmt: skip
     whole, expected = run(data, tmp_path / "whole", settings, joint_network())
@@ -96,10 +96,10 @@ def test_what_comes_out_lies_between_the_average_and_the_start(data, tmp_path):
 
 def test_frozen_layers_do_not_move_and_can_move_afterwards(data, tmp_path):
     start = joint_network()
-    frozen = config(frozen_layers=("features.convolution", "head.known"))
+    frozen = config(frozen_layers=("features.convolution", "head.prior"))
     network, _ = run(data, tmp_path, frozen, copy.deepcopy(start))
     assert torch.equal(network.features.convolution.weight, start.features.convolution.weight)
-    assert torch.equal(network.head.known.linear.weight, start.head.known.linear.weight)
+    assert torch.equal(network.head.prior.linear.weight, start.head.prior.linear.weight)
     assert not torch.equal(network.head.linear.weight, start.head.linear.weight)
     assert all(parameter.requires_grad for parameter in network.parameters())
     with pytest.raises(ModelError, match="no layer 'stem'"), frozen_layers(start, ["stem"]):
@@ -148,8 +148,8 @@ def test_nothing_is_forgotten_at_first_and_the_loss_is_the_divergence():
     assert teacher.loss(images, network[:-1](images), network.head).item() == pytest.approx(0, abs=1e-7)
     with torch.no_grad():
         network.features.convolution.weight += 0.1
-        old = before.head.known.linear(before[:-1](images)).softmax(-1)
-        new = network.head.known.linear(network[:-1](images)).softmax(-1)
+        old = before.head.prior.linear(before[:-1](images)).softmax(-1)
+        new = network.head.prior.linear(network[:-1](images)).softmax(-1)
         expected = (old * (old / new).log()).sum(-1)[::2].mean()
     found = teacher.loss(images, network[:-1](images), network.head)
     assert found.item() == pytest.approx(expected.item(), rel=1e-4)
@@ -158,12 +158,12 @@ def test_nothing_is_forgotten_at_first_and_the_loss_is_the_divergence():
 def test_distillation_keeps_the_older_heads_answers(data, tmp_path):
     start = joint_network()
     old = copy.deepcopy(start)
-    old.head = old.head.known.linear
+    old.head = old.head.prior.linear
     answers = predict(old, data.evaluation.images, PREPROCESSING, 6).log_softmax(-1)
     moved = []
     for weight in (0.0, 100.0):
         network, _ = run(data, tmp_path / f"{weight}", config(distillation=weight), copy.deepcopy(start))
-        network.head = network.head.known.linear
+        network.head = network.head.prior.linear
         now = predict(network, data.evaluation.images, PREPROCESSING, 6).log_softmax(-1)
         moved.append(F.kl_div(now, answers, reduction="batchmean", log_target=True).item())
     assert moved[1] < moved[0] / 2
@@ -185,15 +185,15 @@ def test_the_high_resolution_pass_uses_the_weights_of_the_linear_probe(data, tmp
     settings = config(
         linear_probe_penalty=1e-3,
         high_resolution=HighResolutionPass((24, 20), 0.3),
-        frozen_layers=("head.known",),
+        frozen_layers=("head.prior",),
     )
     network, history = run(data, tmp_path, settings, joint_network())
     fitted = joint_network()
     with frozen_layers(fitted, settings.frozen_layers):
         pooled = head_inputs(fitted, data.train.images, PREPROCESSING, 6)
         fit_head(fitted, pooled, label_matrix(data.train.images, CLASSES), 1e-3)
-    torch.testing.assert_close(network.head.near, fitted.head.linear.weight[:1])
-    assert network.head.linear.weight[0].tolist() == [0.0] * 6 and network.head.near.abs().min() > 0
+    torch.testing.assert_close(network.head.local, fitted.head.linear.weight[:1])
+    assert network.head.linear.weight[0].tolist() == [0.0] * 6 and network.head.local.abs().min() > 0
     found = measure(network, CLASSES, data.evaluation.images, PREPROCESSING, 6, settings.high_resolution)
     assert found == history.last.ap
 

@@ -120,7 +120,7 @@ def test_outputs_that_are_known_begin_with_the_older_head_alone(data, tmp_path):
     alone = copy.deepcopy(whole)
     with prior_outputs_only(alone.head):
         fit(alone, data.train)
-    alone.head.near.data.copy_(whole.head.linear.weight[:1])
+    alone.head.local.data.copy_(whole.head.linear.weight[:1])
     for changes in ({"ema_decay": 0.0}, {"wise_ft_weight": 0.25}):
         network, _ = run(data, tmp_path / str(changes), still(**changes), joint_network(SEED))
         assert_same(network, alone)
