@@ -2,7 +2,7 @@
 
 
 class DogcamError(Exception):
-    """Any failure that is the input's or the environment's, not a defect of the program.
+    """A fault of the input or of the environment, not a defect of the program.
 
     Commands print the message alone, without a traceback, and end with status 1.
     """
@@ -13,11 +13,11 @@ class DataError(DogcamError):
 
 
 class ModelError(DogcamError):
-    """A model cannot be built, a checkpoint not be loaded, or a layer or class not be found."""
+    """A model cannot be built, a checkpoint cannot be loaded, or a layer or class does not exist."""
 
 
 class DownloadError(DogcamError):
-    """A transfer ended without the whole, correct file."""
+    """A download did not give the complete, correct file."""
 
 
 class OutputError(DogcamError):
@@ -25,8 +25,8 @@ class OutputError(DogcamError):
 
 
 class ConfigError(DogcamError):
-    """A setting has a value that it cannot have, or settings contradict each other."""
+    """A setting has an invalid value, or settings contradict each other."""
 
 
 class RecordError(DogcamError):
-    """A record (`results.json`) is missing, of another version, or disagrees with its report."""
+    """A record (`results.json`) is missing, has another version, or differs from its report."""

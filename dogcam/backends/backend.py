@@ -1,8 +1,8 @@
-"""What every backend offers."""
+"""The interface of all backends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal
 
 from torch import Tensor
 
@@ -11,41 +11,24 @@ from dogcam.structures.backends import BackendName
 MapKind = Literal["cam", "grad_cam"]
 
 
-class Run(Protocol):
-    """How a backend computes: (N, 3, H, W) images -> (N, C) logits and (N, C, h, w) maps."""
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the network once."""
+MapsFunction = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""(N, 3, H, W) images -> (N, C) logits and (N, C, h, w) maps of the target layer, float32."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A way to run one classifier.
+    """A function that computes logits and maps of one classifier.
 
     Attributes:
-        name: which backend runs; where another was asked for, it could not be had.
-        kind: what its maps are: `cam`, negative where a place speaks against the class, whose positive part
-            divided by the number of places is Grad-CAM; or `grad_cam` of the target layer, where the network
-            is not pooling and one head.
-        run: computes logits and maps.
-        versions: of the libraries that compute beside torch, by their names.
+        name: the backend that runs; it differs from the requested one if that is unavailable.
+        kind: kind of the maps. `cam`: the positive part, divided by the number of spatial positions, is
+            Grad-CAM. `grad_cam`: used if the network does not end in global average pooling and one head.
+        maps: computes the logits and the maps of all classes from (N, 3, H, W) float32 preprocessed images of
+            the input size of the classifier. Raises ModelError for another size if the network was exported.
+        versions: versions of the libraries that it uses in addition to torch, by name.
     """
 
     name: BackendName
     kind: MapKind
-    run: Run
+    maps: MapsFunction
     versions: Mapping[str, str] = field(default_factory=dict)
-
-    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the network says of a batch, and where it finds what speaks for each class.
-
-        Args:
-            images: (N, 3, H, W) float32 tensor, preprocessed; any N, the size of the classifier's input.
-
-        Returns:
-            (N, C) float32 logits, and (N, C, h, w) float32 maps of the target layer, for all classes.
-
-        Raises:
-            ModelError: where the images have another size than the network was exported for.
-        """
-        return self.run(images)

@@ -14,7 +14,7 @@ from torch import Tensor
 from dogcam.backends.backend import Backend, BackendName
 from dogcam.backends.maps_network import MapsNetwork, maps_network, noise_images, require_same
 from dogcam.backends.onnx_backend import onnx_backend
-from dogcam.backends.onnx_file import export, kept
+from dogcam.backends.onnx_file import cached, export
 from dogcam.backends.quantisation import Quantisation, quantise, settings_of
 from dogcam.backends.torch_backend import compiled_backend, explaining_backend, torch_backend
 from dogcam.errors import ConfigError, ModelError
@@ -24,7 +24,7 @@ from dogcam.models.classifier import Classifier
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
 
 _ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-"""The packages that `onnx` and `int8` need."""
+"""Packages that the backends `onnx` and `int8` require."""
 
 
 def load_backend(
@@ -34,49 +34,51 @@ def load_backend(
     calibration: Sequence[Tensor] | None = None,
     quantisation: Quantisation | None = None,
     threads: int | None = None,
-    tell: Callable[[str], None] = warnings.warn,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Backend:
-    """Return a backend that runs the classifier; torch, with a message, if the named one is unavailable.
+    """Return a backend that runs the classifier; if it is unavailable, warn and return the torch backend.
 
     Args:
         name: one of `BACKENDS`.
-        classifier: in evaluation mode; it is left as it is.
-        cache: folder in which exported networks are kept, by a hash of the weights and all settings.
-        calibration: for `int8`, batches of preprocessed images that give the ranges of activations:
-            some hundred images of the training split.
-        quantisation: settings of `int8`; None for the default.
-        threads: for `onnx` and `int8`, number of threads; None for that of torch.
-        tell: receives the message.
+        classifier: in evaluation mode; it is not changed.
+        cache: folder of exported networks, named by a hash of weights and settings.
+        calibration: for `int8`, batches of preprocessed images, from which activation ranges are estimated:
+            a few hundred images of the training split.
+        quantisation: for `int8`, the settings; None for the defaults.
+        threads: for `onnx` and `int8`, number of threads for one batch; None for as many as torch uses.
+        warn: receives the warning.
 
     Raises:
-        ConfigError: if no backend has that name, or `int8` has no calibration images.
+        ConfigError: if there is no such backend, or `int8` has no calibration images.
         ModelError: if the maps of the exported network differ from those of torch.
     """
     if name not in BACKENDS:
-        raise ConfigError(f"no backend is called {name!r}; there are {', '.join(BACKENDS)}")
+        raise ConfigError(f"there is no backend {name!r}; expected {', '.join(BACKENDS)}")
     if name == "int8" and not calibration:
-        raise ConfigError("the backend int8 needs images to calibrate on: batches of preprocessed images")
+        raise ConfigError(
+            "the backend int8 has no calibration images; expected batches of preprocessed images"
+        )
     try:
         network = maps_network(classifier)
     except ModelError as error:
-        tell(f"every class's map by Grad-CAM in torch, not the backend {name}: {error}")
+        warn(f"the backend {name} is replaced by Grad-CAM in torch: {error}")
         return explaining_backend(classifier)
     make, needed = _FACTORIES[name]
     missing = [package for package in needed if find_spec(package) is None]
     if missing:
-        tell(
-            f"torch takes the place of the backend {name}: {', '.join(missing)} is not installed; run  "
+        warn(
+            f"the backend {name} is replaced by torch: {', '.join(missing)} is not installed; run  "
             "pip install 'dogcam[onnx]'"
         )
         make, _ = _FACTORIES["torch"]
     return make(
-        _Order(classifier, network, cache, calibration or (), quantisation or Quantisation(), threads)
+        _Inputs(classifier, network, cache, calibration or (), quantisation or Quantisation(), threads)
     )
 
 
 @dataclass(frozen=True)
-class _Order:
-    """The arguments of `load_backend` and the graph of the network."""
+class _Inputs:
+    """The inputs of a backend: arguments of `load_backend`, and the graph of the network."""
 
     classifier: Classifier
     network: MapsNetwork
@@ -86,50 +88,50 @@ class _Order:
     threads: int | None
 
 
-def _onnx(order: _Order) -> Backend:
-    return onnx_backend(_exported(order.classifier, order.network, order.cache), "onnx", order.threads)
+def _onnx(inputs: _Inputs) -> Backend:
+    return onnx_backend(_exported(inputs.classifier, inputs.network, inputs.cache), "onnx", inputs.threads)
 
 
-def _int8(order: _Order) -> Backend:
-    exported = _exported(order.classifier, order.network, order.cache)
-    settings = settings_of(order.quantisation, order.calibration)
-    made = kept(
-        order.cache, order.classifier, settings,
-        lambda: quantise(exported, order.quantisation, order.calibration),
+def _int8(inputs: _Inputs) -> Backend:
+    exported = _exported(inputs.classifier, inputs.network, inputs.cache)
+    settings = settings_of(inputs.quantisation, inputs.calibration)
+    made = cached(
+        inputs.cache, inputs.classifier, settings,
+        lambda: quantise(exported, inputs.quantisation, inputs.calibration),
     )  # fmt: skip
-    return onnx_backend(made, "int8", order.threads)
+    return onnx_backend(made, "int8", inputs.threads)
 
 
-_FACTORIES: dict[BackendName, tuple[Callable[[_Order], Backend], tuple[str, ...]]] = {
-    "torch": (lambda order: torch_backend(order.network), ()),
-    "compiled": (lambda order: compiled_backend(order.network), ()),
+_FACTORIES: dict[BackendName, tuple[Callable[[_Inputs], Backend], tuple[str, ...]]] = {
+    "torch": (lambda inputs: torch_backend(inputs.network), ()),
+    "compiled": (lambda inputs: compiled_backend(inputs.network), ()),
     "onnx": (_onnx, _ONNX_PACKAGES),
     "int8": (_int8, _ONNX_PACKAGES),
 }
-"""The function that makes each backend, and the packages that it needs."""
+"""The function that creates each backend, and the packages that it requires."""
 
 
 def packages_of(name: BackendName) -> tuple[str, ...]:
-    """Return the packages that a backend needs besides torch."""
+    """Return the packages that a backend requires in addition to torch."""
     return _FACTORIES[name][1]
 
 
 def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path:
-    """Return the file of the exported network, of which the maps were found to equal torch's."""
+    """Return the file of the exported network, whose maps were verified against torch."""
 
     def make() -> bytes:
         content = export(classifier, network)
-        # Elsewhere than in the cache, so that whatever ends the check, a file in there is one that passed it.
+        # Outside of the cache, so that the cache contains only files that passed the check.
         with TemporaryDirectory() as folder:
             path = atomic_write(Path(folder) / "exported.onnx", content)
             _require_same_maps(_opened(path), network, noise_images(classifier))
         return content
 
-    return kept(cache, classifier, {}, make)
+    return cached(cache, classifier, {}, make)
 
 
 def _opened(path: Path) -> Backend:
-    """Open what has just been exported: if that fails, the file is not damaged, but beyond ONNX Runtime."""
+    """Open a file that was just exported; if that fails, ONNX Runtime does not support it."""
     try:
         return onnx_backend(path, "onnx")
     except ModelError as error:

@@ -25,7 +25,9 @@ ACTIVATIONS = "activations"
 """Name of the activation maps in the graph."""
 
 
-def kept(cache: Path, classifier: Classifier, settings: dict[str, object], make: Callable[[], bytes]) -> Path:
+def cached(
+    cache: Path, classifier: Classifier, settings: dict[str, object], make: Callable[[], bytes]
+) -> Path:
     """Return the file of a classifier with these settings; create it if it is not in the cache.
 
     Args:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dogcam.backends.onnx_file import ACTIVATIONS, INPUT, quiet
 
-KINDS_OF_NODES = ("Conv", "Add", "Relu", "Clip", "MaxPool", "AveragePool")
-"""The operations that are quantised; all others stay in floating point."""
+QUANTISED_OPERATIONS = ("Conv", "Add", "Relu", "Clip", "MaxPool", "AveragePool")
+"""ONNX operations that are quantised; all others stay in floating point."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def quantise(exported: Path, quantisation: Quantisation, calibration: Sequence[T
         made = Path(folder) / "int8.onnx"
         q.quantize_static(
             str(exported), str(made), _reader(calibration), quant_format=q.QuantFormat.QDQ,
-            op_types_to_quantize=list(KINDS_OF_NODES), per_channel=True,
+            op_types_to_quantize=list(QUANTISED_OPERATIONS), per_channel=True,
             activation_type=q.QuantType.QUInt8, weight_type=q.QuantType.QInt8,
             nodes_to_exclude=_in_floating_point(model, quantisation),
             calibrate_method=methods[quantisation.ranges],
@@ -81,9 +81,11 @@ def _in_floating_point(model: Any, quantisation: Quantisation) -> list[str]:
         if after.intersection(node.input):
             after.update(node.output)
             head.append(node.name)
-    body = [node.name for node in model.graph.node if node.op_type == "Conv" and node.name not in head]
-    last = body[len(body) - quantisation.float_last :]
-    return head + body[: quantisation.float_first] + last
+    convolutions = [
+        node.name for node in model.graph.node if node.op_type == "Conv" and node.name not in head
+    ]
+    last = convolutions[len(convolutions) - quantisation.float_last :]
+    return head + convolutions[: quantisation.float_first] + last
 
 
 def _reader(calibration: Sequence[Tensor]) -> object:

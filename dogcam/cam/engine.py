@@ -15,7 +15,7 @@ from dogcam.network.activation import activate
 from dogcam.network.hooks import underlying
 
 Request = GradientRequest | ForwardRequest
-"""A method at a layer. A new method subclasses one of the two and joins `dogcam.cam.METHODS`."""
+"""A method at a layer. A new method is a subclass of one of the two and an entry of `dogcam.cam.METHODS`."""
 
 SCALE_OF_HALVES = 1024.0
 """Factor by which a float16 score is scaled before differentiation, so that gradients do not underflow."""
@@ -67,12 +67,14 @@ def explain(
     """
     if views == ONE_VIEW:
         return _explain_view(network, images, targets, requests)
-    seen = [
+    explanations = [
         _mirrored_back(_explain_view(network, view, targets, requests), mirrored)
         for view, mirrored in views.of(images)
     ]
-    maps = tuple(_mean(each) for each in zip(*(explanation.maps for explanation in seen), strict=True))
-    return Explanation(torch.stack([explanation.logits for explanation in seen]).mean(dim=0), maps)
+    maps = tuple(
+        _mean(each) for each in zip(*(explanation.maps for explanation in explanations), strict=True)
+    )
+    return Explanation(torch.stack([explanation.logits for explanation in explanations]).mean(dim=0), maps)
 
 
 def _mirrored_back(explanation: Explanation, mirrored: bool) -> Explanation:
@@ -102,22 +104,22 @@ def _explain_view(
     graph = any(isinstance(request, GradientRequest) for request in requests)
     with forward_pass(underlying(network), images, targets, layers, graph=graph) as forward:
         maps: dict[Request, Tensor] = {}
-        left: list[GradientRequest] = []
+        remaining: list[GradientRequest] = []
         for request in dict.fromkeys(requests):
             if not isinstance(request, GradientRequest):
                 maps[request] = request.maps(forward)
             elif (channel_gradients := _channel_gradients(forward, request)) is not None:
-                maps[request] = _closed_form(forward, request, channel_gradients)
+                maps[request] = _weighted_sum(forward, request, channel_gradients)
             else:
-                left.append(request)
-        for score in dict.fromkeys(each.differentiated for each in left):
-            same = [each for each in left if each.differentiated == score]
+                remaining.append(request)
+        for score in dict.fromkeys(each.differentiated for each in remaining):
+            same = [each for each in remaining if each.differentiated == score]
             maps.update(_differentiate(forward, score, same).items())
     return Explanation(forward.logits.detach(), tuple(maps[request] for request in requests))
 
 
 @torch.no_grad()
-def _closed_form(forward: ForwardPass, request: GradientRequest, channel_gradients: Tensor) -> Tensor:
+def _weighted_sum(forward: ForwardPass, request: GradientRequest, channel_gradients: Tensor) -> Tensor:
     maps = forward.layers[request.layer].maps
     return torch.einsum("nchw,nkc->nkhw", maps, request.weights(maps, channel_gradients)).relu()
 

@@ -95,9 +95,8 @@ class HiResCam(GradientRequest):
 
     with an element-wise product. The paper keeps the sign of the sum; here ReLU is applied as in Grad-CAM.
     The two are the same map if global average pooling and a linear layer follow. If layer normalisation
-    follows,
-    as between the stages of ConvNeXt, the map is 0: scaling all activations of a position leaves the score
-    unchanged.
+    follows, as between the stages of ConvNeXt, the map is 0: scaling all activations of a position leaves the
+    score unchanged.
     """
 
     def map(self, maps: Tensor, gradient: Tensor) -> Tensor:
@@ -174,5 +173,5 @@ def _weighted(maps: Tensor, weights: Tensor) -> Tensor:
 
 
 def _inverse(values: Tensor) -> Tensor:
-    """Return 1 / values, and 0 where a value is 0."""
+    """Return 1 / values; 0 for values of 0."""
     return torch.where(values == 0, 0, 1 / values)

@@ -40,8 +40,8 @@ class ScoreCam(ForwardRequest):
         return _weighted(found, forward.targets.shape[1], weights)
 
     def _masked(self, image: Tensor, maps: Tensor) -> Iterator[Tensor]:
-        for some in maps.split(self.batch_size):
-            enlarged = F.interpolate(some[:, None], image.shape[1:], mode="bilinear", align_corners=False)
+        for part in maps.split(self.batch_size):
+            enlarged = F.interpolate(part[:, None], image.shape[1:], mode="bilinear", align_corners=False)
             lowest = enlarged.amin(dim=(2, 3), keepdim=True)
             extent = enlarged.amax(dim=(2, 3), keepdim=True) - lowest
             masks = torch.where(extent > 0, (enlarged - lowest) / extent, 0)
@@ -76,9 +76,9 @@ class AblationCam(ForwardRequest):
                 without = self._logits_of_head(head, forward.last_head.given[n])
             else:
                 without = self._logits_of_network(forward, found, n)
-            whole = forward.logits[n, targets].to(found.maps.dtype)
-            size = torch.where(whole == 0, 1, whole.abs())
-            weights.append((whole - without[:, targets].to(found.maps.dtype)) / size)
+            score = forward.logits[n, targets].to(found.maps.dtype)
+            size = torch.where(score == 0, 1, score.abs())
+            weights.append((score - without[:, targets].to(found.maps.dtype)) / size)
         return _weighted(found, forward.targets.shape[1], weights)
 
     def _logits_of_head(self, head: nn.Module, pooled: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the scales and mirror images in which a network sees an image."""
+"""Test-time augmentation: scaled and mirrored copies of an image."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Write files whole or not at all; read plain files of limited size and nothing else."""
+"""Write files atomically; read only regular files of limited size."""
 
 import hashlib
 import json
@@ -14,16 +14,16 @@ from typing import Any, BinaryIO
 
 try:
     import fcntl
-except ImportError:  # a system without such locks; there, folders are not held
+except ImportError:  # Windows has no such locks; folders are not locked there
     fcntl = None  # type: ignore[assignment]
 
 from dogcam.errors import ConfigError, DataError, DogcamError, OutputError, RecordError
 
 MAX_MEGABYTES = 1000
-"""Longer files are not read: an annotation of COCO's training images has 450 MB."""
+"""Maximum size of a file that is read; the annotations of COCO's training images have 450 MB."""
 
 MAX_DEPTH = 64
-"""Levels of lists and objects in a JSON file."""
+"""Maximum nesting of lists and objects in a JSON file."""
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -40,20 +40,20 @@ _log = logging.getLogger(__name__)
 
 
 def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> Path:
-    """Write a file under another name beside its place, then move it there.
+    """Write a file atomically: write a temporary file in the same folder, then rename it.
 
     Args:
-        path: where the file shall stand; missing folders are made.
+        path: the file; missing folders are created.
         content: text (written as UTF-8) or bytes.
-        durable: wait until the content is on the disk before it takes the old one's place, so that it is
-            whole after a power cut too.
+        durable: flush the content to the disk before renaming, so that a power failure cannot leave an
+            incomplete file.
 
     Returns:
         The path.
 
     Raises:
-        OutputError: if there is no space, no permission or a folder in the way, or the text is not UTF-8; the
-            old file stays.
+        OutputError: if space or permission is missing, the path is a folder, or the text is not UTF-8; an
+            existing file is kept.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -68,25 +68,25 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> 
         _write_and_move(part, path, encoded, durable)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); make room, or name another folder"
+            f"{path} cannot be written ({error.strerror or error}); free some space, or choose another folder"
         ) from error
     return path
 
 
 def require_writable(folder: Path) -> None:
-    """Make a folder, and prove that files can be written there.
+    """Create a folder, and verify that files can be written to it.
 
     Raises:
-        OutputError: where they cannot.
+        OutputError: if they cannot.
     """
     atomic_write(folder / ".writable", b"").unlink(missing_ok=True)
 
 
 def path_inside(folder: Path, name: str) -> Path:
-    """Return the path of a file whose name comes from a file of the folder, which may be anybody's.
+    """Return the path of a file whose name was read from a file, which may be untrusted.
 
     Args:
-        folder: the folder that the file must be in.
+        folder: the folder that must contain the file.
         name: a relative path with forward slashes.
 
     Returns:
@@ -100,7 +100,7 @@ def path_inside(folder: Path, name: str) -> Path:
     if "\\" in name or "\0" in name or ":" in parts[0] or not set(parts).isdisjoint({"", ".", ".."}):
         raise RecordError(
             f"{folder} names the file {name!r}; expected a relative name inside the folder, such as "
-            "figures/scores.svg: the folder was changed by hand or comes from elsewhere"
+            "figures/scores.svg: the folder was edited, or was not written by dogcam"
         )
     try:
         path, root = (folder / name).resolve(), folder.resolve()
@@ -123,18 +123,18 @@ def sha256_of(content: bytes) -> str:
 
 @contextmanager
 def dir_lock(folder: Path) -> Iterator[None]:
-    """Keep a folder from other processes that want to hold it; it is free when the process ends in any way.
+    """Lock a folder against other processes; the lock is released when the process ends in any way.
 
     Args:
-        folder: made where it is missing.
+        folder: is created if it is missing.
 
     Raises:
-        OutputError: where another process holds it, or it cannot be made.
+        OutputError: if another process has locked it, or it cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror}); name another folder") from error
+        raise OutputError(f"{folder} cannot be created ({error.strerror}); choose another folder") from error
     if fcntl is None:
         yield
         return
@@ -142,7 +142,7 @@ def dir_lock(folder: Path) -> Iterator[None]:
     try:
         if not _is_locked_now(descriptor):
             raise OutputError(
-                f"another program is writing to {folder}; wait until it has ended, or name another folder"
+                f"another program is writing to {folder}; wait until it has ended, or choose another folder"
             )
         yield
     finally:
@@ -151,37 +151,37 @@ def dir_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def file_lock(path: Path) -> Iterator[None]:
-    """Wait until no other process or thread makes a file or folder, and make them wait in the same way.
+    """Lock a file or folder that is about to be created; other processes and threads wait for the lock.
 
-    What was missing before the wait may be there after it, so it is to be looked for again. The lock is a
-    file beside `path`, `.NAME.lock`, which is removed; one that a killed process left keeps nobody waiting.
+    After the wait, check again whether `path` exists: another process may have created it. The lock is the
+    file `.NAME.lock` in the same folder; it is removed. A lock file of a killed process does not block.
 
     Args:
-        path: what is to be made, in a folder that is there; it may exist, and is not touched.
+        path: what will be created, in an existing folder; it may exist, and is not changed.
 
     Raises:
-        OSError: where nothing can be written beside `path`.
+        OSError: if nothing can be written to the folder of `path`.
     """
     if fcntl is None:
         yield
         return
     lock = path.with_name(f".{path.name}.lock")
-    descriptor = _take_turn(lock)
+    descriptor = _locked(lock)
     try:
         yield
     finally:
         with suppress(OSError):
-            lock.unlink()  # while it is held: who waits for it notices, and makes another
+            lock.unlink()  # while it is locked: a waiting process detects this and creates another
         os.close(descriptor)
 
 
-def _take_turn(lock: Path) -> int:
-    """Return a descriptor of the lock's file that holds it until it is closed."""
+def _locked(lock: Path) -> int:
+    """Return a descriptor of the lock file; the lock lasts until the descriptor is closed."""
     while True:
         descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o666)
         try:
             if not _is_locked_now(descriptor):
-                _log.warning("another program holds %s; waiting until it has ended", lock)
+                _log.warning("another program has locked %s; waiting until it ends", lock)
                 with suppress(OSError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
@@ -190,23 +190,23 @@ def _take_turn(lock: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # removed by the one before: it no longer keeps anybody away
+        os.close(descriptor)  # the previous owner removed this file, so its lock is void
 
 
 def _is_locked_now(descriptor: int) -> bool:
-    """Lock what a descriptor is of; tell whether that went, which it does not while another holds it."""
+    """Lock the file of a descriptor if no other process has; return whether it is locked now."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        # Some network drives have no locks: there, as on such systems, nobody is kept away.
+        # Some network drives have no locks: as on systems without them, nothing is locked.
         return True
     return True
 
 
 def remove_temporary_files(folder: Path) -> None:
-    """Remove what processes that were killed while writing to a folder left of their files."""
+    """Remove the temporary files of processes that were killed while writing to a folder."""
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
 
@@ -223,14 +223,14 @@ def _write_and_move(part: Path, path: Path, content: bytes, durable: bool) -> No
 
 
 def open_plain(path: Path, error: type[DogcamError] = DataError) -> BinaryIO:
-    """Open a plain file for reading; anything else is refused before a byte is read.
+    """Open a regular file for reading; anything else is refused before a byte is read.
 
     Args:
         path: the file; symbolic links are followed.
-        error: the class of the error.
+        error: class of the error to raise.
 
     Returns:
-        The open file, which the caller closes.
+        The open file, which the caller must close.
 
     Raises:
         DogcamError: if it cannot be opened, or is a folder, FIFO, socket or device.
@@ -239,26 +239,27 @@ def open_plain(path: Path, error: type[DogcamError] = DataError) -> BinaryIO:
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
-    except (OSError, ValueError) as fault:  # the last for a name with a null byte
+    except (OSError, ValueError) as fault:  # ValueError: a null byte in the name
         raise error(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         kind = next((name for test, name in _KINDS if test(mode)), "special file")
-        raise error(f"{path} is a {kind}; expected a plain file")
+        raise error(f"{path} is a {kind}; expected a regular file")
     return os.fdopen(descriptor, "rb")
 
 
 def read_bytes(path: Path, limit: int | None = None, error: type[DogcamError] = DataError) -> bytes:
-    """Read a plain file of limited size.
+    """Read a regular file of limited size.
 
     Args:
         path: the file.
-        limit: bytes; by default `MAX_MEGABYTES`, or what DOGCAM_MAX_MEGABYTES of the environment states.
-        error: the class of the error.
+        limit: maximum size in bytes; by default `MAX_MEGABYTES`, or the environment variable
+            DOGCAM_MAX_MEGABYTES.
+        error: class of the error to raise.
 
     Raises:
-        DogcamError: if it is no plain file, is longer than the limit, or cannot be read.
+        DogcamError: if it is not a regular file, is larger than the limit, or cannot be read.
     """
     most = limit_from("DOGCAM_MAX_MEGABYTES", MAX_MEGABYTES) * 1_000_000 if limit is None else limit
     with open_plain(path, error) as file:
@@ -277,10 +278,10 @@ def read_bytes(path: Path, limit: int | None = None, error: type[DogcamError] = 
 
 
 def limit_from(variable: str, default: int) -> int:
-    """Return a limit, which a variable of the environment may change.
+    """Return a limit: the value of an environment variable, or the default.
 
     Raises:
-        ConfigError: if the variable holds no whole number above 0.
+        ConfigError: if the variable is not a whole number above 0.
     """
     text = os.environ.get(variable, "")
     if not text:
@@ -291,7 +292,7 @@ def limit_from(variable: str, default: int) -> int:
 
 
 def read_text(path: Path, error: type[DogcamError] = DataError) -> str:
-    """Read a plain file of UTF-8, without the byte order mark that some editors write.
+    """Read a regular file as UTF-8, without the byte order mark that some editors write.
 
     Raises:
         DogcamError: as `read_bytes`, or if the file is not UTF-8.
@@ -303,10 +304,10 @@ def read_text(path: Path, error: type[DogcamError] = DataError) -> str:
 
 
 def read_json(path: Path, error: type[DogcamError] = DataError, limit: int | None = None) -> Any:
-    """Read a JSON file: finite numbers, no key twice in an object, at most `MAX_DEPTH` levels.
+    """Read a JSON file: finite numbers, unique keys in each object, at most `MAX_DEPTH` levels.
 
     Raises:
-        DogcamError: as `read_bytes`, or if the file is not such JSON.
+        DogcamError: as `read_bytes`, or if the file is not JSON of this kind.
     """
     return parse_json(read_bytes(path, limit, error), str(path), error)
 
@@ -333,7 +334,7 @@ def parse_json(text: str | bytes, source: str, error: type[DogcamError] = DataEr
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # The parser alone keeps the last of two equal keys, and half of the boxes are lost silently.
+    # The parser itself keeps the last of two equal keys and would lose data silently.
     document = dict(pairs)
     if len(document) < len(pairs):
         key = Counter(key for key, _ in pairs).most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""What an architecture is, and the head of a network."""
+"""Architectures: how to build a network, and how to find and replace its head."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ from dogcam.models.imagenet import imagenet_categories
 from dogcam.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 AUXILIARY = ("aux1", "aux2", "AuxLogits")
-"""The auxiliary heads of GoogLeNet and Inception v3. They are used in training only, and are left out."""
+"""The auxiliary heads of GoogLeNet and Inception v3. They are used in training only, and are removed."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build a network of some name.
+    """How to build a network.
 
     Attributes:
-        name: under which it is found again.
-        build: (names of the classes, start from ImageNet weights) -> the network with a new head.
+        name: name of the architecture, which a model card states.
+        build: (class names, whether to use ImageNet weights) -> the network with a new head.
         input_size: default height and width of the input in pixels.
-        mean, std: of the normalisation of its input.
+        mean, std: normalisation of the input.
         imagenet: description of the ImageNet weights; None if there are none.
-        packages: those that build it, besides torch and torchvision.
-        with_imagenet_head: -> the network with ImageNet weights and its own head; None if there are none.
-        categories: -> names of the outputs of that head, in their order.
+        packages: required packages, in addition to torch and torchvision.
+        with_imagenet_head: -> the network with ImageNet weights and ImageNet head; None if there are none.
+        categories: -> names of the outputs of the ImageNet head, in their order.
     """
 
     name: str

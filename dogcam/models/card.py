@@ -1,4 +1,4 @@
-"""Model cards: what must be known of a checkpoint to use its network."""
+"""Model cards: architecture, classes, preprocessing and activation of the weights in a checkpoint."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,22 +24,22 @@ PUBLISHED_CLASSES = (
 """The order of the outputs of the published VOC2007 checkpoint; it is not alphabetical."""
 
 GIVE_CARD = (
-    "Describe the network with --model NAME --classes FILE|NAME,... --activation sigmoid|softmax, or write "
-    "this into a card once: dogcam convert"
+    "Describe the network with --model NAME --classes FILE|NAME,... --activation sigmoid|softmax, or add "
+    "this to a card with dogcam convert"
 )
-"""What to do with a checkpoint without a card."""
+"""The remedy for a checkpoint without a card."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What must be known of weights to use them.
+    """The description of weights that is needed to use them.
 
     Attributes:
-        architecture: builds their network.
+        architecture: builds the network.
         classes: C names in the order of the outputs.
-        preprocessing: of the images, as in training.
-        activation: of the head.
-        high_resolution: the second pass at a higher resolution; None for no second pass.
+        preprocessing: input of the network, as in training.
+        activation: activation of the head.
+        high_resolution: the high-resolution pass; None for none.
         learned_from: manifest of the split that the network was trained on; None if unknown.
     """
 
@@ -58,7 +58,7 @@ def card_of(
     activation: Activation,
     high_resolution: HighResolutionPass | None = None,
 ) -> dict[str, Any]:
-    """Return the entries of a card from which a network is built and used: plain values for JSON."""
+    """Return the entries of a card that are needed to use a network, as plain values for JSON."""
     return {
         "architecture": name,
         "classes": list(classes),
@@ -75,13 +75,13 @@ def card_of(
 def read_card(
     name: str | None, loaded: Checkpoint, path: Path, activation: Activation | None = None
 ) -> ModelCard:
-    """Read the card of a checkpoint; a published checkpoint is given its card.
+    """Read the card of a checkpoint; the published checkpoint has a known card.
 
     Args:
-        name: of the architecture; None for the one that the card names.
+        name: name of the architecture; None for the one that the card names.
         loaded: the checkpoint.
-        path: of the checkpoint, for the message.
-        activation: of the head, if the card does not state it.
+        path: file of the checkpoint, for the message.
+        activation: activation of the head, if the card does not state it.
 
     Raises:
         ModelError: if the card is missing, incomplete, or names another architecture or activation.
@@ -106,14 +106,14 @@ def with_given_card(
     activation: Activation | None,
     input_size: int | None,
 ) -> Checkpoint:
-    """Return a checkpoint with the card that a user's options describe.
+    """Return a checkpoint with a card from the options of a user.
 
     Args:
         loaded: a checkpoint without a card; it may name its classes.
-        path: of the checkpoint, for the message.
+        path: file of the checkpoint, for the message.
         model: name of the architecture.
         classes: names of the outputs in their order; None if the file names them.
-        activation: of the head.
+        activation: activation of the head.
         input_size: height and width of the input in pixels; None for the architecture's default.
 
     Raises:
@@ -123,9 +123,9 @@ def with_given_card(
     named = isinstance(own, list) and ", ".join(map(str, own))
     if named and ("architecture" in loaded.meta or classes):
         needless = "--model, --classes and --input-size" if "architecture" in loaded.meta else "--classes"
-        raise ModelError(f"{path} names its classes ({named}); leave {needless} out")
+        raise ModelError(f"{path} names its classes ({named}); remove {needless}")
     names = tuple(own) if isinstance(own, list) else tuple(classes or ())
-    if "i_epoch" in loaded.meta:  # the published form, of a multi-label training
+    if "i_epoch" in loaded.meta:  # the published format, of a multi-label training
         activation = activation or "sigmoid"
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -167,27 +167,27 @@ def network_of(card: ModelCard, loaded: Checkpoint, path: Path) -> nn.Module:
 
 
 def with_published_card(loaded: Checkpoint, path: Path) -> Checkpoint:
-    """Return a published checkpoint with the card that it lacks; one with a card is returned unchanged.
+    """Return a published checkpoint with its card; a checkpoint with a card is returned unchanged.
 
-    The published files do not name their outputs. Only a file in their form and with as many outputs is
-    taken to be one of them; classes that the file does name are kept.
+    The published files do not name their outputs. A file is recognised by its format and its number of
+    outputs. Classes that the file names are kept.
 
     Raises:
-        ModelError: if the file has neither a card nor the published form, or another number of outputs.
+        ModelError: if the file has neither a card nor the published format, or another number of outputs.
     """
     named = loaded.meta.get("classes")
     if "i_epoch" not in loaded.meta and not named:
         raise ModelError(
-            f"{path} does not name its classes, and is not in the published form (i_epoch, model_sdict): "
-            f"their order cannot be guessed. {GIVE_CARD}"
+            f"{path} does not name its classes, and is not in the published format (i_epoch, model_sdict): "
+            f"their order is unknown. {GIVE_CARD}"
         )
     if "architecture" in loaded.meta or "i_epoch" not in loaded.meta:
         return loaded
     classes = require_classes(named, path) if named else PUBLISHED_CLASSES
     _require_outputs(loaded, "fc.weight", classes, path)
-    said = "the published description of the checkpoint; the file itself does not name them"
+    source = "the published description of the checkpoint; the file itself does not name them"
     card = card_of("resnet50", classes, Preprocessing((224, 224)), "sigmoid") | (
-        {} if named else {"classes_from": said}
+        {} if named else {"classes_from": source}
     )
     return replace(loaded, meta=card | loaded.meta)
 
@@ -200,16 +200,14 @@ def require_classes(found: object, path: Path) -> tuple[str, ...]:
     """
     names = found if isinstance(found, list) and all(isinstance(name, str) for name in found) else []
     if not names or len(set(names)) != len(names):
-        raise ModelError(
-            f"{path} has no card with a list of its classes, each once: found {found!r}. {GIVE_CARD}"
-        )
+        raise ModelError(f"{path} has no card with a list of different classes: found {found!r}. {GIVE_CARD}")
     return tuple(names)
 
 
 def _agreed_name(name: str | None, loaded: Checkpoint, path: Path) -> str:
-    """Return the architecture that the user and the card name; either may leave it to the other.
+    """Return the architecture that the user or the card names; if both do, they must agree.
 
-    A file in the published form has no card: `i_epoch` next to the weights marks the ResNet-50 of the known
+    A file in the published format has no card: the key `i_epoch` marks the ResNet-50 of the published
     experiment, which loading verifies.
     """
     noted = loaded.meta.get("architecture")
@@ -219,12 +217,11 @@ def _agreed_name(name: str | None, loaded: Checkpoint, path: Path) -> str:
         raise ModelError(f"{path} does not name its network; give --model NAME")
     if name is not None and isinstance(noted, str) and noted != name:
         raise ModelError(
-            f"{path} is a {noted} by its card, not a {name}; leave --model out, or choose another checkpoint"
+            f"{path} is a {noted} by its card, not a {name}; remove --model, or choose another checkpoint"
         )
     if name is None and is_function(str(noted)):
         raise ModelError(
-            f"the card of {path} names the function {noted}, which is run only if you name it: "
-            f"--model {noted}"
+            f"the card of {path} names the function {noted}, which runs only if you name it: --model {noted}"
         )
     return str(name or noted)
 
@@ -244,16 +241,14 @@ def _activation(meta: Mapping[str, Any], path: Path, given: Activation | None) -
             f"{path}: the activation of its card is {noted!r}; expected {' or '.join(ACTIVATIONS)}"
         )
     if given not in (None, noted):
-        raise ModelError(
-            f"{path} has the activation {noted} by its card, not {given}; leave --activation out"
-        )
+        raise ModelError(f"{path} has the activation {noted} by its card, not {given}; remove --activation")
     return noted
 
 
 def _head_of(network: nn.Module, n_classes: int) -> str | None:
     try:
         return find_head(network, n_classes)
-    except ModelError:  # a network may end in a convolution, or in anything
+    except ModelError:  # a network may end in a convolution or any other layer
         return None
 
 
@@ -299,7 +294,7 @@ def _high_resolution_pass(meta: dict, path: Path) -> HighResolutionPass | None:
                 raise ModelError(f"{path}: the high_resolution_pass of its card: {error}") from error
         case found:
             raise ModelError(
-                f"{path}: the card's high_resolution_pass is {found}; expected [height, width] and a share"
+                f"{path}: the high_resolution_pass of its card is {found}; expected size and share"
             )
 
 

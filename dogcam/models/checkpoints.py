@@ -1,4 +1,4 @@
-"""Checkpoints: weights and what is known of them, read without running anything that a file contains."""
+"""Checkpoints: weights with their model card, read without running code that a file contains."""
 
 import hashlib
 import io
@@ -20,14 +20,19 @@ from dogcam.models.torch_files import load_torch
 
 _FINGERPRINT = "weights_sha256"
 _MOST_BYTES = 16 * 2**30
-"""Larger files are refused before they are read: no image classifier has weights of that size."""
+"""Maximum size of a checkpoint, larger than the weights of any image classifier."""
 
 _AUXILIARY = tuple(f"{name}." for name in AUXILIARY)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model's state (parameters and buffers by name, on the CPU) and what was noted beside it."""
+    """Weights and their card.
+
+    Attributes:
+        state: parameters and buffers by name, on the CPU.
+        meta: the entries of the model card, as plain values for JSON; incomplete or empty if there is no card.
+    """
 
     state: State
     meta: dict = field(default_factory=dict)
@@ -36,19 +41,21 @@ class Checkpoint:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
-    A file that ends in `.safetensors` has its notes in its header or in a JSON card next to it
-    (`weights.safetensors`, `weights.json`). Every other file is taken for one of `torch.save`: a state dict,
-    alone or under one of the keys in `dogcam.models.payload`, as the published checkpoints and the usual
-    training programs write it.
+    The card of a `.safetensors` file is in its header or in a JSON file next to it (`weights.safetensors`,
+    `weights.json`). Any other file is read as a file of `torch.save`: a state dict, alone or under one of the
+    keys in `dogcam.models.payload`, as in the published checkpoints.
 
-    Nothing in a file is ever run: pickles are read with `weights_only=True`.
+    No code in a file is run: pickles are read with `weights_only=True`.
+
+    Args:
+        path: the file.
 
     Returns:
-        The state and the notes; the state of an optimizer is left out.
+        The weights and their card, without the state of an optimizer.
 
     Raises:
-        ModelError: if the file is missing, no plain file, damaged, of another form, or needs more than
-            tensors and plain containers; the message names the cause.
+        ModelError: if the file is missing, not a regular file, damaged, in another format, or contains other
+            objects than tensors and plain containers; the message states the cause.
     """
     _require_file(path)
     if path.suffix == ".safetensors":
@@ -67,11 +74,10 @@ def _require_file(path: Path) -> None:
 
 
 def fitted_to(model: nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoint:
-    """Return a checkpoint whose names are the model's: without a prefix that its training program added.
+    """Return a checkpoint with the tensor names of the model, without a prefix of the training program.
 
-    If the names of all parameters are found below one prefix (`model.`, `net.backbone.`, ...), that part of
-    the file is taken, and what lies outside of it (a loss, metrics) is left out. So are auxiliary heads
-    that the model lacks.
+    If all parameters have one common prefix in the file (`model.`, `net.backbone.`, ...), tensors without
+    this prefix (of a loss or metrics) are removed, and auxiliary heads that the model lacks as well.
 
     Raises:
         ModelError: if several prefixes fit.
@@ -84,7 +90,7 @@ def fitted_to(model: nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoin
         fitting = [each for each in prefixes if all(each + name in state for name in expected)]
         if len(fitting) > 1:
             raise ModelError(
-                f"{path} holds this network more than once, as {some(fitting)}; save the state of one of them"
+                f"{path} contains this network several times, as {some(fitting)}; save the state of one of them"
             )
         for prefix in fitting:
             state = {k.removeprefix(prefix): value for k, value in state.items() if k.startswith(prefix)}
@@ -94,18 +100,18 @@ def fitted_to(model: nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoin
 
 
 def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
-    """Copy a checkpoint's state into a model; the model is unchanged where they do not fit each other.
+    """Copy the weights of a checkpoint into a model; the model is unchanged if they do not fit.
 
-    Batch normalisation's counts of batches, which older versions of torch did not store, may be missing.
+    The batch counts of batch normalisation may be missing: older versions of torch did not store them.
 
     Args:
-        model: takes the state.
-        checkpoint: what `load_checkpoint` returned.
-        path: where it came from, for the message.
+        model: receives the weights.
+        checkpoint: from `load_checkpoint`.
+        path: file of the checkpoint, for the message.
 
     Raises:
-        ModelError: where a key is missing or too many, a tensor has another shape, or a number is not finite;
-            the message names them.
+        ModelError: if tensors are missing or unknown, have another shape, or contain values that are not
+            finite; the message names them.
     """
     checkpoint = fitted_to(model, checkpoint, path)
     expected = model.state_dict()
@@ -125,36 +131,37 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
     broken = [name for name, tensor in sorted(state.items()) if not torch.isfinite(tensor).all()]
     if broken:
         raise ModelError(
-            f"{path} holds numbers that are not finite, in {some(broken)}: its training went wrong, or it "
-            "is damaged; choose another checkpoint"
+            f"{path} contains values that are not finite, in {some(broken)}: the training diverged, or the "
+            "file is damaged; choose another checkpoint"
         )
     if reasons:
         raise ModelError(
-            f"{path} does not fit this {type(model).__name__}: {'; '.join(reasons)}. Build the model that "
-            "the checkpoint was made with (architecture, number of outputs), or choose another checkpoint"
+            f"{path} does not fit this {type(model).__name__}: {'; '.join(reasons)}. Use the architecture "
+            "and the number of outputs of the checkpoint, or choose another checkpoint"
         )
     model.load_state_dict(state, strict=True)
 
 
 def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = True) -> None:
-    """Write a state and its notes; equal arguments make equal bytes.
+    """Write weights and their card; equal arguments give equal bytes.
 
-    The notes go into the file's header, so that they cannot be parted from the weights, and for readers into
-    a JSON card beside it (`weights.safetensors`, `weights.json`). Each file is there whole or not at all.
+    The card is written to the header of the file and, to be read by people, to a JSON file next to it
+    (`weights.safetensors`, `weights.json`). Both files are written atomically.
 
     Args:
-        path: the file to write, ending in `.safetensors`.
+        path: the file to write, with the suffix `.safetensors`.
         state: parameters and buffers by name.
-        meta: anything that JSON can hold; the SHA-256 of the weights is added.
-        card_file: also write the JSON card.
+        meta: the card, as plain values for JSON; the SHA-256 of the weights is added.
+        card_file: also write the JSON file.
 
     Raises:
-        ModelError: where the name has another ending, or a file cannot be written.
+        ModelError: if the name has another suffix.
+        OutputError: if a file cannot be written.
     """
     if path.suffix != ".safetensors":
-        raise ModelError(f"{path} must end in .safetensors: that is how its form is told when it is read")
+        raise ModelError(f"{path} has the suffix {path.suffix!r}; expected .safetensors")
     card = {**meta, _FINGERPRINT: weights_sha256(state)}
-    # Cloned, since safetensors refuses tensors that share memory, as tied weights and slices do.
+    # Cloned: safetensors refuses tensors that share memory, such as tied weights and slices.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     weights = save(tensors, {CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -164,24 +171,23 @@ def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = T
 
 
 def export_checkpoint(path: Path, state: State, meta: dict) -> None:
-    """Write a state in the form of the published checkpoints, for programs that read `["model_sdict"]`.
+    """Write weights in the published format, for programs that read `["model_sdict"]`.
 
-    The file holds tensors and plain containers only, so that `torch.load(path, weights_only=True)` reads it:
+    The file contains only tensors and plain containers, so `torch.load(path, weights_only=True)` reads it:
     `i_epoch` (of the last epoch, from 0), `model_sdict`, an empty `optimizer_sdict`, `classes` in the order
-    of the outputs where they are known, and the notes as JSON text under `card`. It is there whole or not at
-    all.
+    of the outputs (empty if unknown), and the card as JSON text under `card`. It is written atomically.
 
     Args:
-        path: the file to write; any ending but `.safetensors`.
+        path: the file to write; its suffix must not be `.safetensors`.
         state: parameters and buffers by name.
-        meta: anything that JSON can hold.
+        meta: the card, as plain values for JSON.
 
     Raises:
-        ModelError: where the name says that the file is of the other form.
-        OutputError: where it cannot be written.
+        ModelError: if the suffix is `.safetensors`.
+        OutputError: if the file cannot be written.
     """
     if path.suffix == ".safetensors":
-        raise ModelError(f"{path} ends in .safetensors; the published form's files end in .pt or .pth.tar")
+        raise ModelError(f"{path} ends in .safetensors; files in the published format end in .pt or .pth.tar")
     payload = {
         "i_epoch": meta.get("i_epoch", _epochs(meta) - 1),
         PUBLISHED: {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
@@ -195,7 +201,7 @@ def export_checkpoint(path: Path, state: State, meta: dict) -> None:
 
 
 def _epochs(meta: dict) -> int:
-    """How many epochs a card speaks of; 1 where it speaks of none."""
+    """Return the number of epochs that a card states; 1 if it states none."""
     match meta.get("training"):
         case {"epochs": int(epochs)}:
             return epochs
@@ -206,7 +212,7 @@ def weights_sha256(weights: nn.Module | State) -> str:
     """Return the SHA-256 over the names, dtypes, shapes and bytes of all tensors, ordered by name.
 
     Args:
-        weights: a model, or its state; the device, and the memory layout of a tensor, make no difference.
+        weights: a model, or its state; the device and the memory layout of the tensors do not matter.
     """
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     digest = hashlib.sha256()
@@ -218,10 +224,9 @@ def weights_sha256(weights: nn.Module | State) -> str:
 
 
 def layers_sha256(network: nn.Module) -> str:
-    """Return the SHA-256 of what a network is beside its weights: its layers, as torch prints them.
+    """Return the SHA-256 of the structure of a network: its layers, as torch prints them.
 
-    Networks of one family may have equal weights and differ in how they pad, say, or in tensors that are
-    built with them and not stored.
+    Networks of one family can have equal weights and differ in padding, or in buffers that are not stored.
     """
     stored = network.state_dict().keys()
     others = {name: tensor for name, tensor in network.named_buffers() if name not in stored}
@@ -235,18 +240,18 @@ def _load_safetensors(path: Path) -> Checkpoint:
             header = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError) as error:
-        reason = f"{path} is not a whole safetensors file ({error}); fetch or make it again"
+        reason = f"{path} is not a complete safetensors file ({error}); download or create it again"
         raise ModelError(reason) from error
-    beside = path.with_suffix(".json")
+    card_file = path.with_suffix(".json")
     if CARD_KEY in header:
         meta = parse_json(header[CARD_KEY], f"the card in the header of {path}", ModelError)
     else:
-        meta = read_json(beside, ModelError) if beside.exists() else dict(header)
+        meta = read_json(card_file, ModelError) if card_file.exists() else dict(header)
     if not isinstance(meta, dict):
-        raise ModelError(f"the notes on {path} (its header, or {beside}) are no JSON object")
+        raise ModelError(f"the card of {path} (its header, or {card_file}) is not a JSON object")
     if meta.get(_FINGERPRINT) not in (None, weights_sha256(state)):
         raise ModelError(
-            f"{path} does not hold the weights that its notes describe ({_FINGERPRINT} differs): it is "
-            "damaged, or the card beside it belongs to another file; fetch or make it again"
+            f"{path} does not contain the weights of its card ({_FINGERPRINT} differs): it is damaged, or "
+            f"{card_file.name} belongs to another file; download or create it again"
         )
     return Checkpoint(without_wrapper_prefixes(state), meta)

@@ -25,27 +25,28 @@ from dogcam.network.activation import Activation, log_odds
 from dogcam.network.target_layer import choose_layers
 
 MOST_LISTED = 30
-"""Of a classifier with more classes, an error lists only those with similar names."""
+"""Maximum number of classes in an error; of more classes, only similar names are listed."""
 
 SAMPLE_WEIGHTS = Path(__file__).parent / "weights" / "sample_net.safetensors"
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network in evaluation mode and how to use it.
+    """A network in evaluation mode, with everything that is needed to use it.
 
     Attributes:
-        name: which network it is.
+        name: name of the architecture.
         network: maps (N, 3, H, W) images to (N, C) logits.
         classes: C names in the order of the logits.
-        preprocessing: of the images, as in training.
-        target_layer: the layer whose output is averaged over the image and fed to the head.
-        earlier_layer: one of a higher resolution; None if there is none.
-        head: dotted name of the head; None if more follows the average of the target layer.
-        source: where the weights come from, in words.
-        activation: turns logits into probabilities.
-        high_resolution: the second pass at a higher resolution, whose logits are averaged with those of the
-            first; None for no second pass. Maps come from the first pass.
+        preprocessing: input of the network, as in training.
+        target_layer: dotted name of the target layer.
+        earlier_layer: dotted name of the last layer with a higher resolution; None if there is none.
+        head: dotted name of the head if only global average pooling and this head follow the target layer;
+            else None.
+        source: origin of the weights, in words.
+        activation: activation of the head, which turns logits into probabilities.
+        high_resolution: the high-resolution pass, whose logits are averaged with those of the first pass;
+            None for none. Maps are computed in the first pass.
         learned_from: manifest of the split that the network was trained on, by its card; None if unknown.
     """
 
@@ -65,7 +66,7 @@ class Classifier:
         """Return the index of a class among the logits.
 
         Raises:
-            ModelError: if the classifier does not know the class; the message lists similar names.
+            ModelError: if the classifier has no such class; the message lists similar names.
         """
         if class_name in self.classes:
             return self.classes.index(class_name)
@@ -73,10 +74,10 @@ class Classifier:
         if len(known) > MOST_LISTED:
             known = tuple(difflib.get_close_matches(class_name, known, n=5, cutoff=0.4)) or known[:5]
             raise ModelError(
-                f"{self.name} has no class {class_name!r}; of its {len(self.classes)} classes, near ones are "
-                f"{', '.join(known)}"
+                f"{self.name} has no class {class_name!r}; of its {len(self.classes)} classes, similar ones "
+                f"are {', '.join(known)}"
             )
-        raise ModelError(f"{self.name} has no class {class_name!r}; it knows {', '.join(known)}")
+        raise ModelError(f"{self.name} has no class {class_name!r}; its classes are {', '.join(known)}")
 
     def probabilities(self, logits: Tensor | NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the probabilities of the logits of all classes, by the activation of the head.
@@ -104,17 +105,17 @@ class Classifier:
         return next(self.network.parameters()).device
 
     def at_size(self, size: tuple[int, int]) -> "Classifier":
-        """Return the same classifier for another (height, width) of its input in pixels."""
+        """Return the same classifier with another input size, (height, width) in pixels."""
         return replace(self, preprocessing=replace(self.preprocessing, size=size))
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """The packages that build its network, besides torch and torchvision."""
+        """The packages that its network requires, in addition to torch and torchvision."""
         return find_architecture(self.name).packages
 
     @property
     def input_sizes(self) -> str:
-        """The sizes in which it sees an image, in words: `288 x 288 and 576 x 576`."""
+        """The input sizes of its passes, in words: `288 x 288 and 576 x 576`."""
         sizes = [each.size for each in (self.preprocessing, self.high_resolution) if each]
         return " and ".join(f"{height} x {width}" for height, width in sizes)
 
@@ -124,11 +125,11 @@ class Classifier:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
     def weights_sha256(self) -> str:
-        """Return the SHA-256 of the weights: equal sums mean equal weights."""
+        """Return the SHA-256 of the weights; equal hashes mean equal weights."""
         return weights_sha256(self.network)
 
     def batch(self, images: Sequence[Image.Image]) -> Tensor:
-        """Return N RGB images as the input of the network, on its device."""
+        """Return N RGB images as input of the network: (N, 3, H, W) float32 tensor on its device."""
         return self.preprocessing(images).to(self.device, memory_format=torch.channels_last)
 
 
@@ -138,7 +139,7 @@ def _as_array(logits: Tensor | NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def describe_classifier(classifier: Classifier) -> dict[str, Any]:
-    """Return which classifier it is and how it sees images, as plain values for JSON."""
+    """Return architecture, weights, activation and input sizes, as plain values for JSON."""
     return {
         "model": classifier.name,
         "source": classifier.source,
@@ -164,9 +165,9 @@ def load_classifier(
     Arguments as for `dogcam.load_classifier`; `pools` are read by `dogcam.models.pools.parse_pools`.
 
     Raises:
-        ModelError: if the name or the device is unknown, the checkpoint does not fit, or something that is
-            needed to use it is not stated.
-        ConfigError: if a pool cannot be read.
+        ModelError: if the name or the device is unknown, the checkpoint does not fit, or its card is
+            incomplete.
+        ConfigError: if a pool is malformed.
     """
     if checkpoint is not None:
         card = (name, classes, activation, input_size)
@@ -183,7 +184,7 @@ def load_classifier(
     else:
         parts = _from_imagenet(name)
     classifier = _with_layers(_pooled(parts, pools))
-    # Convolutions are up to a third faster with channels last, on processors too.
+    # With channels last, convolutions are up to a third faster, also on the CPU.
     classifier.network.eval().to(choose_device(device)).to(memory_format=torch.channels_last)
     return classifier
 
@@ -196,17 +197,17 @@ _LAYERS = {
     "efficientnet_lite0": _LITE0_LAYERS,
     "efficientnet_lite0_voc2007": _LITE0_LAYERS,
 }
-"""Target layer, earlier layer and head of known networks; `choose_layers` finds those of others."""
+"""Target layer, earlier layer and head of these networks; `choose_layers` chooses those of others."""
 
 
 def _from_imagenet(name: str | None) -> Classifier:
-    """Return a network with its library's ImageNet weights; its layers are not chosen yet."""
+    """Return a network with the ImageNet weights of its library; its layers are not chosen yet."""
     if name is None:
-        raise ModelError("neither a model nor a checkpoint is named; give --model NAME or --checkpoint FILE")
+        raise ModelError("no model is given; use --model NAME or --checkpoint FILE")
     found = find_architecture(name)
     if found.with_imagenet_head is None:
         trained = found.name == "efficientnet_lite0_voc2007"
-        remedy = "make one with  make train-voc2007" if trained else "name one with --checkpoint FILE"
+        remedy = "train one with make train-voc2007" if trained else "give --checkpoint FILE"
         raise ModelError(f"the model {found.name} needs a checkpoint; {remedy}")
     network, size = found.with_imagenet_head(), (found.input_size, found.input_size)
     source = f"ImageNet weights, {found.imagenet}; not trained on this data set"
@@ -219,7 +220,7 @@ def _from_imagenet(name: str | None) -> Classifier:
 def _from_function(
     name: str, classes: Sequence[str] | None, activation: Activation | None, input_size: int | None
 ) -> Classifier:
-    """Return the network of a user's function with the weights that the function gave it."""
+    """Return the network of a user's function, with the weights that it has."""
     if not classes or not activation:
         raise ModelError(
             f"{name} states neither its classes nor its activation; give --classes FILE|NAME,NAME,... and "
@@ -245,7 +246,7 @@ def _from_checkpoint(
         loaded = with_given_card(loaded, path, name, classes, activation, input_size)
     card = read_card(name, loaded, path, activation)
     network = network_of(card, loaded, path)
-    order = "" if "classes" in loaded.meta else ", its outputs taken to be in the published order"
+    order = "" if "classes" in loaded.meta else ", with the published order of outputs"
     which = f", its {loaded.meta['weights_from']}" if "weights_from" in loaded.meta else ""
     return Classifier(
         card.architecture.name, network, card.classes, card.preprocessing, "", None, None,
@@ -264,8 +265,8 @@ def _pooled(classifier: Classifier, texts: Sequence[str] | None) -> Classifier:
         return classifier
     if classifier.activation != "softmax":
         raise ConfigError(
-            f"--pool adds up the probabilities of classes that exclude each other (softmax); the classes of "
-            f"{classifier.name} do not (sigmoid): leave --pool out"
+            f"--pool sums the probabilities of classes that exclude each other (softmax); the classes of "
+            f"{classifier.name} do not (sigmoid): remove --pool"
         )
     size = classifier.preprocessing.size
     network = pool_outputs(classifier.network.eval(), pools, len(classifier.classes), size)
@@ -281,7 +282,7 @@ def _with_layers(classifier: Classifier) -> Classifier:
         if n_logits != len(classifier.classes):
             raise ModelError(
                 f"{classifier.name} has {n_logits} logits for {len(classifier.classes)} classes "
-                f"({', '.join(classifier.classes[:MOST_LISTED])}); name each output in its order"
+                f"({', '.join(classifier.classes[:MOST_LISTED])}); give the name of each output in order"
             )
         layers = choose_layers(classifier.network.eval(), size)
         return replace(classifier, target_layer=layers.target, earlier_layer=layers.earlier, head=layers.head)
@@ -293,7 +294,7 @@ def choose_device(device: str) -> torch.device:
     """Return the device of a name; `auto` is the accelerator if there is one, else the CPU.
 
     Raises:
-        ModelError: if torch does not know the device or cannot use it here.
+        ModelError: if torch has no such device or cannot use it.
     """
     if device == "auto":
         found = torch.accelerator.current_accelerator(check_available=True)
@@ -302,5 +303,5 @@ def choose_device(device: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"the device {device!r} cannot be used here ({reason}); try --device cpu") from error
+        raise ModelError(f"the device {device!r} cannot be used ({reason}); use --device cpu") from error
     return torch.device(device)

@@ -1,4 +1,4 @@
-"""ImageNet's 1,000 classes, and which of them belong to VOC's twenty."""
+"""The 1,000 classes of ImageNet, and those that belong to each of the 20 VOC classes."""
 
 import torchvision
 

@@ -1,4 +1,4 @@
-"""Architectures of torchvision, of timm, and of a user's own function."""
+"""Architectures of torchvision, of timm, and of a user's function."""
 
 import difflib
 import importlib
@@ -22,7 +22,7 @@ TIMM = "timm:"
 
 
 def torchvision_architecture(name: str) -> Architecture:
-    """Return an architecture of torchvision; its ImageNet weights are the library's default ones."""
+    """Return an architecture of torchvision; its ImageNet weights are the default weights of the library."""
     weights = torchvision.models.get_model_weights(name).DEFAULT
     # The input size of vision transformers is part of their weights.
     smallest = max(weights.meta["min_size"])
@@ -30,13 +30,13 @@ def torchvision_architecture(name: str) -> Architecture:
 
     def whole(pretrained: bool) -> nn.Module:
         if pretrained:
-            # Read once with weights_only; the library then reads the same file again.
-            where = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
-            remedy = f"download {weights.url} elsewhere and put it at {where}"
+            # Downloaded and read with weights_only; the library then reads the same file again.
+            target = Path(torch.hub.get_dir(), "checkpoints", weights.url.rpartition("/")[2])
+            remedy = f"download {weights.url} on another machine and save it as {target}"
             _fetched(name, lambda: weights.get_state_dict(check_hash=True, weights_only=True), remedy)
         return without_auxiliary_heads(
             torchvision.models.get_model(
-                name, weights=weights if pretrained else None, **_start(name, pretrained), **sized
+                name, weights=weights if pretrained else None, **_extra_settings(name, pretrained), **sized
             )
         )
 
@@ -51,15 +51,15 @@ def torchvision_architecture(name: str) -> Architecture:
     )
 
 
-def _start(name: str, pretrained: bool) -> dict[str, Any]:
-    """Return the settings of GoogLeNet and Inception v3: as for the library's weights, without a warning."""
+def _extra_settings(name: str, pretrained: bool) -> dict[str, Any]:
+    """Return the settings with which GoogLeNet and Inception v3 are built without a warning."""
     if name not in ("googlenet", "inception_v3") or pretrained:
         return {}
     return {"transform_input": True, "init_weights": True}
 
 
 def without_auxiliary_heads(network: nn.Module) -> nn.Module:
-    """Remove the auxiliary heads of GoogLeNet and Inception v3: they put out logits in training only."""
+    """Remove the auxiliary heads of GoogLeNet and Inception v3, which are used in training only."""
     for name in AUXILIARY:
         if getattr(network, name, None) is not None:
             network.aux_logits = False  # type: ignore[assignment]
@@ -78,19 +78,19 @@ def timm_architecture(name: str) -> Architecture:
     base = plain.partition(".")[0]
     if not timm.is_model(plain):
         near = difflib.get_close_matches(base, timm.list_models(), n=4, cutoff=0.5)
-        raise ModelError(f"timm has no model {plain!r}; near it are {', '.join(near) or 'none'}")
+        raise ModelError(f"timm has no model {plain!r}; similar names are {', '.join(near) or 'none'}")
     try:
         card = timm.get_pretrained_cfg(plain)
-    except RuntimeError as error:  # of an unknown tag
+    except RuntimeError as error:  # unknown tag
         there = ", ".join(timm.list_pretrained(f"{base}.*")) or "none"
-        raise ModelError(f"timm has no weights {plain!r}; of {base} there are {there}") from error
+        raise ModelError(f"timm has no weights {plain!r}; the weights of {base} are {there}") from error
     source = f"{card.hf_hub_id or card.url or 'its authors'}"
 
     def make(pretrained: bool, **settings: Any) -> nn.Module:
         if not pretrained:
             return timm.create_model(plain, pretrained=False, **settings)
         remedy = (
-            f"download the weights of {source} elsewhere and name the file: --checkpoint FILE --classes "
+            f"download the weights of {source} on another machine and name the file: --checkpoint FILE --classes "
             "imagenet --activation softmax"
         )
         return _fetched(name, lambda: timm.create_model(plain, pretrained=True, **settings), remedy)
@@ -105,7 +105,7 @@ def timm_architecture(name: str) -> Architecture:
             return imagenet_categories()
         subset = timm.data.infer_imagenet_subset(card.to_dict())
         if not subset:
-            raise ModelError(f"{name} has {card.num_classes} outputs of unknown names; name them: --classes")
+            raise ModelError(f"{name} has {card.num_classes} outputs without known names; give --classes")
         return tuple(timm.data.ImageNetInfo(subset).label_names())
 
     size, mean, std = card.input_size[-1], tuple(card.mean), tuple(card.std)
@@ -124,7 +124,8 @@ def is_function(name: str) -> bool:
 def own_architecture(name: str) -> Architecture:
     """Return the architecture of a user's function, `package.module:function`.
 
-    The function takes no arguments and returns the whole network. The current folder is searched too.
+    The function takes no arguments and returns the network with its head. Modules are also searched in the
+    current folder.
     """
 
     def build(_classes: Sequence[str], _pretrained: bool) -> nn.Module:
@@ -158,12 +159,12 @@ def _import_timm() -> Any:
 
 
 def _fetched(name: str, fetch: Callable[[], Result], remedy: str) -> Result:
-    """Let a library download its weights; say what to do if it cannot."""
+    """Call a function of a library that downloads weights; raise ModelError with a remedy if it fails."""
     try:
         return fetch()
-    except Exception as error:  # the libraries raise whatever their clients raise
+    except Exception as error:  # HTTP clients of the libraries raise various errors
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ModelError(
             f"the ImageNet weights of {name} could not be downloaded ({reason}); connect to the network, or "
-            f"{remedy}. Training can also start from a file, or from none: --init"
+            f"{remedy}. For other initial weights of a training, use --init"
         ) from error

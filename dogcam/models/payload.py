@@ -1,4 +1,4 @@
-"""Find the weights in what a file of `torch.save` holds, under the names that training programs use."""
+"""Find the weights in the content of a file of `torch.save`, under the keys that training programs use."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,53 +15,54 @@ PUBLISHED = "model_sdict"
 """The key of the weights in the published checkpoints."""
 
 CARD_KEY = "card"
-"""The key of the card, as JSON text, in our own files."""
+"""The key of the card, as JSON text, in files of dogcam."""
 
 WRAPPERS = (
     PUBLISHED, "state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model_state_dict",
     "model", "network", "net", "module", "weights", "params",
 )  # fmt: skip
-"""Keys that hold weights; of several, the first is taken: weights averaged over training go first."""
+"""Keys of weights, in order of preference: averages over the training (EMA) first."""
 
 _SHOWN = 3
-"""How many names an error lists before it only counts them."""
+"""Maximum number of names in an error message."""
 
 _PLAIN = (str, int, float, bool)
 
 
 def state_in(payload: object, path: Path) -> tuple[State, dict[str, Any]]:
-    """Return the weights in a payload, and its notes.
+    """Return the weights of a payload, and its metadata.
 
-    The weights are the payload itself, or lie under one of `WRAPPERS`. Entries that are no tensors are left
-    out. The prefixes of data parallel training (`module.`) and of `torch.compile` (`_orig_mod.`) are removed.
+    The weights are the payload itself, or are under one of the keys in `WRAPPERS`. Entries that are not
+    tensors are ignored. The prefixes of data parallel training (`module.`) and of `torch.compile`
+    (`_orig_mod.`) are removed.
 
     Returns:
-        The tensors by name; and `classes`, plain values, and under `weights_from` the key of the weights if
-        there were several.
+        The tensors by name; and the metadata: `classes`, plain values, and under `weights_from` the key of
+        the weights if there were several.
 
     Raises:
-        ModelError: if no weights are found; the message names the keys that are there.
+        ModelError: if no weights are found; the message lists the keys that were found.
     """
     if not isinstance(payload, Mapping):
-        raise ModelError(f"{path} holds a {type(payload).__name__}; expected the dict of a model's state")
+        raise ModelError(f"{path} contains a {type(payload).__name__}; expected the state dict of a network")
     keys = [key for key in WRAPPERS if _holds_tensors(payload.get(key))]
     if keys:
         state, inner = state_in(payload[keys[0]], path)
-        notes = inner | _notes(payload, path)
-        return state, notes | ({"weights_from": keys[0]} if len(keys) > 1 else {})
+        meta = inner | _meta(payload, path)
+        return state, meta | ({"weights_from": keys[0]} if len(keys) > 1 else {})
     tensors = {k: value for k, value in payload.items() if isinstance(k, str) and isinstance(value, Tensor)}
     nested = [repr(key) for key, value in payload.items() if _holds_tensors(value)]
     if not tensors or nested:
         found = f"tensors under {some(nested)}" if nested else some([repr(key) for key in payload])
         raise ModelError(
-            f"{path} holds no model state: found {found or 'an empty dict'}; expected tensors by name, alone "
+            f"{path} contains no weights: found {found or 'an empty dict'}; expected tensors by name, alone "
             f"or under one of the keys {', '.join(WRAPPERS)}"
         )
-    return without_wrapper_prefixes(tensors), _notes(payload, path)
+    return without_wrapper_prefixes(tensors), _meta(payload, path)
 
 
 def without_wrapper_prefixes(state: Mapping[Any, Tensor]) -> State:
-    """Remove what data parallel training, averaging of weights and `torch.compile` add to the names."""
+    """Remove the prefixes that data parallel training, weight averaging and `torch.compile` add to names."""
     named = {str(key).replace("_orig_mod.", ""): tensor for key, tensor in state.items()}
     if any(name.startswith("module.") for name in named):
         named.pop("n_averaged", None)
@@ -71,35 +72,35 @@ def without_wrapper_prefixes(state: Mapping[Any, Tensor]) -> State:
 
 
 def some(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of the others."""
     names = list(names)
     shown = ", ".join(names[:_SHOWN])
     return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
 def _holds_tensors(value: object) -> bool:
-    """Check for a mapping of names to tensors, or one that wraps such a mapping."""
+    """Check for a mapping of names to tensors, or a mapping that contains one under a key of `WRAPPERS`."""
     if not isinstance(value, Mapping):
         return False
     named = any(isinstance(key, str) and isinstance(each, Tensor) for key, each in value.items())
     return named or any(_holds_tensors(value.get(key)) for key in WRAPPERS)
 
 
-def _notes(payload: Mapping[Any, Any], path: Path) -> dict[str, Any]:
-    """Return what a file says besides its weights."""
+def _meta(payload: Mapping[Any, Any], path: Path) -> dict[str, Any]:
+    """Return the metadata of a payload."""
     if CARD_KEY in payload:
-        # Our own exports carry the whole card as text, which any reader of the form may ignore.
+        # Exports of dogcam contain the whole card as text, which other readers can ignore.
         card = parse_json(payload[CARD_KEY], f"the card within {path}", ModelError)
         if not isinstance(card, dict):
-            raise ModelError(f"the notes within {path} are no JSON object; download or make it again")
+            raise ModelError(f"the card in {path} is not a JSON object; download or export it again")
         return card
-    notes = {str(key): value for key, value in payload.items() if isinstance(value, _PLAIN)}
+    meta = {str(key): value for key, value in payload.items() if isinstance(value, _PLAIN)}
     match payload:
         case {"class_to_idx": Mapping() as indices} if sorted(indices.values()) == [*range(len(indices))]:
-            return notes | {"classes": sorted(indices, key=lambda name: indices[name])}
+            return meta | {"classes": sorted(indices, key=lambda name: indices[name])}
         case {"classes": [*names]}:
-            return notes | ({"classes": names} if names else {})
+            return meta | ({"classes": names} if names else {})
         case {"classes": found} if found is not None:
-            # Whatever a file says of its outputs, they are not taken to be in the published order.
-            return notes | {"classes": found if isinstance(found, _PLAIN) else f"a {type(found).__name__}"}
-    return notes
+            # A file that states its classes in any form does not have the published order.
+            return meta | {"classes": found if isinstance(found, _PLAIN) else f"a {type(found).__name__}"}
+    return meta

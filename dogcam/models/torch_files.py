@@ -1,4 +1,4 @@
-"""Read files of `torch.save` without running anything that they contain."""
+"""Read files of `torch.save` without running code that they contain."""
 
 import re
 from pathlib import Path
@@ -14,11 +14,11 @@ _NUMBERS = {
     "f8": "d", "f4": "f", "f2": "e", "b1": "?",
     "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u8": "Q", "u4": "I", "u2": "H", "u1": "B",
 }  # fmt: skip
-"""numpy's codes of plain numbers, and the codes of `struct`."""
+"""Codes of numeric types: of numpy, and of `struct`."""
 
 
 class _ScalarType:
-    """Stands in for `numpy.dtype` while a pickle is read; knows plain numbers only."""
+    """Replaces `numpy.dtype` while a pickle is read; supports numeric types only."""
 
     def __init__(self, code: str, *flags: object):
         if code not in _NUMBERS:
@@ -31,12 +31,12 @@ class _ScalarType:
 
 
 def _scalar(kind: _ScalarType, data: bytes) -> float | int | bool:
-    """Stand in for numpy's function that makes a scalar from its dtype and its bytes."""
+    """Replace numpy's function that makes a scalar from its dtype and bytes."""
     return unpack(kind.format, data)[0]
 
 
 class _Settings(dict):
-    """Stands in for the records of a training's settings, such as `argparse.Namespace`: kept unread."""
+    """Replaces objects that hold the settings of a training, such as `argparse.Namespace`; stays empty."""
 
     def __init__(self, *values: object, **named: object):
         super().__init__()
@@ -45,7 +45,7 @@ class _Settings(dict):
         """Ignore the state."""
 
 
-_STAND_INS: list[Any] = [
+_REPLACEMENTS: list[Any] = [
     (_ScalarType, "numpy.dtype"),
     (_scalar, "numpy.core.multiarray.scalar"),  # numpy 1
     (_scalar, "numpy._core.multiarray.scalar"),  # numpy 2
@@ -63,27 +63,27 @@ _STAND_INS: list[Any] = [
 
 
 def load_torch(path: Path) -> object:
-    """Return what a file of `torch.save` holds: tensors and plain containers.
+    """Read a file of `torch.save` that contains only tensors and plain containers.
 
     Raises:
-        ModelError: if the file is damaged, a TorchScript program, or needs anything else; the message names
-            it.
+        ModelError: if the file is damaged, a TorchScript program, or contains any other object; the message
+            names the object.
     """
     try:
-        with torch.serialization.safe_globals(_STAND_INS):
+        with torch.serialization.safe_globals(_REPLACEMENTS):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle makes its reader fail in any way there is
+    except Exception as error:  # a damaged pickle can raise any exception
         if "TorchScript" in str(error):
             raise ModelError(
                 f"{path} is a TorchScript program, whose layers cannot be read. Save the weights of the "
-                "network that it was made from, torch.save(network.state_dict(), 'weights.pt'), or those of "
-                f"the program: torch.save(torch.jit.load('{path.name}').state_dict(), 'weights.pt')"
+                "original network, torch.save(network.state_dict(), 'weights.pt'), or those of the program: "
+                f"torch.save(torch.jit.load('{path.name}').state_dict(), 'weights.pt')"
             ) from error
-        asked_for = re.search(r"GLOBAL (\S+)", str(error))
-        if asked_for:
+        required = re.search(r"GLOBAL (\S+)", str(error))
+        if required:
             raise ModelError(
-                f"{path} is refused: to read it, {asked_for[1]} would have to be called, and a checkpoint "
-                "needs tensors and plain containers only. Save the state alone: "
+                f"{path} contains the object {required[1]}; expected only tensors and plain containers, "
+                "which can be read without running code. Save the state alone: "
                 "torch.save(network.state_dict(), 'weights.pt')"
             ) from error
         raise ModelError(
@@ -93,7 +93,7 @@ def load_torch(path: Path) -> object:
 
 
 def _detail(error: Exception) -> str:
-    """Return the telling line of an error of `torch.load`, without its advice to load unsafely."""
+    """Return the cause from an error of `torch.load`, without its advice to load unsafely."""
     lines = (line.strip() for line in str(error).splitlines())
     telling = [line for line in lines if line and "weights_only" not in line and "Weights only" not in line]
     return f"{type(error).__name__}: {telling[0].split('. ')[0]}" if telling else type(error).__name__

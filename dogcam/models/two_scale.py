@@ -75,7 +75,7 @@ def require_position_scores(network: nn.Module) -> None:
     """Verify that the head of a network can score single spatial positions.
 
     Raises:
-        ModelError: if it is no `pooled_network`.
+        ModelError: if it is not a `pooled_network`.
     """
     names = tuple(name for name, _ in network.named_children())
     if not isinstance(network, nn.Sequential) or names != LAYERS:
@@ -88,8 +88,8 @@ def require_position_scores(network: nn.Module) -> None:
 
 def run_on(
     network: Callable[[Tensor], Tensor],
-    pictures: Sequence[Image.Image],
-    prepare: Preprocessing,
+    images: Sequence[Image.Image],
+    preprocessing: Preprocessing,
     device: torch.device,
     *,
     flip: bool = False,
@@ -98,19 +98,19 @@ def run_on(
 
     Args:
         network: maps (N, 3, H, W) images to (N, K) logits.
-        pictures: N RGB images.
-        prepare: makes a batch of them.
-        device: of the batch.
+        images: N RGB images.
+        preprocessing: input of the network.
+        device: device of the batch.
         flip: average the logits of each image and of its mirror image.
     """
-    batch = prepare(pictures).to(device, memory_format=torch.channels_last)
+    batch = preprocessing(images).to(device, memory_format=torch.channels_last)
     logits = network(batch).float()
     return (logits + network(batch.flip(-1)).float()) / 2 if flip else logits
 
 
 def high_resolution_logits(
     network: nn.Module,
-    pictures: Sequence[Image.Image],
+    images: Sequence[Image.Image],
     preprocessing: Preprocessing,
     high_resolution: HighResolutionPass | None,
     *,
@@ -120,8 +120,8 @@ def high_resolution_logits(
 
     Args:
         network: a `pooled_network`; restored to its state afterwards.
-        pictures: N RGB images.
-        preprocessing: of the first pass.
+        images: N RGB images.
+        preprocessing: input of the first pass.
         high_resolution: the settings of the pass; None for no pass.
         flip: average over each image and its mirror image.
 
@@ -132,7 +132,7 @@ def high_resolution_logits(
         return None
     larger, device = replace(preprocessing, size=high_resolution.size), next(network.parameters()).device
     with torch.no_grad(), evaluation_mode(network):
-        return run_on(partial(high_resolution.logits, network), pictures, larger, device, flip=flip)
+        return run_on(partial(high_resolution.logits, network), images, larger, device, flip=flip)
 
 
 def fuse_logits(logits: Tensor, high_resolution: Tensor | None) -> Tensor:

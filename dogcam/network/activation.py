@@ -1,4 +1,4 @@
-"""The activation of a head: what turns logits into probabilities."""
+"""The activation of a head, which turns logits into probabilities."""
 
 from typing import Literal, get_args
 

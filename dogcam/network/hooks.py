@@ -66,7 +66,7 @@ Before = Callable[[str, nn.Module, tuple], None]
 """Called with a module's name, the module and its inputs, before it runs."""
 
 After = Callable[[str, nn.Module, tuple, Any], Any]
-"""Called with name, module, inputs and output, after it ran; what it returns, unless None, is the output."""
+"""Called with name, module, inputs and output after the module ran; a result replaces the output."""
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def hooked(
     Args:
         modules: names and modules.
         before: called before each run of a module.
-        after: called after it.
+        after: called after each run of a module.
     """
     with ExitStack() as hooks:
         for name, module in modules:

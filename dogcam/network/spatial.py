@@ -105,9 +105,9 @@ def _channels_are_last(shape: Sequence[int], image_size: tuple[int, int]) -> boo
         return False
     if not _has_aspect(*last_two, image_size):
         return True
-    made = _is_cut_from(*middle, image_size)
-    if made != _is_cut_from(*last_two, image_size):
-        return made
+    one_stride = _has_one_stride(*middle, image_size)
+    if one_stride != _has_one_stride(*last_two, image_size):
+        return one_stride
     return _deviation(*middle, image_size) < _deviation(*last_two, image_size)
 
 
@@ -121,7 +121,7 @@ def _deviation(height: int, width: int, image_size: tuple[int, int]) -> float:
     return abs(math.log(height / width) - math.log(image_size[0] / image_size[1]))
 
 
-def _is_cut_from(height: int, width: int, image_size: tuple[int, int]) -> bool:
+def _has_one_stride(height: int, width: int, image_size: tuple[int, int]) -> bool:
     """Check whether one stride for both sides of the image gives this number of positions."""
     return any(
         height in (image_size[0] // stride, -(-image_size[0] // stride))

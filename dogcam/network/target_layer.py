@@ -65,12 +65,12 @@ def choose_layers(network: nn.Module, input_size: tuple[int, int]) -> TargetLaye
     """
     network = underlying(network)
     with eager(network), evaluation_mode(network), frozen_parameters(network), torch.inference_mode(False):
-        # In here: a tensor made under inference_mode may never enter a graph.
-        probe = _probe(network, input_size)
+        # Created here: a tensor created under inference_mode cannot enter a graph.
+        dummy = _dummy_input(network, input_size)
         with torch.enable_grad(), _traced(network, input_size) as calls, watch_heads(network) as last:
-            logits = require_logits(network(probe.requires_grad_()))
+            logits = require_logits(network(dummy.requires_grad_()))
         target = _target(calls, last, logits)
-        head = _head(network, probe.detach(), target)
+        head = _head(network, dummy.detach(), target)
     if target is None:
         height, width = input_size
         raise ModelError(
@@ -102,7 +102,7 @@ class _Call:
         return self.name.count(".")
 
 
-def _probe(network: nn.Module, input_size: tuple[int, int]) -> Tensor:
+def _dummy_input(network: nn.Module, input_size: tuple[int, int]) -> Tensor:
     convolution = next((module for module in network.modules() if isinstance(module, nn.Conv2d)), None)
     channels = convolution.in_channels if convolution is not None else 3
     image = torch.randn(1, channels, *input_size, generator=torch.Generator().manual_seed(0))
@@ -141,22 +141,22 @@ def _traced(network: nn.Module, input_size: tuple[int, int]) -> Iterator[list[_C
 
 def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
     pooled = {call.state for call in calls if isinstance(call.module, _Pooling)}
-    candidates = [call for call in _inner_left_out(calls) if call.state not in pooled]
+    candidates = [call for call in _candidates(calls) if call.state not in pooled]
     if not candidates or not logits.requires_grad:
         return None
     # The input of the head rather than its output: an untrained head may be all 0.
-    seen = last.given if last.output is logits else logits
-    assert seen is not None, "a head that ran was given something"
-    direction = torch.randn(seen.shape, generator=torch.Generator().manual_seed(1)).to(seen)
+    reference = last.given if last.output is logits else logits
+    assert reference is not None, "a head that ran has an input"
+    direction = torch.randn(reference.shape, generator=torch.Generator().manual_seed(1)).to(reference)
     outputs = [call.output for call in candidates if call.output is not None]
-    channel_gradients = torch.autograd.grad(seen, outputs, direction, allow_unused=True)
-    for call, slope in reversed(list(zip(candidates, channel_gradients, strict=True))):
-        if slope is not None and call.layout is not None and call.layout.maps(slope).any():
+    gradients = torch.autograd.grad(reference, outputs, direction, allow_unused=True)
+    for call, gradient in reversed(list(zip(candidates, gradients, strict=True))):
+        if gradient is not None and call.layout is not None and call.layout.maps(gradient).any():
             return _outermost([other for other in candidates if other.state == call.state])
     return None
 
 
-def _inner_left_out(calls: list[_Call]) -> list[_Call]:
+def _candidates(calls: list[_Call]) -> list[_Call]:
     """Return the candidates: calls with positions, of modules that run once, outside of attention."""
     widths = [
         call.output.shape[-1]
@@ -210,11 +210,11 @@ def _earlier(calls: list[_Call], target: _Call) -> str | None:
     return None
 
 
-def _head(network: nn.Module, probe: Tensor, target: _Call | None) -> str | None:
+def _head(network: nn.Module, dummy: Tensor, target: _Call | None) -> str | None:
     """Return the name of the head, verified on the output of the target layer before in-place changes."""
     if target is None or target.layout is None:
         return None
     with torch.enable_grad(), capture(network, [target.name]) as activations, watch_heads(network) as last:
-        logits = network(probe)
+        logits = network(dummy)
         output = activations[target.name]
     return last.name if is_gap_linear(last, output, target.layout, logits) else None

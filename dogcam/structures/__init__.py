@@ -1,1 +1,1 @@
-"""Neutral types: boxes, detections and ground truth. They know no file format and no network."""
+"""Neutral types: boxes, detections and ground truth. They depend on no file format and no network."""

@@ -1,4 +1,4 @@
-"""The names of the backends: a neutral type, so that settings and records need no torch."""
+"""The names of the backends. Settings and records use them without importing torch."""
 
 from typing import Literal
 

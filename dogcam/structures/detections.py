@@ -1,4 +1,4 @@
-"""What is compared: the ground-truth boxes and the detections of one class over a set of images."""
+"""Ground-truth boxes and detections of one class over a set of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from dogcam.structures.boxes import Boxes, as_boxes
 
 MAX_COORDINATE = 1e9
-"""Pixels; areas of larger boxes lose whole pixels, and those from 1e154 overflow."""
+"""Maximum coordinate in pixels. Areas of larger boxes are inexact, and overflow from 1e154 on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,14 +17,14 @@ class GroundTruth:
     """The annotated boxes of one class.
 
     Args:
-        image: (M,) int array, the index of each box's image, in [0, n_images), in any order.
+        image: (M,) int array, index of the image of each box, in [0, n_images), in any order.
         boxes: (M, 4) float array, half-open xyxy in pixels.
-        difficult: (M,) bool array, VOC's flag; `None` if nothing is marked.
-        n_images: number of images, those without a box included.
-        crowd: (M,) bool array, COCO's flag; `None` if nothing is marked.
+        difficult: (M,) bool array, VOC's flag; None if no box has it.
+        n_images: number of images, including those without a box.
+        crowd: (M,) bool array, COCO's flag; None if no box has it.
 
     Raises:
-        ValueError: where shapes disagree, a number is not finite or an index is out of range.
+        ValueError: if shapes differ, a number is not finite, or an index is out of range.
     """
 
     image: NDArray[np.int64]
@@ -50,11 +50,15 @@ class GroundTruth:
     def from_images(
         cls, boxes: Sequence[ArrayLike], difficult: Sequence[ArrayLike] | None = None
     ) -> "GroundTruth":
-        """Gather the boxes of image after image.
+        """Collect the boxes of a list of images.
 
         Args:
-            boxes: one (M_i, 4) array an image, half-open xyxy in pixels; empty where there is none.
-            difficult: one (M_i,) bool array an image, or `None`.
+            boxes: for each image an (M_i, 4) array, half-open xyxy in pixels; empty if it has no box.
+            difficult: for each image an (M_i,) bool array; None if no box has the flag.
+
+        >>> truth = GroundTruth.from_images([[[0, 0, 10, 10]], [], [[5, 5, 9, 9], [1, 1, 2, 2]]])
+        >>> truth.image.tolist(), truth.n_images
+        ([0, 2, 2], 3)
         """
         image, stacked = _stack(boxes)
         return cls(image, stacked, None if difficult is None else _join(difficult, bool), len(boxes))
@@ -64,15 +68,15 @@ class GroundTruth:
 class Detections:
     """Boxes with scores, of one class.
 
-    Their order matters where scores are equal: it is the order that a stable ranking keeps.
+    The order matters if scores are equal: a stable ranking keeps it.
 
     Args:
-        image: (N,) int array, the index of each box's image, in any order.
+        image: (N,) int array, index of the image of each box, in any order.
         boxes: (N, 4) float array, half-open xyxy in pixels.
-        scores: (N,) finite float array, the higher the surer.
+        scores: (N,) float array, finite; higher scores rank first.
 
     Raises:
-        ValueError: where shapes disagree, a number is not finite or an index is negative.
+        ValueError: if shapes differ, a number is not finite, or an index is negative.
     """
 
     image: NDArray[np.int64]
@@ -83,8 +87,8 @@ class Detections:
         boxes = _finite_boxes(self.boxes)
         scores = _column(self.scores, np.float64, len(boxes), "scores")
         if not np.isfinite(scores).all():
-            place = int(np.flatnonzero(~np.isfinite(scores))[0])
-            raise ValueError(f"score {place} is {scores[place]}; a ranking needs finite scores")
+            first = int(np.flatnonzero(~np.isfinite(scores))[0])
+            raise ValueError(f"score {first} is {scores[first]}; expected finite scores")
         object.__setattr__(self, "boxes", boxes)
         object.__setattr__(self, "scores", scores)
         object.__setattr__(self, "image", _image_indices(self.image, len(boxes)))
@@ -94,31 +98,29 @@ class Detections:
 
     @classmethod
     def from_images(cls, boxes: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> "Detections":
-        """Gather the detections of image after image.
+        """Collect the detections of a list of images.
 
         Args:
-            boxes: one (N_i, 4) array an image, half-open xyxy in pixels; empty where there is none.
-            scores: one (N_i,) array an image.
+            boxes: for each image an (N_i, 4) array, half-open xyxy in pixels; empty if it has no box.
+            scores: for each image an (N_i,) array.
         """
         image, stacked = _stack(boxes)
         return cls(image, stacked, _join(scores, np.float64))
 
 
 def check_images(image: NDArray[np.int64], n_images: int) -> None:
-    """Raise ValueError where an image index does not lie in [0, n_images)."""
+    """Raise ValueError if an image index is not in [0, n_images)."""
     if len(image) and image.max() >= n_images:
         raise ValueError(f"a box belongs to image {image.max()}, but there are {n_images} images")
 
 
 def _finite_boxes(values: ArrayLike) -> Boxes:
     boxes = as_boxes(values)
-    if not np.isfinite(boxes).all():
-        place = int(np.flatnonzero(~np.isfinite(boxes).all(axis=1))[0])
-        raise ValueError(f"box {place} is {boxes[place].tolist()}; expected finite numbers")
-    if np.abs(boxes).max(initial=0) > MAX_COORDINATE:
-        place = int(np.flatnonzero((np.abs(boxes) > MAX_COORDINATE).any(axis=1))[0])
+    bad = ~(np.abs(boxes) <= MAX_COORDINATE).all(axis=1)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"box {place} is {boxes[place].tolist()}; expected at most {MAX_COORDINATE:g} pixels"
+            f"box {first} is {boxes[first].tolist()}; expected finite numbers, at most {MAX_COORDINATE:g}"
         )
     return boxes
 
@@ -129,14 +131,14 @@ def _image_indices(values: ArrayLike, length: int) -> NDArray[np.int64]:
         raise ValueError(f"image indices are {image.dtype}; expected integers")
     image = _column(image, np.int64, length, "image")
     if length and image.min() < 0:
-        raise ValueError(f"an image index is {image.min()}; images are counted from 0")
+        raise ValueError(f"an image index is {image.min()}; expected 0 or more")
     return image
 
 
 def _column(values: ArrayLike, dtype: type, length: int, name: str) -> NDArray:
     column: NDArray = np.asarray(values, dtype=dtype)
     if column.shape != (length,):
-        raise ValueError(f"{name} has shape {column.shape}; expected ({length},), one value a box")
+        raise ValueError(f"{name} has shape {column.shape}; expected ({length},), one value for each box")
     return column
 
 

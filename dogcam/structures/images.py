@@ -1,4 +1,4 @@
-"""Annotated images: one object, one image, one split. They know no file format."""
+"""Annotated images: one object, one image, one split. They depend on no file format."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ class LabelledObject:
 
     Attributes:
         name: its class.
-        box: x0, y0, x1, y1 in pixels of the upright picture, 0-based and half-open.
+        box: 0-based half-open x0, y0, x1, y1 in pixels of the upright image.
         difficult: VOC's flag of objects that are hard to recognise.
-        truncated: VOC's flag of objects that continue outside the picture.
-        crowd: COCO's flag of one box around many objects.
+        truncated: VOC's flag of objects that extend beyond the image.
+        crowd: COCO's flag of a box around many objects.
     """
 
     name: str
@@ -31,17 +31,17 @@ class LabelledObject:
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One photograph of a split with what is annotated in it; `dogcam.data.images` reads its pixels.
+    """One image of a split with its annotation; `dogcam.data.images` reads its pixels.
 
     Attributes:
-        id: its name in the data set.
-        path: the file of the photograph.
-        height, width: pixels of the upright picture.
-        objects: what is annotated, in the order of the file.
-        annotation_path: the file that the objects were read from; None if there is none.
-        mask_path: the file of its segmentation mask; it need not exist. None if the format has no masks.
-        annotated_as_stored: the annotation and the mask describe the pixels as stored, and the photograph is
-            turned upright; `objects` are turned with it.
+        id: name of the image in the data set.
+        path: the image file.
+        height, width: size of the upright image in pixels.
+        objects: the annotated objects, in the order of the file.
+        annotation_path: the file of the annotation; None if there is none.
+        mask_path: the file of the segmentation mask, which may be missing; None if the format has no masks.
+        annotated_as_stored: the annotation and the mask refer to the stored pixels, before the EXIF
+            orientation is applied; `objects` refer to the upright image.
     """
 
     id: str
@@ -55,12 +55,12 @@ class LabelledImage:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the upright picture in pixels."""
+        """(height, width) of the upright image in pixels."""
         return self.height, self.width
 
     @property
     def labels(self) -> frozenset[str]:
-        """The names of the classes that occur in the image: all that a classifier is trained on."""
+        """Names of the classes that occur in the image; a classifier is trained on nothing else."""
         return frozenset(thing.name for thing in self.objects)
 
     @property
@@ -83,13 +83,13 @@ class Split:
 
     Attributes:
         root: the folder or file of the data set.
-        name: the split's name, such as `val`, or that of a part, such as `train[2000:]`.
-        images: its images.
-        n_clipped: boxes that were clipped to their image, because the reader was asked to.
-        n_skipped: boxes that were left out, because the reader was asked to.
-        skipped_images: ids of images that were left out for a fault, because the reader was asked to.
-        mask_classes: the classes of the mask values 1, 2, ...; None if the format has no masks.
-        has_truth: whether the images are annotated; a plain folder of photographs is not.
+        name: name of the split, such as `val`, or a split spec, such as `train[2000:]`.
+        images: the images.
+        n_clipped: number of boxes that were clipped to their image (`ReadRules.on_bad_box`).
+        n_skipped: number of boxes that were skipped (`ReadRules.on_bad_box`).
+        skipped_images: ids of faulty images that were skipped (`ReadRules.on_error`).
+        mask_classes: classes of the mask values 1, 2, ...; None if the format has no masks.
+        has_truth: whether the images are annotated; a plain folder of images is not.
     """
 
     root: Path
@@ -106,22 +106,22 @@ class Split:
 
     @cached_property
     def manifest(self) -> str:
-        """SHA-256 over ids, photographs and objects, in order: equal manifests are equal data.
+        """SHA-256 over ids, image files and objects, in order; equal manifests mean equal data.
 
-        The objects are hashed as read, so that the same data in two file formats has one manifest.
+        The objects are hashed as read, so equal data in two file formats has one manifest.
         """
         digest = hashlib.sha256()
         for image in self.images:
             objects = [asdict(thing) for thing in image.objects]
             described = json.dumps([image.id, image.height, image.width, objects]).encode()
-            # Sums of fixed length, so that no byte can move from one part to the next unnoticed.
+            # Hashes have a fixed length, so bytes cannot move between parts without changing the sum.
             for part in (described, read_bytes(image.path)):
                 digest.update(hashlib.sha256(part).digest())
         return digest.hexdigest()
 
     @cached_property
     def masks_sha256(self) -> str:
-        """SHA-256 over the segmentation masks, in order, and over which images have none."""
+        """SHA-256 over the segmentation masks, in order; images without a mask count as such."""
         digest = hashlib.sha256()
         for image in self.images:
             found = read_bytes(image.mask_path) if image.has_mask and image.mask_path else b"none"
@@ -129,7 +129,7 @@ class Split:
         return digest.hexdigest()
 
     def describe(self) -> dict[str, str | int]:
-        """Return name, length and manifest: plain values for JSON that identify these images."""
+        """Return name, number of images and manifest, as plain values for JSON."""
         return {"split": self.name, "n_images": len(self), "manifest": self.manifest}
 
     def class_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What happens to the faults of a data set: types without a file format."""
+"""How a reader treats the faults of a data set."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,12 +9,12 @@ OnError = Literal["fail", "skip"]
 
 @dataclass(frozen=True)
 class ReadRules:
-    """What happens to faults of a data set.
+    """How a reader treats the faults of a data set.
 
     Attributes:
-        on_bad_box: `refuse` an image with a box that is empty or leaves it, `clip` the box to the image, or
-            `skip` the box. An empty box is skipped by `clip` too.
-        on_error: `fail` with a list of all faults, or `skip` the images that have one.
+        on_bad_box: for a box that is empty or extends beyond its image: `refuse` the image, `clip` the box,
+            or `skip` the box. `clip` skips empty boxes.
+        on_error: `fail` with a list of all faults, or `skip` the faulty images.
     """
 
     on_bad_box: BadBoxes = "refuse"

@@ -45,7 +45,7 @@ def choose(context: Context) -> Chosen:
     messages: list[str] = []
     calibration = _calibration(context) if asked == "int8" else None
     exported = context.cache / "exported"
-    backend = load_backend(asked, context.classifier, exported, calibration, tell=messages.append)
+    backend = load_backend(asked, context.classifier, exported, calibration, warn=messages.append)
     for message in messages:
         context.progress.say(message)
     info = results.BackendInfo(

@@ -234,31 +234,31 @@ def test_an_export_that_the_runtime_cannot_open_is_refused_and_not_kept(tmp_path
 
 
 @pytest.mark.parametrize("name", ["onnx", "int8"])
-def test_torch_takes_the_place_of_what_is_not_installed(name, cache, monkeypatch):
+def test_torch_replaces_a_backend_that_is_not_installed(name, cache, monkeypatch):
     monkeypatch.setattr(loading, "find_spec", lambda package: None if package == "onnxruntime" else package)
     told = []
-    backend = load_backend(name, tiny(), cache, batches("wide", 2), tell=told.append)
+    backend = load_backend(name, tiny(), cache, batches("wide", 2), warn=told.append)
     assert backend.name == "torch"
     (message,) = told
-    assert f"torch takes the place of the backend {name}: onnxruntime is not installed" in message
+    assert f"backend {name} is replaced by torch: onnxruntime is not installed" in message
     assert "pip install 'dogcam[onnx]'" in message
 
 
-def test_a_network_of_another_build_is_explained_by_the_engine(cache):
+def test_a_network_of_another_build_is_explained_by_the_reference(cache):
     torch.manual_seed(0)
     network = tiny_networks.max_pooled().float()
     given, told = classifier(network, SIZES["wide"]), []
-    backend = load_backend("onnx", given, cache, tell=told.append)
+    backend = load_backend("onnx", given, cache, warn=told.append)
     assert (backend.name, backend.kind) == ("torch", "grad_cam")
-    assert len(told) == 1 and "not the backend onnx" in told[0]
+    assert len(told) == 1 and "the backend onnx is replaced" in told[0]
     (part,) = batches("wide", 2)
     expected = explain(network, part, range(CLASSES), [GradCam("features")])
     assert torch.equal(backend.maps(part)[1], expected.maps[0])
 
 
-def test_a_network_without_one_head_is_explained_by_the_engine(cache):
+def test_a_network_without_one_head_is_explained_by_the_reference(cache):
     given, told = replace(tiny(), head=None), []
-    backend = load_backend("torch", given, cache, tell=told.append)
+    backend = load_backend("torch", given, cache, warn=told.append)
     assert backend.kind == "grad_cam"
     assert len(told) == 1 and repr(given.target_layer) in told[0]
 

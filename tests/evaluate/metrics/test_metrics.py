@@ -244,7 +244,7 @@ def test_one_of_a_kind_wins_by_rank_not_by_place():
         (lambda: GroundTruth([0], [[0, 0, 1]], None, 1), "expected \\(N, 4\\)"),
         (lambda: GroundTruth([0, 1], [[0, 0, 1, 1]], None, 2), "image has shape"),
         (lambda: GroundTruth([1], [[0, 0, 1, 1]], None, 1), "there are 1 images"),
-        (lambda: GroundTruth([-1], [[0, 0, 1, 1]], None, 1), "counted from 0"),
+        (lambda: GroundTruth([-1], [[0, 0, 1, 1]], None, 1), "is -1;"),
         (lambda: GroundTruth([0.0], [[0, 0, 1, 1]], None, 1), "expected integers"),
         (lambda: GroundTruth([0], [[0, 0, 1, np.nan]], None, 1), "finite"),
         (lambda: GroundTruth([0], [[0, 0, 1, 1]], [True, False], 1), "difficult has shape"),

@@ -111,7 +111,7 @@ def test_int8_is_calibrated_on_the_tuning_split_alone(small_data, small_checkpoi
 
     def spy(name, classifier, cache, calibration, **more):
         given.update(name=name, calibration=calibration)
-        return Backend("int8", "cam", load_backend("torch", classifier, cache).run)
+        return Backend("int8", "cam", load_backend("torch", classifier, cache).maps)
 
     monkeypatch.setattr(backend, "load_backend", spy)
     monkeypatch.setattr(backend, "CALIBRATION", 11)
@@ -136,7 +136,7 @@ def test_a_backend_that_cannot_be_had_is_replaced_and_said(
     monkeypatch.setattr(dogcam.backends.loading, "find_spec", lambda name: None)
     result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "onnx"))
     assert result.exit_code == 0, result.output
-    assert "torch takes the place of the backend onnx" in result.stderr
+    assert "backend onnx is replaced by torch" in result.stderr
     said = record_of(tmp_path)["model"]["backend"]
     assert (said["asked"], said["used"]) == ("onnx", "torch")
     page = (tmp_path / "report.md").read_text()
