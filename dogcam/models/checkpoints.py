@@ -31,7 +31,7 @@ class Checkpoint:
 
     Attributes:
         state: parameters and buffers by name, on the CPU.
-        meta: the entries of the model card, as plain values for JSON; incomplete or empty if there is no card.
+        meta: the entries of the model card, as plain values for JSON; empty if there is no card.
     """
 
     state: State
@@ -90,7 +90,7 @@ def fitted_to(model: nn.Module, checkpoint: Checkpoint, path: Path) -> Checkpoin
         fitting = [each for each in prefixes if all(each + name in state for name in expected)]
         if len(fitting) > 1:
             raise ModelError(
-                f"{path} contains this network several times, as {some(fitting)}; save the state of one of them"
+                f"{path} contains this network several times, as {some(fitting)}; save one of them"
             )
         for prefix in fitting:
             state = {k.removeprefix(prefix): value for k, value in state.items() if k.startswith(prefix)}

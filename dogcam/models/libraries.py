@@ -90,7 +90,7 @@ def timm_architecture(name: str) -> Architecture:
         if not pretrained:
             return timm.create_model(plain, pretrained=False, **settings)
         remedy = (
-            f"download the weights of {source} on another machine and name the file: --checkpoint FILE --classes "
+            f"download the weights of {source} on another machine, and use --checkpoint FILE --classes "
             "imagenet --activation softmax"
         )
         return _fetched(name, lambda: timm.create_model(plain, pretrained=True, **settings), remedy)

@@ -15,8 +15,8 @@ from dogcam.data.images import VOID, read_mask, read_photo
 from dogcam.data.reading import read_split, split_names
 from dogcam.data.sample import CLASSES, render_scene, write_sample
 from dogcam.data.sample.annotation import annotate, class_mask
-from dogcam.data.sample.canvas import Canvas, Figure, Part
-from dogcam.data.sample.cast import draw_cast
+from dogcam.data.sample.canvas import Canvas, Drawing, PaintedPart
+from dogcam.data.sample.composition import draw_composition
 from dogcam.data.sample.shapes import Placement, coverage, disc, rectangle, spline, stroke
 from dogcam.data.sample.writer import MARKER, annotation_xml, palette
 from dogcam.errors import ConfigError, DataError
@@ -45,9 +45,9 @@ def plain_canvas(height: int, width: int) -> Canvas:
     return Canvas(np.full((height, width, 3), 0.5, np.float32), np.random.default_rng(0))
 
 
-def square(name: str | None, side: float = 80) -> Figure:
+def square(name: str | None, side: float = 80) -> Drawing:
     """A square whose lower left corner is its origin."""
-    return Figure(name, (Part((rectangle(0, 0, side, side),), (0.8, 0.2, 0.2)),), shadow=0.0)
+    return Drawing(name, (PaintedPart((rectangle(0, 0, side, side),), (0.8, 0.2, 0.2)),), shadow=0.0)
 
 
 def visible_extent(pixels: np.ndarray) -> tuple[int, int, int, int]:
@@ -135,7 +135,7 @@ class TestWholeOrNotAtAll:
 
     def test_a_folder_with_something_else_is_left_alone(self, tmp_path):
         (tmp_path / "mine.txt").write_text("precious")
-        with pytest.raises(DataError, match="not empty and holds no sample"):
+        with pytest.raises(DataError, match="sample.json is missing"):
             write_sample(tmp_path, **TINY)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -175,7 +175,7 @@ class TestWholeOrNotAtAll:
             root.mkdir()
             (root / "mine.txt").write_text("precious")
 
-        with pytest.raises(DataError, match="not empty and holds no sample"):
+        with pytest.raises(DataError, match="sample.json is missing"):
             write_sample(root, progress=come, **TINY)
         assert [path.name for path in tmp_path.rglob("*")] == ["sample", "mine.txt"]
 
@@ -225,7 +225,7 @@ class TestWholeOrNotAtAll:
         "wrong", [{"n_train": 0, "n_val": 0, "n_test": 0}, {"n_test": -1}, {"workers": 0}]
     )
     def test_impossible_requests_are_refused(self, tmp_path, wrong):
-        with pytest.raises(ConfigError, match="ask for at least 1"):
+        with pytest.raises(ConfigError, match="expected at least 1"):
             write_sample(tmp_path / "sample", **{**TINY, **wrong})
         assert list(tmp_path.iterdir()) == []
 
@@ -314,14 +314,14 @@ class TestContents:
         assert max(shares) > 0.35
 
     def test_company_of_dogs(self):
-        casts = [draw_cast(random.Random(f"company/{index}")) for index in range(4000)]
+        casts = [draw_composition(random.Random(f"company/{index}")) for index in range(4000)]
         dogs, others = [c for c in casts if c.dogs], [c for c in casts if not c.dogs]
         assert len(dogs) / len(casts) == pytest.approx(0.34, abs=0.03)
         assert np.mean([c.dogs > 1 for c in dogs]) == pytest.approx(0.22, abs=0.04)
         for share in (
             lambda casts: np.mean([c.balls > 0 for c in casts]),
             lambda casts: np.mean([c.bowls > 0 for c in casts]),
-            lambda casts: np.mean([c.place == "lawn" for c in casts]),
+            lambda casts: np.mean([c.setting == "lawn" for c in casts]),
         ):
             assert share(dogs) > 1.8 * share(others) > 0
             assert share(dogs) < 0.7

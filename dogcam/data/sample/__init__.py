@@ -1,13 +1,14 @@
-"""The rendered sample data set: scenes with dogs and their look-alikes, drawn by our own code from a seed.
+"""The sample data set: rendered images of dogs and similar animals, with boxes and masks, in VOC layout.
 
-It is the embedded default: a whole experiment runs on it without a download. The scenes come in VOC layout
-with boxes and masks, and are the same on every machine. `shapes`, `textures` and `canvas` paint; `species`,
-`coats`, `animals`, `frontal` and `things` say what there is to paint; `cast`, `stage` and `backdrop` compose
-a scene, `camera` photographs it, `annotation` states what is seen of each object, `writer` stores it all.
+It is the default data set, so a complete run needs no download. The images depend on a random seed only, and
+are equal on all machines. `shapes`, `textures` and `canvas` rasterise. `species`, `coats`, `animals`,
+`animal_heads`, `frontal` and `objects` draw. `composition` samples the content of an image, `arrangement` its
+positions, `background` the surroundings. `camera` simulates exposure and noise, `annotation` computes boxes,
+`rendering` combines them, and `writer` writes the files.
 """
 
 from dogcam.data.sample.annotation import CLASSES, SceneObject
-from dogcam.data.sample.scene import Scene, render_scene
+from dogcam.data.sample.rendering import RenderedScene, render_scene
 from dogcam.data.sample.writer import SAMPLE_VERSION, write_sample
 
-__all__ = ["CLASSES", "SAMPLE_VERSION", "Scene", "SceneObject", "render_scene", "write_sample"]
+__all__ = ["CLASSES", "SAMPLE_VERSION", "RenderedScene", "SceneObject", "render_scene", "write_sample"]

@@ -1,6 +1,6 @@
-"""Animals seen from the side, built of parts: standing, walking, sitting, lying.
+"""Draw animals in profile: standing, walking, sitting, lying.
 
-They look to the right; the origin is on the ground below the hip.
+They face right; the origin is on the ground below the hip.
 """
 
 import math
@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from functools import partial
 
 from dogcam.data.sample.animal_heads import Point, head_in_profile
-from dogcam.data.sample.canvas import Figure, Part
+from dogcam.data.sample.canvas import Drawing, PaintedPart
 from dogcam.data.sample.coats import INK, Fur, draw_fur, scaled
 from dogcam.data.sample.shapes import ellipse, ring, stroke
 from dogcam.data.sample.species import Build
 from dogcam.data.sample.textures import Colour
 
 FAR = 0.72
-"""Tone of limbs on the far side."""
+"""Tone of the limbs on the far side."""
 COLLARED = {"dog": 0.6, "cat": 0.05}
 COLLARS = ((0.75, 0.16, 0.18), (0.15, 0.36, 0.66), (0.12, 0.5, 0.38), (0.9, 0.62, 0.12))
 
 
 @dataclass(frozen=True)
 class Stance:
-    """Where the joints of an animal are.
+    """The positions of the joints of an animal.
 
     Attributes:
         hip: middle of the hindquarters.
@@ -41,40 +41,40 @@ class Stance:
     tail_angle: float
 
 
-def from_the_side(dice: random.Random, build: Build, pose: str) -> Figure:
+def from_the_side(rng: random.Random, build: Build, pose: str) -> Drawing:
     """Draw an animal in profile.
 
     Args:
-        dice: source of randomness.
+        rng: source of random numbers.
         build: its proportions.
         pose: `standing`, `walking`, `sitting` or `lying`.
     """
-    stance = STANCES[pose](dice, build)
-    fur = draw_fur(dice, build, (stance.hip[1] + stance.shoulder[1]) / 2)
-    rise = build.rise + dice.uniform(-0.25, 0.15) + (0.25 if pose == "sitting" else 0.0)
-    if pose == "standing" and build.species in ("sheep", "horse") and dice.random() < 0.35:
-        rise = dice.uniform(-0.7, -0.3)  # grazing
-    elif pose == "standing" and dice.random() < 0.12:
-        rise = dice.uniform(-0.4, 0.0)  # sniffing
+    stance = STANCES[pose](rng, build)
+    fur = draw_fur(rng, build, (stance.hip[1] + stance.shoulder[1]) / 2)
+    rise = build.rise + rng.uniform(-0.25, 0.15) + (0.25 if pose == "sitting" else 0.0)
+    if pose == "standing" and build.species in ("sheep", "horse") and rng.random() < 0.35:
+        rise = rng.uniform(-0.7, -0.3)  # grazing
+    elif pose == "standing" and rng.random() < 0.12:
+        rise = rng.uniform(-0.4, 0.0)  # sniffing
     poll = _along(stance.shoulder, rise, build.neck + 0.7 * build.chest)
-    nod = min(0.3, rise - build.rise) - dice.uniform(0.1, 0.5)
-    socks = scaled(fur.base, 0.35) if build.species in ("fox", "sheep") and dice.random() < 0.6 else None
+    nod = min(0.3, rise - build.rise) - rng.uniform(0.1, 0.5)
+    socks = scaled(fur.base, 0.35) if build.species in ("fox", "sheep") and rng.random() < 0.6 else None
     parts = [
         _legs((stance.hind[1], stance.fore[1]), build, socks, FAR),
         _tail(build, fur, stance),
         *_trunk(build, stance, poll),
         _legs((stance.hind[0], stance.fore[0]), build, socks, 1.0),
-        *_neckwear(dice, build, stance.shoulder, poll, fur),
-        *head_in_profile(dice, build, fur, poll, nod),
+        *_neckwear(rng, build, stance.shoulder, poll, fur),
+        *head_in_profile(rng, build, fur, poll, nod),
     ]
-    return Figure(build.species, tuple(parts), fur)
+    return Drawing(build.species, tuple(parts), fur)
 
 
 def _along(start: Point, angle: float, length: float) -> Point:
     return start[0] + length * math.cos(angle), start[1] + length * math.sin(angle)
 
 
-def _upright(dice: random.Random, build: Build, stride: float) -> Stance:
+def _upright(rng: random.Random, build: Build, stride: float) -> Stance:
     height, body, leg = build.torso_height, build.body, build.leg
     hip, shoulder = (0.0, height + 0.02), (body, height)
 
@@ -96,17 +96,17 @@ def _upright(dice: random.Random, build: Build, stride: float) -> Stance:
             (body + 0.06 + swing, 0.8 * build.bone),
         )
 
-    back, front = leg * dice.uniform(-stride, stride), leg * dice.uniform(-stride, stride)
-    apart, tail_angle = leg * (0.12 + stride), dice.uniform(-1.2, 0.9)
+    back, front = leg * rng.uniform(-stride, stride), leg * rng.uniform(-stride, stride)
+    apart, tail_angle = leg * (0.12 + stride), rng.uniform(-1.2, 0.9)
     hinds, fores = (hind(back), hind(back + apart)), (fore(front), fore(front - apart))
     return Stance(hip, shoulder, hinds, fores, tail_angle)
 
 
-def _sitting(dice: random.Random, build: Build) -> Stance:
-    lean = dice.uniform(0.7, 1.05)
+def _sitting(rng: random.Random, build: Build) -> Stance:
+    lean = rng.uniform(0.7, 1.05)
     hip = (0.0, build.hip * 0.95)
     shoulder = _along(hip, lean, 0.85 * build.body)
-    toe = shoulder[0] + dice.uniform(0.0, 0.08)
+    toe = shoulder[0] + rng.uniform(0.0, 0.08)
 
     def fore(offset: float) -> tuple[Point, ...]:
         x = toe + offset
@@ -126,12 +126,12 @@ def _sitting(dice: random.Random, build: Build) -> Stance:
             (knee + 0.16, 0.8 * build.bone),
         )
 
-    return Stance(hip, shoulder, (hind(0.0), hind(0.07)), (fore(0.0), fore(0.09)), dice.uniform(-0.3, 0.4))
+    return Stance(hip, shoulder, (hind(0.0), hind(0.07)), (fore(0.0), fore(0.09)), rng.uniform(-0.3, 0.4))
 
 
-def _lying(dice: random.Random, build: Build) -> Stance:
+def _lying(rng: random.Random, build: Build) -> Stance:
     hip, shoulder = (0.0, 0.92 * build.hip), (build.body, 0.95 * build.chest)
-    reach = build.body + dice.uniform(0.25, 0.45)
+    reach = build.body + rng.uniform(0.25, 0.45)
 
     def fore(offset: float) -> tuple[Point, ...]:
         low = 0.9 * build.bone
@@ -146,7 +146,7 @@ def _lying(dice: random.Random, build: Build) -> Stance:
         knee = 0.26 + offset
         return ((0.0, hip[1]), (knee, 0.8 * build.hip), (0.1, 0.09), (knee + 0.14, 0.8 * build.bone))
 
-    return Stance(hip, shoulder, (hind(0.0), hind(0.06)), (fore(0.0), fore(0.1)), dice.uniform(-0.5, 0.1))
+    return Stance(hip, shoulder, (hind(0.0), hind(0.06)), (fore(0.0), fore(0.1)), rng.uniform(-0.5, 0.1))
 
 
 STANCES: dict[str, Callable[[random.Random, Build], Stance]] = {
@@ -157,7 +157,9 @@ STANCES: dict[str, Callable[[random.Random, Build], Stance]] = {
 }
 
 
-def _legs(legs: tuple[tuple[Point, ...], ...], build: Build, socks: Colour | None, tone: float) -> Part:
+def _legs(
+    legs: tuple[tuple[Point, ...], ...], build: Build, socks: Colour | None, tone: float
+) -> PaintedPart:
     """Join the hind and the fore leg of one side into one part."""
     shapes = []
     for points, top in zip(legs, (0.72 * build.hip, 0.55 * build.chest), strict=True):
@@ -165,53 +167,53 @@ def _legs(legs: tuple[tuple[Point, ...], ...], build: Build, socks: Colour | Non
         radii = [top, top * 0.62 if len(points) > 4 else top * 0.75, *inner, 1.1 * build.bone]
         shapes.append(stroke(points, radii))
     colour = socks if socks and tone < 1 else None
-    return Part(tuple(shapes), colour, tone, fuzz=build.fuzz)
+    return PaintedPart(tuple(shapes), colour, tone, fuzz=build.fuzz)
 
 
-def _trunk(build: Build, stance: Stance, poll: Point) -> list[Part]:
+def _trunk(build: Build, stance: Stance, poll: Point) -> list[PaintedPart]:
     (x0, y0), (x1, y1) = stance.hip, stance.shoulder
     middle = (x0 + 0.42 * (x1 - x0), y0 + 0.42 * (y1 - y0) + 0.35 * (build.chest - build.waist))
     trunk = stroke([(x0, y0), middle, (x1, y1)], [build.hip, build.waist, build.chest])
     neck = stroke([_nape(build, stance.shoulder), poll], [0.82 * build.chest, 0.72 * build.head])
     if not build.wool:
-        return [Part((trunk, neck), fuzz=build.fuzz)]
+        return [PaintedPart((trunk, neck), fuzz=build.fuzz)]
     length, slope = math.dist(stance.hip, stance.shoulder), math.atan2(y1 - y0, x1 - x0)
     oval = ellipse(
         (x0 + x1) / 2, (y0 + y1) / 2 + 0.03, 0.5 * length + 0.75 * build.chest, 0.98 * build.chest, slope
     )
-    return [Part((neck,)), Part((trunk, ring(oval, 0.075)), fuzz=build.body_fuzz)]
+    return [PaintedPart((neck,)), PaintedPart((trunk, ring(oval, 0.075)), fuzz=build.body_fuzz)]
 
 
 def _nape(build: Build, shoulder: Point) -> Point:
     return shoulder[0] + 0.05, shoulder[1] + 0.15 * build.chest
 
 
-def _neckwear(dice: random.Random, build: Build, shoulder: Point, poll: Point, fur: Fur) -> list[Part]:
-    """Draw what lies on the neck: a mane, a collar or nothing."""
+def _neckwear(rng: random.Random, build: Build, shoulder: Point, poll: Point, fur: Fur) -> list[PaintedPart]:
+    """Draw a mane or a collar, if the animal has one."""
     base, parts = _nape(build, shoulder), []
     if build.mane:
         crest = [
             (x - 0.07, y + 0.07) for x, y in (base, ((base[0] + poll[0]) / 2, (base[1] + poll[1]) / 2), poll)
         ]
-        colour = INK if dice.random() < 0.6 else scaled(fur.second, 0.9)
-        parts.append(Part((stroke(crest, [0.06, 0.085, 0.06]),), colour, fuzz=0.02))
-    if dice.random() < COLLARED.get(build.species, 0.0):
+        colour = INK if rng.random() < 0.6 else scaled(fur.second, 0.9)
+        parts.append(PaintedPart((stroke(crest, [0.06, 0.085, 0.06]),), colour, fuzz=0.02))
+    if rng.random() < COLLARED.get(build.species, 0.0):
         at = (base[0] + 0.62 * (poll[0] - base[0]), base[1] + 0.62 * (poll[1] - base[1]))
         slope = math.atan2(poll[1] - base[1], poll[0] - base[0])
         band = ellipse(*at, 0.032, 0.8 * (0.4 * build.chest + 0.5 * build.head), slope)
-        parts.append(Part((band,), dice.choice(COLLARS)))
+        parts.append(PaintedPart((band,), rng.choice(COLLARS)))
     return parts
 
 
-def _tail(build: Build, fur: Fur, stance: Stance) -> Part:
+def _tail(build: Build, fur: Fur, stance: Stance) -> PaintedPart:
     length, angle = build.tail, stance.tail_angle
     root = x, y = stance.hip[0] - 0.75 * build.hip, stance.hip[1] + 0.45 * build.hip
     if build.tail_kind == "curled":
         points = [(x, y), (x - 0.12, y + 0.18), (x + 0.02, y + 0.33), (x + 0.14, y + 0.22)]
-        return Part((stroke(points, [0.065, 0.06, 0.055, 0.04]),), fuzz=build.fuzz)
+        return PaintedPart((stroke(points, [0.065, 0.06, 0.055, 0.04]),), fuzz=build.fuzz)
     if build.tail_kind == "hair":
         points = [(x, y), (x - 0.14, y - 0.05), (x - 0.18, y - 0.5 * length), (x - 0.15, y - 1.1 * length)]
-        return Part((stroke(points, [0.05, 0.08, 0.09, 0.03]),), scaled(fur.second, 0.55), fuzz=0.02)
+        return PaintedPart((stroke(points, [0.05, 0.08, 0.09, 0.03]),), scaled(fur.second, 0.55), fuzz=0.02)
     angle = min(angle, 0.6) if build.tail_kind == "brush" else angle
     bend = angle + {"thin": 0.9, "straight": 0.15, "plume": 0.5, "brush": 0.3, "stub": 0.0}[build.tail_kind]
     middle = (x - 0.5 * length * math.cos(angle), max(0.06, y + 0.5 * length * math.sin(angle)))
@@ -221,4 +223,4 @@ def _tail(build: Build, fur: Fur, stance: Stance) -> Part:
         "brush": (0.06, 0.115, 0.06), "stub": (0.07, 0.07, 0.05),
     }[build.tail_kind]  # fmt: skip
     bushy = build.tail_kind in ("plume", "brush")
-    return Part((stroke([root, middle, tip], radii),), fuzz=max(build.fuzz, 0.02 if bushy else 0.0))
+    return PaintedPart((stroke([root, middle, tip], radii),), fuzz=max(build.fuzz, 0.02 if bushy else 0.0))

@@ -1,9 +1,9 @@
-"""What is annotated of a finished picture: boxes, flags and the class mask, all from the instance map.
+"""Compute the annotation of a rendered image from its instance map: boxes, flags and the class mask.
 
-Rules. An object is annotated where at least a tenth of it is visible and its box measures at least 12 pixels
-both ways; the rest becomes void in the mask. It is *difficult* where less than a quarter of it is visible or
-the shorter side of its box is below 20 pixels, *truncated* where a part of it lies outside the picture, and
-*occluded* where something in front hides more than a twentieth of it.
+An object is annotated if at least a tenth of it is visible and both sides of its box have at least 12 pixels;
+other objects are void in the mask. It is *difficult* if less than a quarter of it is visible or the shorter
+side of its box is below 20 pixels, *truncated* if a part of it is outside the image, and *occluded* if more
+than a twentieth of its part inside the image is covered.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dogcam.data.sample.canvas import Canvas, Painted
+from dogcam.data.sample.canvas import Canvas, PaintedObject
 from dogcam.data.sample.shapes import Box
 
 CLASSES = ("ball", "cat", "chair", "dog", "fox", "horse", "person", "sheep", "sofa")
@@ -29,13 +29,13 @@ class SceneObject:
 
     Attributes:
         name: its class.
-        number: the value of its pixels in the scene's instance map.
+        number: value of its pixels in the instance map.
         box: x0, y0, x1, y1 around its visible pixels, 0-based half-open.
-        whole_box: the same if nothing hid or cut it; it may leave the picture.
-        visible: share of the object's pixels that are seen, 0 to 1.
-        truncated: whether a part of it lies outside the picture.
-        occluded: whether something in front hides a part of it.
-        difficult: whether it is too small or too hidden to be asked for.
+        whole_box: the box without occlusion and truncation; it may extend beyond the image.
+        visible: visible share of its pixels, in [0, 1].
+        truncated: whether a part of it is outside the image.
+        occluded: whether another object covers a part of it.
+        difficult: whether it is too small or too occluded to count in the evaluation.
     """
 
     name: str
@@ -49,20 +49,22 @@ class SceneObject:
 
 
 def annotate(canvas: Canvas) -> tuple[SceneObject, ...]:
-    """Return the objects that are visible enough, in the order in which they were painted."""
+    """Return the annotated objects in the order in which they were painted."""
     found = ndimage.find_objects(canvas.instances, max_label=len(canvas.painted))
     pixels = np.bincount(canvas.instances.ravel(), minlength=len(canvas.painted) + 1)
     things = (
-        _annotate_one(painted, place, int(pixels[painted.number]))
-        for painted, place in zip(canvas.painted, found, strict=True)
+        _annotate_one(painted, extent, int(pixels[painted.number]))
+        for painted, extent in zip(canvas.painted, found, strict=True)
     )
     return tuple(thing for thing in things if thing is not None)
 
 
-def _annotate_one(painted: Painted, place: tuple[slice, ...] | None, pixels: int) -> SceneObject | None:
-    if place is None:
+def _annotate_one(
+    painted: PaintedObject, extent: tuple[slice, ...] | None, pixels: int
+) -> SceneObject | None:
+    if extent is None:
         return None
-    rows, columns = place
+    rows, columns = extent
     shorter = min(rows.stop - rows.start, columns.stop - columns.start)
     visible = min(1.0, pixels / painted.whole_area)
     if visible < LEAST_VISIBLE or shorter < LEAST_SIDE:
@@ -80,15 +82,15 @@ def _annotate_one(painted: Painted, place: tuple[slice, ...] | None, pixels: int
 
 
 def class_mask(instances: NDArray[np.int16], objects: tuple[SceneObject, ...]) -> NDArray[np.uint8]:
-    """Return the class of each pixel, as VOC's segmentation masks have it.
+    """Return the class of each pixel, as in VOC's segmentation masks.
 
     Args:
-        instances: (height, width) int16 array, 0 the background.
-        objects: the annotated ones among the instances.
+        instances: (height, width) int16 array, 0 for background.
+        objects: the annotated objects.
 
     Returns:
-        (height, width) uint8 array: 0 background, `CLASSES.index(name) + 1`, and `VOID` on the two pixels
-        that face each other across a border, and on objects that are not annotated.
+        (height, width) uint8 array: 0 for background, else `CLASSES.index(name) + 1`; `VOID` for both pixels
+        at a border between instances, and for objects that are not annotated.
     """
     values = np.full(int(instances.max()) + 1, VOID, np.uint8)
     values[0] = 0

@@ -1,4 +1,4 @@
-"""Coats: the colours of fur and fleece, and patterns that stick to the animal's body."""
+"""Coats: colours of fur and fleece, and patterns in the coordinates of the animal."""
 
 import random
 from dataclasses import dataclass
@@ -39,14 +39,14 @@ PATTERNS: dict[str, dict[str, float]] = {
 
 @dataclass(frozen=True)
 class Fur:
-    """An animal's coat; calling it colours the pixels of a figure.
+    """The coat of an animal; calling it returns the colours of pixels.
 
     Attributes:
         base: main colour.
         second: colour of patches, spots, stripes, the saddle or the bib.
         pattern: one of the keys of `PATTERNS`.
-        level: height of the torso's axis in the figure's coordinates, for the saddle and the bib.
-        phase: moves the pattern along, so that no two animals share one.
+        level: height of the axis of the torso in drawing coordinates, for the saddle and the bib.
+        phase: offset of the pattern, different for each animal.
     """
 
     base: Colour
@@ -56,18 +56,18 @@ class Fur:
     phase: float
 
     def __call__(self, generator: np.random.Generator, u: Field, v: Field) -> Field:
-        """Return the colours (height, width, 3) at the figure's own coordinates u, v."""
+        """Return the colours (height, width, 3) at the drawing coordinates u, v."""
         scale = 1 / max(
             1e-3, float(np.hypot(u[0, -1] - u[0, 0], v[0, -1] - v[0, 0])) / max(1, u.shape[1] - 1)
         )
         colours = mix(self.base, self.second, self._weight(generator, u, v, scale))
-        # Light backs and pale bellies: nearly every mammal has them.
+        # Nearly all mammals have a pale belly.
         belly = 0.25 * step(v, self.level - 0.12, 0.4) - 0.12
         strands = noise(generator, u.shape, (max(2.0, 0.09 * scale), max(1.6, 0.035 * scale)), 3) - 0.5
         return colours * (1 - belly + 0.2 * strands)[..., None]
 
     def _weight(self, generator: np.random.Generator, u: Field, v: Field, scale: float) -> Field:
-        """Return how much of the second colour each pixel has, 0 to 1."""
+        """Return the share of the second colour in each pixel, in [0, 1]."""
         if self.pattern == "patches":
             return step(noise(generator, u.shape, (0.42 * scale, 0.42 * scale), 2), 0.52, 0.06)
         if self.pattern == "spots":
@@ -83,9 +83,9 @@ class Fur:
         return np.zeros(u.shape, np.float32)
 
 
-def tinted(colour: Colour, dice: random.Random, spread: float = 0.05) -> Colour:
-    """Return a colour a little lighter or darker, warmer or cooler."""
-    tone, warmth = dice.uniform(1 - 2 * spread, 1 + 2 * spread), dice.uniform(-spread, spread)
+def tinted(colour: Colour, rng: random.Random, variation: float = 0.05) -> Colour:
+    """Return a random variation of a colour in brightness and warmth."""
+    tone, warmth = rng.uniform(1 - 2 * variation, 1 + 2 * variation), rng.uniform(-variation, variation)
     red, green, blue = colour
     return red * tone * (1 + warmth), green * tone, blue * tone * (1 - warmth)
 
@@ -95,19 +95,19 @@ def scaled(colour: Colour, factor: float) -> Colour:
     return colour[0] * factor, colour[1] * factor, colour[2] * factor
 
 
-def draw_fur(dice: random.Random, build: Build, level: float) -> Fur:
-    """Draw a coat that occurs in the species; `level` is the height of the torso's axis in this pose."""
-    name = pick(dice, BASES[build.species])
-    pattern = pick(dice, PATTERNS[build.species])
+def draw_fur(rng: random.Random, build: Build, level: float) -> Fur:
+    """Sample a coat of a species; `level` is the height of the axis of the torso in this pose."""
+    name = pick(rng, BASES[build.species])
+    pattern = pick(rng, PATTERNS[build.species])
     if pattern == "bib":
-        second = pick(dice, {"white": 3, "cream": 3, "tan": 1})
+        second = pick(rng, {"white": 3, "cream": 3, "tan": 1})
     elif pattern == "saddle":
-        second = pick(dice, {"black": 3, "chocolate": 2, "grey": 1})
+        second = pick(rng, {"black": 3, "chocolate": 2, "grey": 1})
     else:
         others = {key: weight for key, weight in BASES[build.species].items() if key != name}
-        second = pick(dice, others)
-    base = tinted(TONES[name], dice)
+        second = pick(rng, others)
+    base = tinted(TONES[name], rng)
     stripes = scaled(base, 0.6)
     return Fur(
-        base, stripes if pattern == "brindle" else tinted(TONES[second], dice), pattern, level, dice.random()
+        base, stripes if pattern == "brindle" else tinted(TONES[second], rng), pattern, level, rng.random()
     )

@@ -1,7 +1,7 @@
-"""Shapes in an object's own coordinates, where to place them, and the pixels that they cover.
+"""Shapes in drawing coordinates, their placement in an image, and the pixels that they cover.
 
-An object is drawn around its own origin, the spot of ground it stands on: x to the right, y upwards, in
-units of about one torso length. A `Placement` brings it into the picture.
+The origin of a drawing is a point on the ground: x to the right, y upwards, in units of about one torso
+length. A `Placement` converts drawing coordinates to pixels.
 """
 
 import math
@@ -24,7 +24,7 @@ NO_DISCS = np.zeros((0, 3))
 class Shape:
     """The union of discs, rows of (x, y, radius), and of simple polygons, each (M, 2).
 
-    Where there are discs, they mark the outline: no polygon reaches beyond their hull.
+    If there are discs, they determine the extent: no polygon extends beyond their hull.
     """
 
     discs: NDArray[np.float64]
@@ -32,7 +32,7 @@ class Shape:
 
     @property
     def thickness(self) -> float:
-        """How thick the shape is: its mean radius, for shading."""
+        """The mean radius of the shape, for shading."""
         if len(self.discs):
             return float(self.discs[:, 2].mean())
         return float(min(np.ptp(polygon, axis=0).min() for polygon in self.polygons)) / 2
@@ -43,8 +43,8 @@ def spline(nodes: NDArray[np.float64], steps: int, closed: bool = False) -> NDAr
 
     Args:
         nodes: (N, D) float array, N >= 2.
-        steps: samples a span.
-        closed: whether the last node is joined to the first one.
+        steps: number of samples between two nodes.
+        closed: whether the last node is connected to the first one.
 
     Returns:
         (N * steps, D) float array if closed, else ((N - 1) * steps + 1, D) including both ends.
@@ -61,11 +61,11 @@ def spline(nodes: NDArray[np.float64], steps: int, closed: bool = False) -> NDAr
 
 
 def stroke(points: Sequence[tuple[float, float]], radii: Sequence[float]) -> Shape:
-    """Return a smooth stroke whose radius changes along the way: a limb, a neck, a whole torso.
+    """Return a smooth stroke with a varying radius: a limb, a neck, a torso.
 
     Args:
-        points: N >= 2 nodes that the stroke runs through.
-        radii: N radii, one a node.
+        points: N >= 2 nodes of the stroke.
+        radii: N radii, one for each node.
     """
     path = spline(np.column_stack([np.asarray(points, float), radii]), 5)
     path[:, 2] = np.maximum(path[:, 2], 1e-3)
@@ -90,7 +90,7 @@ def disc(x: float, y: float, radius: float) -> Shape:
 
 
 def ellipse(x: float, y: float, half_width: float, half_height: float, tilt: float = 0.0) -> Shape:
-    """Return an ellipse whose axes are turned by `tilt` radians, counter-clockwise."""
+    """Return an ellipse, rotated counter-clockwise by `tilt` radians."""
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     points = np.column_stack([half_width * np.cos(angle), half_height * np.sin(angle)])
     cos, sin = math.cos(tilt), math.sin(tilt)
@@ -98,7 +98,7 @@ def ellipse(x: float, y: float, half_width: float, half_height: float, tilt: flo
 
 
 def outline(points: Sequence[tuple[float, float]], smooth: bool = True) -> Shape:
-    """Return the inside of a closed outline through the points, smooth or with straight edges."""
+    """Return the area inside a closed outline through the points, smooth or with straight edges."""
     nodes = np.asarray(points, float)
     return Shape(NO_DISCS, (spline(nodes, 6, closed=True) if smooth else nodes,))
 
@@ -122,7 +122,14 @@ def mirrored(shape: Shape) -> Shape:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an object stands: its origin at pixel (x, y), pixels a unit, mirrored or not, tilt in radians."""
+    """The position of a drawing in an image.
+
+    Attributes:
+        x, y: pixel of the origin of the drawing.
+        scale: pixels per unit of the drawing.
+        flip: whether it is mirrored.
+        tilt: rotation in radians.
+    """
 
     x: float
     y: float
@@ -132,7 +139,7 @@ class Placement:
 
     @cached_property
     def matrix(self) -> NDArray[np.float64]:
-        """(2, 2) matrix M with `pixel = M @ point + origin`; y is turned to point down."""
+        """(2, 2) matrix M with `pixel = M @ point + origin`; y is inverted to point downwards."""
         cos, sin = math.cos(self.tilt) * self.scale, math.sin(self.tilt) * self.scale
         matrix = np.array([[cos, -sin], [-sin, -cos]])
         return matrix * [-1, 1] if self.flip else matrix
@@ -147,7 +154,7 @@ class Placement:
         return Shape(discs, tuple(self.points(polygon) for polygon in shape.polygons))
 
     def grid(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the object's own coordinates of each pixel of a box: two (height, width) arrays."""
+        """Return the drawing coordinates of each pixel of a box: two (height, width) arrays."""
         inverse = np.linalg.inv(self.matrix)
         x = np.arange(box[0], box[2], dtype=np.float32)[None] + np.float32(0.5 - self.x)
         y = np.arange(box[1], box[3], dtype=np.float32)[:, None] + np.float32(0.5 - self.y)
@@ -156,7 +163,7 @@ class Placement:
 
 
 def extent(shapes: Iterable[Shape]) -> tuple[float, float, float, float]:
-    """Return x0, y0, x1, y1 of what the shapes cover, in the shapes' own coordinates."""
+    """Return the extent x0, y0, x1, y1 of shapes, in their coordinates."""
     low, high = [], []
     for shape in shapes:
         if len(shape.discs):
@@ -171,28 +178,28 @@ def extent(shapes: Iterable[Shape]) -> tuple[float, float, float, float]:
 
 
 def pixel_box(shapes: Iterable[Shape], margin: int = 1) -> Box:
-    """Return the whole pixels around shapes that are given in pixels."""
+    """Return the box of whole pixels around shapes in pixels."""
     x0, y0, x1, y1 = extent(shapes)
     return math.floor(x0) - margin, math.floor(y0) - margin, math.ceil(x1) + margin, math.ceil(y1) + margin
 
 
 def clip_box(box: Box, size: tuple[int, int]) -> Box:
-    """Return the part of a box inside a picture of (height, width); it may be empty."""
+    """Return the part of a box inside an image of (height, width); it may be empty."""
     height, width = size
     x0, y0 = max(0, box[0]), max(0, box[1])
     return x0, y0, max(x0, min(width, box[2])), max(y0, min(height, box[3]))
 
 
 def coverage(shapes: Iterable[Shape], box: Box, supersampling: int = SUPERSAMPLING) -> Image.Image:
-    """Return how much of each pixel of a box the shapes cover.
+    """Return the covered share of each pixel of a box.
 
     Args:
         shapes: shapes in pixels.
-        box: the pixels asked for; not empty.
-        supersampling: samples a pixel and direction.
+        box: the pixels; not empty.
+        supersampling: samples per pixel and axis.
 
     Returns:
-        An 8-bit grey image of the box's size, 255 for wholly covered.
+        An 8-bit grey image of the size of the box; 255 for a pixel that is covered completely.
     """
     size = ((box[2] - box[0]) * supersampling, (box[3] - box[1]) * supersampling)
     image = Image.new("L", size)

@@ -1,7 +1,7 @@
-"""How animals are built: for each species the ranges that its proportions and its coat are drawn from.
+"""The proportions of animals: for each species the ranges from which they are sampled.
 
-The ranges overlap on purpose. No single cue tells a dog from a fox or a cat: a classifier has to weigh the
-muzzle against the ears, the tail and the legs.
+The ranges overlap, so no single feature distinguishes a dog from a fox or a cat: a classifier has to combine
+muzzle, ears, tail and legs.
 """
 
 import random
@@ -12,7 +12,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Build:
-    """One animal's proportions, in torso lengths unless stated otherwise.
+    """The proportions of one animal, in torso lengths unless stated otherwise.
 
     Attributes:
         species: class name.
@@ -33,7 +33,7 @@ class Build:
         tail_kind: `curled`, `thin`, `straight`, `plume`, `brush`, `stub` or `hair`.
         wool: whether the torso is a fleece.
         mane: whether a mane runs down the neck.
-        fuzz: length of the tufts of fur along its edge, 0 for a short coat.
+        fuzz: length of the tufts of fur along its edge; 0 for a short coat.
         slit_eyes: whether the eyes are pale with a dark slit.
     """
 
@@ -65,7 +65,7 @@ class Build:
 
     @property
     def body_fuzz(self) -> float:
-        """Length of the tufts along the trunk's edge, where a fleece is too."""
+        """Length of the tufts along the edge of the trunk, also for a fleece."""
         return 0.012 if self.wool else self.fuzz
 
 
@@ -119,23 +119,23 @@ TAILS: dict[str, dict[str, float]] = {
 }
 
 
-def pick(dice: random.Random, weights: dict[str, float]) -> str:
-    """Return one of the keys, as often as its weight says."""
-    return dice.choices(list(weights), list(weights.values()))[0]
+def pick(rng: random.Random, weights: dict[str, float]) -> str:
+    """Return a random key, with probabilities proportional to the weights."""
+    return rng.choices(list(weights), list(weights.values()))[0]
 
 
-def draw_build(dice: random.Random, species: str) -> Build:
-    """Draw the proportions of one animal of a species; a short-legged dog keeps a long body, and so on."""
-    values = {name: dice.uniform(low, high) for name, (low, high) in RANGES[species].items()}
+def draw_build(rng: random.Random, species: str) -> Build:
+    """Sample the proportions of one animal of a species, each independently."""
+    values = {name: rng.uniform(low, high) for name, (low, high) in RANGES[species].items()}
     values["waist"] = min(values["waist"], values["chest"])
     fluffy = {"dog": 0.3, "cat": 0.25, "fox": 0.5, "sheep": 0.0, "horse": 0.0}[species]
     return Build(
         species=species,
-        ear_kind=pick(dice, EARS[species]),
-        tail_kind=pick(dice, TAILS[species]),
-        wool=species == "sheep" and dice.random() < 0.85,
+        ear_kind=pick(rng, EARS[species]),
+        tail_kind=pick(rng, TAILS[species]),
+        wool=species == "sheep" and rng.random() < 0.85,
         mane=species == "horse",
-        fuzz=dice.uniform(0.015, 0.035) if dice.random() < fluffy else 0.0,
+        fuzz=rng.uniform(0.015, 0.035) if rng.random() < fluffy else 0.0,
         slit_eyes=species in ("cat", "fox"),
         **values,
     )

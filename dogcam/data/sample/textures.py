@@ -1,7 +1,7 @@
-"""Noise and the textures made of it: grass, sand, snow, boards, carpet, wallpaper, sky.
+"""Noise, and textures made of noise: grass, sand, snow, boards, carpet, wallpaper, sky.
 
-Everything here returns float32 arrays: noise in [0, 1], pictures (height, width, 3) in about [0, 1].
-Randomness in a texture never moves an object: what stands where is drawn from another stream.
+All functions return float32 arrays: noise in [0, 1], images (height, width, 3) in about [0, 1]. Positions of
+objects are drawn from another generator, so textures cannot change them.
 """
 
 import numpy as np
@@ -24,13 +24,13 @@ def noise(
     cell: tuple[float, float],
     octaves: int = 1,
 ) -> Field:
-    """Return value noise: random numbers on a grid, smoothly joined, finer octaves added at half weight.
+    """Return value noise: random numbers on a grid, interpolated; finer octaves are added at half weight.
 
     Args:
-        generator: source of randomness.
+        generator: source of random numbers.
         size: (height, width) in pixels.
         cell: (height, width) of a cell of the coarsest grid in pixels.
-        octaves: number of grids, each twice as fine as the one before.
+        octaves: number of grids, each twice as fine as the previous one.
 
     Returns:
         (height, width) float32 array, mostly within [0, 1], mean 0.5.
@@ -60,12 +60,12 @@ def step(field: Field, edge: float, softness: float) -> Field:
 
 
 def lengths(size: tuple[int, int]) -> Field:
-    """Return a (height, 1) column that runs from 0 at the horizon to 1 at the viewer's feet."""
+    """Return a (height, 1) column from 0 at the horizon to 1 at the lower edge."""
     return np.linspace(0, 1, size[0], dtype=np.float32)[:, None]
 
 
 def grass(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
-    """Draw a lawn: broad patches of light under upright blades that grow towards the viewer."""
+    """Draw a lawn: patches of light, and upright blades that are larger towards the viewer."""
     broad = noise(generator, size, (40, 90), 2)
     far, near = noise(generator, size, (3, 2)), noise(generator, size, (11, 3.2))
     depth = lengths(size)
@@ -74,7 +74,7 @@ def grass(generator: np.random.Generator, size: tuple[int, int], dark: Colour, l
 
 
 def sand(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
-    """Draw a beach: ripples that widen towards the viewer, and grain."""
+    """Draw sand: ripples that are wider towards the viewer, and grain."""
     warp = noise(generator, size, (30, 70), 2)
     ripple = 0.5 + 0.5 * np.sin(60 * np.sqrt(lengths(size) + 0.05) + 14 * warp)
     grain = noise(generator, size, (2, 2))
@@ -82,13 +82,13 @@ def sand(generator: np.random.Generator, size: tuple[int, int], dark: Colour, li
 
 
 def snow(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
-    """Draw snow: bluish hollows and soft drifts."""
+    """Draw snow: bluish hollows and smooth drifts."""
     drifts = noise(generator, size, (24, 110), 3)
     return mix(dark, light, step(drifts, 0.42, 0.5) * 0.85 + 0.15 * noise(generator, size, (2.5, 3)))
 
 
 def boards(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
-    """Draw a wooden floor: boards across the picture, wider towards the viewer, each of its own tone."""
+    """Draw a wooden floor: horizontal boards of different tones, wider towards the viewer."""
     width = size[1]
     position = 4.4 * np.log1p(5 * (1 - lengths(size)[:, 0]))
     row = position.astype(int)
@@ -101,7 +101,7 @@ def boards(generator: np.random.Generator, size: tuple[int, int], dark: Colour, 
 
 
 def carpet(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
-    """Draw a carpet: a pile of fine noise over a large, faded pattern of lozenges."""
+    """Draw a carpet: fine noise over a large, faded pattern of lozenges."""
     width = size[1]
     y, x = 22 * np.sqrt(lengths(size)), np.linspace(-1, 1, width, dtype=np.float32)[None]
     across = 9 * x / (0.75 + 0.5 * lengths(size))
@@ -114,14 +114,14 @@ GROUNDS = {"grass": grass, "sand": sand, "snow": snow, "boards": boards, "carpet
 
 
 def sky(generator: np.random.Generator, size: tuple[int, int], top: Colour, bottom: Colour) -> Field:
-    """Draw a sky that pales towards the horizon, with soft clouds."""
-    picture = mix(top, bottom, np.broadcast_to(lengths(size), size))
+    """Draw a sky that is paler towards the horizon, with soft clouds."""
+    image = mix(top, bottom, np.broadcast_to(lengths(size), size))
     clouds = step(noise(generator, size, (28, 100), 3), 0.62, 0.35)
-    return mix(picture, (0.97, 0.97, 0.96), 0.8 * clouds)
+    return mix(image, (0.97, 0.97, 0.96), 0.8 * clouds)
 
 
 def wallpaper(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
-    """Draw a papered wall: plain, striped, dotted or with a trellis, worn a little."""
+    """Draw a wallpaper: plain, striped, dotted or with a trellis, slightly uneven."""
     height, width = size
     y = np.arange(height, dtype=np.float32)[:, None]
     x = np.arange(width, dtype=np.float32)[None]

@@ -1,4 +1,4 @@
-"""Write the data set in VOC layout, on several cores, whole or not at all."""
+"""Write the data set in VOC layout, in parallel and atomically."""
 
 import json
 import os
@@ -13,20 +13,20 @@ from PIL import Image
 
 from dogcam.data.formats.voc import MARKER
 from dogcam.data.sample.annotation import CLASSES
-from dogcam.data.sample.scene import Scene, render_scene
+from dogcam.data.sample.rendering import RenderedScene, render_scene
 from dogcam.data.workers import worker_processes
 from dogcam.errors import ConfigError, DataError
 from dogcam.files import atomic_write, file_lock, read_json
 
 SAMPLE_VERSION = 1
-"""Counts up whenever the pictures or the annotations change."""
+"""Is increased if the images or the annotations change."""
 
 JPEG_QUALITY = 85
 FOLDERS = {"JPEGImages": ".jpg", "Annotations": ".xml", "SegmentationClass": ".png"}
 
 Progress = Callable[[int, int], None]
 Job = tuple[str, int]
-"""Name of a split and position in it."""
+"""Name of a split, and index in it."""
 
 
 def write_sample(
@@ -39,28 +39,28 @@ def write_sample(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Render the data set into a folder, unless it is there already or a sample with more splits is.
+    """Render the data set to a folder, unless the folder contains it already, perhaps with more splits.
 
-    The bytes depend on the seed and the counts only. The scenes are rendered in a temporary folder beside
-    `root` and moved into place when the last file is written. Another process that renders into the same
-    place is waited for. A script that calls this with several workers
-    needs the usual `if __name__ == "__main__":` around its body.
+    The bytes depend on the seed and the counts only. The images are written to a temporary folder next to
+    `root`, which is renamed when it is complete. If another process renders to the same folder, the function
+    waits for it. With several workers, a script that calls this function needs
+    `if __name__ == "__main__":` around its body.
 
     Args:
-        root: the folder to make; it must not exist, be empty or hold an earlier sample.
-        seed: seed of all scenes.
-        n_train: number of images to train on; 0 for a sample without this split.
-        n_val: likewise, of images to choose thresholds and stopping points on.
-        n_test: likewise, of images that are reported on and used for nothing else.
-        workers: number of processes; by default one for each available core, fewer for a handful of images.
-        progress: called with (images done, images in all) now and then.
+        root: the folder to create; it must be missing, empty, or contain an earlier sample.
+        seed: random seed of all images.
+        n_train: number of images of the split `train`; 0 for no such split.
+        n_val: number of images of the split `val`, the tuning split; 0 for no such split.
+        n_test: number of images of the split `test`, the reported split; 0 for no such split.
+        workers: number of processes; by default one for each available core, fewer for few images.
+        progress: called with (finished images, all images) from time to time.
 
     Returns:
         `root`.
 
     Raises:
         ConfigError: if a count is negative, all are 0, or the number of workers is below 1.
-        DataError: if `root` holds something else, or cannot be written.
+        DataError: if `root` contains other files, or cannot be written.
     """
     root = Path(root)
     asked = {"train": n_train, "val": n_val, "test": n_test}
@@ -72,25 +72,25 @@ def write_sample(
     _refuse_foreign(root)
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        # Its name is known, so that what a killed process left is removed; the lock tells that it was killed.
-        beside = root.with_name(f".{root.name}.unfinished")
+        # The name is fixed, so that the remains of a killed process are removed; the lock shows that it ended.
+        temporary = root.with_name(f".{root.name}.unfinished")
         with file_lock(root):
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
             if is_complete(root, marker):
                 return root
             try:
-                _write_all(beside / root.name, seed, counts, workers, progress)
-                atomic_write(beside / root.name / MARKER, json.dumps(marker, indent=2) + "\n")
-                _take_place(beside / root.name, root)
+                _write_all(temporary / root.name, seed, counts, workers, progress)
+                atomic_write(temporary / root.name / MARKER, json.dumps(marker, indent=2) + "\n")
+                _replace(temporary / root.name, root)
             finally:
-                shutil.rmtree(beside, ignore_errors=True)
+                shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise DataError(f"the sample cannot be written to {root} ({error}); choose another folder") from error
     return root
 
 
 def is_complete(root: Path, marker: dict) -> bool:
-    """Tell whether a folder holds the whole sample that a marker describes, and perhaps more splits."""
+    """Check whether a folder contains all files of the sample of a marker, perhaps with more splits."""
     try:
         there = read_json(root / MARKER)
         counts = there["counts"]
@@ -111,7 +111,7 @@ def image_id(split: str, index: int) -> str:
 
 
 def palette() -> list[int]:
-    """Return VOC's colour map, flattened: the bits of a value dealt out to red, green and blue."""
+    """Return VOC's colour map as a flat list: the bits of a value, distributed to red, green and blue."""
     values, colours = np.arange(256), np.zeros((256, 3), int)
     for bit in range(7, -1, -1):
         for channel in range(3):
@@ -120,8 +120,8 @@ def palette() -> list[int]:
     return colours.ravel().tolist()
 
 
-def annotation_xml(scene: Scene, name: str) -> bytes:
-    """Return a scene's VOC annotation; boxes are 1-based and inclusive."""
+def annotation_xml(scene: RenderedScene, name: str) -> bytes:
+    """Return the VOC annotation of an image; boxes are 1-based and inclusive."""
     root = ET.Element("annotation")
     height, width, depth = scene.image.shape
     _fill(root, {"folder": "dogcam-sample", "filename": f"{name}.jpg"})
@@ -154,25 +154,25 @@ def _refuse_impossible(counts: dict[str, int], workers: int | None) -> None:
     for split, count in counts.items():
         if count < 0 or not any(counts.values()):
             raise ConfigError(
-                f"the {split} split of the sample cannot have {count} images; ask for at least 1 in a split"
+                f"the split {split} of the sample has {count} images; expected at least 1 in one of the splits"
             )
     if workers is not None and workers < 1:
-        raise ConfigError(f"the sample cannot be rendered by {workers} processes; ask for at least 1")
+        raise ConfigError(f"the sample has {workers} worker processes; expected at least 1")
 
 
 def _refuse_foreign(root: Path) -> None:
-    """Never overwrite what is not ours: only an earlier sample, whole or damaged, has the marker."""
+    """Refuse to overwrite other files: only an earlier sample, complete or damaged, has the marker."""
     if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
         raise DataError(
-            f"{root} is not empty and holds no sample ({MARKER} is missing); choose another folder"
+            f"{root} is not empty and contains no sample ({MARKER} is missing); choose another folder"
         )
 
 
-def _take_place(fresh: Path, root: Path) -> None:
-    """Put a fresh sample where none, an earlier or a damaged one stands."""
+def _replace(fresh: Path, root: Path) -> None:
+    """Move a new sample to its folder, which may contain an earlier or damaged one."""
     _refuse_foreign(root)
     if root.is_dir():
-        root.rename(fresh.with_name(f"{root.name}.old"))  # removed with the temporary folder
+        root.rename(fresh.with_name(f"{root.name}.old"))  # is removed with the temporary folder
     fresh.rename(root)
 
 
@@ -192,7 +192,7 @@ def _write_all(
 
 
 def _map(function: Callable[[Job], None], jobs: list[Job], workers: int | None) -> Iterator[None]:
-    """Apply a function to all jobs, in this process where there is only one worker."""
+    """Apply a function to all jobs; one worker is this process."""
     workers = workers or min(_available_cores(), -(-len(jobs) // 16))
     if workers == 1:
         yield from map(function, jobs)
@@ -212,6 +212,6 @@ def _write_one(root: Path, seed: int, job: Job) -> None:
     scene = render_scene(seed, *job)
     Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=JPEG_QUALITY)
     mask = Image.fromarray(scene.mask)
-    mask.putpalette(palette())  # turns the grey image into one of palette indices
+    mask.putpalette(palette())  # converts the grey image to a palette image
     mask.save(root / "SegmentationClass" / f"{name}.png")
     (root / "Annotations" / f"{name}.xml").write_bytes(annotation_xml(scene, name))

@@ -1,15 +1,15 @@
-"""Backdrops: a ground and what rises behind it, out of doors or in a room."""
+"""Backgrounds: ground and horizon, outdoors or in a room."""
 
 import random
 from dataclasses import dataclass
 
 import numpy as np
 
-from dogcam.data.sample.canvas import Canvas, Figure, Part
+from dogcam.data.sample.canvas import Canvas, Drawing, PaintedPart
 from dogcam.data.sample.coats import scaled, tinted
+from dogcam.data.sample.objects import WOODS, bush, fence, tree
 from dogcam.data.sample.shapes import Placement, rectangle
 from dogcam.data.sample.textures import GROUNDS, Colour, Field, noise, sky, step, wallpaper
-from dogcam.data.sample.things import WOODS, bush, fence, tree
 
 WALLS = ((0.80, 0.76, 0.68), (0.62, 0.70, 0.70), (0.74, 0.62, 0.55), (0.70, 0.72, 0.60), (0.55, 0.58, 0.66))
 SKIES = ((0.45, 0.63, 0.82), (0.52, 0.70, 0.84), (0.64, 0.72, 0.79), (0.88, 0.80, 0.76))
@@ -26,7 +26,7 @@ GROUND_COLOURS: dict[str, tuple[Colour, Colour]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A kind of place: the ground's texture, whether it is a room, and where the ground may end."""
+    """A kind of background: texture of the ground, whether it is indoors, and the range of the horizon."""
 
     ground: str
     indoors: bool
@@ -43,14 +43,14 @@ SETTINGS = {
 }
 
 
-def paint_backdrop(
-    dice: random.Random, generator: np.random.Generator, size: tuple[int, int], name: str
+def paint_background(
+    rng: random.Random, generator: np.random.Generator, size: tuple[int, int], name: str
 ) -> tuple[Canvas, int]:
-    """Paint an empty scene.
+    """Paint a background without objects.
 
     Args:
-        dice: source of what decides where things are.
-        generator: source of what decides pixels only.
+        rng: source of random positions.
+        generator: source of random pixels.
         size: (height, width) in pixels.
         name: one of `SETTINGS`.
 
@@ -59,32 +59,32 @@ def paint_backdrop(
     """
     setting = SETTINGS[name]
     height, width = size
-    horizon = round(height * dice.uniform(*setting.horizon))
+    horizon = round(height * rng.uniform(*setting.horizon))
     if setting.ground == "carpet":
-        rug = tinted(dice.choice(RUGS), dice)
+        rug = tinted(rng.choice(RUGS), rng)
         dark, light = scaled(rug, 0.8), scaled(rug, 1.2)
     else:
-        dark, light = (tinted(colour, dice, 0.06) for colour in GROUND_COLOURS[setting.ground])
+        dark, light = (tinted(colour, rng, 0.06) for colour in GROUND_COLOURS[setting.ground])
     ground = GROUNDS[setting.ground](generator, (height - horizon, width), dark, light)
     if setting.indoors:
-        light = tinted(dice.choice(WALLS), dice)
+        light = tinted(rng.choice(WALLS), rng)
         above = wallpaper(generator, (horizon, width), scaled(light, 0.86), light)
     else:
-        above = _distance(dice, generator, (horizon, width), name)
+        above = _distance(rng, generator, (horizon, width), name)
     canvas = Canvas(np.concatenate([above, ground]).astype(np.float32), generator)
     if setting.indoors:
-        _furnish_wall(dice, canvas, horizon)
+        _decorate_wall(rng, canvas, horizon)
     elif name != "beach":
-        _plant_horizon(dice, canvas, horizon, fenced=name == "lawn" and dice.random() < 0.4)
+        _add_vegetation(rng, canvas, horizon, fenced=name == "lawn" and rng.random() < 0.4)
     return canvas, horizon
 
 
-def _distance(dice: random.Random, generator: np.random.Generator, size: tuple[int, int], name: str) -> Field:
-    """Draw sky, and hills or the sea in front of it."""
-    blue = tinted(dice.choice(SKIES), dice)
+def _distance(rng: random.Random, generator: np.random.Generator, size: tuple[int, int], name: str) -> Field:
+    """Draw the sky, and hills or the sea below it."""
+    blue = tinted(rng.choice(SKIES), rng)
     red, green, pale = (0.5 + 0.5 * channel for channel in blue)
-    picture = sky(generator, size, blue, (red, green, pale))
-    land = {"snow": FROST, "beach": SEA}.get(name) or tinted(dice.choice(HILLS), dice)
+    image = sky(generator, size, blue, (red, green, pale))
+    land = {"snow": FROST, "beach": SEA}.get(name) or tinted(rng.choice(HILLS), rng)
     rows = np.arange(size[0], dtype=np.float32)[:, None] / np.float32(size[0])
     for layer, lift in enumerate((0.42, 0.22)):
         if name == "beach":
@@ -94,40 +94,42 @@ def _distance(dice: random.Random, generator: np.random.Generator, size: tuple[i
         haze = 0.45 - 0.25 * layer
         colour = tuple(haze * b + (1 - haze) * g for b, g in zip(blue, land, strict=True))
         shade = 0.9 + 0.2 * noise(generator, size, (9, 14))
-        towards: Field = np.asarray(colour, np.float32) * shade[..., None] - picture
-        picture = picture + step(rows - ridge, 0, 2 / size[0])[..., None] * towards
-    return picture
+        towards: Field = np.asarray(colour, np.float32) * shade[..., None] - image
+        image = image + step(rows - ridge, 0, 2 / size[0])[..., None] * towards
+    return image
 
 
-def _plant_horizon(dice: random.Random, canvas: Canvas, horizon: int, fenced: bool) -> None:
-    """Set trees, shrubs or a fence along the far end of the ground."""
+def _add_vegetation(rng: random.Random, canvas: Canvas, horizon: int, fenced: bool) -> None:
+    """Add trees, shrubs or a fence at the horizon."""
     height, width = canvas.size
     if fenced:
-        scale, y = height * dice.uniform(0.2, 0.4), horizon + 0.02 * height
-        row, x = fence(dice), 0.0
+        scale, y = height * rng.uniform(0.2, 0.4), horizon + 0.02 * height
+        row, x = fence(rng), 0.0
         while x < width + scale:
             canvas.paint(row, Placement(x, y, scale))
             x += scale * (row.extent[2] - row.extent[0] - 0.02)
-    for _ in range(dice.choice((0, 1, 2, 3))):
-        figure, size = (tree(dice), (0.08, 0.2)) if dice.random() < 0.5 else (bush(dice), (0.12, 0.3))
-        y = horizon + height * dice.uniform(0.0, 0.05)
-        canvas.paint(figure, Placement(dice.uniform(0, width), y, height * dice.uniform(*size)))
+    for _ in range(rng.choice((0, 1, 2, 3))):
+        drawing, size = (tree(rng), (0.08, 0.2)) if rng.random() < 0.5 else (bush(rng), (0.12, 0.3))
+        y = horizon + height * rng.uniform(0.0, 0.05)
+        canvas.paint(drawing, Placement(rng.uniform(0, width), y, height * rng.uniform(*size)))
 
 
-def _furnish_wall(dice: random.Random, canvas: Canvas, horizon: int) -> None:
-    """Add a skirting board and perhaps pictures or a window."""
+def _decorate_wall(rng: random.Random, canvas: Canvas, horizon: int) -> None:
+    """Add a skirting board and up to two framed pictures."""
     height, width = canvas.size
-    board = Part((rectangle(-1, 0, 1, 0.055 * height / width),), tinted((0.86, 0.84, 0.79), dice), relief=0.5)
-    canvas.paint(Figure(None, (board,), shadow=0), Placement(width / 2, horizon + 1, width))
-    for _ in range(dice.choice((0, 1, 1, 2))):
-        wide, tall = dice.uniform(0.12, 0.26) * width, dice.uniform(0.3, 0.6) * horizon
-        x = dice.uniform(0.1, 0.9) * width
-        y = horizon - dice.uniform(0.35, 0.5) * horizon
-        scene = tinted(dice.choice(((0.62, 0.76, 0.86), (0.45, 0.52, 0.40), (0.70, 0.58, 0.44))), dice, 0.1)
+    board = PaintedPart(
+        (rectangle(-1, 0, 1, 0.055 * height / width),), tinted((0.86, 0.84, 0.79), rng), relief=0.5
+    )
+    canvas.paint(Drawing(None, (board,), shadow=0), Placement(width / 2, horizon + 1, width))
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        wide, tall = rng.uniform(0.12, 0.26) * width, rng.uniform(0.3, 0.6) * horizon
+        x = rng.uniform(0.1, 0.9) * width
+        y = horizon - rng.uniform(0.35, 0.5) * horizon
+        scene = tinted(rng.choice(((0.62, 0.76, 0.86), (0.45, 0.52, 0.40), (0.70, 0.58, 0.44))), rng, 0.1)
         frame = rectangle(-wide / 2, 0, wide / 2, tall)
         inside = rectangle(-0.42 * wide, 0.08 * wide, 0.42 * wide, tall - 0.08 * wide)
         parts = (
-            Part((frame,), tinted(dice.choice(WOODS), dice), relief=0.4),
-            Part((inside,), scene, relief=-0.3),
+            PaintedPart((frame,), tinted(rng.choice(WOODS), rng), relief=0.4),
+            PaintedPart((inside,), scene, relief=-0.3),
         )
-        canvas.paint(Figure(None, parts, shadow=0), Placement(x, y, 1.0))
+        canvas.paint(Drawing(None, parts, shadow=0), Placement(x, y, 1.0))
