@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from dogcam.backends import Backend, Quantisation, load_backend
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.evaluate.metrics import Matches, Resampler, match, precision_recall
@@ -89,7 +89,7 @@ def measure(quick: bool, checkpoint: Path | None = None) -> list[dict[str, objec
 
 def _batches(classifier: Classifier, images: Sequence[LabelledImage]) -> Iterator[Tensor]:
     for start in range(0, len(images), BATCH):
-        yield classifier.batch([read_photo(image) for image in images[start : start + BATCH]])
+        yield classifier.batch([read_pixels(image) for image in images[start : start + BATCH]])
 
 
 def _matches(backend: Backend, classifier: Classifier, split: Split, truth: GroundTruth) -> Matches:

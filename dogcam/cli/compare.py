@@ -20,7 +20,7 @@ from dogcam.cli.options import (
     ClassifierOptions,
     classifier_options,
 )
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
@@ -119,7 +119,7 @@ def _detect(
     classifier: Classifier, images: Sequence[LabelledImage], target: str, cam_threshold: float
 ) -> tuple[Detections, Ranking]:
     request, rule = GradCam(classifier.target_layer), LocalisationRule(cam_threshold)
-    results = list(Detector(classifier, (target,), request, rule).run(read_photo(image) for image in images))
+    results = list(Detector(classifier, (target,), request, rule).run(read_pixels(image) for image in images))
     logits = torch.from_numpy(np.stack([each.logits for each in results]))
     return detections_of(results, target), Ranking(classifier.classes, classifier.log_odds(logits))
 

@@ -13,7 +13,7 @@ from rich.progress import track
 from rich.table import Table
 
 from dogcam.cli.options import ClassifierOptions, classifier_options
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
 from dogcam.detection.evidence import Evidence, Observer
@@ -131,7 +131,7 @@ def _observe(
     photographs: Split, method: ProposalMethod, observer: Observer, console: Console
 ) -> list[_Observed]:
     images = track(photographs.images, "forward passes", console=console, transient=True)
-    return [_Observed(method.observe(observer, read_photo(image)), image.size) for image in images]
+    return [_Observed(method.observe(observer, read_pixels(image)), image.size) for image in images]
 
 
 def _trials(method: ProposalMethod, number: int, seed: int) -> Iterator[ProposalMethod]:

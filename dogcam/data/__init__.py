@@ -1,1 +1,1 @@
-"""Data sets: one reader a format, splits, images, downloads, and the rendered sample."""
+"""Data sets: one reader for each format, splits, images, downloads, and the rendered sample."""

@@ -1,4 +1,4 @@
-"""Check boxes against their image, and turn them with it."""
+"""Check boxes against their image, and apply its EXIF orientation to them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,36 +13,39 @@ from dogcam.structures.rules import BadBoxes
 Box = tuple[float, float, float, float]
 
 TOLERANCE = 1e-6
-"""Pixels by which a box may leave its image: fractions of a side are rounded when they are written."""
+"""Pixels by which a box may extend beyond its image, because fractions are rounded in files."""
 
 
 def checked_box(box: Box, size: tuple[int, int], on_bad_box: BadBoxes, what: str) -> Box | None:
-    """Return a box that is not empty and lies inside its image.
+    """Return a box that is not empty and inside its image.
 
-    A box whose corners lie in 0..1, not all of them whole, is taken for fractions of the sides: a bad box.
+    A box with corners in [0, 1] that are not all integers is bad: it is in fractions of the sides.
 
     Args:
         box: half-open xyxy in pixels.
         size: (height, width) of the image.
-        on_bad_box: what happens to a box that is empty or leaves the image.
+        on_bad_box: how a box is treated that is empty or extends beyond the image.
         what: the file and the object, for the message.
 
     Returns:
-        The box itself, the clipped box, or None if it is left out.
+        The box, the clipped box, or None if it is skipped.
 
     Raises:
-        DataError: for a bad box that is refused.
+        DataError: if a bad box is refused.
+
+    >>> checked_box((5.0, 5.0, 30.0, 20.0), (24, 28), "clip", "a.xml: a dog")
+    (5.0, 5.0, 28.0, 20.0)
     """
     height, width = size
     x0, y0, x1, y1 = box
     inside = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
     empty = not (inside[0] < inside[2] and inside[1] < inside[3])
-    fractions = 0 <= min(box) <= max(box) <= 1 and not all(float(value).is_integer() for value in box)
+    fractions = are_fractions(box)
     if not (empty or fractions) and max(abs(a - b) for a, b in zip(box, inside, strict=True)) <= TOLERANCE:
         return inside
     if on_bad_box == "refuse":
         shown = ", ".join(f"{value:g}" for value in box)
-        fault = "is written in fractions of" if fractions else "is empty or leaves"
+        fault = "is in fractions of" if fractions else "is empty or extends beyond"
         raise DataError(
             f"{what} has the box [{shown}] (x0, y0, x1, y1, 0-based), which {fault} the image of "
             f"{width} x {height} pixels; correct it, or choose --on-bad-box clip or skip"
@@ -50,14 +53,19 @@ def checked_box(box: Box, size: tuple[int, int], on_bad_box: BadBoxes, what: str
     return None if empty or fractions or on_bad_box == "skip" else inside
 
 
-def in_pixels(box: Box, size: tuple[int, int]) -> Box:
-    """Return a box of fractions in pixels.
+def are_fractions(box: Box) -> bool:
+    """Check for corners in [0, 1] that are not all integers, which are fractions of the sides."""
+    return 0 <= min(box) <= max(box) <= 1 and not all(float(value).is_integer() for value in box)
 
-    Files hold fractions of six digits as a rule, so a corner is known to a millionth of the side: one that is
-    so near to a whole pixel is that pixel.
+
+def in_pixels(box: Box, size: tuple[int, int]) -> Box:
+    """Convert a box of fractions to pixels.
+
+    Files usually have fractions of six digits, so a corner has a precision of a millionth of the side. A
+    corner within this precision of a whole pixel is rounded to it.
 
     Args:
-        box: half-open xyxy as fractions of the sides.
+        box: half-open xyxy in fractions of the sides.
         size: (height, width) of the image.
     """
     height, width = size
@@ -71,14 +79,19 @@ def in_pixels(box: Box, size: tuple[int, int]) -> Box:
 
 
 def boxes_upright(objects: Sequence[LabelledObject], header: Header) -> list[LabelledObject]:
-    """Turn the boxes of the stored pixels as the photograph is turned."""
+    """Convert boxes of the stored pixels to boxes of the upright image."""
     return [replace(thing, box=_turned(thing.box, header)) for thing in objects]
 
 
 def _turned(box: Box, header: Header) -> Box:
     height, width = header.size
     x0, y0, x1, y1 = box
-    left, right, top, bottom = width - x1, width - x0, height - y1, height - y0  # from the opposite side
+    left, right, top, bottom = (
+        width - x1,
+        width - x0,
+        height - y1,
+        height - y0,
+    )  # distances from the opposite side
     turns = Image.Transpose
     turned: dict[Image.Transpose | None, Box] = {
         None: box,

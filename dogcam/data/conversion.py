@@ -1,4 +1,4 @@
-"""Convert a data set to another format, and prove by reading it again that nothing changed."""
+"""Convert a data set to another format, and verify the result by reading it again."""
 
 import tempfile
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from dogcam.structures.rules import ReadRules
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was written, and what the new format cannot hold.
+    """The result of a conversion.
 
     Attributes:
         splits: the splits, as read from the source.
-        losses: one line for each kind of thing that differs when the result is read; empty if it is exact.
+        losses: one line for each kind of difference between source and result; empty if they are equal.
     """
 
     splits: tuple[Split, ...]
@@ -27,35 +27,36 @@ class Conversion:
 def convert(
     source: Path, target: Path, form: Format, rules: ReadRules, *, allow_loss: bool = False
 ) -> Conversion:
-    """Write every split of a data set in another format; the photographs are copied.
+    """Write all splits of a data set in another format, with copies of the images.
 
-    The result is read again and compared object by object, and appears only if all is well.
+    The result is read again and compared object by object. The target folder is created only if the
+    comparison succeeds.
 
     Args:
-        source: a data set in any known format.
-        target: the folder to make; it must not exist.
+        source: a data set in a known format.
+        target: the folder to create; it must not exist.
         form: the format to write.
-        rules: what happens to faults of the source.
-        allow_loss: write what the format can hold, and state what it cannot.
+        rules: how faults of the source are treated.
+        allow_loss: write the result even if the format cannot represent everything.
 
     Raises:
         DataError: for a fault of the source, or a loss that is not allowed.
         OutputError: if the folder exists or cannot be written.
     """
     if target.exists():
-        raise OutputError(f"{target} exists; name a folder that does not")
+        raise OutputError(f"{target} exists; choose a new folder")
     found, root = recognise(source)
     splits = tuple(read_split(source, name, rules=rules) for name in found.split_names(root))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
-            fresh = Path(beside) / target.name
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
+            fresh = Path(temporary) / target.name
             form.write(fresh, splits)
             losses = tuple(_losses(splits, fresh))
             if losses and not allow_loss:
                 raise DataError(
-                    f"{form.NAME} cannot hold all of {source}: {'; '.join(losses)}. "
-                    "Choose another format, or give --allow-loss"
+                    f"{form.NAME} cannot represent all of {source}: {'; '.join(losses)}. "
+                    "Choose another format, or use --allow-loss"
                 )
             fresh.rename(target)
     except OSError as error:
@@ -64,7 +65,7 @@ def convert(
 
 
 def _losses(splits: tuple[Split, ...], folder: Path) -> list[str]:
-    """Read what was written, and name what differs."""
+    """Read the result, and list the differences."""
     counts: dict[str, int] = {}
     for split in splits:
         again = {image.id: image for image in read_split(folder, split.name).images}

@@ -1,4 +1,4 @@
-"""ImageCache of a split as tensors of one size: decoded by several threads, kept as far as memory allows."""
+"""A cache of decoded images of one size, filled by several threads, within a memory limit."""
 
 import os
 from collections.abc import Sequence
@@ -9,85 +9,80 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage
 
 
 class ImageCache:
-    """Gives any selection of photographs as one tensor, keeping what was decoded.
+    """Decodes and resizes images, and keeps them in memory.
 
     Args:
-        images: what to read.
-        size: (height, width) that every photograph is resized to, without keeping its aspect ratio.
-        memory_limit: bytes that may be kept; what goes beyond is decoded each time it is asked for.
+        images: the images of a split.
+        size: (height, width) of the result; the aspect ratio is not kept.
+        memory_limit: maximum bytes in memory; further images are decoded each time they are requested.
     """
 
     def __init__(self, images: Sequence[LabelledImage], size: tuple[int, int], memory_limit: int) -> None:
         self.images = images
         self.size = size
         self._room = memory_limit // (3 * size[0] * size[1])
-        self._kept: dict[int, Tensor] = {}
+        self._stored: dict[int, Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.images)
 
-    @property
-    def n_kept(self) -> int:
-        """How many photographs are in memory."""
-        return len(self._kept)
-
     def select(self, indices: Sequence[int]) -> Tensor:
-        """Return some of the photographs.
+        """Return some of the images as one tensor.
 
         Args:
-            indices: N positions, in any order.
+            indices: N indices, in any order.
 
         Returns:
             (N, 3, height, width) uint8 tensor, RGB.
 
         Raises:
-            DataError: if a photograph cannot be read.
+            DataError: if an image cannot be read.
         """
-        fresh = self._decode_all([index for index in dict.fromkeys(indices) if index not in self._kept])
-        batch = torch.stack([fresh[index] if index in fresh else self._kept[index] for index in indices])
-        for index, picture in fresh.items():
-            if len(self._kept) < self._room:
-                self._kept[index] = picture
+        fresh = self._decode_all([index for index in dict.fromkeys(indices) if index not in self._stored])
+        batch = torch.stack([fresh[index] if index in fresh else self._stored[index] for index in indices])
+        for index, pixels in fresh.items():
+            if len(self._stored) < self._room:
+                self._stored[index] = pixels
         return batch
 
     def _decode_all(self, indices: Sequence[int]) -> dict[int, Tensor]:
         if not indices:
             return {}
-        # Pillow decodes and resizes without holding Python's lock, so that threads keep every core busy.
+        # Pillow releases Python's lock while it decodes and resizes, so threads use all cores.
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             decoded = threads.map(lambda index: decode(self.images[index], self.size), indices)
             return dict(zip(indices, decoded, strict=True))
 
 
 def decode(image: LabelledImage, size: tuple[int, int]) -> Tensor:
-    """Read a photograph and resize it, without keeping its aspect ratio.
+    """Read an image and resize it without keeping its aspect ratio.
 
     Returns:
         (3, height, width) uint8 tensor, RGB.
 
     Raises:
-        DataError: where it cannot be read.
+        DataError: if it cannot be read.
     """
     height, width = size
-    picture = read_photo(image).resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    resized = read_pixels(image).resize((width, height), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 
 def label_matrix(images: Sequence[LabelledImage], classes: Sequence[str]) -> Tensor:
-    """Return which classes occur in which image: all that training is told of them.
+    """Return the image labels: which classes occur in which image.
 
     Args:
         images: N annotated images.
-        classes: C names; what else occurs in an image is left out.
+        classes: C names; other classes are ignored.
 
     Returns:
-        (N, C) float32 tensor of 0 and 1, the columns in the order of `classes`.
+        (N, C) float32 tensor of 0 and 1.
 
     Raises:
         DataError: if a label differs from a class only in case.
@@ -97,8 +92,8 @@ def label_matrix(images: Sequence[LabelledImage], classes: Sequence[str]) -> Ten
         if label not in classes and label.casefold() in spelling:
             other = spelling[label.casefold()]
             raise DataError(
-                f"the class {label!r} of the images differs from the classifier's {other!r} only in case; "
-                "give both the same name"
+                f"the class {label!r} of the images differs from the class {other!r} of the classifier only "
+                "in case; give both the same name"
             )
     rows = [[float(name in image.labels) for name in classes] for image in images]
     return torch.tensor(rows).reshape(len(images), len(classes))

@@ -1,4 +1,4 @@
-"""Read photographs and masks: upright, 8-bit RGB, from a stated list of formats, within a pixel limit."""
+"""Read images and masks: upright, 8-bit RGB, of listed formats, within a pixel limit."""
 
 import io
 import struct
@@ -16,26 +16,26 @@ from dogcam.files import limit_from, open_plain, read_bytes
 from dogcam.structures.images import LabelledImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-"""What is decoded. Pillow knows more, and starts a program for some, such as Ghostscript for EPS."""
+"""Formats that are decoded. Pillow has more, and starts a program for some (Ghostscript for EPS)."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm")
-"""The names' ends of photographs, in lower case, in order of preference."""
+"""Suffixes of image files in lower case, in order of preference."""
 
 MAX_MEGAPIXELS = 120
-"""Larger images are not decoded; DOGCAM_MAX_MEGAPIXELS of the environment changes it."""
+"""Maximum size of an image; the environment variable DOGCAM_MAX_MEGAPIXELS changes it."""
 
 VOID = 255
-"""The value of mask pixels that belong to no class: the borders between objects."""
+"""Value of mask pixels without a class: borders between objects."""
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, struct.error, EOFError, MemoryError,
                Image.DecompressionBombError)  # fmt: skip
-"""What Pillow raises for damaged files, depending on which byte is wrong."""
+"""Exceptions of Pillow for damaged files."""
 
 _WIDTH, _HEIGHT = 0x0100, 0x0101
-"""The tags that state the size of a TIFF."""
+"""TIFF tags of the size."""
 
 _ORIENTATION = 0x0112
-"""The EXIF tag that states how the camera was held."""
+"""EXIF tag of the orientation of the camera."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,22 +46,22 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What turns a photograph upright, by its orientation; 1 needs nothing, and odd values count as 1."""
+"""The operation that turns an image upright, by its EXIF orientation; none for 1 and invalid values."""
 
 _16_BITS_IN_INTEGERS = ("PNG", "PPM")
-"""Formats whose 16-bit greyscale comes in 32-bit integers, 65535 being white; PNG before Pillow 11."""
+"""Formats of which Pillow reads 16-bit greyscale as 32-bit integers (PNG before Pillow 11)."""
 
 _LEAST_16_BIT_PEAK = 1 << 14
-"""A 16-bit greyscale without a brighter pixel probably holds 10, 12 or 14 bits."""
+"""Below this maximum, a 16-bit greyscale image probably has 10, 12 or 14 bits."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a photograph states before its pixels.
+    """Size and orientation of an image, from the header of its file.
 
     Attributes:
         size: (height, width) in pixels as stored.
-        turn: what turns it upright by its EXIF orientation; None if nothing does.
+        turn: the operation that turns it upright by its EXIF orientation; None for none.
     """
 
     size: tuple[int, int]
@@ -69,7 +69,7 @@ class Header:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """(height, width) of the upright picture in pixels."""
+        """(height, width) of the upright image in pixels."""
         height, width = self.size
         return (width, height) if self.turn in _SWAPS_SIDES else (height, width)
 
@@ -77,53 +77,53 @@ class Header:
 _SWAPS_SIDES = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 
 
-def read_photo(image: LabelledImage) -> Image.Image:
-    """Read the photograph of an annotated image, upright and as RGB.
+def read_pixels(image: LabelledImage) -> Image.Image:
+    """Read the pixels of an annotated image, upright and as RGB.
 
     Raises:
         DataError: if the file is missing, damaged or not of the annotated size.
     """
-    picture = read_image(image.path)
-    if picture.size != (image.width, image.height):
+    pixels = read_image(image.path)
+    if pixels.size != (image.width, image.height):
         source = image.annotation_path.name if image.annotation_path else "the annotation"
         raise DataError(
-            f"{image.path} has {picture.size[0]} x {picture.size[1]} pixels, but {source} states "
-            f"{image.width} x {image.height}; restore the original photograph or correct the annotation"
+            f"{image.path} has {pixels.size[0]} x {pixels.size[1]} pixels, but {source} states "
+            f"{image.width} x {image.height}; restore the original image or correct the annotation"
         )
-    return picture
+    return pixels
 
 
 def read_image(path: Path, at_least: int | None = None) -> Image.Image:
-    """Read a photograph as RGB, turned upright by its EXIF orientation.
+    """Read an image as RGB, turned upright by its EXIF orientation.
 
-    Transparent pixels are laid on white, as viewers show them. 16-bit greyscale is scaled to 8 bits.
+    Transparent pixels are composited on white. 16-bit greyscale is scaled to 8 bits.
 
     Args:
         path: the file.
-        at_least: pixels a side that are needed; a JPEG is then decoded at 1/2, 1/4 or 1/8 of its size if both
-            sides stay as long, which takes less memory and time. None for the full size.
+        at_least: minimum length of both sides in pixels; a JPEG may then be decoded at 1/2, 1/4 or 1/8 of its
+            size, which takes less memory and time. None for the full size.
 
     Raises:
-        DataError: if the file is missing, damaged, of another format, too large, animated, or has values
-            without a known white.
+        DataError: if the file is missing, damaged, in another format, too large, animated, or its range of
+            values is unknown.
     """
-    with _opened(path, "photograph") as image:
+    with _opened(path, "an image") as image:
         if at_least:
             image.draft(None, (at_least, at_least))
-        picture = to_rgb(image, path)
-        # Only now: if a PNG has its EXIF after the pixels, it is known after they were read.
+        upright = to_rgb(image, path)
+        # After reading: the EXIF of a PNG may follow its pixels.
         turn = _turn_of(image)
-    return picture if turn is None else picture.transpose(turn)
+    return upright if turn is None else upright.transpose(turn)
 
 
 def read_header(path: Path) -> Header:
-    """Read the size and the orientation of a photograph without its pixels.
+    """Read the size and the orientation of an image without its pixels.
 
     Raises:
-        DataError: as `read_image`, apart from faults of the pixels.
+        DataError: as `read_image`, except for faults of the pixels.
     """
-    with _opened(path, "photograph") as image:
-        # Pillow decodes a whole PNG to look for EXIF after the pixels.
+    with _opened(path, "an image") as image:
+        # Pillow decodes a whole PNG to find EXIF after the pixels.
         plain = image.format == "PNG" and not _mentions_exif(path)
         # Pillow states the upright size of a TIFF, its tags that of the stored pixels.
         tags = getattr(image, "tag_v2", {})
@@ -146,23 +146,25 @@ def read_mask(image: LabelledImage) -> NDArray[np.uint8]:
     """Read the segmentation mask of an annotated image.
 
     Returns:
-        (height, width) uint8 array of class indices, 0 the background, 255 void.
+        (height, width) uint8 array of class indices; 0 for background, 255 for void.
 
     Raises:
-        DataError: if the mask is missing, damaged or of another size than the image.
+        DataError: if the mask is missing or damaged, or has another size than the image.
     """
     if image.mask_path is None:
         raise DataError(f"the image {image.id!r} has no segmentation mask")
-    with _opened(image.mask_path, "palette PNG mask", formats=("PNG",)) as file:
+    with _opened(image.mask_path, "a palette PNG mask", formats=("PNG",)) as file:
         turn = read_header(image.path).turn if image.annotated_as_stored else None
         mask = np.asarray(file if turn is None else file.transpose(turn), dtype=np.uint8)
     if mask.shape != image.size:
-        raise DataError(f"{image.mask_path} has the shape {mask.shape}; its image has {image.size}")
+        raise DataError(
+            f"{image.mask_path} has the shape {mask.shape}; expected {image.size}, that of its image"
+        )
     return mask
 
 
 def mask_png(image: LabelledImage) -> bytes:
-    """Return the file of a segmentation mask, turned upright with its photograph."""
+    """Return the content of the file of a segmentation mask, turned upright with its image."""
     if not image.annotated_as_stored or image.mask_path is None:
         return read_bytes(image.mask_path or image.path)
     encoded = io.BytesIO()
@@ -172,10 +174,10 @@ def mask_png(image: LabelledImage) -> bytes:
 
 @contextmanager
 def _opened(path: Path, kind: str, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """Open an image file of limited size; whatever Pillow raises becomes a DataError."""
+    """Open an image file of limited size; exceptions of Pillow become a DataError."""
     most = limit_from("DOGCAM_MAX_MEGAPIXELS", MAX_MEGAPIXELS)
     if Image.MAX_IMAGE_PIXELS and most * 1_000_000 > 2 * Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = most * 1_000_000  # Pillow's own limit, below the one that the user asked for
+        Image.MAX_IMAGE_PIXELS = most * 1_000_000  # Pillow's own limit is below that of the user
     with open_plain(path) as file:
         try:
             with Image.open(file, formats=formats) as image:
@@ -183,35 +185,35 @@ def _opened(path: Path, kind: str, formats: tuple[str, ...] = FORMATS) -> Iterat
                 yield image
         except _UNREADABLE as error:
             reason = str(error).replace(repr(file), "it")
-            raise DataError(f"{path} cannot be read as a {kind} ({reason}); replace the file") from error
+            raise DataError(f"{path} cannot be read as {kind} ({reason}); replace the file") from error
 
 
 def _check_header(image: Image.Image, path: Path, most: int) -> None:
     if image.width * image.height > most * 1_000_000:
         raise DataError(
             f"{path} has {image.width} x {image.height} pixels; at most {most} megapixels are decoded: "
-            "make it smaller, or set DOGCAM_MAX_MEGAPIXELS"
+            "resize it, or set DOGCAM_MAX_MEGAPIXELS"
         )
-    # A phone's JPEG may hold a second view (MPO); the first one is the photograph.
+    # A JPEG of a phone may contain a second view (MPO); the first one is the image.
     n_frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
     if n_frames > 1:
-        raise DataError(f"{path} has {n_frames} frames; expected one picture: save the frame that is meant")
+        raise DataError(f"{path} has {n_frames} frames; expected one: save one frame as an image")
 
 
 def to_rgb(image: Image.Image, name: Path | str = "the image") -> Image.Image:
-    """Convert a picture to 8-bit RGB; transparent pixels are laid on white.
+    """Convert an image to 8-bit RGB; transparent pixels are composited on white.
 
     Raises:
-        DataError: if its values have no known white; `name` says which picture it is.
+        DataError: if the range of its values is unknown; the message states `name`.
     """
-    # Pillow alone clips larger values, so that nearly all of them become white.
+    # Pillow itself clips larger values, so nearly all become white.
     in_integers = image.mode == "I" and image.format in _16_BITS_IN_INTEGERS
     if image.mode.startswith("I;16") or in_integers:
         return _scaled(np.asarray(image), name)
     if image.mode in ("I", "F"):
         raise DataError(
-            f"{name} has the mode {image.mode}, in which white may be any value; expected 8 or 16 bits a "
-            "channel: scale its values, and save it as an 8-bit picture"
+            f"{name} has the mode {image.mode}, whose range of values is unknown; expected 8 or 16 bits per "
+            "channel: scale its values, and save it as an 8-bit image"
         )
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -224,15 +226,15 @@ def _scaled(values: NDArray[np.integer], name: Path | str) -> Image.Image:
     peak = int(values.max())
     if 0 < peak < _LEAST_16_BIT_PEAK:
         raise DataError(
-            f"{name} has 16 bits a pixel, but its brightest value is {peak} of 65535; it probably holds "
-            f"{max(peak.bit_length(), 8)} bits: scale its values, and save it as an 8-bit picture"
+            f"{name} has 16 bits per pixel, but its maximum is {peak} of 65535; it probably has "
+            f"{max(peak.bit_length(), 8)} bits: scale its values, and save it as an 8-bit image"
         )
     return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
-    """Return what turns an image upright; None if nothing does, or its EXIF cannot be read."""
-    # ImageOps.exif_transpose also writes the EXIF, which fails on odd tags that do no harm.
+    """Return the operation that turns an image upright; None for none, or if its EXIF is unreadable."""
+    # ImageOps.exif_transpose also writes the EXIF, which fails on harmless unusual tags.
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except _UNREADABLE:

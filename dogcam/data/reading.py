@@ -1,4 +1,4 @@
-"""Read a split of a data set in any known format, check it, and list all faults at once."""
+"""Read and check a split of a data set in any known format, and report all faults together."""
 
 import logging
 from collections import Counter
@@ -21,17 +21,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Scan:
-    """What one pass over a split has found; no fault raises.
+    """The result of one pass over a split; faults of images do not raise.
 
     Attributes:
         root: the data set.
-        name: the split's name.
-        rules: what happens to bad boxes.
-        listing: the split as its format lists it.
+        name: the split spec.
+        rules: how faults are treated.
+        listing: the split as listed by its format.
         images: the images without a fault.
-        faults: what is wrong, by the image's id.
-        warnings: what is unsure.
-        n_clipped, n_skipped: boxes that were clipped, and left out.
+        faults: the fault of each other image, by id.
+        warnings: ambiguities.
+        n_clipped, n_skipped: number of boxes that were clipped, and skipped.
     """
 
     root: Path
@@ -54,40 +54,40 @@ class Scan:
 
 
 def split_names(path: Path) -> tuple[str, ...]:
-    """Return the names of the splits that a data set has, sorted."""
+    """Return the names of the splits of a data set, sorted."""
     form, root = recognise(path)
     return form.split_names(root)
 
 
 def split_ids(path: Path, split: str) -> list[str]:
-    """Return the ids of a split in the order of its list, or those of a part in the order of parts.
+    """Return the ids of a split in the order of its list, or those of a subset in the order of subsets.
 
     Raises:
-        DataError: if the list is missing or empty, names an image twice, or has no such part.
+        DataError: if the list is missing or empty, contains an image twice, or has no such subset.
     """
     form, root = recognise(path)
-    return _part(form.open_split(root, split_name(split)).ids, split, root)
+    return _subset(form.open_split(root, split_name(split)).ids, split, root)
 
 
 def read_split(
     path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None, *, decode: bool = False
 ) -> Split:
-    """Read the list and the annotations of a split, and check them against the photographs' headers.
+    """Read the list and the annotations of a split, and check them against the headers of the images.
 
-    Photographs are turned upright by their EXIF orientation. If an annotation states the size of the stored
-    pixels, its boxes are turned too; if it states the upright size, they are taken as they are.
+    Images are turned upright by their EXIF orientation. If an annotation states the size of the stored
+    pixels, its boxes are converted to the upright image; if it states the upright size, they are unchanged.
 
     Args:
-        path: the folder or file of a data set in a known format.
-        split: the split's name, such as `val`, or a part of one, such as `train[2000:]`
-            (see `dogcam.data.splits`).
-        limit: how many images to take from the start of the list; all of them by default.
-        rules: what happens to faults; by default they are refused.
-        decode: decode every photograph and mask too, so that each fault is found before a long computation.
+        path: folder or file of a data set in a known format.
+        split: name of a split, such as `val`, or a split spec, such as `train[2000:]` (see
+            `dogcam.data.splits`).
+        limit: number of images from the start of the list; None for all.
+        rules: how faults are treated; by default they are refused.
+        decode: also decode all images and masks, so that each fault is found before a long computation.
 
     Raises:
-        DataError: if the list, an annotation or a photograph is missing or malformed; the message lists
-            every fault.
+        DataError: if the list, an annotation or an image is missing or malformed; the message lists all
+            faults.
     """
     found = scan(path, split, limit, rules, decode=decode)
     faults = list(found.faults.values())
@@ -104,7 +104,7 @@ def read_split(
 def scan(
     path: Path, split: str, limit: int | None = None, rules: ReadRules | None = None, *, decode: bool = False
 ) -> Scan:
-    """Read and check a split as `read_split` does, and gather the faults of its images.
+    """Read and check a split as `read_split` does, and collect the faults of its images.
 
     Raises:
         DataError: if the list of the split is missing or malformed.
@@ -113,7 +113,7 @@ def scan(
     listing = form.open_split(root, split_name(split))
     found = Scan(root, split, rules or ReadRules(), listing)
     unsure: list[str] = []
-    for each in _part(listing.ids, split, root)[:limit]:
+    for each in _subset(listing.ids, split, root)[:limit]:
         try:
             if printable(each) != each:
                 raise DataError(f"{root} has the image {printable(each)}, whose name is not UTF-8; rename it")
@@ -131,16 +131,16 @@ def scan(
             unsure.append(each)
     if unsure:
         found.warnings.append(
-            f"{root}, split {split!r}: the EXIF orientation turns {len(unsure)} photographs (such as "
-            f"{unsure[0]}), and their stated sizes do not show whether boxes are for the upright picture; "
-            "they are taken for it"
+            f"{root}, split {split!r}: the EXIF orientation turns {len(unsure)} images (such as "
+            f"{unsure[0]}), and their stated sizes do not show whether boxes refer to the upright image; "
+            "this is assumed"
         )
     found.images, spellings = _with_one_spelling(found.images)
     found.warnings += [f"{root}, split {split!r}: {each}" for each in spellings]
     return found
 
 
-def _part(ids: Sequence[str], split: str, root: Path) -> list[str]:
+def _subset(ids: Sequence[str], split: str, root: Path) -> list[str]:
     if not ids:
         raise DataError(f"the split {split!r} of {root} is empty; expected at least one image")
     each, count = Counter(ids).most_common(1)[0]
@@ -150,15 +150,15 @@ def _part(ids: Sequence[str], split: str, root: Path) -> list[str]:
 
 
 def _checked(annotation: Annotation, header: Header, found: Scan) -> LabelledImage:
-    """Check one annotation against its photograph.
+    """Check one annotation against the header of its image.
 
     Raises:
-        DataError: for another size, or bad boxes that are refused.
+        DataError: if the sizes differ, or a bad box is refused.
     """
     as_stored = annotation.size == header.size != header.upright_size
     frame = header.size if as_stored else header.upright_size
     if annotation.size not in (None, frame):
-        raise DataError(_of_another_size(annotation, header))
+        raise DataError(_size_fault(annotation, header))
     objects, faults = [], []
     for thing in annotation.objects:
         box = in_pixels(thing.box, frame) if annotation.relative else thing.box
@@ -187,19 +187,19 @@ def _require_pixels(image: LabelledImage) -> None:
         read_mask(image)
 
 
-def _of_another_size(annotation: Annotation, header: Header) -> str:
+def _size_fault(annotation: Annotation, header: Header) -> str:
     stated = f"{annotation.size[1]} x {annotation.size[0]}" if annotation.size else "no size"
     height, width = header.upright_size
     exif = " when its EXIF orientation turns it upright" if header.turn is not None else ""
     source = annotation.source.name if annotation.source else "the annotation"
     return (
         f"{annotation.path} has {width} x {height} pixels{exif}, but {source} states {stated}; "
-        "restore the original photograph or correct the annotation"
+        "restore the original image or correct the annotation"
     )
 
 
 def _with_one_spelling(images: list[LabelledImage]) -> tuple[list[LabelledImage], list[str]]:
-    """Give classes that differ only in case one name: the lower-case one if it occurs, else the first.
+    """Use one name for classes that differ only in case: the lower-case one if it occurs, else the first.
 
     Returns:
         The images, and a warning for each name that was changed.

@@ -1,4 +1,4 @@
-"""Parts of a split, such as `train[2000:]`: to keep images aside that nothing is learned from."""
+"""Split specs: subsets of a split, such as `train[2000:]`."""
 
 import re
 from collections.abc import Sequence
@@ -6,45 +6,48 @@ from collections.abc import Sequence
 from dogcam.errors import DataError
 
 SEED = 2007
-"""Of the order that parts are taken in: lists are sorted by date or by place, and a part would be biased."""
+"""Random seed of the order of subsets; lists are often sorted, and their subsets would be biased."""
 
-_PART = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>[0-9]{0,18}):(?P<stop>[0-9]{0,18})\]")
+_SPEC = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>[0-9]{0,18}):(?P<stop>[0-9]{0,18})\]")
 
 
 def split_name(name: str) -> str:
-    """Return the name of the split that a part is of: `train` for `train[2000:]`, and for `train`."""
+    """Return the name of the split of a split spec: `train` for `train[2000:]` and for `train`."""
     return name.partition("[")[0]
 
 
 def subset_of(ids: Sequence[str], name: str) -> list[str]:
-    """Return the part of a split that a name asks for.
+    """Return the subset of a split that a split spec selects.
 
-    `NAME[START:STOP]` takes the places START to STOP - 1 of the split's images in a shuffled order that is
-    always the same, `torch.randperm` with seed 2007; an end that is left out is that of the split. Parts that
-    share no place share no image. A name without brackets takes all, in the order of the list.
+    `NAME[START:STOP]` selects the images START to STOP - 1 in a fixed random order (`torch.randperm` with
+    random seed 2007); START and STOP default to the ends of the split. Disjoint ranges have no common image.
+    A name without brackets selects all images in the order of the list.
 
     Args:
-        ids: the whole split, in the order of its list.
-        name: name of the split, with or without a part.
+        ids: all ids of the split, in the order of its list.
+        name: split spec.
 
     Raises:
-        DataError: where the part is not written so, or holds no image, or ends beyond the split.
+        DataError: if the spec is malformed, selects no image, or exceeds the split.
+
+    >>> ids = [f"{number:03d}" for number in range(100)]
+    >>> train, validation = subset_of(ids, "all[:80]"), subset_of(ids, "all[80:]")
+    >>> len(train), len(validation), set(train) & set(validation)
+    (80, 20, set())
     """
     if "[" not in name:
         return list(ids)
-    found = _PART.fullmatch(name)
+    found = _SPEC.fullmatch(name)
     if not found:
-        raise DataError(
-            f"{name[:80]!r} is not a part of a split; expected NAME[START:STOP], such as train[:2000]"
-        )
+        raise DataError(f"{name[:80]!r} is not a split spec; expected NAME[START:STOP], such as train[:2000]")
     start, stop = int(found["start"] or 0), int(found["stop"] or len(ids))
     if not 0 <= start < stop <= len(ids):
         raise DataError(
-            f"{name!r} asks for places {start} to {stop} of a split of {len(ids)} images; expected a part "
-            "that holds at least one of them and ends within"
+            f"{name!r} selects the images {start} to {stop} of {len(ids)}; expected at least one image, and "
+            f"an end of at most {len(ids)}"
         )
-    # Whoever asks for whole splits, or evaluates boxes alone, need not wait for torch.
+    # Imported here: reading whole splits, and evaluating boxes, do not need torch.
     import torch
 
     order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(SEED)).tolist()
-    return [ids[place] for place in order[start:stop]]
+    return [ids[index] for index in order[start:stop]]

@@ -1,4 +1,4 @@
-"""Find every fault of a data set in one pass: lists, annotations, photographs, masks."""
+"""Find all faults of a data set in one pass: lists, annotations, images, masks."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,26 +8,26 @@ from pathlib import Path
 import numpy as np
 
 from dogcam.data.formats import recognise
-from dogcam.data.images import VOID, read_mask, read_photo
+from dogcam.data.images import VOID, read_mask, read_pixels
 from dogcam.data.reading import Scan, scan
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage, Split
 from dogcam.structures.rules import ReadRules
 
 MOST_DISAGREEING = 0.1
-"""Share of the masks that may show a class without an object before their numbering is doubted."""
+"""Maximum share of masks that show a class without an object; above it, their numbering is doubtful."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What is in a split, and what is wrong with it.
+    """The content of a split, and its faults.
 
     Attributes:
-        split: the split's name.
-        n_images: how many images it lists.
-        n_objects: how many objects the images without a fault have, by class.
+        split: name of the split.
+        n_images: number of listed images.
+        n_objects: number of objects by class, in images without a fault.
         faults: one text for each fault.
-        warnings: what is unsure.
+        warnings: one text for each ambiguity.
     """
 
     split: str
@@ -38,12 +38,12 @@ class Validation:
 
 
 def validate(path: Path, split: str | None = None, rules: ReadRules | None = None) -> Iterator[Validation]:
-    """Check every split of a data set, or one, and decode every photograph and mask.
+    """Check one or all splits of a data set, and decode all images and masks.
 
     Args:
-        path: a data set in any known format.
-        split: the split to check; all of them by default.
-        rules: what happens to bad boxes.
+        path: a data set in a known format.
+        split: the split to check; None for all.
+        rules: how bad boxes are treated.
 
     Raises:
         DataError: if the data set has no known format.
@@ -64,26 +64,26 @@ def validate(path: Path, split: str | None = None, rules: ReadRules | None = Non
 
 
 def doubtful_masks(split: Split) -> str | None:
-    """Return why the masks of a split cannot be numbered by its list of classes; None if they are.
+    """Return why the masks of a split do not fit its list of classes; None if they do.
 
-    A mask must not show a class that has no object in its image.
+    A mask must not contain a class without an object in its image.
     """
     if split.mask_classes is None:
         return None
-    masks, strange = 0, []
+    masks, doubtful = 0, []
     for image in split.images:
         try:
             shown = _shown_classes(image, split.mask_classes) if image.has_mask else None
         except DataError:
-            continue  # named where the mask is read
+            continue  # is reported when the mask is read
         masks += shown is not None
         if shown and not shown <= image.labels:
-            strange.append((image.id, min(shown - image.labels)))
-    if len(strange) <= MOST_DISAGREEING * masks:
+            doubtful.append((image.id, min(shown - image.labels)))
+    if len(doubtful) <= MOST_DISAGREEING * masks:
         return None
-    name, extra = strange[0]
+    name, extra = doubtful[0]
     return (
-        f"{split.root}, split {split.name!r}: {len(strange)} of {masks} masks show a class without "
+        f"{split.root}, split {split.name!r}: {len(doubtful)} of {masks} masks contain a class without "
         f"an object, such as {extra!r} in {name}; list the classes of the values 1, 2, ... in "
         "SegmentationClass/classes.txt"
     )
@@ -97,7 +97,7 @@ def _shown_classes(image: LabelledImage, classes: tuple[str, ...]) -> set[str]:
 def _undecodable(found: Scan) -> Iterator[str]:
     for image in found.images:
         try:
-            read_photo(image)
+            read_pixels(image)
             if image.has_mask:
                 read_mask(image)
         except DataError as error:

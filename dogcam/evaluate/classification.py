@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dogcam.cam import Views
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.detection import detector
 from dogcam.evaluate.metrics import Interval, Resampler
 from dogcam.models.preprocessing import Preprocessing
@@ -74,7 +74,7 @@ def predict(
     """
     logits = []
     for start in range(0, len(images), batch_size):
-        batch = [read_photo(image) for image in images[start : start + batch_size]]
+        batch = [read_pixels(image) for image in images[start : start + batch_size]]
         found = detector.predict(network, batch, preprocessing, high_resolution, views=Views(flip=flip))
         logits.append(found.logits)
     return torch.cat(logits)

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from torch import Tensor
 
 from dogcam.backends import Backend, load_backend, packages_of
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.network.activation import activate
@@ -91,7 +91,7 @@ def _calibration(context: Context) -> list[Tensor]:
             "split; name one with --tuning-split, or another backend"
         )
     parts = context.in_batches(context.tuning.images[:CALIBRATION])
-    return [context.classifier.batch([read_photo(image) for image in part]) for part in parts]
+    return [context.classifier.batch([read_pixels(image) for image in part]) for part in parts]
 
 
 def _version(package: str) -> str:

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from dogcam.cli.main import main
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.evaluate.classification import class_ap, predict, score_classes
 from dogcam.evaluate.metrics import Resampler
@@ -114,8 +114,8 @@ def test_mirror_images_are_averaged(small_data, small_checkpoint):
     classifier = load_classifier("sample_net", small_checkpoint, "cpu")
     images = read_split(small_data, "test").images[:3]
     both = predict(classifier.network, images, classifier.preprocessing, 2, flip=True)
-    batch = classifier.batch([read_photo(image) for image in images])
-    mirrored = classifier.batch([read_photo(image).transpose(0) for image in images])
+    batch = classifier.batch([read_pixels(image) for image in images])
+    mirrored = classifier.batch([read_pixels(image).transpose(0) for image in images])
     with torch.no_grad():
         expected = (classifier.network(batch) + classifier.network(mirrored)) / 2
     assert torch.allclose(both, expected, atol=0.05)

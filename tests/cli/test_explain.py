@@ -13,7 +13,7 @@ from PIL import Image
 
 from dogcam.cam import METHODS
 from dogcam.cli.main import main
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.models.classifier import load_classifier
 from tests.support import runs as fixtures
@@ -28,7 +28,7 @@ LINE = re.compile(
 
 @pytest.fixture(scope="module")
 def photo(small_data) -> Image.Image:
-    return read_photo(read_split(small_data, "test").images[0])
+    return read_pixels(read_split(small_data, "test").images[0])
 
 
 @pytest.fixture

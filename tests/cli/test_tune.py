@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from dogcam.cli.main import main
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample
 from dogcam.detection.presets import find_preset, locator
@@ -34,7 +34,7 @@ def test_the_first_trial_is_the_preset(data, tmp_path):
     record = json.loads(path.read_text())
     split = read_split(data, "train")
     find = locator(find_preset("fast"), load_classifier("sample_net", device="cpu"), "dog")
-    located = [find(read_photo(image)) for image in split.images]
+    located = [find(read_pixels(image)) for image in split.images]
     found = Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
     truth = GroundTruth.from_images([image.boxes_of("dog") for image in split.images])
     matches = match(truth, found)

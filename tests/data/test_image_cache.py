@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dogcam.data.image_cache import ImageCache, label_matrix
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from tests.support.voc_folders import write_patches
 
@@ -31,8 +31,8 @@ def test_images_are_decoded_once_as_far_as_there_is_room(images, monkeypatch, ro
 
     def counted(image):
         decoded.append(image.id)
-        return read_photo(image)
+        return read_pixels(image)
 
-    monkeypatch.setattr("dogcam.data.image_cache.read_photo", counted)
+    monkeypatch.setattr("dogcam.data.image_cache.read_pixels", counted)
     assert torch.equal(cache.select([3, 0, 3, 1]), first)
     assert len(decoded) == 3 - min(room, 3)

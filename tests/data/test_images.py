@@ -1,4 +1,4 @@
-"""Photographs as they are found: modes, depths, orientations, transparency, and what is refused."""
+"""ImageFiles as they are found: modes, depths, orientations, transparency, and what is refused."""
 
 import struct
 

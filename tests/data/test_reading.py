@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from dogcam.cli.main import main
 from dogcam.data.formats import format_named, voc
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.images import read_mask, read_photo
+from dogcam.data.images import read_mask, read_pixels
 from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.validation import doubtful_masks, validate
 from dogcam.errors import DataError
@@ -60,7 +60,7 @@ def test_boxes_of_the_stored_pixels_are_turned_with_the_photograph(tmp_path, ori
     assert image.size == (24, 16)
     assert image.annotated_as_stored
     assert list(image.objects[0].box) == turned_box(orientation)
-    assert read_photo(image).size == (16, 24)
+    assert read_pixels(image).size == (16, 24)
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogcam.data.images import VOID, read_mask, read_photo
+from dogcam.data.images import VOID, read_mask, read_pixels
 from dogcam.data.reading import read_split, split_names
 from dogcam.data.sample import CLASSES, render_scene, write_sample
 from dogcam.data.sample.annotation import annotate, class_mask
@@ -63,7 +63,7 @@ class TestWritten:
             assert len(images) == count
             for index, image in enumerate(images):
                 scene = render_scene(2007, split, index)
-                assert image.size == scene.image.shape[:2] == read_photo(image).size[::-1]
+                assert image.size == scene.image.shape[:2] == read_pixels(image).size[::-1]
                 assert [thing.name for thing in image.objects] == [thing.name for thing in scene.objects]
                 assert [thing.box for thing in image.objects] == [thing.box for thing in scene.objects]
                 for read, drawn in zip(image.objects, scene.objects, strict=True):
@@ -71,7 +71,7 @@ class TestWritten:
                 np.testing.assert_array_equal(read_mask(image), scene.mask)
 
     def test_the_photograph_is_the_rendered_one_up_to_jpeg(self, written):
-        stored = np.asarray(read_photo(read_split(written, "test").images[0]), float)
+        stored = np.asarray(read_pixels(read_split(written, "test").images[0]), float)
         assert np.abs(stored - render_scene(2007, "test", 0).image).mean() < 6
 
     def test_segmentation_lists_equal_the_main_ones(self, written):
@@ -135,7 +135,7 @@ class TestWholeOrNotAtAll:
 
     def test_a_folder_with_something_else_is_left_alone(self, tmp_path):
         (tmp_path / "mine.txt").write_text("precious")
-        with pytest.raises(DataError, match="sample.json is missing"):
+        with pytest.raises(DataError, match="choose another folder"):
             write_sample(tmp_path, **TINY)
         assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -175,7 +175,7 @@ class TestWholeOrNotAtAll:
             root.mkdir()
             (root / "mine.txt").write_text("precious")
 
-        with pytest.raises(DataError, match="sample.json is missing"):
+        with pytest.raises(DataError, match="choose another folder"):
             write_sample(root, progress=come, **TINY)
         assert [path.name for path in tmp_path.rglob("*")] == ["sample", "mine.txt"]
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from dogcam.data.formats import recognise
 from dogcam.data.formats.voc import CLASSES, to_half_open, to_inclusive
-from dogcam.data.images import VOID, read_mask, read_photo
+from dogcam.data.images import VOID, read_mask, read_pixels
 from dogcam.data.reading import read_split, split_names
 from dogcam.errors import DataError
 
@@ -107,7 +107,7 @@ def test_lists_of_single_classes_are_no_splits(root):
 
 def test_photographs_and_masks(root):
     image = read_split(root, "val").images[0]
-    photograph = read_photo(image)
+    photograph = read_pixels(image)
     assert (photograph.mode, photograph.size) == ("RGB", (WIDTH, HEIGHT))
     mask = read_mask(image)
     assert (mask.shape, mask.dtype) == ((HEIGHT, WIDTH), np.uint8)
@@ -258,7 +258,7 @@ def test_a_missing_photograph(root):
     with pytest.raises(DataError, match=r"000007\.jpg.*No such file"):
         read_split(root, "val")
     with pytest.raises(DataError, match=r"000007\.jpg.*No such file"):
-        read_photo(split.images[0])
+        read_pixels(split.images[0])
     with pytest.raises(DataError, match=r"000007\.jpg.*No such file"):
         _ = split.manifest
 
@@ -268,14 +268,14 @@ def test_a_truncated_photograph(root, kept):
     image = read_split(root, "val").images[0]
     image.path.write_bytes(image.path.read_bytes()[:kept])
     with pytest.raises(DataError, match=r"000007\.jpg"):
-        read_photo(image)
+        read_pixels(image)
 
 
 def test_a_photograph_of_another_size(root):
     image = read_split(root, "val").images[0]
     Image.new("RGB", (HEIGHT, WIDTH)).save(image.path)
     with pytest.raises(DataError, match=r"000007\.jpg has 30 x 40 pixels, but 000007\.xml states 40 x 30"):
-        read_photo(image)
+        read_pixels(image)
 
 
 def test_a_missing_mask(root):
@@ -313,7 +313,7 @@ def test_the_real_subset_has_the_stated_counts(real_data, split, images, dog_ima
     assert (len(found), sum(count > 0 for count in counts), sum(counts)) == (images, dog_images, dogs)
     assert found.class_names() == CLASSES
     for image in found.images[:20]:
-        read_photo(image)
+        read_pixels(image)
 
 
 def test_real_masks_agree_with_the_annotated_classes(real_data):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.evaluate.classification import class_ap, predict
 from tests.support.training import KINDS, PREPROCESSING, make_network
@@ -22,5 +22,5 @@ def test_predictions_are_those_of_single_images(tmp_path):
     logits = predict(network, images, PREPROCESSING, batch_size=5)
     assert network.training
     network.eval()
-    singly = torch.cat([network(PREPROCESSING([read_photo(image)])) for image in images])
+    singly = torch.cat([network(PREPROCESSING([read_pixels(image)])) for image in images])
     assert torch.allclose(logits, singly, atol=1e-5)

@@ -12,7 +12,7 @@ from torch import nn
 
 from dogcam.cam import GradCam
 from dogcam.cli.main import main
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
@@ -53,7 +53,7 @@ def redness(sign: float = 1.0) -> Classifier:
 
 def detect(classifier: Classifier, split, target: str = "red", batch_size: int = 16) -> Detections:
     detector = Detector(classifier, (target,), GradCam(classifier.target_layer), RULE)
-    return detections_of(detector.run((read_photo(image) for image in split.images), batch_size), target)
+    return detections_of(detector.run((read_pixels(image) for image in split.images), batch_size), target)
 
 
 def boxes_of_truth(split) -> Detections:

@@ -16,7 +16,7 @@ from torch import nn
 from dogcam.cam import GradCam
 from dogcam.cli.main import main
 from dogcam.data.image_cache import label_matrix
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.errors import ConfigError, ModelError
@@ -148,7 +148,7 @@ def test_what_is_predicted_is_the_mean_of_both_looks(split, flip):
     )
     found = predict(net.train(), split.images, preprocessing, 4, flip=flip, high_resolution=high_resolution)
     assert all(each.training for each in net.modules())
-    pictures = [read_photo(image) for image in split.images]
+    pictures = [read_pixels(image) for image in split.images]
     first, larger = preprocessing(pictures), replace(preprocessing, size=high_resolution.size)(pictures)
     sides = [lambda batch: batch, lambda batch: batch.flip(-1)][: 1 + flip]
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_without_a_closer_look_the_first_one_counts():
 
 def detect(classifier, split):
     detector = Detector(classifier, ("red",), GradCam(classifier.target_layer))
-    results = list(detector.run((read_photo(image) for image in split.images), batch_size=4))
+    results = list(detector.run((read_pixels(image) for image in split.images), batch_size=4))
     return torch.from_numpy(np.stack([each.logits for each in results])), detections_of(results, "red")
 
 

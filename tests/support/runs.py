@@ -14,7 +14,7 @@ from torch import nn
 
 from dogcam.data.formats.voc import CLASSES as VOC_CLASSES
 from dogcam.data.formats.voc import to_inclusive
-from dogcam.data.images import read_mask, read_photo
+from dogcam.data.images import read_mask, read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.sample import CLASSES, write_sample
 from dogcam.models.checkpoints import save_checkpoint
@@ -45,7 +45,7 @@ def write_data(root: Path, n_train: int = 1, n_tuning: int = N_TUNING, n_test: i
 
 def _shrink(image: LabelledImage) -> None:
     width, height = image.width // SHRINK, image.height // SHRINK
-    read_photo(image).resize((width, height)).save(image.path, quality=95)
+    read_pixels(image).resize((width, height)).save(image.path, quality=95)
     mask = Image.fromarray(_as_voc(read_mask(image))).resize((width, height), Image.Resampling.NEAREST)
     mask.save(image.mask_path)
     tree = ET.parse(image.annotation_path)
@@ -71,7 +71,7 @@ def write_checkpoint(path: Path, data: Path) -> Path:
     torch.manual_seed(1)
     network = sample_net(len(CLASSES))
     images = read_split(data, "test").images + read_split(data, "val").images
-    batch = Preprocessing(SIZE)([read_photo(image) for image in images])
+    batch = Preprocessing(SIZE)([read_pixels(image) for image in images])
     with torch.no_grad():
         network.train()(batch)
         maps = network.eval().features(batch)

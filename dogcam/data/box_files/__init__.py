@@ -1,1 +1,1 @@
-"""Boxes without photographs: ground truth and detections of any program, for `dogcam evaluate-boxes`."""
+"""Boxes without images: ground truth and detections of any program, for `dogcam evaluate-boxes`."""

@@ -1,14 +1,15 @@
-"""Detections from dogcam's own JSON, COCO results, VOC results files, YOLO labels and CSV."""
+"""Detections from JSON files of dogcam, COCO results, VOC results files, YOLO labels and CSV."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dogcam.data.box_files.truth import CORNERS, BoxTruth, Pixels, own_box, shown, stated_pixels
-from dogcam.data.boxes_in_image import in_pixels
+from dogcam.data.boxes_in_image import are_fractions, in_pixels
 from dogcam.data.formats import boxes_csv, coco, yolo
 from dogcam.data.formats.base import finite, image_id, without_suffix
 from dogcam.errors import DataError
@@ -17,11 +18,11 @@ from dogcam.structures.boxes import as_boxes
 from dogcam.structures.detections import Detections
 
 DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
-"""dogcam's own form, as messages show it."""
+"""The JSON format of dogcam, for error messages."""
 
 
 class Row(NamedTuple):
-    """One detection: the place of its image, its class, its half-open box and its score."""
+    """One detection: index of its image, class, half-open box and score."""
 
     image: int
     name: str
@@ -40,7 +41,7 @@ class BoxResults:
         return tuple(sorted({row.name for row in self.rows}))
 
     def detections(self, name: str) -> Detections:
-        """Return the detections of one class, image after image, then in the order of the files."""
+        """Return the detections of one class, sorted by image, then in the order of the files."""
         rows = sorted((row for row in self.rows if row.name == name), key=lambda row: row.image)
         return Detections(
             np.array([row.image for row in rows], dtype=np.int64),
@@ -52,18 +53,18 @@ class BoxResults:
 def read_results(
     path: Path, truth: BoxTruth, pixels: Pixels | None = None, target: str | None = None
 ) -> BoxResults:
-    """Read detections; the form is recognised.
+    """Read detections of any supported format, which is recognised.
 
     Args:
-        path: a file in dogcam's own form, COCO results, a VOC results file or a folder of them, a folder of
-            YOLO label files with scores, or a CSV file with the column score.
-        truth: the images; one without detections need not be named.
-        pixels: the convention of boxes in dogcam's own form; by default what the file states, or that of
-            the ground truth.
-        target: the class of detections in a file that states none.
+        path: a JSON file of dogcam, COCO results, a VOC results file or a folder of them, a folder of YOLO
+            label files with scores, or a CSV file with the column `score`.
+        truth: the images; images without detections may be missing in the file.
+        pixels: box convention of a JSON file of dogcam; None for the one that the file states, or else that
+            of the ground truth.
+        target: class of the detections in a file that states none.
 
     Raises:
-        DataError: if it is missing, malformed, or names an unknown image or class; the message names file,
+        DataError: if it is missing or malformed, or names an unknown image or class; the message states file,
             image and fault.
     """
     reader = _Reader(path, truth, pixels, target)
@@ -90,12 +91,12 @@ class _Reader:
             yield from self._coco(document) if isinstance(document, list) else self._own(document)
 
     def checked(self, row: Row) -> Row:
-        """Return a row whose box can be of its image."""
+        """Return a row after checking its box against its image."""
         height, width = self.truth.sizes[row.image]
         x0, y0, x1, y1 = row.box
-        fractions = any(map(_are_fractions, (row.box, (x0 + 1, y0 + 1, x1, y1))))  # also as inclusive pixels
+        fractions = any(map(are_fractions, (row.box, (x0 + 1, y0 + 1, x1, y1))))  # also as inclusive pixels
         if fractions or not (x0 < width and y0 < height and x1 > 0 and y1 > 0):
-            fault = "is written in fractions of" if fractions else "lies outside"
+            fault = "is in fractions of" if fractions else "is outside"
             text = ", ".join(f"{value:g}" for value in row.box)
             raise DataError(
                 f"{self.path}: image {self.truth.ids[row.image]!r} has the box [{text}] (x0, y0, x1, y1, "
@@ -103,22 +104,19 @@ class _Reader:
             )
         return row
 
-    def place(self, name: str) -> int:
-        """Return the place of an image."""
-        places = self._places()
-        if name not in places:
+    def index(self, name: str) -> int:
+        """Return the index of an image."""
+        if name not in self.indices:
             raise DataError(
                 f"{self.path} has boxes for the image {name[:80]!r}, which the ground truth does not list; "
-                f"its ids look like {self.truth.ids[0]!r}"
+                f"expected an id such as {self.truth.ids[0]!r}"
             )
-        return places[name]
+        return self.indices[name]
 
-    def _places(self) -> dict[str, int]:
-        # Made once: the dataclass is frozen, its dictionary is not.
-        cache = self.__dict__
-        if "_by_id" not in cache:
-            cache["_by_id"] = {name: place for place, name in enumerate(self.truth.ids)}
-        return cache["_by_id"]
+    @cached_property
+    def indices(self) -> dict[str, int]:
+        """The index of each image."""
+        return {name: index for index, name in enumerate(self.truth.ids)}
 
     def only_class(self) -> str:
         names = (self.target,) if self.target else self.truth.class_names() or ("dog",)
@@ -132,12 +130,12 @@ class _Reader:
     def _own(self, document: Any) -> Iterator[Row]:
         if not isinstance(document, dict):
             raise DataError(f"{self.path} holds {shown(document, 40)}; expected {DETECTIONS_FORM}")
-        nested = isinstance(document.get("boxes"), dict) and "boxes" not in self._places()
+        nested = isinstance(document.get("boxes"), dict) and "boxes" not in self.indices
         pixels = stated_pixels(self.path, document if nested else {}, self.pixels, self.truth.pixels)
         boxes = document["boxes"] if nested else document
         name = self.only_class() if boxes else "dog"
         for image, rows in boxes.items():
-            place = self.place(image)
+            index = self.index(image)
             if not isinstance(rows, list):
                 raise DataError(
                     f"{self.path}: image {image!r} has {shown(rows, 40)}; expected a list of boxes"
@@ -147,7 +145,7 @@ class _Reader:
                     x0, y0, x1, y1, score = own_box(row, (*CORNERS, "score"), pixels, f"box {number}")
                 except ValueError as error:
                     raise DataError(f"{self.path}: image {image!r}, {error}") from error
-                yield Row(place, name, (x0, y0, x1, y1), score)
+                yield Row(index, name, (x0, y0, x1, y1), score)
 
     def _coco(self, document: list[Any]) -> Iterator[Row]:
         images = self.truth.numbers or {name: name for name in self.truth.ids}
@@ -162,7 +160,7 @@ class _Reader:
                 score = finite(row["score"], "score")
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{self.path}, entry {number}: {error}") from error
-            yield Row(self.place(images[image]), self.truth.classes[category], box, score)
+            yield Row(self.index(images[image]), self.truth.classes[category], box, score)
 
     def _csv(self) -> Iterator[Row]:
         for number, row in boxes_csv.read_rows(self.path):
@@ -174,22 +172,22 @@ class _Reader:
             except ValueError as error:
                 raise DataError(f"{self.path}, line {number}: {error}") from error
             name = without_suffix(image_id(row["image"], self.path))
-            yield Row(self.place(name), row["class"].strip(), box, score)
+            yield Row(self.index(name), row["class"].strip(), box, score)
 
     def _folder(self) -> Iterator[Row]:
         files = sorted(self.path.rglob("*.txt"))
         if not files:
-            raise DataError(f"{self.path} holds no results; expected VOC results files or YOLO label files")
+            raise DataError(f"{self.path} has no results; expected VOC results files or YOLO label files")
         names = [path.relative_to(self.path).with_suffix("").as_posix() for path in files]
-        if not set(names) <= self._places().keys():
+        if not set(names) <= self.indices.keys():
             for path in files:
                 yield from self._voc(path)
             return
         classes = dict(self.truth.classes) or dict(enumerate(self.truth.class_names()))
         for name, path in zip(names, files, strict=True):
-            place = self.place(name)
+            index = self.index(name)
             for label, box, score in yolo.read_labels(path, classes, scored=True):
-                yield Row(place, label, in_pixels(box, self.truth.sizes[place]), score)
+                yield Row(index, label, in_pixels(box, self.truth.sizes[index]), score)
 
     def _voc(self, path: Path) -> Iterator[Row]:
         """Read lines of `id score xmin ymin xmax ymax`; the class ends the file's name."""
@@ -207,12 +205,10 @@ class _Reader:
             try:
                 if len(words) != 6:
                     raise ValueError("expected id, score, xmin, ymin, xmax and ymax")
-                score, *corners = (finite(word, f"column {place}") for place, word in enumerate(words[1:], 2))
+                score, *corners = (
+                    finite(word, f"column {column}") for column, word in enumerate(words[1:], 2)
+                )
                 x0, y0, x1, y1 = own_box(corners, CORNERS, "inclusive", "the box")
             except ValueError as error:
                 raise DataError(f"{path}, line {number}: {error}") from error
-            yield Row(self.place(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)
-
-
-def _are_fractions(box: tuple[float, float, float, float]) -> bool:
-    return 0 <= min(box) <= max(box) <= 1 and not all(float(value).is_integer() for value in box)
+            yield Row(self.index(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)

@@ -1,4 +1,4 @@
-"""Ground-truth boxes from dogcam's own JSON, or from a data set in any format."""
+"""Ground-truth boxes from a JSON file of dogcam, or from a data set in any format."""
 
 import json
 from collections import Counter
@@ -26,23 +26,23 @@ Pixels = Literal["inclusive", "half-open"]
 TRUTH_FORM = (
     '{"pixels": "inclusive", "images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax]]}]}'
 )
-"""dogcam's own form, as messages show it."""
+"""The JSON format of dogcam, for error messages."""
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
 class BoxTruth:
-    """Which images there are, in the order of the file, and what is in them.
+    """The images and their objects, in the order of the file.
 
     Attributes:
         source: the file or folder.
-        ids: the images' ids.
-        sizes: (height, width) in pixels of each image.
-        objects: the objects of each image.
-        pixels: the convention of the files; the boxes of `objects` are half-open in any case.
-        numbers: the image of each number that COCO files use for it.
-        classes: the class of each number that COCO or YOLO files use for it.
+        ids: ids of the images.
+        sizes: (height, width) of each image in pixels.
+        objects: the objects of each image; their boxes are half-open.
+        pixels: the box convention of the files.
+        numbers: image id by image number, in COCO files.
+        classes: class by class number, in COCO and YOLO files.
     """
 
     source: Path
@@ -73,20 +73,20 @@ def read_truth(
     """Read ground-truth boxes.
 
     Args:
-        path: a JSON file in dogcam's own form, or a data set in a known format; photographs are read only if
-            the format states no sizes.
-        split: which split of a data set; needed if there are several.
-        pixels: the convention of boxes in dogcam's own form; by default the one that the file states, or
+        path: a JSON file of dogcam, or a data set in a known format; images are read only if the format
+            states no sizes.
+        split: split of a data set; required if there are several.
+        pixels: box convention of a JSON file of dogcam; None for the one that the file states, or else
             `inclusive`.
-        on_bad_box: what happens to boxes that are empty or leave their image.
+        on_bad_box: how boxes are treated that are empty or extend beyond their image.
 
     Raises:
-        DataError: if the file is missing or malformed; the message names file, image and fault.
+        DataError: if the file is missing or malformed; the message states file, image and fault.
     """
     if not path.is_dir() and path.suffix.lower() not in (".csv", ".yaml", ".yml"):
         document = read_json(path)
         if not (isinstance(document, dict) and "annotations" in document):
-            return _own_form(path, document, pixels, on_bad_box)
+            return _from_json(path, document, pixels, on_bad_box)
     form, root = recognise(path)
     names = form.split_names(root)
     if split is None and len(names) != 1:
@@ -102,7 +102,7 @@ def _from_data_set(
         raise DataError(f"{root} has the format {form.NAME}, whose boxes are {own}; found --pixels {pixels}")
     listing = form.open_split(root, split_name(split))
     if not listing.has_truth:
-        raise DataError(f"{root} holds photographs without annotations; boxes cannot be measured")
+        raise DataError(f"{root} contains images without annotations; boxes cannot be evaluated")
     ids = subset_of(_unique(list(listing.ids), root), split)
     annotations = [listing.read(each) for each in ids]
     sizes = [each.size or read_header(each.path).upright_size for each in annotations]
@@ -125,7 +125,7 @@ def _objects(
 
 
 def _numbers(form: Format, root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
-    """Return images and classes by the numbers that result files use for them."""
+    """Return images and classes by their numbers in result files."""
     if form is coco:
         images, categories = coco.numbers(root, split)
         return images, categories
@@ -141,23 +141,23 @@ def _unique(ids: list[str], source: Path) -> list[str]:
     return ids
 
 
-def _own_form(path: Path, document: Any, pixels: Pixels | None, on_bad_box: BadBoxes) -> BoxTruth:
+def _from_json(path: Path, document: Any, pixels: Pixels | None, on_bad_box: BadBoxes) -> BoxTruth:
     images = document.get("images") if isinstance(document, dict) else None
     if not isinstance(images, list) or not images:
         raise DataError(f"{path} has no images; expected {TRUTH_FORM}, or a COCO annotation")
     convention = stated_pixels(path, document, pixels)
     ids, sizes, objects = [], [], []
-    for place, image in enumerate(images):
+    for index, image in enumerate(images):
         if not isinstance(image, dict) or not isinstance(image.get("id"), str):
             text = shown(image)
-            raise DataError(f"{path}: entry {place} of images is {text}; expected an object whose id is text")
+            raise DataError(f"{path}: entry {index} of images is {text}; expected an object whose id is text")
         where = f"{path}: image {image['id'][:80]!r}"
         try:
             size = side(image.get("height"), "height"), side(image.get("width"), "width")
             rows = _required_rows(image)
-            marks = _marks(image, len(rows))
+            flags = _difficult_flags(image, len(rows))
             found = []
-            for number, (row, difficult) in enumerate(zip(rows, marks, strict=True)):
+            for number, (row, difficult) in enumerate(zip(rows, flags, strict=True)):
                 box = own_box(row, CORNERS, convention, f"box {number}")[:4]
                 kept = checked_box(
                     (box[0], box[1], box[2], box[3]), size, on_bad_box, f"{where}, box {number}"
@@ -175,10 +175,10 @@ def _own_form(path: Path, document: Any, pixels: Pixels | None, on_bad_box: BadB
 def stated_pixels(
     path: Path, document: Mapping[str, Any], pixels: Pixels | None, default: Pixels = "inclusive"
 ) -> Pixels:
-    """Return the convention of a file in dogcam's own form.
+    """Return the box convention of a JSON file of dogcam.
 
     Raises:
-        DataError: if its head states another one than the user, or none that is known.
+        DataError: if the file states an unknown convention, or another one than the user.
     """
     stated = document.get("pixels", pixels or default)
     if stated not in ("inclusive", "half-open"):
@@ -189,16 +189,17 @@ def stated_pixels(
 
 
 def shown(value: Any, limit: int = 80) -> str:
-    """Return a value of a JSON file as messages show it."""
+    """Return a value of a JSON file for a message, shortened to a limit of characters."""
     text = json.dumps(value)
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def own_box(row: Any, names: Sequence[str], pixels: Pixels, what: str) -> tuple[float, ...]:
-    """Return the half-open corners of a row, and the further numbers as they are.
+    """Return the half-open corners of a row, and its other numbers unchanged.
 
     Raises:
-        ValueError: if it is no list of that many numbers, or its corners are swapped; `what` names it.
+        ValueError: if it is not a list of numbers with these names, or its corners are swapped; the message
+            states `what`.
     """
     text = shown(row)
     if not isinstance(row, list) or len(row) != len(names):
@@ -208,7 +209,7 @@ def own_box(row: Any, names: Sequence[str], pixels: Pixels, what: str) -> tuple[
     values = [coordinate(value, f"{what}: {name} of {text}") for name, value in zip(names, row, strict=True)]
     shift = 1.0 if pixels == "inclusive" else 0.0
     x0, y0 = values[0] - shift, values[1] - shift
-    least = 0.0 if pixels == "half-open" else 1e-9  # a VOC box of no width has swapped corners
+    least = 0.0 if pixels == "half-open" else 1e-9  # a VOC box of width 0 has swapped corners
     if values[2] - x0 < least or values[3] - y0 < least:
         raise ValueError(f"{what}: {text} has swapped corners; expected {list(names)}")
     return x0, y0, *values[2:]
@@ -221,9 +222,9 @@ def _required_rows(image: Mapping[str, Any]) -> list[Any]:
     return rows
 
 
-def _marks(image: Mapping[str, Any], length: int) -> list[bool]:
-    """Return which boxes are marked difficult."""
-    marks = image.get("difficult", [0] * length)
-    if not isinstance(marks, list) or len(marks) != length or any(mark not in (0, 1) for mark in marks):
-        raise ValueError(f"difficult: {shown(marks)}; expected a 0 or 1 for each of {length} boxes")
-    return [bool(mark) for mark in marks]
+def _difficult_flags(image: Mapping[str, Any], length: int) -> list[bool]:
+    """Return the difficult flag of each box."""
+    flags = image.get("difficult", [0] * length)
+    if not isinstance(flags, list) or len(flags) != length or any(flag not in (0, 1) for flag in flags):
+        raise ValueError(f"difficult: {shown(flags)}; expected a 0 or 1 for each of {length} boxes")
+    return [bool(flag) for flag in flags]

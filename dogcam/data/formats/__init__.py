@@ -1,13 +1,13 @@
-"""The data formats: one module each; adding one is a module and its entry in `FORMATS`."""
+"""The data formats: one module each. To add one, write a module and add it to `FORMATS`."""
 
 from pathlib import Path
 
-from dogcam.data.formats import boxes_csv, coco, photo_folder, voc, yolo
+from dogcam.data.formats import boxes_csv, coco, image_folder, voc, yolo
 from dogcam.data.formats.base import Format
 from dogcam.errors import DataError
 
-FORMATS: tuple[Format, ...] = (voc, yolo, coco, boxes_csv, photo_folder)
-"""Every format, in the order in which a path is tried."""
+FORMATS: tuple[Format, ...] = (voc, yolo, coco, boxes_csv, image_folder)
+"""All formats, in the order in which they are tried."""
 
 
 def format_named(name: str) -> Format:
@@ -16,13 +16,13 @@ def format_named(name: str) -> Format:
 
 
 def recognise(path: Path) -> tuple[Format, Path]:
-    """Find the format of a data set.
+    """Recognise the format of a data set.
 
     Returns:
-        The format and the data set's root.
+        The format, and the root of the data set.
 
     Raises:
-        DataError: if the path does not exist or holds no known format; the message lists them.
+        DataError: if the path does not exist, or has no known format; the message lists the known formats.
     """
     path = Path(path)
     for each in FORMATS:
@@ -30,5 +30,5 @@ def recognise(path: Path) -> tuple[Format, Path]:
         if root is not None:
             return each, root
     known = "; ".join(f"{each.NAME} ({each.LAYOUT})" for each in FORMATS)
-    state = "holds no data set in a known format" if path.exists() else "does not exist"
+    state = "is not a data set in a known format" if path.exists() else "does not exist"
     raise DataError(f"{path} {state}; the known formats are: {known}")

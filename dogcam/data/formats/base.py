@@ -1,4 +1,4 @@
-"""What a reader of a data format returns, and what every reader needs: ids, photographs, numbers."""
+"""The interface of a data format, and helpers of all formats: ids, image files, numbers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,16 +15,16 @@ from dogcam.structures.images import LabelledImage, LabelledObject, Split
 
 @dataclass(frozen=True)
 class Annotation:
-    """One image as its file states it; nothing is checked against the photograph yet.
+    """The annotation of one image as stated by its file, not yet checked against the image.
 
     Attributes:
-        id: the image's name.
-        path: the file of the photograph.
-        source: the file that the objects were read from; None if there is none.
-        size: (height, width) in pixels as stated; None if the format states none.
-        objects: boxes are 0-based half-open xyxy: in pixels, or fractions of the upright picture.
-        relative: the boxes are fractions of the upright picture's width and height.
-        mask_path: where the mask is if there is one.
+        id: id of the image.
+        path: the image file.
+        source: the file of the annotation; None if there is none.
+        size: stated (height, width) in pixels; None if the format states none.
+        objects: the objects, with 0-based half-open xyxy boxes in pixels, or in fractions if `relative`.
+        relative: whether boxes are in fractions of the width and height of the upright image.
+        mask_path: file of the segmentation mask, which may be missing; None if the format has no masks.
     """
 
     id: str
@@ -38,12 +38,12 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Listing:
-    """One split of a data set: its ids, in order, and the function that reads one of them.
+    """One split of a data set: its ids in order, and a function that reads one annotation.
 
     Attributes:
-        ids: the images' ids.
-        read: takes an id; raises a DataError that names file and fault.
-        mask_classes: the classes of the mask values 1, 2, ...; None if there are no masks.
+        ids: ids of the images.
+        read: id -> annotation; raises a DataError with the file and the fault.
+        mask_classes: classes of the mask values 1, 2, ...; None if there are no masks.
         has_truth: whether the images are annotated.
     """
 
@@ -54,33 +54,36 @@ class Listing:
 
 
 class Format(Protocol):
-    """A data format: one module each, which offers these names."""
+    """A data format: a module with these names."""
 
     NAME: str
     LAYOUT: str
-    """The files, in one line, as error messages show them."""
+    """The files of the format in one line, for error messages."""
 
     def find(self, path: Path) -> Path | None:
-        """Return the data set's root if `path` holds one of this format, else None."""
+        """Return the root of the data set if `path` has this format, else None."""
 
     def split_names(self, root: Path) -> tuple[str, ...]:
         """Return the names of the splits, sorted."""
 
     def open_split(self, root: Path, split: str) -> Listing:
-        """List a split. Raises a DataError if it does not exist, and names those that do."""
+        """List a split. Raises a DataError that lists the existing splits if there is no such split."""
 
     def write(self, root: Path, splits: Sequence[Split]) -> None:
-        """Write annotations and lists of splits beside copies of their photographs, into an empty folder.
+        """Write annotations, lists of splits and copies of images to an empty folder.
 
-        Raises a DataError if the format cannot hold a data set at all.
+        Raises a DataError if the format cannot represent the data set at all.
         """
 
 
 def image_id(text: str, source: Path) -> str:
-    """Return an id in one spelling: `a`, `./a` and `s/../a` name one image.
+    """Return the canonical form of an id: `a`, `./a` and `s/../a` are one image.
 
     Raises:
-        DataError: if it names a file outside the data set.
+        DataError: if it names a file outside of the data set.
+
+    >>> image_id("s/../a", Path("train.txt"))
+    'a'
     """
     parts: list[str] = []
     for part in PurePosixPath(text).parts:
@@ -94,15 +97,15 @@ def image_id(text: str, source: Path) -> str:
 
 
 def without_suffix(name: str) -> str:
-    """Return a photograph's name without its suffix: `a` for `a.JPG`; other names stay as they are."""
+    """Return the name of an image without its suffix: `a` for `a.JPG`; other names are unchanged."""
     return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in SUFFIXES else name
 
 
-class Photographs:
-    """The photographs of a folder by their name without suffix; a folder is listed once.
+class ImageFiles:
+    """Finds the image files of a folder by id; each folder is listed once.
 
     Args:
-        folder: the folder; ids may name subfolders.
+        folder: the folder; ids may contain subfolders.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -110,14 +113,14 @@ class Photographs:
         self._names: dict[Path, dict[str, list[str]]] = {}
 
     def find(self, name: str, stated: str = "") -> Path:
-        """Return the photograph of an id, whatever its suffix.
+        """Return the image file of an id, with any suffix of images.
 
         Args:
             name: the id, with or without suffix.
-            stated: the file name that the annotation states; it decides between several.
+            stated: the file name in the annotation, which selects one of several files.
 
         Raises:
-            DataError: if there are several and none is stated.
+            DataError: if there are several files and none is stated.
         """
         folder, base = (self.folder / name).parent, Path(name).name
         stems = self._listed(folder)
@@ -126,7 +129,7 @@ class Photographs:
             return folder / base
         if len(found) > 1 and stated not in found:
             raise DataError(
-                f"{folder} has {len(found)} photographs of {base!r} ({', '.join(sorted(found))}); keep one"
+                f"{folder} has {len(found)} images of {base!r} ({', '.join(sorted(found))}); keep one"
             )
         if len(found) > 1:
             return folder / stated
@@ -143,17 +146,17 @@ class Photographs:
 
 
 def no_such_split(root: Path, split: str, names: Sequence[str]) -> DataError:
-    """Return the error for a split that a data set does not have."""
+    """Return the error for a missing split."""
     return DataError(
         f"{root} has no split {split!r}; the splits of this data set are: {', '.join(names) or 'none'}"
     )
 
 
-def copy_photo(image: LabelledImage, folder: Path) -> str:
-    """Copy a photograph into a folder under its id and its own suffix.
+def copy_image(image: LabelledImage, folder: Path) -> str:
+    """Copy an image file to a folder, named after its id, with the original suffix.
 
     Returns:
-        Its name in the folder.
+        The name of the copy.
     """
     name = f"{image.id}{image.path.suffix}"
     atomic_write(folder / name, read_bytes(image.path))
@@ -161,17 +164,17 @@ def copy_photo(image: LabelledImage, folder: Path) -> str:
 
 
 def extent(start: float, stop: float) -> float:
-    """Return the length for which `start + length` is exactly `stop`, or the nearest one."""
+    """Return the length for which `start + length` is exactly `stop`, or else the nearest length."""
     length = stop - start
     near = (length, math.nextafter(length, math.inf), math.nextafter(length, -math.inf))
     return next((each for each in near if start + each == stop), length)
 
 
 def finite(value: object, what: str) -> float:
-    """Return a number of a file as float.
+    """Convert a value of a file to a finite float.
 
     Raises:
-        ValueError: if it is none, or not finite; `what` names it.
+        ValueError: if it is not a finite number; the message states `what`.
     """
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
@@ -185,10 +188,10 @@ def finite(value: object, what: str) -> float:
 
 
 def coordinate(value: object, what: str) -> float:
-    """Return a coordinate of a box in pixels.
+    """Convert a value of a file to a coordinate in pixels.
 
     Raises:
-        ValueError: if it is no number, or beyond `MAX_COORDINATE`; `what` names it.
+        ValueError: if it is not a number, or above `MAX_COORDINATE`; the message states `what`.
     """
     number = finite(value, what)
     if abs(number) > MAX_COORDINATE:
@@ -197,10 +200,10 @@ def coordinate(value: object, what: str) -> float:
 
 
 def side(value: object, what: str) -> int:
-    """Return a side of an image in pixels; some programs write whole numbers as floats ("500.0").
+    """Convert a value of a file to the side of an image in pixels; "500.0" is a whole number, too.
 
     Raises:
-        ValueError: if it is no whole number above 0; `what` names it.
+        ValueError: if it is not a whole number above 0; the message states `what`.
     """
     try:
         number = finite(value, what)

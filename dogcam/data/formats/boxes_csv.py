@@ -1,4 +1,4 @@
-"""A CSV of boxes, one row a box; a row with empty corners lists an image without objects."""
+"""CSV: one row for each box; a row with empty corners lists an image without objects."""
 
 import csv
 import io
@@ -9,10 +9,10 @@ import numpy as np
 
 from dogcam.data.formats.base import (
     Annotation,
+    ImageFiles,
     Listing,
-    Photographs,
     coordinate,
-    copy_photo,
+    copy_image,
     image_id,
     no_such_split,
     side,
@@ -40,22 +40,22 @@ _FOLDERS = ("images/{split}", "{split}", "images", "JPEGImages", ".")
 
 
 def find(path: Path) -> Path | None:
-    """Return the CSV file, or the folder that holds one for each split."""
+    """Return the CSV file, or the folder that contains a CSV file for each split."""
     if path.is_file():
         return path if path.suffix.lower() == ".csv" else None
     return path if path.is_dir() and _files(path) else None
 
 
 def split_names(root: Path) -> tuple[str, ...]:
-    """Return the names of the splits, sorted: those of the CSV files."""
+    """Return the names of the splits, which are those of the CSV files, sorted."""
     return tuple(sorted(_files(root)))
 
 
 def open_split(root: Path, split: str) -> Listing:
-    """Read the CSV file of a split; its images come in the order of their first rows.
+    """Read the CSV file of a split; images are in the order of their first rows.
 
     Raises:
-        DataError: if it is missing or malformed; the message names the line.
+        DataError: if it is missing or malformed; the message states the line.
     """
     files = _files(root)
     if split not in files:
@@ -64,7 +64,7 @@ def open_split(root: Path, split: str) -> Listing:
     rows: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
     for number, row in read_rows(path):
         rows.setdefault(without_suffix(image_id(row["image"], path)), []).append((number, row))
-    photographs = _photographs(path, split, next(iter(rows), ""))
+    images = _image_files(path, split, next(iter(rows), ""))
 
     def read(name: str) -> Annotation:
         sizes, objects = set(), []
@@ -78,7 +78,7 @@ def open_split(root: Path, split: str) -> Listing:
                 raise DataError(f"{path}, line {number}: {error}") from error
         if len(sizes) > 1:
             raise DataError(f"{path} states {len(sizes)} sizes of the image {name!r}; expected one")
-        return Annotation(name, photographs.find(name), path, sizes.pop() if sizes else None, tuple(objects))
+        return Annotation(name, images.find(name), path, sizes.pop() if sizes else None, tuple(objects))
 
     return Listing(list(rows), read)
 
@@ -87,11 +87,11 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Read a CSV file of boxes.
 
     Returns:
-        The line and the cells of each row. The columns of image, class and corners have the names image,
-        class, x0, y0, x1 and y1; `inclusive` is "1" for VOC's corners, else "".
+        Line number and cells of each row. The columns of image, class and corners are renamed to image,
+        class, x0, y0, x1 and y1; `inclusive` is "1" for VOC's inclusive corners, else "".
 
     Raises:
-        DataError: if the columns are not those of boxes, or a row has more or fewer cells.
+        DataError: if columns are missing, or a row has more or fewer cells than the header.
     """
     try:
         reader = csv.reader(io.StringIO(read_text(path)), strict=True)
@@ -117,7 +117,7 @@ def read_object(row: Mapping[str, str]) -> LabelledObject:
     """Read the object of a row.
 
     Raises:
-        ValueError: if a corner is no number, a flag neither 0 nor 1, or the class is missing.
+        ValueError: if a corner is not a number, a flag is neither 0 nor 1, or the class is missing.
     """
     name = row["class"].strip()
     if not name:
@@ -135,7 +135,7 @@ def read_box(row: Mapping[str, str]) -> tuple[float, float, float, float]:
     """Return the half-open corners of a row.
 
     Raises:
-        ValueError: if one is no number.
+        ValueError: if a corner is not a number.
     """
     box = np.array([[coordinate(row[key], key) for key in HALF_OPEN]])
     x0, y0, x1, y1 = (to_half_open(box) if row["inclusive"] else box)[0].tolist()
@@ -149,7 +149,7 @@ def write(root: Path, splits: Sequence[Split]) -> None:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["image", "width", "height", "class", *HALF_OPEN, *_FLAGS])
         for image in split.images:
-            name = as_text(copy_photo(image, root / "images" / split.name))
+            name = as_text(copy_image(image, root / "images" / split.name))
             for thing in image.objects:
                 flags = [int(getattr(thing, key)) for key in _FLAGS]
                 writer.writerow(
@@ -185,7 +185,7 @@ def _has_boxes(path: Path) -> bool:
     return True
 
 
-def _photographs(path: Path, split: str, name: str) -> Photographs:
-    """Return the photographs of the first folder that has the first image."""
-    folders = [Photographs(path.parent / each.format(split=split)) for each in _FOLDERS]
+def _image_files(path: Path, split: str, name: str) -> ImageFiles:
+    """Return the images of the first folder that has the first image."""
+    folders = [ImageFiles(path.parent / each.format(split=split)) for each in _FOLDERS]
     return next((each for each in folders if each.find(name).is_file()), folders[-1])

@@ -1,4 +1,4 @@
-"""COCO JSON: boxes as x, y, width, height in pixels, counted from 0; polygons and run lengths; crowds."""
+"""COCO JSON: 0-based boxes (x, y, width, height) in pixels, polygons, run lengths, crowds."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from dogcam.data.formats.base import (
     Annotation,
     Listing,
     coordinate,
-    copy_photo,
+    copy_image,
     extent,
     image_id,
     no_such_split,
@@ -28,11 +28,11 @@ LAYOUT = "annotations/[instances_]SPLIT.json or SPLIT/_annotations.coco.json, or
 _PREFIX = "instances_"
 _EXPORTED = "_annotations.coco.json"
 _FOLDERS = ("{split}", "images/{split}", "images", ".", "../{split}", "../images/{split}", "../images", "..")
-"""Where photographs are searched, from the folder of the annotation file and from the data set's root."""
+"""Where images are searched, relative to the annotation file and to the root of the data set."""
 
 
 def find(path: Path) -> Path | None:
-    """Return the data set's folder, or the annotation file itself."""
+    """Return the folder of the data set, or the annotation file."""
     if path.is_file():
         return path if path.suffix.lower() == ".json" else None
     return path if path.is_dir() and _files(path) else None
@@ -60,7 +60,7 @@ def open_split(root: Path, split: str) -> Listing:
         by_number = _annotations_by_image(document)
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not a COCO annotation: {error}") from error
-    folder = _photo_folder(root, path, split, document["images"])
+    folder = _image_folder(root, path, split, document["images"])
 
     def read(name: str) -> Annotation:
         image = images[name]
@@ -72,15 +72,15 @@ def open_split(root: Path, split: str) -> Listing:
             raise DataError(f"{path}, image {name!r}: {error}") from error
         return Annotation(name, folder / image_id(image["file_name"], path), path, size, objects)
 
-    # From the list, not from the dictionary, so that an image that is listed twice is seen.
+    # From the list, not from the dictionary, so that images listed twice are detected.
     return Listing([_image_id(image, path) for image in document["images"]], read)
 
 
 def read_document(path: Path) -> dict[str, list[Any]]:
-    """Read an annotation file: an object with the lists images, annotations and categories.
+    """Read an annotation file: an object with the lists `images`, `annotations` and `categories`.
 
     Raises:
-        DataError: if it is none.
+        DataError: if it is not such a file.
     """
     document = read_json(path)
     keys = ("images", "annotations", "categories")
@@ -94,7 +94,7 @@ def read_document(path: Path) -> dict[str, list[Any]]:
 
 
 def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
-    """Return the id of each image's number, and the class of each category's number."""
+    """Return the image id of each image number, and the class of each category number."""
     path = _files(root)[split]
     document = read_document(path)
     return {image["id"]: _image_id(image, path) for image in document["images"]}, category_names(
@@ -103,10 +103,10 @@ def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
 
 
 def category_names(categories: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
-    """Return the class of each category's number.
+    """Return the class of each category number.
 
     Raises:
-        ValueError: if a number or a name occurs twice, or a name is no text.
+        ValueError: if a number or a name occurs twice, or a name is not text.
     """
     names = {each["id"]: each["name"] for each in categories}
     if len(names) < len(categories) or len(set(names.values())) < len(names):
@@ -117,10 +117,10 @@ def category_names(categories: Sequence[Mapping[str, Any]]) -> dict[Any, str]:
 
 
 def read_object(row: Mapping[str, Any], names: Mapping[Any, str], size: tuple[int, int]) -> LabelledObject:
-    """Read one annotation; without a bbox, the box is that of its polygons or run lengths.
+    """Read one annotation; if it has no bbox, the box is that of its polygons or run lengths.
 
     Raises:
-        ValueError: if it is malformed, or its category unknown.
+        ValueError: if it is malformed, or its category is unknown.
     """
     if row["category_id"] not in names:
         raise ValueError(f"annotation {row.get('id')} has the unknown category {row['category_id']!r}")
@@ -135,7 +135,7 @@ def corners(bbox: object, what: str) -> tuple[float, float, float, float]:
     """Return the half-open corners of a bbox.
 
     Raises:
-        ValueError: if it is not four finite numbers.
+        ValueError: if it is not a list of four finite numbers.
     """
     if not isinstance(bbox, list) or len(bbox) != 4:
         raise ValueError(f"{what} has the bbox {str(bbox)[:40]}; expected [x, y, width, height]")
@@ -154,7 +154,7 @@ def write(root: Path, splits: Sequence[Split]) -> None:
         images: list[dict[str, object]] = []
         annotations: list[dict[str, object]] = []
         for number, image in enumerate(split.images, start=1):
-            name = copy_photo(image, root / "images" / split.name)
+            name = copy_image(image, root / "images" / split.name)
             images.append({"id": number, "file_name": name, "width": image.width, "height": image.height})
             for thing in image.objects:
                 annotations.append(_row(len(annotations) + 1, number, numbers[thing.name], thing))
@@ -211,8 +211,8 @@ def _box(row: Mapping[str, Any], what: str, size: tuple[int, int]) -> tuple[floa
     return box_of_polygons(outline, what)
 
 
-def _photo_folder(root: Path, path: Path, split: str, images: Sequence[Mapping[str, Any]]) -> Path:
-    """Return the folder that holds the first photograph; the annotation's own folder if none does."""
+def _image_folder(root: Path, path: Path, split: str, images: Sequence[Mapping[str, Any]]) -> Path:
+    """Return the folder that contains the first image; else the folder of the annotation file."""
     name = images[0]["file_name"] if images else ""
     starts = dict.fromkeys([path.parent, root if root.is_dir() else root.parent])
     folders = [start / each.format(split=split) for start in starts for each in _FOLDERS]

@@ -1,4 +1,4 @@
-"""Boxes of COCO's outlines: polygons, and run lengths, plain or compressed."""
+"""Boxes of COCO segmentations: polygons, and plain or compressed run lengths."""
 
 from collections.abc import Mapping
 from itertools import accumulate
@@ -15,7 +15,7 @@ def box_of_polygons(polygons: object, what: str) -> Box:
     """Return the box around polygons of the form [[x, y, x, y, ...], ...].
 
     Raises:
-        ValueError: if they are none; `what` names the annotation.
+        ValueError: if they are malformed; the message states `what`.
     """
     if not isinstance(polygons, list) or not polygons:
         raise ValueError(f"{what} has neither a bbox nor a segmentation")
@@ -31,10 +31,10 @@ def box_of_polygons(polygons: object, what: str) -> Box:
 
 
 def box_of_run_lengths(mask: Mapping[str, Any], size: tuple[int, int], what: str) -> Box:
-    """Return the tight box of a run-length mask; runs go down the columns and begin with a run of zeros.
+    """Return the tight box of a run-length mask: runs along columns, the first one of zeros.
 
     Raises:
-        ValueError: if the mask is malformed, empty or of another size than the image; `what` names it.
+        ValueError: if the mask is malformed or empty, or has another size than the image.
     """
     counts, height = mask.get("counts"), size[0]
     if mask.get("size") != list(size):
@@ -52,7 +52,7 @@ def box_of_run_lengths(mask: Mapping[str, Any], size: tuple[int, int], what: str
     if not runs:
         raise ValueError(f"{what} has an empty mask")
     columns = [pixel // height for run in runs for pixel in run]
-    # A run that reaches the next column covers the last row of one and the first of the other.
+    # A run over several columns covers the last row of the first and the first row of the last.
     rows = [
         row
         for first, last in runs
@@ -62,20 +62,20 @@ def box_of_run_lengths(mask: Mapping[str, Any], size: tuple[int, int], what: str
 
 
 def _decompressed(text: str, what: str) -> list[int]:
-    """Decode COCO's compressed run lengths: six bits a character, later runs as differences."""
+    """Decode COCO's compressed run lengths: six bits per character; later runs are differences."""
     counts: list[int] = []
-    place = 0
-    while place < len(text) and len(counts) < _MAX_RUNS:
+    position = 0
+    while position < len(text) and len(counts) < _MAX_RUNS:
         value, shift, more = 0, 0, True
         while more:
-            if place >= len(text) or shift > 30:
+            if position >= len(text) or shift > 30:
                 raise ValueError(f"{what} has run lengths that end early")
-            bits = ord(text[place]) - 48
+            bits = ord(text[position]) - 48
             if not 0 <= bits < 64:
-                raise ValueError(f"{what} has run lengths with the character {text[place]!r}")
+                raise ValueError(f"{what} has run lengths with the character {text[position]!r}")
             value |= (bits & 31) << shift
             more = bool(bits & 32)
-            place += 1
+            position += 1
             shift += 5
             if not more and bits & 16:
                 value -= 1 << shift

@@ -1,4 +1,4 @@
-"""PASCAL VOC: lists in ImageSets/Main, one XML an image, masks; boxes are 1-based inclusive pixels."""
+"""PASCAL VOC: lists in ImageSets/Main, an XML for each image, masks; 1-based inclusive boxes."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 
 from dogcam.data.formats.base import (
     Annotation,
+    ImageFiles,
     Listing,
-    Photographs,
     coordinate,
-    copy_photo,
+    copy_image,
     image_id,
     side,
     without_suffix,
@@ -34,13 +34,13 @@ CLASSES = (
     "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
     "tvmonitor",
 )  # fmt: skip
-"""VOC's twenty classes in alphabetical order; a checkpoint states its own order."""
+"""The 20 classes of VOC in alphabetical order; a checkpoint states its own order."""
 
 MAX_DEPTH = 64
-"""Levels of elements in an annotation."""
+"""Maximum nesting of elements in an annotation."""
 
 MAX_BYTES = 16_000_000
-"""Bytes of an annotation."""
+"""Maximum size of an annotation."""
 
 MARKER = "sample.json"
 """The file that identifies the rendered sample."""
@@ -48,55 +48,58 @@ MARKER = "sample.json"
 _FLAGS = ("difficult", "truncated", "crowd")
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLAGGED = re.compile(r"\S.*?\s+(-1|0|1)")
-"""A line of a list of one class: an id, and whether the class occurs in it."""
+"""A line of a list of one class: an id, and whether the class occurs in the image."""
 
 
 def to_half_open(boxes: ArrayLike) -> Boxes:
-    """Convert VOC boxes to the half-open boxes that the rest of the program uses.
+    """Convert VOC boxes to half-open boxes.
 
-    VOC counts pixels from 1 and includes the last one, so xmin..xmax covers `xmax - xmin + 1` pixels, which
-    are `xmin - 1 <= x < xmax` counted from 0: only the first corner moves.
+    VOC counts pixels from 1 and includes the last one: xmin..xmax covers `xmax - xmin + 1` pixels. Counted
+    from 0, these are `xmin - 1 <= x < xmax`, so only the first corner changes.
 
     Args:
         boxes: (N, 4) numbers, 1-based inclusive xyxy in pixels.
 
     Returns:
         (N, 4) float64 array, 0-based half-open xyxy in pixels.
+
+    >>> to_half_open([[1, 1, 500, 375]]).tolist()
+    [[0.0, 0.0, 500.0, 375.0]]
     """
     return as_boxes(boxes) - np.array([1.0, 1.0, 0.0, 0.0])
 
 
 def to_inclusive(boxes: Boxes) -> Boxes:
-    """Convert half-open boxes to VOC's: the inverse of `to_half_open`."""
+    """Convert half-open boxes to VOC boxes: the inverse of `to_half_open`."""
     return as_boxes(boxes) + np.array([1.0, 1.0, 0.0, 0.0])
 
 
 def find(path: Path) -> Path | None:
-    """Return the folder that holds `ImageSets/Main`: the given one, or a VOC release unpacked inside it.
+    """Return the folder with `ImageSets/Main`: `path`, or an unpacked VOC release inside it.
 
     Raises:
         DataError: if there is more than one.
     """
     if not path.is_dir():
         return None
-    for places in ([path], path.glob("VOC*"), path.glob("VOCdevkit/VOC*")):
-        roots = sorted(root for root in places if (root / "ImageSets" / "Main").is_dir())
+    for folders in ([path], path.glob("VOC*"), path.glob("VOCdevkit/VOC*")):
+        roots = sorted(root for root in folders if (root / "ImageSets" / "Main").is_dir())
         if len(roots) > 1:
             names = ", ".join(root.name for root in roots)
-            raise DataError(f"{path} holds several data sets ({names}); name one of them")
+            raise DataError(f"{path} contains several data sets ({names}); name one of them")
         if roots:
             return roots[0]
     return None
 
 
 def split_names(root: Path) -> tuple[str, ...]:
-    """Return the names of the splits, sorted; lists of single classes are left out."""
+    """Return the names of the splits, sorted; lists of single classes are not splits."""
     paths = (root / "ImageSets" / "Main").glob("*.txt")
     return tuple(sorted(path.stem for path in paths if "_" not in path.stem or not _is_of_one_class(path)))
 
 
 def open_split(root: Path, split: str) -> Listing:
-    """List a split; ids may hold spaces, and the suffix of the photograph.
+    """List a split; ids may contain spaces, and the suffix of the image.
 
     Raises:
         DataError: if the list is missing or not UTF-8.
@@ -105,12 +108,12 @@ def open_split(root: Path, split: str) -> Listing:
     if not path.is_file():
         there = ", ".join(split_names(root)) or "none"
         raise DataError(f"{path} does not exist; the splits of this data set are: {there}")
-    photographs = Photographs(root / "JPEGImages")
+    images = ImageFiles(root / "JPEGImages")
     ids = [_existing_id(root, image_id(line, path)) for line in _lines(root, path)]
-    return Listing(ids, lambda each: read_annotation(root, each, photographs), _mask_classes(root))
+    return Listing(ids, lambda each: read_annotation(root, each, images), _mask_classes(root))
 
 
-def read_annotation(root: Path, name: str, photographs: Photographs) -> Annotation:
+def read_annotation(root: Path, name: str, images: ImageFiles) -> Annotation:
     """Read one annotation.
 
     Raises:
@@ -125,9 +128,9 @@ def read_annotation(root: Path, name: str, photographs: Photographs) -> Annotati
         )
         objects = tuple(_parse_object(element) for element in tree.iter("object"))
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        # LookupError: an encoding that Python lacks.
+        # LookupError: an encoding that Python does not have.
         raise DataError(f"{path} is not a VOC annotation: {error or type(error).__name__}") from error
-    photo = photographs.find(name, (tree.findtext("filename") or "").strip())
+    photo = images.find(name, (tree.findtext("filename") or "").strip())
     return Annotation(name, photo, path, size, objects, mask_path=root / "SegmentationClass" / f"{name}.png")
 
 
@@ -145,7 +148,7 @@ def write(root: Path, splits: Sequence[Split]) -> None:
         lines = "".join(f"{image.id}\n" for image in split.images)
         atomic_write(root / "ImageSets" / "Main" / f"{split.name}.txt", lines)
         for image in split.images:
-            copy_photo(image, root / "JPEGImages")
+            copy_image(image, root / "JPEGImages")
             atomic_write(root / "Annotations" / f"{image.id}.xml", _annotation_xml(image))
             if image.has_mask and image.mask_path:
                 atomic_write(root / "SegmentationClass" / f"{image.id}.png", mask_png(image))
@@ -209,7 +212,7 @@ def _parse_object(element: Element) -> LabelledObject:
 
 
 def _lines(root: Path, path: Path) -> list[str]:
-    """Return the ids of a list as they are written; lists of one class have a flag after each id."""
+    """Return the ids of a list; lists of one class have a flag after each id, which is removed."""
     lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     if _all_flagged(lines) and not _has_annotation(root, lines[0]):
         return [line.rsplit(None, 1)[0] for line in lines]
@@ -230,7 +233,7 @@ def _has_annotation(root: Path, name: str) -> bool:
 
 
 def _existing_id(root: Path, name: str) -> str:
-    """Return an id without the suffix of a photograph, unless an annotation has it in its name."""
+    """Return an id without the suffix of an image, unless the name of an annotation contains it."""
     return name if _has_annotation(root, name) else without_suffix(name)
 
 

@@ -1,4 +1,4 @@
-"""YOLO: data.yaml, and a text file for each photograph with centre, width and height as fractions."""
+"""YOLO: data.yaml, and a text file for each image, with boxes in fractions of its sides."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from dogcam.data.formats.base import (
     Annotation,
     Listing,
-    copy_photo,
+    copy_image,
     finite,
     image_id,
     no_such_split,
@@ -30,7 +30,7 @@ _SPLITS = ("train", "val", "test")
 
 
 def find(path: Path) -> Path | None:
-    """Return the YAML file: the given one, or the only one in the folder that states names and a split."""
+    """Return the YAML file: `path`, or the only file in the folder that states class names."""
     if path.is_file():
         return path if path.suffix.lower() in (".yaml", ".yml") else None
     if not path.is_dir():
@@ -38,7 +38,7 @@ def find(path: Path) -> Path | None:
     files = [file for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if _states_a_data_set(file)]
     if len(files) > 1:
         raise DataError(
-            f"{path} holds several data sets ({', '.join(file.name for file in files)}); name one"
+            f"{path} contains several data sets ({', '.join(file.name for file in files)}); name one"
         )
     return files[0] if files else None
 
@@ -49,10 +49,10 @@ def split_names(root: Path) -> tuple[str, ...]:
 
 
 def open_split(root: Path, split: str) -> Listing:
-    """List the photographs of a split, sorted, or in the order of its list.
+    """List the images of a split, sorted, or in the order of its list.
 
     Raises:
-        DataError: if the YAML file or a label file is malformed, or a folder missing.
+        DataError: if the YAML file or a label file is malformed, or a folder is missing.
     """
     document = _read_yaml(root)
     if split not in _SPLITS or not document.get(split):
@@ -60,17 +60,17 @@ def open_split(root: Path, split: str) -> Listing:
     names = class_names(document, root)
     photos: dict[str, Path] = {}
     ids: list[str] = []
-    for place in _places(document, root, split):
-        for name, path in _photos(place):
+    for source in _sources(document, root, split):
+        for name, path in _images(source):
             ids.append(name)
             photos[name] = path
     if ids and not any(label_path(path).is_file() for path in photos.values()):
         first = label_path(photos[ids[0]])
-        raise DataError(f"{root}: no photograph of {split!r} has a label file, such as {first}")
+        raise DataError(f"{root}: no image of {split!r} has a label file, such as {first}")
 
     def read(name: str) -> Annotation:
         labels = label_path(photos[name])
-        # A photograph without a label file shows nothing, by the format's convention.
+        # By convention, an image without a label file has no objects.
         rows = read_labels(labels, names) if labels.exists() else ()
         objects = tuple(LabelledObject(each, box) for each, box, _ in rows)
         return Annotation(name, photos[name], labels, None, objects, relative=True)
@@ -79,15 +79,15 @@ def open_split(root: Path, split: str) -> Listing:
 
 
 def classes_of(root: Path) -> dict[int, str]:
-    """Return the class of each number in the data set's label files."""
+    """Return the class of each class number of a data set."""
     return class_names(_read_yaml(root), root)
 
 
 def class_names(document: dict[str, Any], path: Path) -> dict[int, str]:
-    """Return the class of each number in label files.
+    """Return the class of each class number.
 
     Raises:
-        DataError: if `names` is neither a list of texts nor a table from numbers to texts.
+        DataError: if `names` is neither a list of texts nor a mapping from numbers to texts.
     """
     stated = document.get("names")
     pairs = (
@@ -100,11 +100,11 @@ def class_names(document: dict[str, Any], path: Path) -> dict[int, str]:
 
 
 def label_path(photo: Path) -> Path:
-    """Return the label file of a photograph: the last folder `images` of its path becomes `labels`."""
+    """Return the label file of an image: the last folder `images` in its path becomes `labels`."""
     parts = list(photo.parts)
-    for place in range(len(parts) - 2, -1, -1):
-        if parts[place] == "images":
-            parts[place] = "labels"
+    for index in range(len(parts) - 2, -1, -1):
+        if parts[index] == "images":
+            parts[index] = "labels"
             break
     return Path(*parts).with_suffix(".txt")
 
@@ -112,18 +112,18 @@ def label_path(photo: Path) -> Path:
 def read_labels(
     path: Path, names: dict[int, str], scored: bool = False
 ) -> list[tuple[str, tuple[float, float, float, float], float]]:
-    """Read a label file: a row of class, centre x and y, width, height, or class and the points of a polygon.
+    """Read a label file with rows of class, centre x and y, width, height; or class and polygon points.
 
     Args:
         path: the file.
-        names: the class of each number.
-        scored: rows have a sixth number, the score of a detection.
+        names: the class of each class number.
+        scored: each row has a sixth number, the score of a detection.
 
     Returns:
-        Class, half-open xyxy as fractions, and score (1 without) of each row.
+        Class, half-open xyxy in fractions, and score of each row (1 if not `scored`).
 
     Raises:
-        DataError: for a malformed row; the message names its line.
+        DataError: if a row is malformed; the message states the line.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -131,9 +131,9 @@ def read_labels(
         if not words:
             continue
         try:
-            values = [finite(word, f"column {place}") for place, word in enumerate(words, start=1)]
+            values = [finite(word, f"column {column}") for column, word in enumerate(words, start=1)]
             if not values[0].is_integer() or int(values[0]) not in names:
-                raise ValueError(f"the class is {words[0]}; the names have {min(names)} to {max(names)}")
+                raise ValueError(f"the class is {words[0]}; expected {min(names)} to {max(names)}")
             if scored and len(values) != 6:
                 raise ValueError("expected class, centre x and y, width, height and score")
             rows.append((names[int(values[0])], _corners(values[1:5] if scored else values[1:]),
@@ -153,22 +153,22 @@ def _corners(values: list[float]) -> tuple[float, float, float, float]:
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:
-    """Write `data.yaml`, `images/SPLIT` and `labels/SPLIT`; the flags of objects have no place in YOLO.
+    """Write `data.yaml`, `images/SPLIT` and `labels/SPLIT`; the flags of objects are lost.
 
     Raises:
-        DataError: if a split is not called train, val or test.
+        DataError: if the name of a split is not train, val or test.
     """
-    strange = sorted({split.name for split in splits} - set(_SPLITS))
-    if strange:
-        raise DataError(f"YOLO has the splits {', '.join(_SPLITS)}; found {', '.join(strange)}")
+    unknown = sorted({split.name for split in splits} - set(_SPLITS))
+    if unknown:
+        raise DataError(f"YOLO data sets have the splits {', '.join(_SPLITS)}; found {', '.join(unknown)}")
     classes = sorted({thing.name for split in splits for image in split.images for thing in image.objects})
     for split in splits:
         for image in split.images:
-            copy_photo(image, root / "images" / split.name)
+            copy_image(image, root / "images" / split.name)
             rows = [_row(classes.index(thing.name), thing.box, image.size) for thing in image.objects]
             atomic_write(root / "labels" / split.name / f"{image.id}.txt", "".join(rows))
-    places = {split.name: f"images/{split.name}" for split in splits}
-    document = {**places, "names": dict(enumerate(classes))}
+    folders = {split.name: f"images/{split.name}" for split in splits}
+    document = {**folders, "names": dict(enumerate(classes))}
     atomic_write(root / "data.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
@@ -206,36 +206,36 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
-def _places(document: dict[str, Any], root: Path, split: str) -> list[Path]:
-    """Return the folders or lists of a split, wherever the data set was moved."""
+def _sources(document: dict[str, Any], root: Path, split: str) -> list[Path]:
+    """Return the folders or lists of a split, also if the data set was moved."""
     stated = document[split] if isinstance(document[split], list) else [document[split]]
     bases = [root.parent / str(document.get("path") or "."), root.parent]
     found = []
     for each in map(str, stated):
-        # Exported files name `../train/images`, from a folder that does not exist.
+        # Exported files state `../train/images`, relative to a folder that does not exist.
         names = (each, each.removeprefix("../"))
         paths = [base / name for base in bases for name in names]
         there = next((path for path in paths if path.exists()), None)
         if there is None:
-            raise DataError(f"{root}: {paths[-1]}, the photographs of {split!r}, does not exist")
+            raise DataError(f"{root}: {paths[-1]}, the images of {split!r}, does not exist")
         found.append(there)
     return found
 
 
-def _photos(place: Path) -> list[tuple[str, Path]]:
-    """Return id and file of the photographs of a folder or a list."""
-    if place.is_dir():
-        paths = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
-        return [(without_suffix(path.relative_to(place).as_posix()), path) for path in paths]
-    lines = [line.strip() for line in read_text(place).splitlines() if line.strip()]
-    paths = [place.parent / line for line in lines]
+def _images(source: Path) -> list[tuple[str, Path]]:
+    """Return ids and files of the images in a folder or a list."""
+    if source.is_dir():
+        paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+        return [(without_suffix(path.relative_to(source).as_posix()), path) for path in paths]
+    lines = [line.strip() for line in read_text(source).splitlines() if line.strip()]
+    paths = [source.parent / line for line in lines]
     return [
-        (without_suffix(_in_split(image_id(line.removeprefix("/"), place))), path)
+        (without_suffix(_in_split(image_id(line.removeprefix("/"), source))), path)
         for line, path in zip(lines, paths, strict=True)
     ]
 
 
 def _in_split(name: str) -> str:
-    """Return the id of a photograph within its split: `a.jpg` for `images/train/a.jpg`."""
+    """Return the id of an image within its split: `a.jpg` for `images/train/a.jpg`."""
     head, _, tail = name.rpartition("images/")
     return tail.partition("/")[2] if tail.split("/")[0] in _SPLITS else tail if head or tail != name else name

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.images import read_mask, read_photo
+from dogcam.data.images import read_mask, read_pixels
 from dogcam.detection.boxes_from_maps import LocalisationRule, Map, heat_map, localise
 from dogcam.detection.masks_from_maps import Mask, MaskCounts, grow, mask_counts, seeds
 from dogcam.structures.images import LabelledImage
@@ -80,5 +80,5 @@ def count_masks(
     truth = read_mask(image)
     if map_ is None:
         return [mask_counts(np.zeros_like(truth), truth, index)] * len(rules)
-    pixels, heat = np.asarray(read_photo(image)), heat_map(map_, image.size)
+    pixels, heat = np.asarray(read_pixels(image)), heat_map(map_, image.size)
     return [mask_counts(rule(pixels, heat), truth, index) for rule in rules]

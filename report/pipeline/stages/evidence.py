@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dogcam.cam.forward import forward_pass
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.detection.boxes_from_maps import normalise
 from dogcam.evaluate import breakdowns, map_metrics, metrics
 from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
@@ -248,7 +248,7 @@ def _gradient_check(context: Context) -> results.GradientCheck:
     images = [context.reported.images[place] for place in places]
     largest, both_empty, same_empty, done = 0.0, 0, True, 0
     for batch in context.in_batches(images):
-        pictures = context.classifier.batch([read_photo(image) for image in batch])
+        pictures = context.classifier.batch([read_pixels(image) for image in batch])
         plain = autograd_grad_cam(context, pictures)
         for map_, place in zip(plain, places[done : done + len(batch)], strict=True):
             ours = maps[place]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dogcam.cam import explain
-from dogcam.data.images import read_mask, read_photo
+from dogcam.data.images import read_mask, read_pixels
 from dogcam.detection.boxes_from_maps import heat_map, normalise
 from dogcam.detection.masks_from_maps import mask_counts
 from dogcam.draw import overlays
@@ -85,7 +85,7 @@ def _failing(context: Context, files: _Files) -> None:
     def draw(place: int) -> str:
         image = context.reported.images[place]
         kept = as_boxes([row[:4] for row in found[place] if row[4] >= threshold])
-        photo = overlays.thumbnail(read_photo(image), FAILING_SIDE)
+        photo = overlays.thumbnail(read_pixels(image), FAILING_SIDE)
         drawn = _drawn(photo, image, normalise(maps[place]), image.boxes_of(context.config.target), kept)
         atomic_write(context.folder / picture_of(place), overlays.encode_webp(drawn, 60))
         return picture_of(place)
@@ -121,7 +121,7 @@ def _grid_row(
 ) -> results.GridRow:
     image = context.reported.images[place]
     truths = image.boxes_of(context.config.target)
-    photo = overlays.thumbnail(read_photo(image), PHOTO_SIDE)
+    photo = overlays.thumbnail(read_pixels(image), PHOTO_SIDE)
     cells, drawn = [], [_drawn(photo, image, None, truths, as_boxes([]))]
     for method in GRID_METHODS:
         heat = normalise(maps[method][place])
@@ -180,8 +180,8 @@ def _randomised(context: Context, files: _Files) -> results.RandomisedExample | 
         return None
     place = sorted(places, key=lambda each: -best[each])[len(places) // 4]
     image, network = context.reported.images[place], context.classifier.network
-    photo = overlays.thumbnail(read_photo(image), PHOTO_SIDE)
-    batch = context.classifier.batch([read_photo(image)])
+    photo = overlays.thumbnail(read_pixels(image), PHOTO_SIDE)
+    batch = context.classifier.batch([read_pixels(image)])
     layers = checks.layers_as_they_run(network, batch)
     counts = sorted({int(count) for count in np.linspace(1, len(layers), sanity.N_DEPTHS).round()})
     cascade, done = checks.Cascade(network, layers, context.config.seed), 0
@@ -225,12 +225,12 @@ def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
     for place in places:
         image = context.reported.images[place]
         grow = Grown(found["cam_threshold"], found["background_threshold"])
-        grown = grow(np.asarray(read_photo(image)), heat_map(maps[place], image.size))
+        grown = grow(np.asarray(read_pixels(image)), heat_map(maps[place], image.size))
         made.append((place, grown, mask_counts(grown, read_mask(image), index).iou))
     for at, why in three([each[2] for each in made]):
         place, grown, overlap = made[at]
         image = context.reported.images[place]
-        photo = overlays.thumbnail(read_photo(image), PHOTO_SIDE)
+        photo = overlays.thumbnail(read_pixels(image), PHOTO_SIDE)
         layers = {
             "truth": _mask_layer(read_mask(image) == index, photo, TRUTH_COLOUR),
             "grown": _mask_layer(grown == 1, photo, GROWN_COLOUR),

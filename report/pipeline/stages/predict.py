@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from dogcam.backends import Backend
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.detection import detector
 from dogcam.models.two_scale import fuse_logits
 from report import record as results
@@ -51,7 +51,7 @@ def _predict_split(context: Context, role: str, backend: Backend | None) -> list
     whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
     missing = (batch for batch, there in zip(batches, whole, strict=True) if not there)
     # The next photographs are decoded while the network runs.
-    photos = in_threads(read_photo, itertools.chain.from_iterable(missing))
+    photos = in_threads(read_pixels, itertools.chain.from_iterable(missing))
     work = list(zip(batches, paths, seals, whole, strict=True))
     for batch, path, seal, there in context.progress.track(work, len(images), f"predict {role}", size):
         if not there:

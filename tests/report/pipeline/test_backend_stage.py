@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import dogcam.backends.loading
 from dogcam.backends import Backend, load_backend
-from dogcam.data.images import read_photo
+from dogcam.data.images import read_pixels
 from dogcam.errors import ConfigError
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
@@ -57,7 +57,7 @@ def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small
         replace(context, classifier=replace(context.classifier, high_resolution=high_resolution)), "predict"
     )
     found, once = predictions(context, "reported"), predictions(predicted["torch"], "reported")
-    pictures = [read_photo(image) for image in context.reported.images]
+    pictures = [read_pixels(image) for image in context.reported.images]
     larger = Preprocessing(high_resolution.size)(pictures)
     with torch.no_grad():
         seen = high_resolution.logits(context.classifier.network, larger).numpy()
@@ -118,7 +118,7 @@ def test_int8_is_calibrated_on_the_tuning_split_alone(small_data, small_checkpoi
     context = context_of(small_data, small_checkpoint, tmp_path, backend="int8")
     assert backend.choose(context).info.n_calibration == 11
     images = np.concatenate([batch.numpy() for batch in given["calibration"]])
-    expected = context.classifier.batch([read_photo(image) for image in context.tuning.images[:11]])
+    expected = context.classifier.batch([read_pixels(image) for image in context.tuning.images[:11]])
     assert np.array_equal(images, expected.numpy())
     assert [len(batch) for batch in given["calibration"]] == [8, 3]
 

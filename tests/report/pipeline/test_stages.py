@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from dogcam.data.images import read_mask, read_photo
+from dogcam.data.images import read_mask, read_pixels
 from dogcam.data.reading import read_split
 from dogcam.errors import ConfigError, RecordError
 from dogcam.evaluate import metrics
@@ -37,7 +37,7 @@ def test_predictions_are_in_the_order_of_the_images(localised):
     assert len(whole.logits) == len(images)
     assert set(whole.maps) == set(methods.in_use(localised.config, "map"))
     assert methods.GRAD_CAM_REFERENCE not in whole.maps
-    alone = localised.classifier.network(localised.classifier.batch([read_photo(images[9])]))
+    alone = localised.classifier.network(localised.classifier.batch([read_pixels(images[9])]))
     np.testing.assert_allclose(whole.logits[9], alone[0].detach(), atol=1e-4)
     names = localised.outputs["predict"]["by_split"]
     assert {role: len(files) for role, files in names.items()} == {"reported": 3, "tuning": 2}

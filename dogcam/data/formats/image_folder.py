@@ -1,34 +1,34 @@
-"""A plain folder of photographs, without annotations: there is nothing to measure boxes with."""
+"""A folder of images without annotations."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from dogcam.data.formats.base import Annotation, Listing, copy_photo, no_such_split, without_suffix
+from dogcam.data.formats.base import Annotation, Listing, copy_image, no_such_split, without_suffix
 from dogcam.data.images import SUFFIXES
 from dogcam.structures.images import Split
 
 NAME = "folder"
-LAYOUT = "photographs in a folder, or in one folder for each split; nothing annotated"
+LAYOUT = "images in a folder, or in one folder for each split; no annotations"
 
 ALL = "all"
-"""The split of a folder that holds photographs itself."""
+"""The split of a folder that contains images itself."""
 
 
 def find(path: Path) -> Path | None:
-    """Return the folder if it holds photographs, or folders of photographs."""
+    """Return the folder if it contains images, or folders of images."""
     return path if path.is_dir() and split_names(path) else None
 
 
 def split_names(root: Path) -> tuple[str, ...]:
-    """Return `all`, or the names of the folders that hold photographs, sorted."""
+    """Return `all`, or the names of the folders with images, sorted."""
     if _photos(root):
         return (ALL,)
     return tuple(sorted(path.name for path in root.iterdir() if path.is_dir() and _photos(path)))
 
 
 def open_split(root: Path, split: str) -> Listing:
-    """List the photographs, sorted by name.
+    """List the images, sorted by name.
 
     Raises:
         DataError: if there is no such split.
@@ -39,17 +39,17 @@ def open_split(root: Path, split: str) -> Listing:
     paths = _photos(root if split == ALL and names == (ALL,) else root / split)
     stems = [without_suffix(path.name) for path in paths]
     counts = Counter(stems)
-    # The suffix is a part of the name if `a.jpg` and `a.png` are there.
+    # The suffix belongs to the id if both `a.jpg` and `a.png` exist.
     ids = [path.name if counts[stem] > 1 else stem for path, stem in zip(paths, stems, strict=True)]
     photos = dict(zip(ids, paths, strict=True))
     return Listing(ids, lambda name: Annotation(name, photos[name]), has_truth=False)
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:
-    """Copy the photographs of each split into its folder; annotations have no place here."""
+    """Copy the images of each split to its folder; annotations are lost."""
     for split in splits:
         for image in split.images:
-            copy_photo(image, root / split.name)
+            copy_image(image, root / split.name)
 
 
 def _photos(folder: Path) -> list[Path]:
