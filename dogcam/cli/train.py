@@ -27,7 +27,7 @@ from dogcam.train.config import TrainingConfig
 from dogcam.train.data import TrainingData
 from dogcam.train.history import EpochRecord, History
 from dogcam.train.initial_weights import initial_network
-from dogcam.train.loop import Observer
+from dogcam.train.loop import TrainingObserver
 from dogcam.train.recipe import Recipe, read_recipe
 from dogcam.train.trainer import Trainer
 
@@ -35,7 +35,7 @@ CURVES = "history.svg"
 DEFAULTS = TrainingConfig()
 
 
-class ConsoleObserver(Observer):
+class ConsoleObserver(TrainingObserver):
     """Shows a progress bar on a terminal, and prints a line for each epoch.
 
     Args:
@@ -82,7 +82,7 @@ class ConsoleObserver(Observer):
         )
 
     def fitting_head(self, n_images: int) -> None:
-        """Print why the bar does not move yet."""
+        """Print that the linear probe is fitted."""
         self._print(f"fitting the linear probe to {n_images:,} images")
 
     def environment_changed(self, before: str, now: str) -> None:
@@ -106,22 +106,36 @@ class ConsoleObserver(Observer):
 
 
 @click.command("train")
-@click.option("--data", default="sample", show_default=True, help="`sample` or a folder in VOC layout.")
-@click.option("--split", default="train", show_default=True, help="Images to train on.")
-@click.option("--eval-split", default="val", show_default=True, help="Images on which AP is measured.")
-@click.option("--classes", metavar="NAME,...", help="Outputs in this order.  [default: all of the split]")
-@click.option("--recipe", "path", type=click.Path(path_type=Path), help="TOML file with all settings.")
-@click.option("--arch", metavar="NAME", help="Architecture: dogcam's, torchvision's or timm:NAME.")
+@click.option("--data", default="sample", show_default=True, help="`sample`, or the path of a data set.")
+@click.option("--split", default="train", show_default=True, help="Training split.")
+@click.option("--eval-split", default="val", show_default=True, help="Evaluation split: AP after each epoch.")
+@click.option("--classes", metavar="NAME,...", help="Classes, in the order of the outputs.  [default: all]")
+@click.option(
+    "--recipe", "path", type=click.Path(path_type=Path), help="TOML file with the settings of a training."
+)
+@click.option("--arch", metavar="NAME", help="Architecture of torchvision or dogcam, or timm:NAME.")
 @click.option("--init", metavar="imagenet|none|FILE", help="Initial weights.")
-@click.option("--epochs", type=int, help=f"Passes over the images.  [default: {DEFAULTS.epochs}]")
-@click.option("--batch-size", type=int, help=f"Images an update.  [default: {DEFAULTS.batch_size}]")
-@click.option("--learning-rate", type=float, help=f"Of AdamW.  [default: {DEFAULTS.learning_rate:g}]")
-@click.option("--seed", type=int, help=f"Random seed.  [default: {DEFAULTS.seed}]")
+@click.option("--epochs", type=int, help=f"Number of epochs.  [default: {DEFAULTS.epochs}]")
+@click.option(
+    "--batch-size", type=int, help=f"Images per update of the weights.  [default: {DEFAULTS.batch_size}]"
+)
+@click.option(
+    "--learning-rate",
+    type=float,
+    help=f"Of AdamW, before the schedule.  [default: {DEFAULTS.learning_rate:g}]",
+)
+@click.option(
+    "--seed", type=int, help=f"Random seed of order, augmentation and head.  [default: {DEFAULTS.seed}]"
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; they affect the last bits.")
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Continue an interrupted run.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads; their number affects rounding.")
+@click.option(
+    "--resume/--no-resume", default=True, show_default=True, help="Continue an interrupted training."
+)
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder of the rendered sample.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the results.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Folder of weights, card and history."
+)
 def command(
     data: str,
     split: str,
@@ -139,9 +153,9 @@ def command(
 ) -> None:
     """Train a multi-label classifier on image labels.
 
-    Writes ARCH.safetensors with its model card ARCH.json, history.csv and history.svg to OUT. The same
-    command continues an interrupted training after its last finished epoch. Options override the recipe;
-    docs/training.md lists the settings of a recipe. A split may be a subset: `train[:2000]`.
+    The command writes ARCH.safetensors with its model card ARCH.json, history.csv and history.svg to OUT. If
+    it is interrupted, the same command continues after the last finished epoch. Options override the recipe;
+    docs/training.md lists its settings. A split may be a subset, such as `train[:2000]`.
     """
     recipe = override(read_recipe(path) if path else Recipe(), training, arch=arch, init=init)
     console = Console(stderr=True, highlight=False)
@@ -152,7 +166,7 @@ def command(
     root = locate_data(data, cache or default_cache(), console)
     train_split, evaluation = (read_split(root, name) for name in (split, eval_split))
     names = names_in(classes) if classes is not None else train_split.class_names()
-    # The data are checked before weights are downloaded.
+    # Check the data before weights are downloaded.
     preprocessing = Preprocessing(size, architecture.mean, architecture.std)
     chosen = TrainingData(names, train_split, evaluation, preprocessing)
     require_writable(out)
@@ -179,8 +193,8 @@ def override(recipe: Recipe, training: dict[str, Any], **settings: Any) -> Recip
     """Return a recipe with the options that were given.
 
     Args:
-        recipe: what the other settings are taken from.
-        training: settings of the table `training`; None for those that were not given.
+        recipe: source of all other settings.
+        training: settings of the table `training`; None if not given.
         settings: other settings of the recipe.
 
     Raises:

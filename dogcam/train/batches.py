@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 
 class Batches:
-    """Makes the batches of any epoch; the same epoch gives the same batches.
+    """Creates the batches of any epoch; the same epoch gives the same batches.
 
     Args:
         data: images, classes and preprocessing.
@@ -38,9 +38,9 @@ class Batches:
         return -(-len(self.images) // self.config.batch_size)
 
     def of_epoch(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Make the batches of an epoch one by one.
+        """Create the batches of an epoch one by one.
 
-        All random numbers depend on the random seed and the number of the epoch alone.
+        All random numbers depend only on the random seed and the number of the epoch.
 
         Returns:
             An iterator of (n, 3, height, width) float32 images and (n, C) float32 labels, on the CPU.
@@ -64,23 +64,23 @@ class Batches:
 
 
 @contextmanager
-def made_ahead(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
-    """Make the next item in a thread while the current one is used; the order is kept.
+def prefetched(items: Iterator[Item]) -> Iterator[Iterator[Item]]:
+    """Prepare the next item in a thread while the current one is used; the order is unchanged.
 
     Pillow and torch release Python's lock. A thread therefore uses a second core as a process would, and
     shares the decoded images without a copy.
 
     Args:
-        items: is advanced by that one thread only.
+        items: is advanced by this thread only.
 
     Yields:
         The same items. An exception of `items` is raised when its item is requested.
     """
     with ThreadPoolExecutor(1) as worker:
-        yield _one_ahead(worker, items)
+        yield _prefetch(worker, items)
 
 
-def _one_ahead(worker: Executor, items: Iterator[Item]) -> Iterator[Item]:
+def _prefetch(worker: Executor, items: Iterator[Item]) -> Iterator[Item]:
     coming = worker.submit(next, items, None)
     while (item := coming.result()) is not None:
         coming = worker.submit(next, items, None)

@@ -21,17 +21,17 @@ class WeightAverage:
     The final weights are (1 - w) * average + w * initial, w being the WiSE-FT weight (Wortsman et al. 2022).
 
     Args:
-        network: its present state is the initial average.
-        decay: share of the average that an update keeps, in [0, 1); at 0 the average is the present weights.
+        network: its current state is the initial average.
+        decay: share of the average that an update keeps, in [0, 1); at 0 the average equals the current weights.
         wise_ft_weight: share of the initial weights in the final weights, in [0, 1).
     """
 
     def __init__(self, network: nn.Module, decay: float, wise_ft_weight: float = 0.0) -> None:
         self.decay, self.wise_ft_weight = decay, wise_ft_weight
-        self.begin(network)
+        self.reset(network)
 
-    def begin(self, network: nn.Module) -> None:
-        """Take the present state of the network as the initial weights."""
+    def reset(self, network: nn.Module) -> None:
+        """Use the current state of the network as the initial weights and as the average."""
         self.average = _copied(network.state_dict())
         self.initial = _copied(network.state_dict()) if self.wise_ft_weight else {}
 

@@ -41,7 +41,7 @@ def frozen_layers(network: nn.Module, names: Sequence[str]) -> Iterator[None]:
 
 
 def joint_head_of(network: nn.Module, setting: str) -> JointHead:
-    """Return the head of a network that keeps the prior (ImageNet) head.
+    """Return the joint head of a network, which contains the prior (ImageNet) head.
 
     Args:
         network: a `pooled_network` with a `JointHead`.

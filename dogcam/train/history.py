@@ -1,4 +1,4 @@
-"""The history of a training: one record an epoch, and the table of all of them."""
+"""The history of a training: a record for each epoch, and their table."""
 
 import csv
 import io
@@ -72,7 +72,7 @@ class History:
         return self.records[-1]
 
     def to_csv(self) -> str:
-        """Return one line an epoch; the column of an absent class is empty."""
+        """Return a CSV table with one row for each epoch; the column of an absent class is empty."""
         classes = sorted({*self.last.ap, *self.last.absent})
         names = ("epoch", "loss", "learning_rate", "images_per_second", "waiting", "map")
         text = io.StringIO()

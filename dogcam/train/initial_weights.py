@@ -50,20 +50,20 @@ def initial_network(
 
 def _from_file(network: nn.Module, name: str, classes: Sequence[str], path: Path) -> str:
     loaded = load_checkpoint(path)
-    checkpoint = replace(loaded, state={_present_name(key): tensor for key, tensor in loaded.state.items()})
-    known = _classes_of(checkpoint, name, path)
-    if known == tuple(classes):
+    checkpoint = replace(loaded, state={_current_name(key): tensor for key, tensor in loaded.state.items()})
+    stated = _classes_of(checkpoint, name, path)
+    if stated == tuple(classes):
         load_into(network, checkpoint, path)
         return f"{path.name}, including its head"
     head, own = find_head(network, len(classes)), network.state_dict()
     fresh = {name: own[name] for name in (f"{head}.weight", f"{head}.bias") if name in own}
     load_into(network, Checkpoint({**checkpoint.state, **fresh}, checkpoint.meta), path)
-    theirs = f"for {len(known)} classes ({', '.join(known)})" if known else "for unknown classes"
+    theirs = f"for {len(stated)} classes ({', '.join(stated)})" if stated else "for unknown classes"
     return f"{path.name}; its head {theirs} is replaced by a new one for {len(classes)}"
 
 
-def _present_name(key: str) -> str:
-    """Return torchvision's present name of a weight: old files of DenseNets have `norm.1` for `norm1`."""
+def _current_name(key: str) -> str:
+    """Return the current name of a weight in torchvision: old files of DenseNets have `norm.1` for `norm1`."""
     return re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1", key)
 
 

@@ -27,7 +27,7 @@ def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float)
 
         mean binary cross-entropy + penalty * sum of squared weights.
 
-    Frozen parameters, and weights whose gradient is kept at 0, do not change.
+    Frozen parameters, and weights whose gradient is set to 0, do not change.
 
     Args:
         network: maps (n, 3, H, W) images to (n, K) logits; its last part is the head, which is changed.
@@ -82,12 +82,12 @@ def head_inputs(
     Returns:
         (N, C) pooled activations, on the device of the network.
     """
-    seen: list[Tensor] = []
+    inputs: list[Tensor] = []
     handle = head_of(network).register_forward_pre_hook(
-        lambda _, arguments: seen.append(arguments[0].detach())
+        lambda _, arguments: inputs.append(arguments[0].detach())
     )
     try:
         predict(network, images, preprocessing, batch_size)
     finally:
         handle.remove()
-    return torch.cat(seen)
+    return torch.cat(inputs)

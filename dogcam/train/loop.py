@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dogcam.errors import ConfigError
 from dogcam.network.heads import JointHead
-from dogcam.train.batches import Batches, made_ahead
+from dogcam.train.batches import Batches, prefetched
 from dogcam.train.config import TrainingConfig
 from dogcam.train.ema import WeightAverage
 from dogcam.train.fine_tuning import joint_head_of, parameter_groups, prior_outputs_only, set_mode
@@ -19,7 +19,7 @@ from dogcam.train.linear_probe import fit_head, head_inputs
 from dogcam.train.losses import Distillation, label_loss
 
 
-class Observer:
+class TrainingObserver:
     """Receives the progress of a training; this one ignores it."""
 
     def fitting_head(self, n_images: int) -> None:
@@ -46,7 +46,7 @@ class TrainingLoop:
     """
 
     def __init__(
-        self, network: nn.Module, batches: Batches, config: TrainingConfig, observer: Observer
+        self, network: nn.Module, batches: Batches, config: TrainingConfig, observer: TrainingObserver
     ) -> None:
         self.network, self.batches, self.config, self.observer = network, batches, config, observer
         self.optimizer = torch.optim.AdamW(
@@ -74,7 +74,7 @@ class TrainingLoop:
         # Weights that `prior_head_only` removes do not belong to the initial weights either.
         with self._prior_only():
             if self.average:
-                self.average.begin(self.network)
+                self.average.reset(self.network)
 
     def _fit_head(self, penalty: float) -> None:
         """Fit the head to the training images.
@@ -109,7 +109,7 @@ class TrainingLoop:
         total = waited = done = 0.0
         set_mode(self.network, self.config)
         # Layers such as dropout draw from torch's global generator; the caller's state is restored.
-        ahead = made_ahead(self.batches.of_epoch(epoch))
+        ahead = prefetched(self.batches.of_epoch(epoch))
         with torch.random.fork_rng(), self._prior_only(), ahead as batches:
             torch.manual_seed(self.config.seed + epoch)
             for number in range(1, n_batches + 1):

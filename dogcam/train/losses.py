@@ -27,7 +27,7 @@ class Distillation:
     the features of the old classes are not lost.
 
     Args:
-        network: a `pooled_network` with a `JointHead`; its present state is copied.
+        network: a `pooled_network` with a `JointHead`; its current state is copied.
 
     Raises:
         ConfigError: if the network has no prior head.
@@ -39,7 +39,7 @@ class Distillation:
         self.backbone = copy.deepcopy(network[:-1]).eval()
 
     def loss(self, batch: Tensor, pooled: Tensor, head: JointHead) -> Tensor:
-        """Return KL(initial || present) of the prior head, estimated on every second image of a batch.
+        """Return KL(initial || current) of the prior head, estimated on every second image of a batch.
 
         The estimate is unbiased and takes half the time.
 

@@ -18,7 +18,7 @@ from dogcam.train.config import TrainingConfig
 from dogcam.train.data import TrainingData
 from dogcam.train.fine_tuning import frozen_layers, set_mode
 from dogcam.train.history import HISTORY, EpochRecord, History, describe_environment
-from dogcam.train.loop import Observer, TrainingLoop
+from dogcam.train.loop import TrainingLoop, TrainingObserver
 from dogcam.train.state import StateFile, Tensors
 
 
@@ -44,10 +44,10 @@ class Trainer:
         data: TrainingData,
         config: TrainingConfig,
         folder: Path,
-        observer: Observer | None = None,
+        observer: TrainingObserver | None = None,
     ) -> None:
         self.network, self.data, self.config = network, data, config
-        self.folder, self.observer = Path(folder), observer or Observer()
+        self.folder, self.observer = Path(folder), observer or TrainingObserver()
 
     def fit(self, *, resume: bool = True) -> History:
         """Train the network.

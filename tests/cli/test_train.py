@@ -23,7 +23,7 @@ from tests.support.voc_folders import write_patches
 
 KINDS = [["red"], ["blue"], [], ["red", "blue"]] * 2
 REPOSITORY = Path(__file__).resolve().parents[2]
-SCREEN = 45
+SCREEN = 40
 """Lines that a help text may have."""
 
 

@@ -16,7 +16,7 @@ from dogcam.train.augment import Augmentation
 from dogcam.train.config import Cosine, TrainingConfig
 from dogcam.train.data import TrainingData
 from dogcam.train.history import History
-from dogcam.train.loop import Observer
+from dogcam.train.loop import TrainingObserver
 from dogcam.train.trainer import Trainer
 from tests.support.voc_folders import write_patches
 
@@ -67,7 +67,7 @@ def run(
     folder: Path,
     config: TrainingConfig = FAST,
     network: nn.Module | None = None,
-    observer: Observer | None = None,
+    observer: TrainingObserver | None = None,
     **options: bool,
 ) -> tuple[nn.Module, History]:
     """Train a network; return it with the history."""
@@ -81,7 +81,7 @@ def same_weights(network: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(state[name], others[name]) for name in others)
 
 
-class StopsAt(Observer):
+class StopsAt(TrainingObserver):
     """Interrupts the training in the middle of an epoch, as Ctrl-C does."""
 
     def __init__(self, epoch: int) -> None:

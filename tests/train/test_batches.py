@@ -7,7 +7,7 @@ import torch
 
 from dogcam.errors import DataError
 from dogcam.train.augment import Augmentation
-from dogcam.train.batches import Batches, made_ahead
+from dogcam.train.batches import Batches, prefetched
 from dogcam.train.data import TrainingData
 from tests.support.training import FAST, changed
 
@@ -20,7 +20,7 @@ def make_batches(data: TrainingData, **changes) -> Batches:
 def test_an_epoch_is_the_same_each_time_and_ahead_or_not(data, mix):
     batches = make_batches(data, augmentation=Augmentation(min_area=0.6, colour_jitter=0.1, mix=mix))
     expected = list(batches.of_epoch(1))
-    with made_ahead(batches.of_epoch(1)) as ahead:
+    with prefetched(batches.of_epoch(1)) as ahead:
         made = list(ahead)
     assert [len(images) for images, _ in made] == [6, 6, 4]
     assert len(batches) == 3
@@ -49,7 +49,7 @@ def test_the_next_item_is_made_while_this_one_is_used():
         begun.set()
         yield 2
 
-    with made_ahead(items()) as ahead:
+    with prefetched(items()) as ahead:
         assert next(ahead) == 1
         # Nobody has asked for the second one.
         assert begun.wait(10)
@@ -61,7 +61,7 @@ def test_what_making_raises_is_raised_at_its_turn():
         yield 1
         raise DataError("the second picture is damaged")
 
-    with made_ahead(items()) as ahead:
+    with prefetched(items()) as ahead:
         assert next(ahead) == 1
         with pytest.raises(DataError, match="the second picture is damaged"):
             next(ahead)
@@ -69,7 +69,7 @@ def test_what_making_raises_is_raised_at_its_turn():
 
 def test_leaving_early_leaves_no_thread_behind():
     before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt), made_ahead(iter(range(1000))) as ahead:
+    with pytest.raises(KeyboardInterrupt), prefetched(iter(range(1000))) as ahead:
         next(ahead)
         raise KeyboardInterrupt
     assert threading.active_count() == before

@@ -13,7 +13,7 @@ from dogcam.evaluate.classification import predict
 from dogcam.train.config import Steps
 from dogcam.train.fine_tuning import prior_outputs_only
 from dogcam.train.linear_probe import fit_head, head_inputs
-from dogcam.train.loop import Observer
+from dogcam.train.loop import TrainingObserver
 from tests.support.training import (
     CLASSES,
     FAST,
@@ -102,7 +102,7 @@ def assert_same(network, expected):
 def test_a_training_begins_with_the_fitted_head_and_says_so(data, tmp_path):
     told = []
 
-    class Listens(Observer):
+    class Listens(TrainingObserver):
         def fitting_head(self, n_images):
             told.append(n_images)
 

@@ -14,7 +14,7 @@ from dogcam.errors import ConfigError, DataError
 from dogcam.models.networks import pooled_network
 from dogcam.train.config import Cosine, TrainingConfig
 from dogcam.train.history import HISTORY, EpochRecord, describe_environment
-from dogcam.train.loop import Observer
+from dogcam.train.loop import TrainingObserver
 from dogcam.train.state import STATE
 from tests.support.training import (
     FAST,
@@ -67,7 +67,7 @@ def test_a_finished_training_is_not_done_again(data, tmp_path):
     assert same_weights(again, whole)
 
 
-class Elsewhere(Observer):
+class Elsewhere(TrainingObserver):
     """Notes where the epochs of an interrupted training ran."""
 
     def __init__(self) -> None:

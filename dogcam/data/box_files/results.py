@@ -21,7 +21,7 @@ DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
 """The JSON format of dogcam, for error messages."""
 
 
-class Row(NamedTuple):
+class DetectionRow(NamedTuple):
     """One detection: index of its image, class, half-open box and score."""
 
     image: int
@@ -34,7 +34,7 @@ class Row(NamedTuple):
 class BoxResults:
     """The detections of all classes, in the order of the files."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[DetectionRow, ...]
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes that occur, sorted."""
@@ -67,18 +67,18 @@ def read_results(
         DataError: if it is missing or malformed, or names an unknown image or class; the message states file,
             image and fault.
     """
-    reader = _Reader(path, truth, pixels, target)
+    reader = _ResultsReader(path, truth, pixels, target)
     return BoxResults(tuple(reader.checked(row) for row in reader.rows()))
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _ResultsReader:
     path: Path
     truth: BoxTruth
     pixels: Pixels | None
     target: str | None
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[DetectionRow]:
         suffix = self.path.suffix.lower()
         if self.path.is_dir():
             yield from self._folder()
@@ -90,7 +90,7 @@ class _Reader:
             document = read_json(self.path)
             yield from self._coco(document) if isinstance(document, list) else self._own(document)
 
-    def checked(self, row: Row) -> Row:
+    def checked(self, row: DetectionRow) -> DetectionRow:
         """Return a row after checking its box against its image."""
         height, width = self.truth.sizes[row.image]
         x0, y0, x1, y1 = row.box
@@ -127,7 +127,7 @@ class _Reader:
             )
         return names[0]
 
-    def _own(self, document: Any) -> Iterator[Row]:
+    def _own(self, document: Any) -> Iterator[DetectionRow]:
         if not isinstance(document, dict):
             raise DataError(f"{self.path} holds {shown(document, 40)}; expected {DETECTIONS_FORM}")
         nested = isinstance(document.get("boxes"), dict) and "boxes" not in self.indices
@@ -145,9 +145,9 @@ class _Reader:
                     x0, y0, x1, y1, score = own_box(row, (*CORNERS, "score"), pixels, f"box {number}")
                 except ValueError as error:
                     raise DataError(f"{self.path}: image {image!r}, {error}") from error
-                yield Row(index, name, (x0, y0, x1, y1), score)
+                yield DetectionRow(index, name, (x0, y0, x1, y1), score)
 
-    def _coco(self, document: list[Any]) -> Iterator[Row]:
+    def _coco(self, document: list[Any]) -> Iterator[DetectionRow]:
         images = self.truth.numbers or {name: name for name in self.truth.ids}
         for number, row in enumerate(document):
             try:
@@ -160,9 +160,9 @@ class _Reader:
                 score = finite(row["score"], "score")
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{self.path}, entry {number}: {error}") from error
-            yield Row(self.index(images[image]), self.truth.classes[category], box, score)
+            yield DetectionRow(self.index(images[image]), self.truth.classes[category], box, score)
 
-    def _csv(self) -> Iterator[Row]:
+    def _csv(self) -> Iterator[DetectionRow]:
         for number, row in boxes_csv.read_rows(self.path):
             if not row["x0"].strip():
                 continue
@@ -172,9 +172,9 @@ class _Reader:
             except ValueError as error:
                 raise DataError(f"{self.path}, line {number}: {error}") from error
             name = without_suffix(image_id(row["image"], self.path))
-            yield Row(self.index(name), row["class"].strip(), box, score)
+            yield DetectionRow(self.index(name), row["class"].strip(), box, score)
 
-    def _folder(self) -> Iterator[Row]:
+    def _folder(self) -> Iterator[DetectionRow]:
         files = sorted(self.path.rglob("*.txt"))
         if not files:
             raise DataError(f"{self.path} has no results; expected VOC results files or YOLO label files")
@@ -187,9 +187,9 @@ class _Reader:
         for name, path in zip(names, files, strict=True):
             index = self.index(name)
             for label, box, score in yolo.read_labels(path, classes, scored=True):
-                yield Row(index, label, in_pixels(box, self.truth.sizes[index]), score)
+                yield DetectionRow(index, label, in_pixels(box, self.truth.sizes[index]), score)
 
-    def _voc(self, path: Path) -> Iterator[Row]:
+    def _voc(self, path: Path) -> Iterator[DetectionRow]:
         """Read lines of `id score xmin ymin xmax ymax`; the class ends the file's name."""
         if self.pixels == "half-open":
             raise DataError(
@@ -211,4 +211,4 @@ class _Reader:
                 x0, y0, x1, y1 = own_box(corners, CORNERS, "inclusive", "the box")
             except ValueError as error:
                 raise DataError(f"{path}, line {number}: {error}") from error
-            yield Row(self.index(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)
+            yield DetectionRow(self.index(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)
