@@ -22,7 +22,7 @@ class WeightAverage:
 
     Args:
         network: its current state is the initial average.
-        decay: share of the average that an update keeps, in [0, 1); at 0 the average equals the current weights.
+        decay: share of the average that an update keeps, in [0, 1); at 0 it equals the weights.
         wise_ft_weight: share of the initial weights in the final weights, in [0, 1).
     """
 

@@ -63,7 +63,7 @@ def _from_file(network: nn.Module, name: str, classes: Sequence[str], path: Path
 
 
 def _current_name(key: str) -> str:
-    """Return the current name of a weight in torchvision: old files of DenseNets have `norm.1` for `norm1`."""
+    """Return the current name of a weight: old files of DenseNets have `norm.1` for `norm1`."""
     return re.sub(r"(\.denselayer\d+\.(?:norm|conv))\.(?=[12]\.)", r"\1", key)
 
 
