@@ -85,7 +85,6 @@ class TrainingConfig(Settings):
             values, relative to the binary cross-entropy summed over the classes.
         high_resolution: the second pass of evaluation, at a higher resolution; None for none. Training uses
             one pass.
-        precision: number format of the forward pass in training; weights and evaluation stay float32.
         memory_limit: bytes of decoded training images to keep in memory.
 
     Raises:
@@ -109,7 +108,6 @@ class TrainingConfig(Settings):
     wise_ft_weight: Share = 0.0
     distillation: NonNegative = 0.0
     high_resolution: HighResolutionPass | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
     memory_limit: Annotated[int, Field(ge=0)] = 2 * 1024**3
 
     @field_validator("high_resolution", mode="before")

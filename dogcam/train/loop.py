@@ -150,15 +150,13 @@ class TrainingLoop:
         """
         batch = batch.to(self.device, memory_format=torch.channels_last)
         labels = labels.to(self.device)
-        half = self.config.precision == "bfloat16"
         divergence: Tensor | float = 0.0
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-            if self.distillation and isinstance(self.network, nn.Sequential):
-                pooled = self.network[:-1](batch)
-                logits = self.network[-1](pooled)
-                divergence = self.distillation.loss(batch, pooled, cast(JointHead, self.network[-1]))
-            else:
-                logits = self.network(batch)
+        if self.distillation and isinstance(self.network, nn.Sequential):
+            pooled = self.network[:-1](batch)
+            logits = self.network[-1](pooled)
+            divergence = self.distillation.loss(batch, pooled, cast(JointHead, self.network[-1]))
+        else:
+            logits = self.network(batch)
         loss = label_loss(logits, labels)
         # The loss is a mean over C classes; the weight of the distillation is relative to the sum.
         whole = loss + self.config.distillation / labels.shape[1] * divergence

@@ -14,10 +14,10 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean binary cross-entropy over images and classes.
 
     Args:
-        logits: (N, C) tensor of any float type.
+        logits: (N, C) float32 tensor.
         labels: (N, C) float32 tensor in [0, 1].
     """
-    return F.binary_cross_entropy_with_logits(logits.float(), labels)
+    return F.binary_cross_entropy_with_logits(logits, labels)
 
 
 class Distillation:

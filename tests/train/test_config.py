@@ -39,7 +39,6 @@ def test_the_cosine_rises_and_falls():
         (lambda: TrainingConfig(learning_rate=float("inf")), "learning_rate is inf"),
         (lambda: TrainingConfig(weight_decay=-1), "weight_decay is -1"),
         (lambda: TrainingConfig(seed=-1), "seed is -1"),
-        (lambda: TrainingConfig(precision="float8"), "precision is 'float8'"),
         (lambda: TrainingConfig(epochs=2, schedule=Cosine(warm_up=2)), "warm_up is 2 of 2"),
         (lambda: TrainingConfig(schedule={"kind": "linear"}), "linear"),
         (lambda: TrainingConfig(ema_decay=1.0), "ema_decay is 1"),

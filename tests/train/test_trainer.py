@@ -108,13 +108,6 @@ def test_the_seed_decides(data, tmp_path):
     assert not same_weights(first, second)
 
 
-def test_half_precision_learns_and_leaves_full_precision_weights(data, tmp_path):
-    config = changed(FAST, precision="bfloat16")
-    network, history = run(data, tmp_path, config)
-    assert history.last.loss < history.records[0].loss
-    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
-
-
 def test_boxes_are_not_used(tmp_path):
     """The same labels with other boxes give the same weights: only the label is learned from."""
     images = {"train": KINDS * 2, "val": KINDS}
