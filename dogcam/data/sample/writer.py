@@ -154,7 +154,7 @@ def _refuse_impossible(counts: dict[str, int], workers: int | None) -> None:
     for split, count in counts.items():
         if count < 0 or not any(counts.values()):
             raise ConfigError(
-                f"the split {split} of the sample has {count} images; expected at least 1 in one of the splits"
+                f"the split {split} of the sample has {count} images; expected at least 1 in a split"
             )
     if workers is not None and workers < 1:
         raise ConfigError(f"the sample has {workers} worker processes; expected at least 1")
