@@ -172,7 +172,7 @@ def test_a_checkpoint_that_names_its_network_needs_no_model(split):
     only = ("compare-classifiers", "--data", split.root, "--target", "blue", "--checkpoint", SAMPLE_WEIGHTS)
     result = CliRunner().invoke(main, [*map(str, only), "--other-checkpoint", str(SAMPLE_WEIGHTS)])
     assert_one_line(result, 1, "sample_net has no class 'blue'")
-    assert_one_line(CliRunner().invoke(main, [*map(str, only)]), 1, "neither a model nor a checkpoint")
+    assert_one_line(CliRunner().invoke(main, [*map(str, only)]), 1, "no model is given")
 
 
 def test_what_cannot_be_compared_is_refused_before_a_photograph_is_looked_at(split, monkeypatch):

@@ -277,7 +277,7 @@ def test_every_damaged_photograph_is_named_before_the_work(spoiled, tmp_path):
     [
         (lambda text: text[:100], "is not a VOC annotation"),
         (lambda text: text.replace("<width>", "<width>x"), "is not a VOC annotation"),
-        (lambda text: text.replace("<xmax>", "<xmax>9999"), "leaves the image"),
+        (lambda text: text.replace("<xmax>", "<xmax>9999"), "extends beyond the image"),
         (lambda text: text.replace("<height>", "<height>9"), "pixels, but"),
     ],
     ids=["cut short", "no number", "a box outside", "another size"],
