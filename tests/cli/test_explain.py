@@ -183,7 +183,7 @@ def test_photographs_before_a_bad_one_are_explained(explain, photo, tmp_path):
         (["--cam-threshold", "nan"], 2, "--cam-threshold"),
         (["--score-threshold", "2"], 2, "--score-threshold"),
         (["--score-threshold", "nan"], 2, "--score-threshold"),
-        (["--model", "resnet999"], 1, "no model is called 'resnet999'"),
+        (["--model", "resnet999"], 1, "there is no model 'resnet999'"),
     ],
 )
 def test_a_bad_option_is_named(explain, photo, tmp_path, arguments, status, said):

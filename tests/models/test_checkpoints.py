@@ -194,7 +194,7 @@ def test_empty_missing_and_folder(tmp_path, name):
 @pytest.mark.parametrize(
     ("payload", "found"),
     [
-        ([torch.ones(1)], "holds a list"),
+        ([torch.ones(1)], "contains a list"),
         ({}, "found an empty dict"),
         ({"model_sdict": {}}, "found 'model_sdict'"),
         ({"model_sdict": 3}, "found 'model_sdict'"),

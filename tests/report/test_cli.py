@@ -322,7 +322,7 @@ def test_a_checkpoint_that_is_none_is_named(small_data, tmp_path, name, content)
 @pytest.mark.parametrize(
     ("more", "status", "said"),
     [
-        (["--model", "resnet999"], 1, "no model is called 'resnet999'"),
+        (["--model", "resnet999"], 1, "there is no model 'resnet999'"),
         (["--limit", "many"], 2, "--limit"),
         (["--limit", "0"], 1, "limit: "),
         (["--batch-size", "-1"], 1, "batch_size: "),

@@ -72,7 +72,7 @@ def write_sample(
     _refuse_foreign(root)
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
-        # The name is fixed, so that the remains of a killed process are removed; the lock shows that it ended.
+        # The name is fixed, so that the remains of a killed process are found and removed.
         temporary = root.with_name(f".{root.name}.unfinished")
         with file_lock(root):
             shutil.rmtree(temporary, ignore_errors=True)
