@@ -167,7 +167,7 @@ def test_resnet50_loads_the_published_form(tmp_path):
     found = load_classifier("resnet50", path, "cpu")
     assert found.index_of("dog") == 4 and found.classes == PUBLISHED_CLASSES
     assert torch.equal(found.network.fc.weight, network.fc.weight)
-    assert found.source.startswith("checkpoint model_at_epoch_019.pth.tar, its outputs taken to be in")
+    assert found.source.startswith("checkpoint model_at_epoch_019.pth.tar, with the published order")
     assert load_classifier(None, path, "cpu").name == "resnet50"
     assert found.preprocessing == Preprocessing((224, 224))
     assert_usable(found)
