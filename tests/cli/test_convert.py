@@ -229,7 +229,7 @@ def test_a_checkpoint_that_would_run_code_does_not(tmp_path, small_data, command
 def test_damaged_notes_are_refused(tmp_path):
     path = tmp_path / "notes.pt"
     torch.save({"i_epoch": 1, "model_sdict": sample_net(3).state_dict(), "card": "{"}, path)
-    assert_one_line(invoke("convert", path, tmp_path / "out.safetensors"), 1, "notes.pt", "not JSON")
+    assert_one_line(invoke("convert", path, tmp_path / "out.safetensors"), 1, "notes.pt", "not valid JSON")
 
 
 def test_equal_weights_have_equal_sums(published, tmp_path):
