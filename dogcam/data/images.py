@@ -137,7 +137,7 @@ def require_decodable(path: Path) -> None:
     Raises:
         DataError: as `read_image`.
     """
-    with _opened(path, "photograph") as image:
+    with _opened(path, "an image") as image:
         image.draft(None, (1, 1))  # every byte is still decoded, at a third of the time
         to_rgb(image, path)
 
