@@ -34,8 +34,8 @@ followed.
 
 REUSED = "nothing that it depends on changed"
 
-ENVIRONMENT = ("DOGCAM_", "OMP_", "MKL_", "KMP_", "ONEDNN_", "DNNL_", "CUDA_", "HIP_", "TORCH", "PYTORCH")
-"""The beginnings of environment variables that can change what a run computes."""
+ENVIRONMENT = ("DOGCAM_", "OMP_", "MKL_", "ONEDNN_", "DNNL_", "CUDA_VISIBLE", "HIP_VISIBLE", "PYTORCH")
+"""The beginnings of environment variables that can change what a run computes; torch sets none of these."""
 
 ACCELERATORS = ("nvidia", "kfd", "dri", "accel")
 """The beginnings of device files whose appearance changes the device `auto`."""
