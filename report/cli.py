@@ -9,16 +9,17 @@ from typing import get_args
 import click
 
 import dogcam
-from dogcam.cli.common import ErrorGroup, keeping
+from dogcam.cli.common import ErrorGroup, keeping, names_in
+from dogcam.cli.options import ACTIVATION, CLASSES, POOL
 from dogcam.errors import RecordError
-from dogcam.files import atomic_write, dir_lock, printable, require_writable
+from dogcam.files import atomic_write, printable
 from dogcam.structures.rules import BadBoxes, OnError
-from report.config import REFERENCE, MapSource, make_config
-from report.record.io import json_schema, read_results
+from report.config import REFERENCE, MapSource, Treatment, make_config, with_defaults
+from report.record.io import json_schema, read_record, read_results
 from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report
 from report.render.loader import open_templates, templates_folder
-from report.render.render import render_diff, write_report
+from report.render.render import HTML_NAME, render_diff, write_report
 from report.render.watch import watch as watch_folders
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -40,12 +41,12 @@ def main() -> None:
     """Measure where a classifier looks, and write it down in a report that cannot drift from its numbers."""
 
 
-@main.command()
+@main.command("run")
 @click.option(
     "--data",
     default="sample",
     show_default=True,
-    help="sample, voc2007, or a data set (VOC, COCO, YOLO, CSV).",
+    help="sample, voc2007, a data set (VOC, COCO, YOLO, CSV), or a folder of photographs.",
 )
 @click.option("--split", help="Reported split.  [default: test; val for a folder]")
 @click.option("--tuning-split", help="What thresholds are chosen on, or none.  [default: val, or train]")
@@ -59,12 +60,31 @@ def main() -> None:
     "--on-error", type=click.Choice(get_args(OnError)), default="fail", show_default=True,
     help="Images with a fault: end with a list of all, or leave them out.",
 )  # fmt: skip
-@click.option("--target", default="dog", show_default=True, help="The class to detect.")
+@click.option(
+    "--difficult", type=click.Choice(get_args(Treatment)), default="counted", show_default=True,
+    help="Objects marked difficult: counted, or ignored with the boxes on them.",
+)  # fmt: skip
+@click.option(
+    "--crowd", type=click.Choice(get_args(Treatment)), default="ignored", show_default=True,
+    help="Boxes around crowds: ignored with the boxes on them, or counted.",
+)  # fmt: skip
+@click.option(
+    "--target", "targets", multiple=True,
+    help="A class to detect; repeatable, or all that are annotated and known.  [default: dog]",
+)  # fmt: skip
+@click.option(
+    "--main-target",
+    help="Of several classes, the one that the whole report is about.  [default: the first --target; for "
+    "all, the class with the most objects]",
+)  # fmt: skip
 @click.option(
     "--model", metavar="NAME",
     help="The network.  [default: what the checkpoint's card names, else sample_net for sample, or resnet50]",
 )  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
+@CLASSES
+@ACTIVATION
+@POOL
 @click.option(
     "--cam-threshold",
     type=float,
@@ -88,36 +108,30 @@ def main() -> None:
 @click.option("--cache", type=_FOLDER, help="Where data sets are kept.")
 @_TEMPLATES
 @_WATCH
-def run(out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object) -> None:
+def run_command(
+    out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object
+) -> None:
     """Run the whole experiment and render its report."""
     # Imported here, because the other commands need none of it.
-    from dogcam.data.download import default_cache
-    from report.pipeline.folder import end_run
-    from report.pipeline.unchanged import reuse_run
     from report.progress import ConsoleProgress
+    from report.running import run
 
     templates = open_templates(own)
-    config = make_config(**_settings(options))
-    folder = out or Path("build") / (config.data_name if config.kind != "sample" else "sample")
+    settings = {name: value for name, value in options.items() if value is not None}
+    if settings.get("tuning_split") == "none":
+        settings["tuning_split"] = None
+    if "classes" in settings:
+        settings["classes"] = names_in(str(settings["classes"]))
+    config = make_config(**with_defaults(settings))
+    folder = out or Path("build") / config.data_name
     command = printable(shlex.join(["dogcam-report", *map(_without_path, sys.argv[1:])]))
-    progress = ConsoleProgress()
-    # Said now rather than after data and weights were read.
-    require_writable(folder)
     note = f"finished stages are kept in {folder}; the same command continues there"
-    with keeping(lambda: note), dir_lock(folder), progress:
-        cache = cache or default_cache()
-        record = reuse_run(config, folder, cache, command, progress.stage_ended)
-        if record is None:
-            # It imports torch, which takes seconds.
-            from report.pipeline.experiment import run_experiment
-
-            record = run_experiment(config, folder, cache, command, progress)
-        for change in record.claim_changes:
-            before, now = (status or "not made" for status in (change.before, change.now))
-            click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
-        page = write_report(record, folder, templates)
-        end_run(folder)
-    click.echo(f"The report is at {page}")
+    with keeping(lambda: note):
+        record = run(config, folder, cache, command, ConsoleProgress(), templates)
+    for change in record.claim_changes:
+        before, now = (status or "not made" for status in (change.before, change.now))
+        click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)
+    click.echo(f"The report is at {folder / HTML_NAME}")
     if watch:
         _watch(folder, own)
 
@@ -131,7 +145,7 @@ def render(run: Path, own: Path | None, watch: bool) -> None:
     if watch:
         _watch(run, own)
         return
-    click.echo(f"The report is at {write_report(read_results(run), run, open_templates(own))}")
+    click.echo(f"The report is at {write_report(read_record(run), run, open_templates(own))}")
 
 
 @main.command()
@@ -149,7 +163,7 @@ def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
     requirements = [parse_requirement(text) for text in required]
     n_numbers = check_report(run, open_templates(own))
     click.echo(f"{run}: all {n_numbers} numbers of the page are in the record")
-    outcomes = check_requirements(read_results(run), requirements)
+    outcomes = check_requirements(read_results(run), requirements) if requirements else []
     for outcome in outcomes:
         click.echo(str(outcome))
     n_failed = sum(not outcome.met for outcome in outcomes)
@@ -168,13 +182,29 @@ def diff(before: Path, after: Path, html: Path | None, markdown: Path | None, ow
     # Resampling takes scipy, for which rendering should not have to wait.
     from report.diff import compare_runs
 
-    texts = render_diff(compare_runs(before, after), open_templates(own))
+    _write(render_diff(compare_runs(before, after), open_templates(own)), html, markdown)
+
+
+def _write(texts: dict[str, str], html: Path | None, markdown: Path | None) -> None:
+    """Write the page if asked, and the Markdown to its file or to the standard output."""
     if html:
         atomic_write(html, texts["html"])
     if markdown:
         atomic_write(markdown, texts["markdown"])
     else:
         click.echo(texts["markdown"], nl=False)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, required=True, type=_FINISHED)
+@click.option("--html", type=_FILE, help="Write the comparison as a page too.")
+@click.option("--markdown", type=_FILE, help="Write it as Markdown there instead of printing it.")
+@_TEMPLATES
+def compare(runs: tuple[Path, ...], html: Path | None, markdown: Path | None, own: Path | None) -> None:
+    """Show two or more RUNS side by side, with paired intervals of the differences from the first."""
+    from report.compare import compare_all
+
+    _write(render_diff(compare_all(runs), open_templates(own)), html, markdown)
 
 
 @main.command()
@@ -187,7 +217,7 @@ def _watch(run: Path, own: Path | None) -> None:
     """Render a run again and again; templates are searched each time, because files are added and removed."""
     folders = [folder for folder in (own, templates_folder()) if folder is not None]
     watch_folders(
-        lambda: write_report(read_results(run), run, open_templates(own)),
+        lambda: write_report(read_record(run), run, open_templates(own)),
         folders,
         lambda line: click.echo(line, err=True),
     )
@@ -197,20 +227,3 @@ def _without_path(argument: str) -> str:
     """Return an argument of the command line with a path reduced to its last name."""
     option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
     return f"{option}{equals}{Path(value).name or value}" if os.sep in value else argument
-
-
-def _settings(options: dict[str, object]) -> dict[str, object]:
-    """Fill in the defaults that depend on the data, and leave out what was not given."""
-    settings = {name: value for name, value in options.items() if value is not None}
-    if settings.get("tuning_split") == "none":
-        settings["tuning_split"] = None
-    kind = settings["data"] if settings["data"] in ("sample", "voc2007") else "folder"
-    settings.setdefault("split", "val" if kind == "folder" else "test")
-    if "checkpoint" in settings:
-        settings["checkpoint"] = str(settings["checkpoint"])
-        settings.setdefault("model", None)
-    settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
-    settings.setdefault("tuning_limit", 1000)
-    if kind == "voc2007":
-        settings.setdefault("limit", 500)
-    return settings

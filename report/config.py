@@ -1,7 +1,8 @@
 """What a run is asked to do: one frozen, validated RunConfig."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -13,7 +14,13 @@ from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
+ALL = "all"
+"""The target that stands for every annotated class that the classifier knows."""
+
 REFERENCE: Literal["reference"] = "reference"
+Treatment = Literal["counted", "ignored"]
+"""What happens to an object with a flag, and to the boxes on it."""
+
 MapSource = Literal["reference", BackendName]
 """The reference implementation, `dogcam.cam`, or a backend of `dogcam.backends`."""
 
@@ -29,10 +36,17 @@ class RunConfig(BaseModel):
         tuning_limit: likewise for the tuning split.
         on_bad_box: what happens to boxes that are empty or leave their image.
         on_error: what happens to images with a fault: the run fails with a list of all, or skips them.
-        target: the class that is detected.
+        difficult: objects marked difficult are counted like any other, or ignored with the boxes on them.
+        crowd: likewise for boxes around crowds.
+        target: the class that is detected; of several, the one that the whole report is about. `all` stands
+            for the class with the most objects until the data is read.
+        targets: the classes that are measured, in the order of the report; none for the target alone.
         model: the network, by any name that `dogcam train` knows; None for the one that the checkpoint's card
             names.
         checkpoint: file of the network's weights; None for those that come with it.
+        classes: names of the outputs in their order, for a checkpoint without a card; none for the card's.
+        activation: of the head, for a checkpoint whose card does not state it.
+        pools: outputs to pool, as `dogcam.models.pools.parse_pools` reads them; none for the default.
         cam_threshold: None to choose it on the tuning split.
         precision: what the operating point must reach on the tuning split; None for the best F1.
         iou_thresholds: of AP and recall; the operating point uses the last.
@@ -53,9 +67,15 @@ class RunConfig(BaseModel):
     tuning_limit: Count | None = None
     on_bad_box: BadBoxes = "refuse"
     on_error: OnError = "fail"
+    difficult: Treatment = "counted"
+    crowd: Treatment = "ignored"
     target: str = "dog"
+    targets: tuple[str, ...] = ()
     model: Annotated[str, Field(min_length=1)] | None = "sample_net"
     checkpoint: str | None = None
+    classes: tuple[str, ...] = ()
+    activation: Literal["sigmoid", "softmax"] | None = None
+    pools: tuple[str, ...] = ()
     cam_threshold: OpenFraction | None = None
     precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
@@ -86,7 +106,13 @@ class RunConfig(BaseModel):
     def without_paths(self) -> "RunConfig":
         """Return the settings as the record holds them: names of files and folders, no paths."""
         checkpoint = printable(Path(self.checkpoint).name) if self.checkpoint else None
-        return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint})
+        pools = tuple(_without_path(pool) for pool in self.pools)
+        return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint, "pools": pools})
+
+    @property
+    def several(self) -> tuple[str, ...]:
+        """The classes that are measured if there are several; else none."""
+        return self.targets if len(self.targets) > 1 else ()
 
     @property
     def read_rules(self) -> ReadRules:
@@ -104,6 +130,40 @@ class RunConfig(BaseModel):
     def data_name(self) -> str:
         """What the data set is called in the report: never a path of somebody's machine."""
         return printable(Path(self.data).resolve().name) if self.kind == "folder" else self.data
+
+
+def _without_path(pool: str) -> str:
+    """Return a pool whose file, if it names one, has no path."""
+    name, equals, members = pool.partition("=")
+    return f"{name}{equals}{printable(Path(members).name) if Path(members).is_file() else members}"
+
+
+def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the defaults that depend on the data and on the targets.
+
+    Args:
+        given: fields of `RunConfig`; `targets` holds every class that is asked for, and `main_target` the one
+            that the report is about, if any.
+
+    Raises:
+        ConfigError: if the main target is not among the targets.
+    """
+    settings = {name: value for name, value in given.items() if name != "main_target"}
+    targets, main = tuple(dict.fromkeys(given.get("targets") or ("dog",))), given.get("main_target")
+    if main and ALL not in targets and main not in targets:
+        raise ConfigError(f"the main target {main!r} is not among the targets {', '.join(targets)}")
+    settings["target"] = main or (ALL if ALL in targets else targets[0])
+    settings["targets"] = targets if len(targets) > 1 or ALL in targets else ()
+    kind = settings["data"] if settings["data"] in ("sample", "voc2007") else "folder"
+    settings.setdefault("split", "val" if kind == "folder" else "test")
+    if "checkpoint" in settings:
+        settings["checkpoint"] = str(settings["checkpoint"])
+        settings.setdefault("model", None)
+    settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
+    settings.setdefault("tuning_limit", 1000)
+    if kind == "voc2007":
+        settings.setdefault("limit", 500)
+    return settings
 
 
 def make_config(**settings: object) -> RunConfig:

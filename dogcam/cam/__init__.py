@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from dogcam.cam.class_map import Cam
 from dogcam.cam.eigen import EigenCam
-from dogcam.cam.engine import Explanation, Request, explain
+from dogcam.cam.engine import Explanation, OfClasses, Request, explain
 from dogcam.cam.gradients import GradCam, GradCamPlusPlus, HiResCam, LayerCam, Score, XGradCam
 from dogcam.cam.perturbation import AblationCam, ScoreCam
 from dogcam.cam.views import Views
@@ -34,5 +34,5 @@ METHODS: dict[str, Callable[[str], Request]] = {
 
 __all__ = [
     "METHODS", "AblationCam", "Cam", "EigenCam", "Explanation", "GradCam", "GradCamPlusPlus", "HiResCam",
-    "LayerCam", "Request", "Score", "ScoreCam", "Views", "XGradCam", "explain",
+    "LayerCam", "OfClasses", "Request", "Score", "ScoreCam", "Views", "XGradCam", "explain",
 ]  # fmt: skip

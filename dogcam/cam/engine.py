@@ -1,14 +1,14 @@
 """Compute all requested maps of a batch from one forward pass, with as few backward passes as possible."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from dogcam.cam.forward import Captured, ForwardPass, ForwardRequest, forward_pass
 from dogcam.cam.gradients import GradientRequest, Score
-from dogcam.cam.targets import Targets
+from dogcam.cam.targets import Targets, class_indices
 from dogcam.cam.views import ONE_VIEW, WIDTH, Views, resized
 from dogcam.errors import ModelError
 from dogcam.network.activation import activate
@@ -16,6 +16,20 @@ from dogcam.network.hooks import underlying
 
 Request = GradientRequest | ForwardRequest
 """A method at a layer. A new method is a subclass of one of the two and an entry of `dogcam.cam.METHODS`."""
+
+
+@dataclass(frozen=True)
+class OfClasses:
+    """A request for classes of its own instead of the target classes of the call.
+
+    Attributes:
+        request: the map to compute.
+        classes: K class indices, the same for all images.
+    """
+
+    request: Request
+    classes: tuple[int, ...]
+
 
 SCALE_OF_HALVES = 1024.0
 """Factor by which a float16 score is scaled before differentiation, so that gradients do not underflow."""
@@ -40,7 +54,7 @@ def explain(
     network: nn.Module,
     images: Tensor,
     targets: Targets,
-    requests: Sequence[Request],
+    requests: Sequence[Request | OfClasses],
     views: Views = ONE_VIEW,
 ) -> Explanation:
     """Compute the class activation maps of a batch, all requests from one forward pass.
@@ -58,7 +72,7 @@ def explain(
         network: maps (N, 3, H, W) images to (N, C) logits; restored to its state afterwards.
         images: (N, 3, H, W) float tensor, preprocessed, on the device of the network.
         targets: K class indices to explain in every image, or N rows of K indices.
-        requests: the maps to compute.
+        requests: the maps to compute; one that is `OfClasses` has its own classes.
         views: scales and mirroring of test-time augmentation.
 
     Raises:
@@ -95,27 +109,45 @@ def _of_peak(maps: Tensor) -> Tensor:
 
 
 def _explain_view(
-    network: nn.Module, images: Tensor, targets: Targets, requests: Sequence[Request]
+    network: nn.Module, images: Tensor, targets: Targets, requests: Sequence[Request | OfClasses]
 ) -> Explanation:
     """Compute the maps of a batch without test-time augmentation; arguments as for `explain`."""
-    layers = list(dict.fromkeys(request.layer for request in requests))
+    # The classes of each request, None for the targets of the call, and the map itself.
+    split = [
+        (each.classes, each.request) if isinstance(each, OfClasses) else (None, each) for each in requests
+    ]
+    layers = list(dict.fromkeys(request.layer for _, request in split))
     # No graph is built unless a gradient is needed. inference_mode is not used: its tensors could not enter
     # a graph of the caller.
-    graph = any(isinstance(request, GradientRequest) for request in requests)
+    graph = any(isinstance(request, GradientRequest) for _, request in split)
     with forward_pass(underlying(network), images, targets, layers, graph=graph) as forward:
-        maps: dict[Request, Tensor] = {}
-        remaining: list[GradientRequest] = []
-        for request in dict.fromkeys(requests):
-            if not isinstance(request, GradientRequest):
-                maps[request] = request.maps(forward)
-            elif (channel_gradients := _channel_gradients(forward, request)) is not None:
-                maps[request] = _weighted_sum(forward, request, channel_gradients)
-            else:
-                remaining.append(request)
-        for score in dict.fromkeys(each.differentiated for each in remaining):
-            same = [each for each in remaining if each.differentiated == score]
-            maps.update(_differentiate(forward, score, same).items())
-    return Explanation(forward.logits.detach(), tuple(maps[request] for request in requests))
+        maps: dict[tuple[tuple[int, ...] | None, Request], Tensor] = {}
+        for classes in dict.fromkeys(classes for classes, _ in split):
+            own = (
+                forward
+                if classes is None
+                else replace(forward, targets=class_indices(forward.logits, classes))
+            )
+            made = _maps(own, [request for each, request in split if each == classes])
+            maps |= {(classes, request): found for request, found in made.items()}
+    return Explanation(forward.logits.detach(), tuple(maps[each] for each in split))
+
+
+def _maps(forward: ForwardPass, requests: Sequence[Request]) -> dict[Request, Tensor]:
+    """Return the maps of the target classes of a forward pass by request: (N, K, h, w) each."""
+    maps: dict[Request, Tensor] = {}
+    left: list[GradientRequest] = []
+    for request in dict.fromkeys(requests):
+        if not isinstance(request, GradientRequest):
+            maps[request] = request.maps(forward)
+        elif (channel_gradients := _channel_gradients(forward, request)) is not None:
+            maps[request] = _weighted_sum(forward, request, channel_gradients)
+        else:
+            left.append(request)
+    for score in dict.fromkeys(each.differentiated for each in left):
+        same = [each for each in left if each.differentiated == score]
+        maps.update(_differentiate(forward, score, same).items())
+    return maps
 
 
 @torch.no_grad()

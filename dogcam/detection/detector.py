@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.cam import Request, Views, explain
+from dogcam.cam import OfClasses, Request, Views, explain
 from dogcam.cam.targets import Targets
 from dogcam.cam.views import ONE_VIEW
 from dogcam.detection.boxes_from_maps import LocalisationRule, Located, Map, heat_map, localise_map
@@ -51,7 +51,7 @@ def predict(
     preprocessing: Preprocessing,
     high_resolution: HighResolutionPass | None = None,
     targets: Targets = (0,),
-    requests: Sequence[Request] = (),
+    requests: Sequence[Request | OfClasses] = (),
     views: Views = ONE_VIEW,
 ) -> Predictions:
     """Run a network on images: logits and the class activation maps of some classes.

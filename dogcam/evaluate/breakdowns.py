@@ -134,23 +134,21 @@ def measure_groups(
     """Return the recall of each group at an operating point.
 
     Args:
-        matches: of all images; every box of its ground truth must be one that counts.
+        matches: of all images; boxes that do not count belong to no group.
         groups: the groups, which may overlap.
         iou_threshold: one of the matches' thresholds.
         score_threshold: detections of a lower score are ignored.
         resampler: of the same images.
-
-    Raises:
-        ValueError: if some boxes are not counted: their recall would not be that of the operating point.
     """
-    if not matches.counted.all():
-        raise ValueError("some boxes are ignored or absent; break down matches in which every box counts")
     kept = matches.detections.scores >= score_threshold
     right = kept & (matches.kind_at(iou_threshold) == TRUE_POSITIVE)
     found = np.zeros(len(matches.ground_truth), dtype=bool)
     found[matches.best[right]] = True
     overlap = _best_overlaps(matches, kept)
-    return [_measure(matches.ground_truth, group.members, found, overlap, resampler) for group in groups]
+    return [
+        _measure(matches.ground_truth, group.members & matches.counted, found, overlap, resampler)
+        for group in groups
+    ]
 
 
 def _measure(

@@ -1,5 +1,6 @@
 """The backend that a run asks for: what computes the maps of the target layer, and what it was fitted to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -61,8 +62,8 @@ def choose(context: Context) -> Chosen:
 
 
 def run_backend(
-    backend: Backend, classifier: Classifier, batch: Tensor, target: int
-) -> tuple[Tensor, dict[str, Tensor]]:
+    backend: Backend, classifier: Classifier, batch: Tensor, target: int, several: Sequence[int] = ()
+) -> tuple[Tensor, dict[str, Tensor], Tensor]:
     """Run a batch, and make of the class activation map the maps that are one with it.
 
     Grad-CAM is the positive part of CAM divided by the number of positions. Grad-CAM of a probability p is
@@ -70,7 +71,8 @@ def run_backend(
     weighted by their probabilities (see `dogcam.cam`).
 
     Returns:
-        (N, C) logits, and (N, h, w) maps of the target by the names of the methods.
+        (N, C) logits, (N, h, w) maps of the target by the names of the methods, and (N, K, h, w) maps by
+        Grad-CAM of several classes.
     """
     logits, every_class = backend.maps(batch)
     cam = every_class[:, target]
@@ -81,7 +83,8 @@ def run_backend(
         of_probability = p * (1 - p) * grad_cam
     else:
         of_probability = p * (cam - (every_p * every_class).sum(dim=1)).relu() / cam[0].numel()
-    return logits, {CAM: cam, GRAD_CAM: grad_cam, PROBABILITY: of_probability}
+    of_classes = every_class[:, list(several)].relu() / cam[0].numel()
+    return logits, {CAM: cam, GRAD_CAM: grad_cam, PROBABILITY: of_probability}, of_classes
 
 
 def _calibration(context: Context) -> list[Tensor]:

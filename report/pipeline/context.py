@@ -78,6 +78,11 @@ class Context:
         """The index of the target class among the logits."""
         return self.classifier.index_of(self.config.target)
 
+    @property
+    def several(self) -> tuple[int, ...]:
+        """The indices of the classes that are measured among the logits; none for a single target."""
+        return tuple(self.classifier.index_of(name) for name in self.config.several)
+
     def once(self, key: tuple[object, ...], compute: Callable[[], Item]) -> Item:
         """Return what was computed under a key before in this run, else compute it."""
         if key not in self.memo:

@@ -25,6 +25,7 @@ from report.pipeline.sources import Sources
 from report.pipeline.stages import (
     analyse,
     break_down,
+    classes,
     compare,
     draw,
     evaluate,
@@ -36,6 +37,7 @@ from report.pipeline.stages import (
     sanity,
     segment,
 )
+from report.pipeline.targets import choose_targets
 from report.pipeline.unchanged import Inputs, note_end
 from report.pipeline.workers import n_cores
 from report.record.claim_rules import with_claims
@@ -46,19 +48,27 @@ MASKS = "the masks"
 
 BOOTSTRAP = ("n_resamples", "confidence_level", "seed")
 
+IGNORED = ("difficult", "crowd")
+"""Which objects do not count."""
+
 STAGES = (
     Stage(
         predict.NAME, "run the network over every image", predict.run, output=predict.Output,
-        settings=("target", "batch_size", "backend"),
+        settings=("target", "targets", "batch_size", "backend"),
     ),
     Stage(
         localise.NAME, "tune thresholds, extract boxes", localise.run, output=localise.Output,
-        needs=(predict.NAME,), settings=("target", "cam_threshold", "iou_thresholds"),
+        needs=(predict.NAME,), settings=("target", "cam_threshold", "iou_thresholds", *IGNORED),
     ),
     Stage(
         evaluate.NAME, "measure classifier and boxes", evaluate.run, output=evaluate.Output,
         needs=(predict.NAME, localise.NAME),
         settings=("target", "iou_thresholds", "precision", *BOOTSTRAP),
+    ),
+    Stage(
+        classes.NAME, "measure several classes", classes.run, output=classes.Output,
+        needs=(predict.NAME, localise.NAME, evaluate.NAME),
+        settings=("target", "targets", "iou_thresholds", "cam_threshold", *IGNORED, *BOOTSTRAP),
     ),
     Stage(
         measure_maps.NAME, "map quality, class known", measure_maps.run, output=results.Localisation,
@@ -140,9 +150,11 @@ def run_experiment(
     asked, weights = config, prepare.weight_files(config, cache)
     # Before anything is read, so that no change can fall between the reading and the state.
     before = Inputs.of(asked, cache, (data, *weights)) if weights is not None and data.is_dir() else None
-    reported, tuning = prepare.read_data(config, data, progress.say)
-    config = config.model_copy(update={"tuning_split": tuning.name if tuning else None})
+    reported = prepare.read_reported(config, data, progress.say)
     classifier = prepare.find_classifier(config, cache)
+    config = choose_targets(config, reported, classifier)
+    tuning = prepare.read_tuning(config, data, reported, progress.say)
+    config = config.model_copy(update={"tuning_split": tuning.name if tuning else None})
     # Likewise before the images are hashed.
     splits = [each for each in (reported, tuning) if each]
     sources = Sources(path for split in splits for path in _files_of(split))
@@ -156,9 +168,10 @@ def run_experiment(
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
+    stages = [stage for stage in STAGES if stage.name != classes.NAME or config.several]
     # The processes start with the first work for them.
     with worker_processes(n_cores()) if n_cores() > 1 else nullcontext() as pool:
-        context, runs = run_stages(STAGES, replace(context, pool=pool), inputs, progress.stage_ended)
+        context, runs = run_stages(stages, replace(context, pool=pool), inputs, progress.stage_ended)
     write_tables(context)
     run = run_info(command, classifier.device.type, torch.get_num_threads(), runs)
     record = with_claims(gather(context, run), keep_earlier_claims(folder))

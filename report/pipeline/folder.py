@@ -11,6 +11,7 @@ from dogcam.files import atomic_write, path_inside, read_json, remove_temporary_
 from report.record import Claim, Results
 from report.record.files import FILE_PATTERN
 from report.record.io import read_results
+from report.record.photographs import Photographs
 
 EARLIER_NAME = "stages/earlier-claims.json"
 """The claims of the last run that ended, while a later one is not finished."""
@@ -59,7 +60,7 @@ def end_run(folder: Path) -> None:
     path_inside(folder, EARLIER_NAME).unlink(missing_ok=True)
 
 
-def remove_stale_pictures(folder: Path, record: Results) -> None:
+def remove_stale_pictures(folder: Path, record: Results | Photographs) -> None:
     """Remove the pictures of earlier runs that the record does not list; other files stay."""
     for name in PICTURE_FOLDERS:
         for path in path_inside(folder, name).glob("*"):

@@ -18,7 +18,7 @@ from report.pipeline import prepare
 from report.pipeline.context import Context
 from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.pipeline.published import PUBLISHED
-from report.pipeline.shared.boxes import found_rows
+from report.pipeline.shared.boxes import found_rows, is_ignored
 from report.pipeline.shared.predictions import predictions
 from report.record.tables import (
     DETECTIONS_HEAD,
@@ -42,6 +42,7 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
     """
     outputs = context.outputs
     config = context.config
+    of_classes = outputs.get("classes") or {"classes": None, "figures": [], "files": []}
     return results.Results(
         title=f"Does the classifier know where the {config.target} is?",
         run=run,
@@ -52,6 +53,7 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
         classification=outputs["evaluate"]["classification"],
         detection=outputs["evaluate"]["detection"],
         operating_point=outputs["evaluate"]["operating_point"],
+        classes=of_classes["classes"],
         localisation=outputs["measure_maps"],
         failures=outputs["analyse"],
         breakdowns=outputs["break_down"],
@@ -61,11 +63,12 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
         published=PUBLISHED if is_published_experiment(config) else [],
         evidence=outputs["evidence"]["evidence"],
         pictures=outputs["picture"]["pictures"],
-        figures=outputs["draw"]["figures"],
+        figures=[*outputs["draw"]["figures"], *of_classes["figures"]],
         files={
             name: sha256_of((context.folder / name).read_bytes())
             for name in (
                 *outputs["draw"]["files"],
+                *of_classes["files"],
                 *outputs["picture"]["files"],
                 IMAGES_NAME,
                 TRUTH_NAME,
@@ -123,6 +126,7 @@ def split_info(context: Context, split: Split) -> results.SplitInfo:
         n_target_images=n_images[target],
         n_target_objects=n_objects[target],
         n_target_difficult=sum(thing.difficult for things in targets for thing in things),
+        n_target_ignored=sum(is_ignored(context.config, thing) for things in targets for thing in things),
         n_images_with_several=sum(len(things) > 1 for things in targets),
         manifest=split.manifest,
         classes=[
@@ -187,7 +191,7 @@ def write_tables(context: Context) -> None:
     probabilities = predictions(context, "reported").probabilities(context.target).tolist()
     seen = ((image.id, image.height, image.width, p) for image, p in zip(images, probabilities, strict=True))
     truth = (
-        (image.id, *box, int(thing.difficult))
+        (image.id, *box, int(thing.difficult), int(is_ignored(context.config, thing)))
         for image in images
         for box, thing in zip(image.boxes_of(target).tolist(), image.objects_of(target), strict=True)
     )

@@ -19,7 +19,7 @@ from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.libraries import is_function
 from dogcam.structures.images import Split
-from report.config import RunConfig
+from report.config import ALL, RunConfig
 
 SAMPLE_SEED = 2007
 """Of the rendered sample; not a setting, because the network that is shipped was trained on this one."""
@@ -47,7 +47,27 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
 def read_data(
     config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Split, Split | None]:
-    """Read the split that is reported on and the tuning split; None where there is none.
+    """Read the split that is reported on and the tuning split; see `read_reported` and `read_tuning`."""
+    reported = read_reported(config, folder, say)
+    return reported, read_tuning(config, folder, reported, say)
+
+
+def read_reported(config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None) -> Split:
+    """Read the split that is reported on.
+
+    Raises:
+        ConfigError: if the target is not annotated, so that there would be nothing to measure.
+    """
+    reported = _read(config, folder, config.split, config.limit, say)
+    if config.target != ALL:
+        _require_target(reported, config.target, "--limit")
+    return reported
+
+
+def read_tuning(
+    config: RunConfig, folder: Path, reported: Split, say: Callable[[str], None] = lambda _: None
+) -> Split | None:
+    """Read the tuning split; None if there is none.
 
     Where the settings say nothing of a tuning split, it is `val`, or `train` where `val` is reported on, has
     images of the split that is reported on, or does not show the target. A network is too sure of images that
@@ -56,26 +76,26 @@ def read_data(
     Args:
         config: the settings of the run.
         folder: the data set's.
+        reported: the images that are reported on.
         say: is told where a split cannot be tuned on.
 
     Raises:
         ConfigError: where the target does not occur, so that there would be nothing to measure.
     """
-    test = _read(config, folder, config.split, config.limit, say)
-    _require_target(test, config.target, "--limit")
     if "tuning_split" not in config.model_fields_set:
-        return test, _choose_tuning(config, folder, test, say)
+        return _choose_tuning(config, folder, say)
     if config.tuning_split is None:
-        return test, None
+        return None
     tuning = _read(config, folder, config.tuning_split, config.tuning_limit, say)
     _require_target(tuning, config.target, "--tuning-limit")
-    shared = {image.id for image in test.images} & {image.id for image in tuning.images}
+    shared = {image.id for image in reported.images} & {image.id for image in tuning.images}
     if shared:
         raise ConfigError(
-            f"the splits {test.name!r} and {tuning.name!r} share {len(shared)} images ({min(shared)}, ...); "
-            "thresholds must not be chosen on images that are reported on: name another tuning split"
+            f"the splits {reported.name!r} and {tuning.name!r} share {len(shared)} images "
+            f"({min(shared)}, ...); thresholds must not be chosen on images that are reported on: name "
+            "another tuning split"
         )
-    return test, tuning
+    return tuning
 
 
 def _read(config: RunConfig, folder: Path, name: str, limit: int | None, say: Callable[[str], None]) -> Split:
@@ -93,7 +113,7 @@ def _read(config: RunConfig, folder: Path, name: str, limit: int | None, say: Ca
     return split
 
 
-def _choose_tuning(config: RunConfig, folder: Path, test: Split, say: Callable[[str], None]) -> Split | None:
+def _choose_tuning(config: RunConfig, folder: Path, say: Callable[[str], None]) -> Split | None:
     reported = set(split_ids(folder, config.split))
     for name in ("val", "train"):
         # A split such as `trainval` holds images of both others.
@@ -110,14 +130,16 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
     """Build the classifier, with its published checkpoint where it needs one and none is named.
 
     Raises:
-        ModelError: where it does not know the target class, or has not what the report's methods look at.
+        ModelError: if it lacks a layer that the methods of the report need.
     """
     checkpoint = Path(config.checkpoint) if config.checkpoint else None
     if config.model == "resnet50" and checkpoint is None:
         with progress_bar("published checkpoint") as progress:
             checkpoint = fetch_published_checkpoint(cache, load_checkpoint, progress=progress)
-    classifier = load_classifier(config.model, checkpoint, config.device)
-    classifier.index_of(config.target)
+    classifier = load_classifier(
+        config.model, checkpoint, config.device,
+        classes=config.classes or None, activation=config.activation, pools=config.pools or None,
+    )  # fmt: skip
     if classifier.head is None or classifier.earlier_layer is None:
         lacks = "a head that is one linear layer on pooled maps" if classifier.head is None else "two layers"
         raise ModelError(
@@ -136,7 +158,9 @@ def weight_files(config: RunConfig, cache: Path) -> tuple[Path, ...] | None:
     if config.model is not None and is_function(config.model):
         return None
     if config.checkpoint:
-        return Path(config.checkpoint), Path(config.checkpoint).with_suffix(".json")
+        members = (Path(pool.partition("=")[2]) for pool in config.pools)
+        pools = [path for path in members if path.is_file()]
+        return Path(config.checkpoint), Path(config.checkpoint).with_suffix(".json"), *pools
     if config.model == "resnet50":
         return tuple(cache / url.rpartition("/")[2] for url in PUBLISHED_CHECKPOINT_URLS)
     return () if config.model == "sample_net" else None

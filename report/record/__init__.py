@@ -3,6 +3,15 @@
 from report.record.base import Estimate, Fraction, Interval, Model
 from report.record.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.record.claims import Claim, ClaimChange, ClaimPart
+from report.record.classes import (
+    Classes,
+    ClassResult,
+    ClassRow,
+    Confusion,
+    MeanRow,
+    SizeRow,
+    UnknownClass,
+)
 from report.record.data import BackendInfo, ClassCount, DataInfo, HighResolutionPassInfo, ModelInfo, SplitInfo
 from report.record.detection import (
     ChosenThreshold,
@@ -63,9 +72,13 @@ __all__ = [
     "ClaimPart",
     "ClassAp",
     "ClassCount",
+    "ClassResult",
+    "ClassRow",
+    "Classes",
     "Classification",
     "ClassifiedAndLocalised",
     "Comparison",
+    "Confusion",
     "Curve",
     "DataInfo",
     "Decision",
@@ -92,6 +105,7 @@ __all__ = [
     "MapMetrics",
     "MaskExample",
     "MaskRow",
+    "MeanRow",
     "Method",
     "Model",
     "ModelInfo",
@@ -114,9 +128,11 @@ __all__ = [
     "ScoredDetection",
     "SeedRow",
     "Segmentation",
+    "SizeRow",
     "SplitInfo",
     "StageRun",
     "SweepRow",
     "ThresholdRow",
     "Tuning",
+    "UnknownClass",
 ]

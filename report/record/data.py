@@ -25,6 +25,9 @@ class SplitInfo(Model):
     n_target_images: int
     n_target_objects: int
     n_target_difficult: int
+    n_target_ignored: int = Field(
+        0, description="objects of the target that the settings ignore, of all n_target_objects"
+    )
     n_images_with_several: int
     n_clipped_boxes: int = Field(0, description="boxes that left their image and were clipped to it")
     n_skipped_boxes: int = Field(0, description="boxes that were empty or left their image and were left out")

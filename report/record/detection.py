@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from report.config import Treatment
 from report.record.base import Estimate, Fraction, Interval, Model
 
 
@@ -123,7 +124,8 @@ class Detection(Model):
 
     ap_variant: Literal["all_point"]
     ties: Literal["stable"]
-    difficult: Literal["counted"]
+    difficult: Treatment
+    crowd: Treatment
     n_resamples: int
     bootstrap_seed: int
     iou_thresholds: list[Fraction]

@@ -9,17 +9,33 @@ from dogcam.errors import RecordError
 from dogcam.files import atomic_write, parse_json, read_bytes
 from report.record import SCHEMA_VERSION, Results
 from report.record.files import MOST_BYTES
+from report.record.photographs import Photographs
 
 RESULTS_NAME = "results.json"
 
 
-def write_results(results: Results, folder: Path) -> Path:
+def write_results(results: Results | Photographs, folder: Path) -> Path:
     """Write the record into a run's folder, whole or not at all."""
     return atomic_write(folder / RESULTS_NAME, results.to_json())
 
 
 def read_results(folder: Path) -> Results:
-    """Read the record of a run.
+    """Read the record of a run on annotated images.
+
+    Raises:
+        RecordError: if it is missing, damaged, of another version, or of photographs without annotations.
+    """
+    record = read_record(folder)
+    if isinstance(record, Photographs):
+        raise RecordError(
+            f"{folder} is a run on photographs without annotations, in which nothing was measured; expected "
+            "a run on an annotated data set"
+        )
+    return record
+
+
+def read_record(folder: Path) -> Results | Photographs:
+    """Read the record of a run of either kind.
 
     Raises:
         RecordError: if it is missing, damaged or of another version.
@@ -33,8 +49,9 @@ def read_results(folder: Path) -> Results:
             f"{path} is a record of version {version}; this program reads version {SCHEMA_VERSION}: "
             "make it again with `dogcam-report run`"
         )
+    model = Photographs if document.get("kind") == "photographs" else Results
     try:
-        return Results.model_validate_json(text)
+        return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

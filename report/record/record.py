@@ -10,6 +10,7 @@ from report.config import RunConfig
 from report.record.base import Model
 from report.record.breakdowns import Breakdowns
 from report.record.claims import Claim, ClaimChange
+from report.record.classes import Classes
 from report.record.data import DataInfo, ModelInfo
 from report.record.detection import ChosenThreshold, Classification, Detection, PublishedRow, Tuning
 from report.record.evidence import Evidence, Pictures
@@ -38,6 +39,7 @@ class Results(Model):
     classification: Classification
     detection: Detection
     operating_point: ChosenThreshold
+    classes: Classes | None = Field(None, description="the results of several classes; null for one")
     localisation: Localisation
     failures: Failures
     breakdowns: Breakdowns

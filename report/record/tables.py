@@ -17,8 +17,9 @@ FAILURES_NAME = "failures.csv"
 
 _SIDES = ("x0", "y0", "x1", "y1")
 IMAGES_HEAD = ("image", "height", "width", "probability")
-TRUTH_HEAD = ("image", *_SIDES, "difficult")
+TRUTH_HEAD = ("image", *_SIDES, "difficult", "ignored")
 DETECTIONS_HEAD = ("method", "image", *_SIDES, "score")
+PHOTOGRAPHS_HEAD = ("class", "image", *_SIDES, "score")
 FAILURES_HEAD = (
     "image", "type", "subject", "score", "iou", "reason", *_SIDES, *(f"object_{side}" for side in _SIDES),
 )  # fmt: skip
@@ -32,14 +33,14 @@ class RunTables:
         ids: the images.
         probabilities: of the target class, one an image.
         truth: the target's boxes.
-        difficult: which of them are marked so.
+        ignored: which of them are ignored, because they are difficult or crowds.
         found: for each method the boxes, each followed by its score.
     """
 
     ids: tuple[str, ...]
     probabilities: list[float]
     truth: list[list[list[float]]]
-    difficult: list[list[bool]]
+    ignored: list[list[bool]]
     found: dict[str, list[list[list[float]]]]
 
 
@@ -83,10 +84,10 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
         raise RecordError(f"{run / IMAGES_NAME} lists an image twice; run it again")
     try:
         truth: dict[str, list[list[float]]] = {image: [] for image in ids}
-        difficult: dict[str, list[bool]] = {image: [] for image in ids}
+        ignored: dict[str, list[bool]] = {image: [] for image in ids}
         for row in _read(run, TRUTH_NAME, sums, TRUTH_HEAD):
             truth[row["image"]].append([_finite(row[side]) for side in _SIDES])
-            difficult[row["image"]].append(row["difficult"] == "1")
+            ignored[row["image"]].append(row["ignored"] == "1")
         found: dict[str, dict[str, list[list[float]]]] = {}
         for row in _read(run, DETECTIONS_NAME, sums, DETECTIONS_HEAD):
             of_method = found.setdefault(row["method"], {image: [] for image in ids})
@@ -95,7 +96,7 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
     except (KeyError, ValueError, TypeError) as error:
         raise RecordError(f"the tables in {run} do not fit together ({error!r}); run it again") from error
     return RunTables(
-        ids, probabilities, list(truth.values()), list(difficult.values()),
+        ids, probabilities, list(truth.values()), list(ignored.values()),
         {name: list(rows.values()) for name, rows in found.items()},
     )  # fmt: skip
 

@@ -17,8 +17,11 @@ from markupsafe import Markup
 from dogcam.errors import ConfigError, RecordError
 from dogcam.files import atomic_write
 from report.record import ClaimPart, Results
+from report.record.base import Model
+from report.record.comparison import RunComparison
 from report.record.diff import RunDiff
 from report.record.files import read_file
+from report.record.photographs import Photographs
 from report.record.refs import Ref, entries, find, follow, path_of, raw
 from report.render import choices
 from report.render.assets import data_uri, inline_svg, script_hash
@@ -70,7 +73,7 @@ class _Output:
     """
 
     name: str
-    record: Results | RunDiff
+    record: Results | RunDiff | RunComparison | Photographs
     run: Path
     templates: Templates
     formatter: Formatter = field(init=False)
@@ -154,7 +157,7 @@ class _Output:
         return Markup("").join(itertools.chain(*itertools.zip_longest(words, shown, fillvalue="")))
 
     def _file(self, name: Ref | str) -> bytes:
-        files = self.record.files if isinstance(self.record, Results) else {}
+        files = self.record.files if isinstance(self.record, Results | Photographs) else {}
         return read_file(self.run, str(raw(name)), files)
 
     def lead(self, name: str) -> Markup:
@@ -192,7 +195,7 @@ class Rendered:
     shown: list[Shown]
 
 
-def render(record: Results, run: Path, templates: Templates | None = None) -> dict[str, str]:
+def render(record: Results | Photographs, run: Path, templates: Templates | None = None) -> dict[str, str]:
     """Render a record.
 
     Args:
@@ -210,30 +213,35 @@ def render(record: Results, run: Path, templates: Templates | None = None) -> di
     return {name: each.text for name, each in render_traced(record, run, templates).items()}
 
 
-def render_traced(record: Results, run: Path, templates: Templates | None = None) -> dict[str, Rendered]:
+def render_traced(
+    record: Results | Photographs, run: Path, templates: Templates | None = None
+) -> dict[str, Rendered]:
     """Render a record, as `render` does, and return for each file the values that it shows."""
     templates = templates or open_templates()
     allowed = [entry.text for entry in templates.allowed()]
     rendered = {}
     for name, output_format in ((HTML_NAME, "html"), (MARKDOWN_NAME, "markdown")):
         made = _Output(output_format, record, run, templates)
-        text = _page(made) if output_format == "html" else _markdown_page(made)
+        if isinstance(record, Photographs):
+            text = _plain(made, "photographs.md.j2")
+        else:
+            text = _page(made) if output_format == "html" else _markdown_page(made)
         rendered[name] = Rendered(without_marks(text), audit(name, text, made.trace, allowed))
     return rendered
 
 
-def write_report(record: Results, run: Path, templates: Templates | None = None) -> Path:
+def write_report(record: Results | Photographs, run: Path, templates: Templates | None = None) -> Path:
     """Render a record and write the report's files into the run's folder; return the page's path."""
     for name, text in render(record, run, templates).items():
         atomic_write(run / name, text)
     return run / HTML_NAME
 
 
-def render_diff(diff: RunDiff, templates: Templates | None = None) -> dict[str, str]:
-    """Render what is different between two runs.
+def render_diff(diff: RunDiff | RunComparison, templates: Templates | None = None) -> dict[str, str]:
+    """Render what is different between two runs, or the comparison of several.
 
     Args:
-        diff: the record of the difference.
+        diff: the record of the difference or of the comparison.
         templates: None for the program's own.
 
     Returns:
@@ -245,18 +253,24 @@ def render_diff(diff: RunDiff, templates: Templates | None = None) -> dict[str, 
     templates = templates or open_templates()
     allowed = [entry.text for entry in templates.allowed()]
     texts = {}
+    template = "diff.md.j2" if isinstance(diff, RunDiff) else "compare.md.j2"
     for name, file in (("html", "diff.html"), ("markdown", "diff.md")):
         output = _Output(name, diff, Path(), templates)
-        prose = output.render("diff.md.j2")
-        if name == "html":
-            style, embedded = Markup(templates.text("style.css")), Markup(_json_for_script(diff))
-            body = _markdown().render(prose)
-            text = output.render("html/diff.j2", body=body, style=style, embedded=embedded)
-        else:
-            text = _tidy(f"# {output.formatter.text(Ref(diff).title)}\n\n{prose}")
+        text = _plain(output, template)
         audit(file, text, output.trace, allowed)
         texts[name] = without_marks(text)
     return texts
+
+
+def _plain(output: _Output, template: str) -> str:
+    """Render a record without sections from one template, in the plain frame of its format."""
+    prose = output.render(template)
+    if output.name == "markdown":
+        return _tidy(f"# {output.formatter.text(Ref(output.record).title)}\n\n{prose}")
+    style = Markup(output.templates.text("style.css"))
+    embedded = Markup(_json_for_script(output.record))
+    body = _BLOCK.sub(lambda match: output.blocks[int(match[1])], _markdown().render(prose))
+    return output.render("html/diff.j2", body=body, style=style, embedded=embedded)
 
 
 def _page(output: _Output) -> str:
@@ -322,7 +336,7 @@ def _coordinate(value: float) -> Markup:
     return Markup(f"{value:.6g}")
 
 
-def _json_for_script(record: Results | RunDiff) -> str:
+def _json_for_script(record: Model) -> str:
     """Return the record as JSON that no sign in it can close the script element around."""
     text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

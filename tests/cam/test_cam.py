@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dogcam.cam import Cam, EigenCam, GradCam, explain
+from dogcam.cam import Cam, EigenCam, GradCam, OfClasses, explain
 from dogcam.errors import ModelError
 from dogcam.models.networks import pooled_network
 from dogcam.network.heads import LogOddsHead
@@ -90,6 +90,24 @@ def test_one_pass_answers_all_requests_like_a_pass_each():
     with torch.no_grad():
         torch.testing.assert_close(explanation.logits, network(batch))
     assert not any(tensor.requires_grad for tensor in (explanation.logits, *explanation.maps))
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+def test_a_request_with_classes_of_its_own_shares_the_forward_pass(build):
+    network, batch, passes = build(), images(), []
+    handle = network.register_forward_hook(lambda *_: passes.append(1))
+    ours, theirs, early = explain(
+        network, batch, [2], [GradCam(LATE), OfClasses(GradCam(LATE), (3, 0)), GradCam(EARLY)]
+    ).maps
+    handle.remove()
+    assert len(passes) == 1 and n_hooks(network) == 0
+    for found, classes, layer in ((ours, [2], LATE), (theirs, [3, 0], LATE), (early, [2], EARLY)):
+        torch.testing.assert_close(found, grad_cam(network, batch, classes, layer))
+
+
+def test_a_class_of_a_request_that_does_not_exist_is_refused():
+    with pytest.raises(ModelError, match="99"):
+        explain(pooled(), images(), [0], [OfClasses(GradCam(LATE), (99,))])
 
 
 def test_a_class_that_nothing_speaks_for_has_an_empty_map():

@@ -126,8 +126,12 @@ def test_an_empty_group_is_counted_and_not_measured():
     assert (everything.n_found, everything.recall.value, everything.overlap.value) == (0, 0, 0)
 
 
-def test_boxes_that_do_not_count_are_refused():
-    truth = GroundTruth.from_images([[[0, 0, 5, 5]]], [[True]])
-    matches = match(truth, Detections.from_images([[]], [[]]), [0.5], difficult="ignored")
-    with pytest.raises(ValueError, match="ignored"):
-        measure_groups(matches, [], iou_threshold=0.5, score_threshold=0, resampler=Resampler(1))
+def test_boxes_that_do_not_count_belong_to_no_group():
+    truth = GroundTruth.from_images([[[0, 0, 5, 5], [10, 0, 20, 5]]], [[True, False]])
+    found = Detections.from_images([[[0, 0, 5, 5], [10, 0, 20, 5]]], [[0.9, 0.8]])
+    matches = match(truth, found, [0.5], difficult="ignored")
+    (group,) = measure_groups(
+        matches, [Group("all", np.ones(2, dtype=bool))], iou_threshold=0.5, score_threshold=0,
+        resampler=Resampler(1, 20),
+    )  # fmt: skip
+    assert (group.n_objects, group.n_found, group.n_images) == (1, 1, 1)

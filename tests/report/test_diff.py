@@ -1,6 +1,5 @@
 """Two runs side by side: the tables that they left, paired intervals, images, claims and settings."""
 
-import csv
 import json
 import re
 import shutil
@@ -15,25 +14,13 @@ from report.diff import compare_runs
 from report.record.tables import RunTables, read_tables
 from report.render.render import render_diff
 from tests.support.pages import Page
-from tests.support.runs import assert_one_line, change_record, invoke, record_of, reseal
+from tests.support.runs import assert_one_line, change_record, change_table, invoke, record_of, reseal
 
 
 @pytest.fixture
 def two(finished, tmp_path):
     """Two copies of the finished run, to be changed."""
     return tuple(Path(shutil.copytree(finished, tmp_path / name)) for name in ("first", "second"))
-
-
-def change_table(path: Path, change) -> None:
-    """Apply a function to the rows of a table, those of dicts, and write them back."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = change(list(reader))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, reader.fieldnames, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    reseal(path.parent)
 
 
 def tables_of(run: Path) -> RunTables:
@@ -46,7 +33,7 @@ def matches_of(run: Path, method: str):
     found = Detections.from_images(
         [[row[:4] for row in image] for image in rows], [[row[4] for row in image] for image in rows]
     )
-    return metrics.match(GroundTruth.from_images(tables.truth, tables.difficult), found)
+    return metrics.match(GroundTruth.from_images(tables.truth, tables.ignored), found)
 
 
 def test_the_tables_of_a_run_hold_all_that_its_record_says(finished):

@@ -173,3 +173,15 @@ def assert_one_line(result: Result, status: int, *parts: str) -> None:
     assert len(lines) == 1, result.output
     for part in parts:
         assert part in lines[0]
+
+
+def change_table(path: Path, change) -> None:
+    """Apply a function to the rows of a table, those of dicts, and write them back."""
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = change(list(reader))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, reader.fieldnames, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    reseal(path.parent)

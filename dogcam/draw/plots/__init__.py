@@ -4,6 +4,7 @@ A series with a `LineStyle` has the same colour and dash in every figure. `dogca
 figure into text.
 """
 
+from dogcam.draw.plots.classes import SmallPanel, confusion_figure, small_multiples_figure
 from dogcam.draw.plots.counts import CountRow, counts_figure
 from dogcam.draw.plots.curves import (
     OperatingMark,
@@ -46,10 +47,12 @@ __all__ = [
     "ScoreMark",
     "Series",
     "ShareRow",
+    "SmallPanel",
     "SweepPanel",
     "agreement_figure",
     "bins_figure",
     "class_figure",
+    "confusion_figure",
     "counts_figure",
     "estimates_figure",
     "insertion_deletion_figure",
@@ -60,6 +63,7 @@ __all__ = [
     "score_overlap_figure",
     "sections_figure",
     "similarity_figure",
+    "small_multiples_figure",
     "sweep_figure",
     "training_figure",
 ]

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from dogcam.evaluate.metrics import Matches, match
 from dogcam.structures.boxes import as_boxes, iou
 from dogcam.structures.detections import Detections, GroundTruth
-from dogcam.structures.images import Split
+from dogcam.structures.images import LabelledObject
+from report.config import RunConfig
 from report.pipeline.context import Context
 
 Rows = list[list[list[float]]]
@@ -25,19 +26,32 @@ def matches_of(context: Context, method: str, role: str = "reported") -> Matches
     rows, thresholds = found_rows(context, role)[method], context.config.iou_thresholds
 
     def compute() -> Matches:
-        truth = ground_truth(context.splits[role], context.config.target)
-        return match(truth, detections(context, role, method), thresholds)
+        truth = ground_truth(context, role)
+        return match(truth, detections(context, role, method), thresholds, difficult="ignored")
 
     # The rows are kept, so that their identity names them.
     return context.once(("matches", id(rows), thresholds), lambda: (rows, compute()))[1]
 
 
-def ground_truth(split: Split, target: str) -> GroundTruth:
-    """Return the target's boxes of a split, the difficult ones included."""
+def ground_truth(context: Context, role: str = "reported", target: str | None = None) -> GroundTruth:
+    """Return the boxes of a class on a split; those that the settings ignore are marked difficult.
+
+    Args:
+        context: at any stage.
+        role: `reported` or `tuning`.
+        target: the class; None for the target of the run.
+    """
+    name, images = target or context.config.target, context.splits[role].images
     return GroundTruth.from_images(
-        [image.boxes_of(target) for image in split.images],
-        [[thing.difficult for thing in image.objects_of(target)] for image in split.images],
+        [image.boxes_of(name) for image in images],
+        [[is_ignored(context.config, thing) for thing in image.objects_of(name)] for image in images],
     )
+
+
+def is_ignored(config: RunConfig, thing: LabelledObject) -> bool:
+    """Tell whether the settings ignore an object for one of its flags."""
+    hard = thing.difficult and config.difficult == "ignored"
+    return hard or (thing.crowd and config.crowd == "ignored")
 
 
 def detections(context: Context, role: str, method: str) -> Detections:

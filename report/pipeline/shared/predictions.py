@@ -2,7 +2,7 @@
 
 import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from zipfile import BadZipFile
@@ -24,6 +24,9 @@ _UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeErro
                BadZipFile, zlib.error, NotImplementedError)  # fmt: skip
 """What numpy raises for damaged files, depending on which byte is wrong."""
 
+CLASS_MAPS = "grad_cam of classes"
+"""The entry of a file for the Grad-CAM maps of several classes."""
+
 _SEAL = "sealed"
 """The entry with the checksum of the run, the images and the other entries."""
 
@@ -36,13 +39,19 @@ class Predictions:
         classifier: turns logits into probabilities.
         logits: (N, C) float32 array.
         maps: for each map method a (N, h, w) float32 array for the target class.
+        class_maps: of the main method for the other classes, (N, h, w) float32 arrays by name.
         reference: the logits of the reference implementation if a backend made the others: (N, C) float32.
     """
 
     classifier: Classifier
     logits: NDArray[np.float32]
     maps: dict[str, NDArray[np.float32]]
+    class_maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     reference: NDArray[np.float32] | None = None
+
+    def maps_of(self, name: str, method: str = GRAD_CAM) -> NDArray[np.float32]:
+        """Return the maps of a class: (N, h, w); for the target by any method, for others by the main one."""
+        return self.class_maps[name] if method == GRAD_CAM and name in self.class_maps else self.maps[method]
 
     def probabilities(self, target: int, method: str = GRAD_CAM) -> NDArray[np.float64]:
         """Return the probability of a class in each image: (N,) float64 array in [0, 1]."""
@@ -70,7 +79,12 @@ def _load(context: Context, files: list[str]) -> Predictions:
     batches = [_read(context.folder / name) for name in files]
     names = batches[0].keys() - {_SEAL}
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in sorted(names)}
-    return Predictions(context.classifier, columns.pop(LOGITS), columns, columns.pop(REFERENCE_LOGITS, None))
+    logits, reference = columns.pop(LOGITS), columns.pop(REFERENCE_LOGITS, None)
+    several = columns.pop(CLASS_MAPS, None)
+    of_classes = () if several is None else zip(context.config.several, several.swapaxes(0, 1), strict=True)
+    # The target keeps its own map, which differs by rounding, so that a run for it alone has equal numbers.
+    class_maps = {name: maps for name, maps in of_classes if name != context.config.target}
+    return Predictions(context.classifier, logits, columns, class_maps, reference)
 
 
 def write_batch(path: Path, arrays: dict[str, NDArray], seal: str) -> None:

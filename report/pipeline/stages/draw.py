@@ -45,7 +45,7 @@ def run(context: Context) -> dict:
     Returns:
         The record's figures, and the names of all files.
     """
-    figures = [_save(context, *drawing) for drawing in drawings(context)]
+    figures = [save_figure(context, *drawing) for drawing in drawings(context)]
     files = [name for figure in figures for name in {figure.path, figure.standalone, figure.dark}]
     items = list(_gallery(context.outputs["analyse"]))
     maps = predictions(context, "reported").maps[MAIN]
@@ -56,7 +56,8 @@ def run(context: Context) -> dict:
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
 
 
-def _save(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:
+def save_figure(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:
+    """Write a figure for the page, on white and for a dark page; return its part of the record."""
     path, standalone, dark = (f"figures/{name}{ending}.svg" for ending in ("", "-standalone", "-dark"))
     themes: dict[Theme, str] = {"page": path, "standalone": standalone, "dark": dark}
     texts = to_svgs(figure, name=name.replace("_", "-"), alt=alt, themes=tuple(themes))

@@ -52,7 +52,8 @@ def run(context: Context) -> dict:
     detection = results.Detection(
         ap_variant="all_point",
         ties="stable",
-        difficult="counted",
+        difficult=context.config.difficult,
+        crowd=context.config.crowd,
         n_resamples=context.config.n_resamples,
         bootstrap_seed=context.config.seed,
         iou_thresholds=list(thresholds),
@@ -63,7 +64,7 @@ def run(context: Context) -> dict:
         comparisons=_comparisons(matches, resampled, thresholds, resampler),
         points=_points(context, matches[MAIN], point.iou),
         thresholds=[
-            results.ThresholdRow(**_at_threshold(matches[MAIN], point.iou, score, resampler))
+            results.ThresholdRow(**at_threshold(matches[MAIN], point.iou, score, resampler))
             for score in sorted({*ROUND_SCORES, point.score_threshold}, reverse=True)
         ],
     )
@@ -78,7 +79,13 @@ def _method(
     name: str, title: str, matches: Matches, samples: NDArray[np.float64], resampler: Resampler
 ) -> results.Method:
     text = METHODS[name]
-    older = metrics.match(matches.ground_truth, matches.detections, matches.iou_thresholds, ties="introsort")
+    older = metrics.match(
+        matches.ground_truth,
+        matches.detections,
+        matches.iou_thresholds,
+        ties="introsort",
+        difficult="ignored",
+    )
     rows, curves = [], []
     for iou, ap_samples in zip(matches.iou_thresholds, samples, strict=True):
         curve = metrics.precision_recall(matches, iou)
@@ -102,13 +109,13 @@ def _method(
                 ap_introsort=defined(metrics.precision_recall(older, iou).average_precision()),
             )
         )
-        curves.append(_curve(matches, curve, resampler))
+        curves.append(thinned_curve(matches, curve, resampler))
     return results.Method(
         name=name, title=title, description=text.description, kind=text.kind, rows=rows, curves=curves
     )
 
 
-def _curve(matches: Matches, curve: metrics.PrecisionRecall, resampler: Resampler) -> results.Curve:
+def thinned_curve(matches: Matches, curve: metrics.PrecisionRecall, resampler: Resampler) -> results.Curve:
     """Thin a curve to the points at which it turns: around each true positive, and the last."""
     rises = np.diff(curve.true_positives, prepend=0) > 0
     keep = rises | np.append(rises[1:], True)[: len(rises)]
@@ -188,12 +195,12 @@ def _operating_point(context: Context, matches: Matches, resampler: Resampler) -
         )
     return results.ChosenThreshold(
         method=MAIN, iou=iou, rule=rule, asked_precision=asked, chosen_on=chosen_on,
-        **_at_threshold(matches, iou, score_threshold, resampler),
+        **at_threshold(matches, iou, score_threshold, resampler),
     )  # fmt: skip
 
 
-def _at_threshold(matches: Matches, iou: float, score_threshold: float, resampler: Resampler) -> dict:
-    """Return what comes of one score threshold, as the fields of a `ThresholdRow`."""
+def at_threshold(matches: Matches, iou: float, score_threshold: float, resampler: Resampler) -> dict:
+    """Return the counts and ratios of one score threshold, as the fields of a `ThresholdRow`."""
     point = metrics.operating_point(metrics.precision_recall(matches, iou), score_threshold)
     at = (matches, iou, score_threshold)
     return {

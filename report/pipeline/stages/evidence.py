@@ -196,10 +196,10 @@ def _overlaps(context: Context) -> results.Overlaps:
 
 
 def _fine_ap(context: Context) -> list[results.ApByIou]:
-    truth = ground_truth(context.reported, context.config.target)
+    truth = ground_truth(context)
     found = []
     for name in in_use(context.config):
-        matches = metrics.match(truth, detections(context, "reported", name), FINE_IOU)
+        matches = metrics.match(truth, detections(context, "reported", name), FINE_IOU, difficult="ignored")
         ap = [metrics.precision_recall(matches, each).average_precision() for each in FINE_IOU]
         found.append(results.ApByIou(method=name, ap=[defined(value) for value in ap]))
     return found
@@ -216,6 +216,7 @@ def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell
     cells, level = [], context.config.confidence_level
     for group in breakdowns.by_size(truth, sizes):
         for name, part in (("one", group.members & ~shared), ("several", group.members & shared)):
+            part = part & matches.counted
             n, hit = int(part.sum()), int((part & found).sum())
             cells.append(
                 results.Cell(

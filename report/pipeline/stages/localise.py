@@ -47,19 +47,19 @@ def run(context: Context) -> dict:
         [x0, y0, x1, y1, score].
     """
     names = in_use(context.config, "map")
-    choices = {name: _choose(context, name) for name in dict.fromkeys(RULE_OF[name] for name in names)}
+    choices = {name: choose_rule(context, name) for name in dict.fromkeys(RULE_OF[name] for name in names)}
     rules = {name: choices[RULE_OF[name]].rule for name in names}
     detections = {"reported": _detect_all(context, rules)}
     if context.tuning is not None:
         # The operating point is chosen on the tuning split too.
-        found = choices[MAIN].found or _detect_by_rules(context, "tuning", MAIN, [rules[MAIN]])[0]
+        found = choices[MAIN].found or detect_by_rules(context, "tuning", MAIN, [rules[MAIN]])[0]
         detections["tuning"] = {MAIN: _as_rows(found)}
     tuning = {name: choice.tuning.model_dump(mode="json") for name, choice in choices.items()}
     return {"tuning": tuning, "detections": detections}
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """The localisation rule of a kind of map.
 
     Attributes:
@@ -72,50 +72,65 @@ class _Choice:
 
     @property
     def rule(self) -> LocalisationRule:
+        """The rule itself."""
         return LocalisationRule(self.tuning.cam_threshold, self.tuning.components)
 
 
-def _choose(context: Context, method: str) -> _Choice:
-    given = context.config.cam_threshold
-    if given is not None or context.tuning is None:
+def choose_rule(context: Context, method: str, target: str | None = None) -> Choice:
+    """Choose the localisation rule of a method for a class on the tuning split.
+
+    Args:
+        context: after the stage `predict`.
+        method: a map method.
+        target: the class; None for the target of the run.
+    """
+    given, name = context.config.cam_threshold, target or context.config.target
+    if given is not None or context.tuning is None or name not in context.tuning.class_names():
         threshold = DEFAULT_CAM_THRESHOLD if given is None else given
-        return _Choice(
-            Tuning(method=method, cam_threshold=threshold, components="all", chosen=False, rows=[])
-        )
-    rows, found = _sweep(context, method)
+        return Choice(Tuning(method=method, cam_threshold=threshold, components="all", chosen=False, rows=[]))
+    rows, found = _sweep(context, method, name)
     # The first of equals wins: the lower threshold, and all components.
     best = max(range(len(rows)), key=lambda place: rows[place].mean_ap)
     tuning = Tuning(
         method=method, cam_threshold=rows[best].cam_threshold, components=rows[best].components,
         chosen=True, rows=rows,
     )  # fmt: skip
-    return _Choice(tuning, found[best])
+    return Choice(tuning, found[best])
 
 
-def _sweep(context: Context, method: str) -> tuple[list[SweepRow], list[Found]]:
+def _sweep(context: Context, method: str, target: str) -> tuple[list[SweepRow], list[Found]]:
     """Measure every candidate on the tuning split; return a row and the boxes for each."""
     rules = [LocalisationRule(cut, kept) for cut, kept in itertools.product(CAM_THRESHOLDS, COMPONENTS)]
-    truth = ground_truth(context.splits["tuning"], context.config.target)
-    found = _detect_by_rules(context, "tuning", method, rules)
+    truth = ground_truth(context, "tuning", target)
+    found = detect_by_rules(context, "tuning", method, rules, target)
     thresholds = context.config.iou_thresholds
     rows = []
     for rule, each in zip(rules, found, strict=True):
-        matches = match(truth, _detections(each), thresholds)
+        matches = match(truth, as_detections(each), thresholds, difficult="ignored")
         ap = [precision_recall(matches, iou).average_precision() for iou in thresholds]
         choice = {"cam_threshold": rule.cam_threshold, "components": rule.components}
         rows.append(SweepRow(**choice, ap=ap, mean_ap=float(np.mean(ap))))
     return rows, found
 
 
-def _detect_by_rules(
-    context: Context, role: str, method: str, rules: Sequence[LocalisationRule]
+def detect_by_rules(
+    context: Context, role: str, method: str, rules: Sequence[LocalisationRule], target: str | None = None
 ) -> list[Found]:
-    """Return the boxes of each rule; a map is processed once for all of them."""
+    """Return the boxes of each rule; a map is processed once for all of them.
+
+    Args:
+        context: after the stage `predict`.
+        role: `reported` or `tuning`.
+        method: a map method.
+        rules: how maps become boxes.
+        target: the class; None for the target of the run.
+    """
     predicted, images = predictions(context, role), context.splits[role].images
-    scores = predicted.probabilities(context.target, method)
+    name = target or context.config.target
+    scores = predicted.probabilities(context.classifier.index_of(name), method)
     sizes = [image.size for image in images]
     box = partial(localise_map, rules=rules)
-    located = in_processes(context.pool, box, predicted.maps[method], sizes, scores)
+    located = in_processes(context.pool, box, predicted.maps_of(name, method), sizes, scores)
     by_image = list(context.progress.track(located, len(images), f"localise {role}"))
     return [list(of_rule) for of_rule in zip(*by_image, strict=True)]
 
@@ -124,7 +139,7 @@ def _detect_all(context: Context, rules: dict[str, LocalisationRule]) -> dict:
     sizes = [image.size for image in context.reported.images]
     has_target = [context.has_target(image) for image in context.reported.images]
     scores = predictions(context, "reported").probabilities(context.target)
-    found = {name: _detect_by_rules(context, "reported", name, [rule])[0] for name, rule in rules.items()}
+    found = {name: detect_by_rules(context, "reported", name, [rule])[0] for name, rule in rules.items()}
     rows = {name: _as_rows(boxes) for name, boxes in found.items()}
     floors = {
         "centerbox": baselines.centerbox(sizes),
@@ -135,7 +150,8 @@ def _detect_all(context: Context, rules: dict[str, LocalisationRule]) -> dict:
     return rows | {name: _baseline_rows(floor, len(sizes)) for name, floor in floors.items()}
 
 
-def _detections(found: Found) -> Detections:
+def as_detections(found: Found) -> Detections:
+    """Return the boxes and scores of a class as detections."""
     return Detections.from_images([boxes for boxes, _ in found], [scores for _, scores in found])
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from dogcam.backends import Backend
+from dogcam.cam import OfClasses, Request
 from dogcam.data.images import read_pixels
 from dogcam.detection import detector
 from dogcam.models.two_scale import fuse_logits
@@ -17,7 +18,7 @@ from report.pipeline.backend import choose, run_backend
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
-from report.pipeline.shared.predictions import LOGITS, REFERENCE_LOGITS, is_whole, write_batch
+from report.pipeline.shared.predictions import CLASS_MAPS, LOGITS, REFERENCE_LOGITS, is_whole, write_batch
 from report.pipeline.workers import in_threads
 
 NAME = "predict"
@@ -65,17 +66,22 @@ def _predict(
     context: Context, photos: Sequence[Image], backend: Backend | None
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
-    wanted = requests(classifier)
+    wanted: dict[str, Request | OfClasses] = {**requests(classifier)}
+    if context.several:
+        wanted[CLASS_MAPS] = OfClasses(wanted[GRAD_CAM], context.several)
     found = detector.predict(
         classifier.network, photos, classifier.preprocessing,
         classifier.high_resolution, [context.target], list(wanted.values()),
     )  # fmt: skip
     logits = {LOGITS: found.logits}
-    maps = {name: each[:, 0] for name, each in zip(wanted, found.maps, strict=True)}
+    by_name = dict(zip(wanted, found.maps, strict=True))
+    maps = {name: each if name == CLASS_MAPS else each[:, 0] for name, each in by_name.items()}
     if context.config.backend != REFERENCE:
         logits[REFERENCE_LOGITS], maps[GRAD_CAM_REFERENCE] = logits[LOGITS], maps[GRAD_CAM]
     if backend is not None:
-        of_backend, own_maps = run_backend(backend, classifier, found.batch, context.target)
+        of_backend, own_maps, of_classes = run_backend(
+            backend, classifier, found.batch, context.target, context.several
+        )
         logits[LOGITS] = fuse_logits(of_backend, found.high_resolution)
-        maps |= own_maps
+        maps |= own_maps | ({CLASS_MAPS: of_classes} if context.several else {})
     return {name: tensor.cpu().numpy() for name, tensor in (logits | maps).items()}

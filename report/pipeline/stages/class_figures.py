@@ -1,0 +1,64 @@
+"""The drawings of the section on several classes, each with its name and its text alternative."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from dogcam.draw import plots
+from report import record as results
+
+Drawing = tuple[str, Figure, str]
+
+
+def drawings(found: results.Classes) -> Iterator[Drawing]:
+    """Yield each figure with its name and its text alternative."""
+    yield _ap(found)
+    yield _curves(found)
+    yield _confusion(found.confusion)
+
+
+def _ap(found: results.Classes) -> Drawing:
+    rows = []
+    for each in sorted(found.classes, key=lambda each: -(_at_point(found, each).value or 0.0)):
+        ap = _at_point(found, each)
+        low, high = (ap.interval.low, ap.interval.high) if ap.interval else (None, None)
+        rows.append(plots.EstimateRow(f"{each.name} ({each.n_objects})", ap.value, low, high))
+    parts = "; ".join(f"{row.label}: {_percent(row.value)}" for row in rows)
+    figure = plots.class_figure(rows, quantity=f"AP at IoU {found.iou:g}")
+    return "class_ap", figure, f"AP of each class at IoU {found.iou:g} with 95 % CI. {parts}."
+
+
+def _at_point(found: results.Classes, each: results.ClassResult) -> results.Estimate:
+    return next(row.ap for row in each.rows if row.iou == found.iou)
+
+
+def _curves(found: results.Classes) -> Drawing:
+    panels = [
+        plots.SmallPanel(
+            each.name, each.curve.recall, each.curve.precision, _percent(_at_point(found, each).value)
+        )
+        for each in found.classes
+    ]
+    parts = "; ".join(f"{panel.title}: AP {panel.note}" for panel in panels)
+    alt = f"Precision against recall at IoU {found.iou:g}, a panel for each class. {parts}."
+    return "class_curves", plots.small_multiples_figure(panels, x_label="recall", y_label="precision"), alt
+
+
+def _confusion(found: results.Confusion) -> Drawing:
+    columns = [*found.annotated, "no object"]
+    figure = plots.confusion_figure(
+        found.detected, columns, found.counts, x_label="object", y_label="box of the class"
+    )
+    parts = []
+    for name, row in zip(found.detected, found.counts, strict=True):
+        on = [f"{count} on {column}" for column, count in zip(columns, row, strict=True) if count]
+        parts.append(f"{name}: {', '.join(on) or 'no box'}")
+    return (
+        "class_confusion",
+        figure,
+        f"Boxes by class and by the object that they are on. {'; '.join(parts)}.",
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "n/a" if value is None else f"{100 * value:.1f} %"

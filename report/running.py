@@ -1,0 +1,63 @@
+"""Run an experiment and render its report, under the lock of the run's folder."""
+
+from pathlib import Path
+
+from dogcam.data.download import default_cache
+from dogcam.files import dir_lock, require_writable
+from report import record as results
+from report.config import RunConfig
+from report.pipeline.folder import end_run
+from report.pipeline.unchanged import reuse_run
+from report.progress import ConsoleProgress
+from report.record.photographs import Photographs
+from report.render.loader import Templates
+from report.render.render import write_report
+
+
+def run(
+    config: RunConfig,
+    folder: Path,
+    cache: Path | None,
+    command: str,
+    progress: ConsoleProgress,
+    templates: Templates | None = None,
+) -> results.Results | Photographs:
+    """Run everything that the settings ask for, and write record, tables, figures and report.
+
+    Photographs without annotations get boxes, maps and a gallery; nothing is measured.
+
+    Args:
+        config: the settings.
+        folder: the run's folder; valid outputs of an earlier run there are reused.
+        cache: where data sets are kept; None for the user's cache.
+        command: the command line for the record, without paths.
+        progress: receives the progress.
+        templates: None for the program's own.
+
+    Raises:
+        DogcamError: if data, weights, settings or templates are faulty; computed outputs are kept.
+    """
+    # Stated now rather than after data and weights were read.
+    require_writable(folder)
+    with dir_lock(folder), progress:
+        where = cache or default_cache()
+        record: results.Results | Photographs | None
+        record = reuse_run(config, folder, where, command, progress.stage_ended)
+        if record is None:
+            record = _compute(config, folder, where, command, progress)
+        write_report(record, folder, templates)
+        end_run(folder)
+    return record
+
+
+def _compute(
+    config: RunConfig, folder: Path, cache: Path, command: str, progress: ConsoleProgress
+) -> results.Results | Photographs:
+    # Both import torch, which takes seconds.
+    from report.pipeline.experiment import run_experiment
+    from report.pipeline.photographs import find_photographs, run_photographs
+
+    photographs = find_photographs(config)
+    if photographs is not None:
+        return run_photographs(config, photographs, folder, cache, command, progress)
+    return run_experiment(config, folder, cache, command, progress)
