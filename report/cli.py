@@ -10,7 +10,6 @@ import click
 
 import dogcam
 from dogcam.cli.common import ErrorGroup, keeping, names_in
-from dogcam.cli.options import ACTIVATION, CLASSES, POOL
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, printable
 from dogcam.structures.rules import BadBoxes, OnError
@@ -82,9 +81,12 @@ def main() -> None:
     help="The network.  [default: what the checkpoint's card names, else sample_net for sample, or resnet50]",
 )  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
-@CLASSES
-@ACTIVATION
-@POOL
+@click.option("--classes", metavar="FILE|NAME,...|imagenet", help="As for `dogcam detect`.")
+@click.option("--activation", type=click.Choice(["sigmoid", "softmax"]), help="As for `dogcam detect`.")
+@click.option(
+    "--pool", "pools", multiple=True, metavar="voc|none|NAME=FILE|NAME=MEMBER,...",
+    help="Classes to pool, as for `dogcam detect`.  [default: voc for ImageNet]",
+)  # fmt: skip
 @click.option(
     "--cam-threshold",
     type=float,
