@@ -136,8 +136,7 @@ def _measure(context: Context, name: str, resampler: Resampler) -> _Measured:
     n_images = sum(name in image.labels for image in context.reported.images)
     iou = config.iou_thresholds[-1]
     threshold, tuned = _score_threshold(context, name, choice, iou)
-    corloc = metrics.corloc(matches, CORLOC_IOU)
-    located = resampler.ratio(*metrics.located(matches, CORLOC_IOU))
+    right, shown = metrics.located(matches, CORLOC_IOU)
     result = results.ClassResult(
         name=name,
         n_images=n_images,
@@ -150,7 +149,7 @@ def _measure(context: Context, name: str, resampler: Resampler) -> _Measured:
         chosen=choice.tuning.chosen,
         rows=rows,
         ap_of_range=estimate(range_ap, over_images(n_images, resampler.interval(of_range))),
-        corloc=share(corloc.count, corloc.total, located),
+        corloc=share(int(right.sum()), int(shown.sum()), resampler.ratio(right, shown)),
         sizes=_sizes(context, matches, iou, resampler),
         image_ap=_image_ap(context, name),
         point=results.ThresholdRow(**evaluate.at_threshold(matches, iou, threshold, resampler)),
