@@ -140,7 +140,7 @@ OTHER_IMAGES = {
     ),
     "another class": (
         lambda run: change_record(run, lambda record: record["data"].update(target="cat")),
-        "different classes",
+        "different targets",
     ),
     "other boxes": (
         lambda run: change_table(run / "ground_truth.csv", lambda rows: rows[1:]),

@@ -21,7 +21,8 @@ WITHOUT = {
         "SeedRow.cam_threshold", "SeedRow.background_threshold", "SeedRow.iou",
         "HighResolutionPassInfo.share", "Evidence.fine_iou_thresholds", "Evidence.levels",
         "GradientCheck.tolerance", "OverlapBin.low", "OverlapBin.high", "ScoreBin.low", "ScoreBin.high",
-        "ScoreMeaning.high_score",
+        "ScoreMeaning.high_score", "ClassResult.cam_threshold", "ClassRow.iou", "Classes.iou",
+        "Classes.iou_range", "Classes.size_edges", "Confusion.iou", "MeanRow.iou",
     },
     "facts about one image or one box": {
         "ScoredDetection.score", "GalleryItem.score", "GalleryItem.iou", "GalleryItem.image_probability",
