@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from dogcam.cam import GradCam
-from dogcam.data.formats import photo_folder, recognise
+from dogcam.data.formats import image_folder, recognise
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split, split_names
 from dogcam.detection.boxes_from_maps import LocalisationRule, normalise
@@ -55,7 +55,7 @@ def find_photographs(config: RunConfig) -> Split | None:
     if config.kind != "folder":
         return None
     folder = Path(config.data)
-    if recognise(folder)[0].NAME != photo_folder.NAME:
+    if recognise(folder)[0].NAME != image_folder.NAME:
         return None
     names = split_names(folder)
     split = names[0] if len(names) == 1 and config.split not in names else config.split
