@@ -83,7 +83,7 @@ def _predict(
     preprocessing: Preprocessing,
     high_resolution: HighResolutionPass | None,
     targets: Targets,
-    requests: Sequence[Request],
+    requests: Sequence[Request | OfClasses],
     views: Views,
 ) -> Predictions:
     device = next(network.parameters()).device

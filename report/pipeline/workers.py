@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -52,7 +54,7 @@ def in_threads(
 
 
 def in_processes(
-    pool: Executor | None, function: Callable[..., Result], *columns: Sequence[Any]
+    pool: Executor | None, function: Callable[..., Result], *columns: Sequence[Any] | NDArray[Any]
 ) -> Iterator[Result]:
     """Apply a function to items in the processes of a pool; in this one without a pool or for few items.
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from report.config import RunConfig
 from report.record.base import Fraction, Model
-from report.record.claims import Claim
+from report.record.claims import Claim, ClaimChange
 from report.record.files import FileName, GalleryName, Sha256
 from report.record.run import RunInfo
 
@@ -68,7 +68,7 @@ class Photographs(Model):
     most_pictures: int
     files: dict[FileName, Sha256]
     claims: list[Claim] = Field(default_factory=list, max_length=0)
-    claim_changes: list[Claim] = Field(default_factory=list, max_length=0)
+    claim_changes: list[ClaimChange] = Field(default_factory=list, max_length=0)
 
     @model_validator(mode="after")
     def _lists_its_files(self) -> "Photographs":

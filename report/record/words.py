@@ -4,7 +4,7 @@ import re
 
 from dogcam.structures.categories import TITLES
 
-TYPE_TITLES: dict[str, str] = {**TITLES, "success": "Correct"}
+TYPE_TITLES: dict[str, str] = dict[str, str](TITLES.items()) | {"success": "Correct"}
 """The titles of the failure types and of correct boxes in pages and figures."""
 
 _PLURALS = {"person": "people", "sheep": "sheep", "mouse": "mice", "knife": "knives", "aircraft": "aircraft"}

@@ -105,7 +105,7 @@ class _Output:
             "entries": entries,
             "block": self.block,
             "claim": self.claim,
-            "stated": lambda name: name in {claim.id for claim in self.record.claims},
+            "stated": lambda name: name in set(self._claim_ids()),
             "lead": self.lead,
             "svg": lambda name: inline_svg(self._file(name), raw(name)),
             "picture": lambda name: data_uri(self._file(name), raw(name)),
@@ -137,6 +137,10 @@ class _Output:
         self.blocks.append(text)
         return Markup(f'\n\n<div data-block="{len(self.blocks) - 1}"></div>\n\n')
 
+    def _claim_ids(self) -> list[str]:
+        # A comparison of runs makes no claims.
+        return [claim.id for claim in getattr(self.record, "claims", ())]
+
     def claim(self, name: str) -> Markup:
         """Show the sentence of a claim, without a full stop.
 
@@ -144,7 +148,7 @@ class _Output:
             RecordError: if the record has no such claim.
         """
         claims = Ref(self.record).claims
-        made = [claim.id for claim in self.record.claims]
+        made = self._claim_ids()
         if name not in made:
             near = difflib.get_close_matches(name, made) or made
             raise RecordError(f"the record makes no claim {name!r}; it makes {', '.join(near) or 'none'}")

@@ -66,9 +66,10 @@ def _predict(
     context: Context, photos: Sequence[Image], backend: Backend | None
 ) -> dict[str, NDArray[np.float32]]:
     classifier = context.classifier
-    wanted: dict[str, Request | OfClasses] = {**requests(classifier)}
+    of_target = requests(classifier)
+    wanted: dict[str, Request | OfClasses] = {**of_target}
     if context.several:
-        wanted[CLASS_MAPS] = OfClasses(wanted[GRAD_CAM], context.several)
+        wanted[CLASS_MAPS] = OfClasses(of_target[GRAD_CAM], context.several)
     found = detector.predict(
         classifier.network, photos, classifier.preprocessing,
         classifier.high_resolution, [context.target], list(wanted.values()),
