@@ -41,6 +41,8 @@ def read_record(folder: Path) -> Results | Photographs:
         RecordError: if it is missing, damaged or of another version.
     """
     path = folder if folder.is_file() else folder / RESULTS_NAME
+    if not path.exists():
+        raise RecordError(f"{path} cannot be read: it does not exist; `dogcam-report run` writes it")
     text = read_bytes(path, MOST_BYTES, RecordError)
     document = parse_json(text, str(path), RecordError)
     version = document.get("schema_version") if isinstance(document, dict) else None

@@ -22,6 +22,7 @@ from tests.support.data_sets import make_split, photograph
 from tests.support.processes import wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+DOGCAM = "dogcam.cli.start"
 NOT_UTF8 = os.fsdecode(b"caf\xe9")
 
 
@@ -47,7 +48,7 @@ def data(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-@pytest.mark.parametrize("words", [["dogcam", "validate"], ["dogcam", "--help"], ["report", "schema"]])
+@pytest.mark.parametrize("words", [[DOGCAM, "validate"], [DOGCAM, "--help"], ["report", "schema"]])
 def test_a_full_standard_output_is_one_line(data, words):
     more = [str(data)] if "validate" in words else []
     with Path("/dev/full").open("w") as full:
@@ -101,7 +102,7 @@ def test_another_error_is_a_defect_and_keeps_its_traceback():
 @pytest.mark.parametrize("name", ["café", NOT_UTF8])
 def test_a_folder_of_any_name_is_read(data, locale, name):
     odd = data.rename(data.with_name(name))
-    done = run("dogcam", "validate", str(odd), env=locale, stdout=subprocess.PIPE)
+    done = run(DOGCAM, "validate", str(odd), env=locale, stdout=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, "")
 
 

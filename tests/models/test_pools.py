@@ -59,7 +59,7 @@ def test_pools_are_written_as_names_indices_ranges_or_a_file(tmp_path):
     ("texts", "value"),
     [
         (["pet"], "pet"), (["=cat"], "=cat"), (["pet="], "pet="), (["pet=cat", "pet=dog"], "twice"),
-        (["pet=kat"], "near it are cat"), (["pet=4"], "'4'"), (["pet=2-9"], "'2-9'"), (["pet=2-1"], "'2-1'"),
+        (["pet=kat"], "similar: cat"), (["pet=4"], "'4'"), (["pet=2-9"], "'2-9'"), (["pet=2-1"], "'2-1'"),
     ],
 )  # fmt: skip
 def test_a_pool_that_cannot_be_read_is_refused(texts, value):

@@ -403,7 +403,7 @@ def test_a_folder_without_a_record_is_named(command, tmp_path):
     assert_one_line(invoke([command, str(tmp_path)]), 1, str(tmp_path / "results.json"), "cannot be read")
     assert_one_line(invoke([command, str(tmp_path / "nowhere")]), 2, "nowhere")
     (tmp_path / "results.json").write_text("{")
-    assert_one_line(invoke([command, str(tmp_path)]), 1, str(tmp_path / "results.json"), "is not a record")
+    assert_one_line(invoke([command, str(tmp_path)]), 1, str(tmp_path / "results.json"), "is not valid JSON")
     assert_one_line(invoke([command, str(tmp_path / "results.json")]), 2, "is a file")
 
 

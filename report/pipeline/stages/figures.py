@@ -229,14 +229,13 @@ def style_of(method: str) -> LineStyle:
 def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
     titles = {method.name: method.title for method in methods}
     ious = found.fine_iou_thresholds
+    drawn = [each for each in found.fine_ap if each.method in titles and each.method not in CONSTANT]
     series = [
         Series(titles[each.method], ious, [np.nan if ap is None else ap for ap in each.ap],
                style=style_of(each.method))
-        for each in found.fine_ap if each.method in titles and each.method not in CONSTANT
+        for each in drawn
     ]  # fmt: skip
-    parts = "; ".join(
-        f"{titles[each.method]}: {_percents(each.ap)}" for each in found.fine_ap if each.method in titles
-    )
+    parts = "; ".join(f"{titles[each.method]}: {_percents(each.ap)}" for each in drawn)
     figure = plots.lines_figure(series, x_label="IoU threshold", y_label="AP")
     return "fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}."
 

@@ -141,7 +141,7 @@ def test_a_backend_that_cannot_be_had_is_replaced_and_said(
     assert (said["asked"], said["used"]) == ("onnx", "torch")
     page = (tmp_path / "report.md").read_text()
     assert "maps of the target layer: `torch`" in page
-    assert "`onnx` was requested: torch takes the place" in page
+    assert "`onnx` was requested: the backend onnx is replaced by torch" in page
     checked = CliRunner().invoke(main, ["check", str(tmp_path)])
     assert checked.exit_code == 0, checked.output
 

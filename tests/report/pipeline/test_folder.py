@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dogcam.errors import RecordError
-from report import cli
+from report import running
 from report.cli import _without_path
 from report.pipeline.folder import (
     EARLIER_NAME,
@@ -51,7 +51,7 @@ def test_a_run_killed_before_its_end_keeps_the_changed_claims(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "write_report", killed)
+        patch.setattr(running, "write_report", killed)
         assert invoke(options(small_data, small_checkpoint, copied)).exit_code != 0
     result = invoke(options(small_data, small_checkpoint, copied))
     assert result.exit_code == 0, result.output

@@ -78,7 +78,7 @@ def test_no_check_can_pass_on_one_image(localised):
     assert (alone.value, alone.interval.low, alone.interval.high) == (0.1, None, None)
     assert sanity._check("centre_box", alone, "within").passed is None
     two = sanity._mean(localised, np.array([0.1, 0.1, np.nan]))
-    assert sanity._check("centre_box", two, "below").passed is True
+    assert sanity._check("centre_box", two, "within").passed is True
 
 
 def test_without_tuning_images_no_labels_are_permuted(localised):
