@@ -175,7 +175,7 @@ def score_meaning(record: Ref) -> Finding | None:
     sentence = "Correct boxes: {precision} of all"
     if raw(score.n_high):
         sentence += ", {correct} of {high} with a score of at least {from}"
-    sentence += "; scored by the image's probability alone: {equal} of {boxes}"
+    sentence += "; {equal} of {boxes} boxes have the image's probability as their score"
     parts = (
         Part("equal", score.n_equal, "count"), Part("boxes", score.n_boxes, "count"),
         Part("correct", score.n_high_correct, "count"), Part("high", score.n_high, "count"),

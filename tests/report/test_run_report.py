@@ -3,10 +3,12 @@
 import doctest
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 import report
+from report.pipeline import prepare
 from report.record.io import read_results
 from tests.support.runs import BATCH
 
@@ -24,7 +26,10 @@ def test_it_gives_the_record_of_the_command_line(finished, small_data, small_che
 
 @pytest.mark.slow
 def test_the_example_of_its_docstring_runs(monkeypatch, tmp_path):
+    """The example takes 24 images of each split; no more are drawn, and none into the user's cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(prepare, "write_sample", partial(prepare.write_sample, n_val=24, n_test=24))
     (example,) = doctest.DocTestFinder(recurse=False).find(report.run_report, "run_report", globs={})
     assert doctest.DocTestRunner().run(example).failed == 0 < len(example.examples)
 
