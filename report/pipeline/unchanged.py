@@ -142,9 +142,10 @@ def _write_note(folder: Path, cache: Path, inputs: Inputs, record: Results) -> N
 
 def _outputs(folder: Path, record: Results) -> str:
     """Return a hash of the states of the files of a run, apart from the report and the notes on the run."""
-    paths = [folder / name for name in ("stages", RESULTS_NAME, *record.files)]
-    states = states_below(paths)
-    return _hash({path: state for path, state in states.items() if Path(path) != folder / EARLIER_NAME})
+    # The same folder has the same hash, whether it is named from here or from the root.
+    whole = folder.resolve()
+    states = states_below([whole / name for name in ("stages", RESULTS_NAME, *record.files)])
+    return _hash({path: state for path, state in states.items() if Path(path) != whole / EARLIER_NAME})
 
 
 def _conditions(config: RunConfig, cache: Path) -> str:

@@ -133,6 +133,13 @@ def test_a_copied_run_is_not_reused_by_its_note(run, tmp_path):
     assert not run.is_reused()
 
 
+def test_a_run_is_reused_under_a_relative_path(run, monkeypatch):
+    """`make report` names the folder relative to the checkout."""
+    monkeypatch.chdir(run.out.parent)
+    run.out = Path(run.out.name)
+    assert run.is_reused()
+
+
 def test_the_command_reuses_a_run_as_a_whole(small_data, small_checkpoint, copied, monkeypatch):
     considered = []
     run_stages = experiment.run_stages
