@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from dogcam.data.download import default_cache
 from dogcam.files import dir_lock, require_writable
 from report import record as results
 from report.config import RunConfig
@@ -40,7 +39,7 @@ def run(
     # Stated now rather than after data and weights were read.
     require_writable(folder)
     with dir_lock(folder), progress:
-        where = cache or default_cache()
+        where = cache or _default_cache()
         record: results.Results | Photographs | None
         record = reuse_run(config, folder, where, command, progress.stage_ended)
         if record is None:
@@ -48,6 +47,13 @@ def run(
         write_report(record, folder, templates)
         end_run(folder)
     return record
+
+
+def _default_cache() -> Path:
+    # Imports what downloads, which a run that is reused does without.
+    from dogcam.data.download import default_cache
+
+    return default_cache()
 
 
 def _compute(
