@@ -175,7 +175,7 @@ def score_meaning(record: Ref) -> Finding | None:
     sentence = "Correct boxes: {precision} of all"
     if raw(score.n_high):
         sentence += ", {correct} of {high} with a score of at least {from}"
-    sentence += "; {equal} of {boxes} boxes have the image's probability as their score"
+    sentence += "; score equal to the image's probability: {equal} of {boxes}"
     parts = (
         Part("equal", score.n_equal, "count"), Part("boxes", score.n_boxes, "count"),
         Part("correct", score.n_high_correct, "count"), Part("high", score.n_high, "count"),
