@@ -22,7 +22,7 @@ from dogcam.structures.rules import ReadRules
 def command(source: Path, target: Path, name: str, allow_loss: bool, rules: ReadRules) -> None:
     """Write the data set SOURCE in another format into the new folder TARGET.
 
-    The format of SOURCE is recognised. ImageFiles are copied. The result is read again and compared: every
+    The format of SOURCE is recognised. Images are copied. The result is read again and compared: every
     box must be equal to the last bit, unless --allow-loss is given.
     """
     done = convert(source, target, format_named(name), rules, allow_loss=allow_loss)
