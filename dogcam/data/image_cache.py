@@ -1,6 +1,5 @@
 """A cache of decoded images of one size, filled by several threads, within a memory limit."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from dogcam.data.images import read_pixels
+from dogcam.data.workers import n_cores
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage
 
@@ -55,7 +55,7 @@ class ImageCache:
         if not indices:
             return {}
         # Pillow releases Python's lock while it decodes and resizes, so threads use all cores.
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(n_cores()) as threads:
             decoded = threads.map(lambda index: decode(self.images[index], self.size), indices)
             return dict(zip(indices, decoded, strict=True))
 

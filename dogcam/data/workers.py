@@ -12,6 +12,11 @@ from multiprocessing import get_context, parent_process
 from dogcam.errors import OutputError
 
 
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
 def worker_processes(number: int) -> Iterator[Executor]:
     """Start processes for the duration of the context.

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from dogcam.data.workers import worker_processes
+from dogcam.data.workers import n_cores, worker_processes
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
@@ -39,7 +39,6 @@ from report.pipeline.stages import (
 )
 from report.pipeline.targets import choose_targets
 from report.pipeline.unchanged import Inputs, note_end
-from report.pipeline.workers import n_cores
 from report.record.claim_rules import with_claims
 from report.record.io import write_results
 

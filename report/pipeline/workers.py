@@ -1,12 +1,13 @@
 """Use every core: functions of single items, in threads or processes; results in the order of the items."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
+
+from dogcam.data.workers import n_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,11 +17,6 @@ FEWEST = 128
 
 CHUNK = 32
 """Items that a process is given at once."""
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(

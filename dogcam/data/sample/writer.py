@@ -1,7 +1,6 @@
 """Write the data set in VOC layout, in parallel and atomically."""
 
 import json
-import os
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from PIL import Image
 from dogcam.data.formats.voc import MARKER
 from dogcam.data.sample.annotation import CLASSES
 from dogcam.data.sample.rendering import RenderedScene, render_scene
-from dogcam.data.workers import worker_processes
+from dogcam.data.workers import n_cores, worker_processes
 from dogcam.errors import ConfigError, DataError
 from dogcam.files import atomic_write, file_lock, read_json
 
@@ -193,18 +192,12 @@ def _write_all(
 
 def _map(function: Callable[[Job], None], jobs: list[Job], workers: int | None) -> Iterator[None]:
     """Apply a function to all jobs; one worker is this process."""
-    workers = workers or min(_available_cores(), -(-len(jobs) // 16))
+    workers = workers or min(n_cores(), -(-len(jobs) // 16))
     if workers == 1:
         yield from map(function, jobs)
         return
     with worker_processes(workers) as pool:
         yield from pool.map(function, jobs, chunksize=8)
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _write_one(root: Path, seed: int, job: Job) -> None:
