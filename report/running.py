@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dogcam.files import dir_lock, require_writable
+from dogcam.files import require_writable
+from dogcam.files.locks import dir_lock
 from report import record as results
 from report.config import RunConfig
 from report.pipeline.folder import end_run

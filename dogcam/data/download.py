@@ -16,7 +16,7 @@ from rich.progress import Progress as RichProgress
 
 from dogcam.data.transfer import Progress, fetch
 from dogcam.errors import DogcamError, DownloadError
-from dogcam.files import file_lock
+from dogcam.files.locks import file_lock
 
 VOC2007_TEST_URLS = (
     "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",

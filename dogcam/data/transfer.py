@@ -14,7 +14,7 @@ import pooch
 import requests
 
 from dogcam.errors import DownloadError
-from dogcam.files import file_lock
+from dogcam.files.locks import file_lock
 
 Progress = Callable[[int, int | None], None]
 """Called with the received bytes and the total bytes; None if the total is unknown."""

@@ -10,7 +10,8 @@ from torch import nn
 
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import measure
-from dogcam.files import atomic_write, dir_lock, remove_temporary_files
+from dogcam.files import atomic_write, remove_temporary_files
+from dogcam.files.locks import dir_lock
 from dogcam.models.checkpoints import layers_sha256, weights_sha256
 from dogcam.models.two_scale import require_position_scores
 from dogcam.train.batches import Batches

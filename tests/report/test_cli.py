@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dogcam.detection import detector
-from dogcam.files import dir_lock
+from dogcam.files.locks import dir_lock
 from report.pipeline.stages import draw
 from tests.support import runs as fixtures
 from tests.support.runs import (

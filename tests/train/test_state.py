@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load, save
 
 from dogcam.errors import ConfigError, ModelError, OutputError
-from dogcam.files import dir_lock
+from dogcam.files.locks import dir_lock
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.train.state import STATE, _seal, weights_sha256
 from tests.support.training import FAST, StopsAt, changed, make_network, run, same_weights

@@ -15,7 +15,8 @@ from dogcam.data.sample.annotation import CLASSES
 from dogcam.data.sample.rendering import RenderedScene, render_scene
 from dogcam.data.workers import n_cores, worker_processes
 from dogcam.errors import ConfigError, DataError
-from dogcam.files import atomic_write, file_lock, read_json
+from dogcam.files import atomic_write, read_json
+from dogcam.files.locks import file_lock
 
 SAMPLE_VERSION = 1
 """Is increased if the images or the annotations change."""
