@@ -67,8 +67,7 @@ def estimates_figure(
         axes.label_outer()
         axes.locator_params(axis="x", nbins=4)
         in_percent(axes.xaxis)
-        axes.grid(False, axis="y")
-        axes.spines["left"].set_visible(False)
+        _clear_row_axis(axes)
     return figure
 
 
@@ -91,9 +90,15 @@ def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure
     axes.set(xlabel=quantity, xlim=(0, 1))
     in_percent(axes.xaxis)
     name_rows(axes, [row.label for row in rows])
+    _clear_row_axis(axes)
+    return figure
+
+
+def _clear_row_axis(axes: Axes) -> None:
+    """Draw no line along the rows' names, and keep them clear of a dot at zero."""
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-    return figure
+    axes.tick_params(axis="y", pad=7)
 
 
 def _draw_estimate(axes: Axes, place: int, row: EstimateRow) -> None:
@@ -145,6 +150,5 @@ def sections_figure(sections: Sequence[EstimateSection], *, quantity: str, refer
     for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
         label.set_fontweight("bold" if row is None else "normal")
     axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.grid(False, axis="y")
-    axes.spines["left"].set_visible(False)
+    _clear_row_axis(axes)
     return figure

@@ -25,7 +25,7 @@ def _ap(found: results.Classes) -> Drawing:
         rows.append(plots.EstimateRow(f"{each.name} ({each.n_objects})", ap.value, low, high))
     parts = "; ".join(f"{row.label}: {_percent(row.value)}" for row in rows)
     figure = plots.class_figure(rows, quantity=f"AP at IoU {found.iou:g}")
-    return "class_ap", figure, f"AP of each class at IoU {found.iou:g} with 95 % CI. {parts}."
+    return "class_ap", figure, f"AP of each class at IoU {found.iou:g} with CI. {parts}."
 
 
 def _at_point(found: results.Classes, each: results.ClassResult) -> results.Estimate:

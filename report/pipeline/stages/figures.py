@@ -133,7 +133,7 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
         for index, iou in enumerate(detection.iou_thresholds)
     ]  # fmt: skip
     parts = (f"{method.title} {_percents(row.ap for row in method.rows)}" for method in ordered)
-    alt = f"AP with 95 % CI, by IoU threshold. {'; '.join(parts)}."
+    alt = f"AP with CI, by IoU threshold. {'; '.join(parts)}."
     return "estimates", plots.estimates_figure(groups, quantity="AP (%)"), alt
 
 
@@ -159,7 +159,7 @@ def _by_property(
         f"{row.label}: {_percents([row.value])}" for section in sections for row in section.rows
     )
     figure = plots.sections_figure(sections, quantity="recall", reference=point.recall.value)
-    return "recall_by_property", figure, f"Recall at the operating point with 95 % CI. {parts}."
+    return "recall_by_property", figure, f"Recall at the operating point with CI. {parts}."
 
 
 def _row(label: str, found: results.Estimate) -> EstimateRow:
@@ -261,7 +261,7 @@ def _stakes(failures: results.Failures) -> Drawing:
         [plots.EstimateSection(title, rows)], quantity="AP gain (points)", reference=None
     )
     parts = "; ".join(f"{row.label}: {_percents([row.value])}" for row in rows)
-    return "stakes", figure, f"AP gain if one failure type were fixed, with 95 % CI. {parts}."
+    return "stakes", figure, f"AP gain if one failure type were fixed, with CI. {parts}."
 
 
 def _sweeps(context: Context) -> Iterator[Drawing]:
