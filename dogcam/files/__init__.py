@@ -6,7 +6,6 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
