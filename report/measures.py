@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,14 +59,18 @@ class MeasuredRun:
             for place, row in enumerate(method.rows):
                 samples = drawn[place] if drawn is not None else None
                 found[f"{method.title}: average precision", row.iou] = Measured(row.ap, samples)
-                counts = _per_image(matches, row.iou)
+                counts = _Counts.of(matches, row.iou)
                 recall = self._ratio(row.recall, counts.right, counts.objects)
                 found[f"{method.title}: recall", row.iou] = recall
         return found | self._at_the_operating_point() | self._classification()
 
-    def _at_the_operating_point(self) -> Measures:
+    @cached_property
+    def _at_point(self) -> "_Counts":
         point = self.record.operating_point
-        counts = _per_image(self.matches(point.method, [point.iou]), point.iou, point.score_threshold)
+        return _Counts.of(self.matches(point.method, [point.iou]), point.iou, point.score_threshold)
+
+    def _at_the_operating_point(self) -> Measures:
+        point, counts = self.record.operating_point, self._at_point
         at = "at the operating point"
         return {
             (f"precision {at}", point.iou): self._ratio(point.precision.value, counts.right, counts.found),
@@ -89,8 +94,7 @@ class MeasuredRun:
 
     def failing(self) -> dict[str, ImageChange]:
         """Return the images with a wrong box or a missed object at the operating point, in their order."""
-        point = self.record.operating_point
-        counts = _per_image(self.matches(point.method, [point.iou]), point.iou, point.score_threshold)
+        counts = self._at_point
         wrong, missed = counts.found - counts.right, counts.objects - counts.right
         rows = zip(self.tables.ids, wrong.tolist(), missed.tolist(), strict=True)
         return {
@@ -108,14 +112,10 @@ class _Counts:
     found: NDArray[np.int64]
     objects: NDArray[np.int64]
 
-
-def _per_image(matches: Matches, iou: float, score_threshold: float = -math.inf) -> _Counts:
-    kept = matches.detections.scores >= score_threshold
-    right = kept & (matches.kind_at(iou) == metrics.TRUE_POSITIVE)
-    kept &= matches.kind_at(iou) != metrics.IGNORED
-    objects = matches.ground_truth.image[matches.counted]
-    images = matches.detections.image[right], matches.detections.image[kept], objects
-    return _Counts(*(np.bincount(each, minlength=matches.n_images) for each in images))
+    @classmethod
+    def of(cls, matches: Matches, iou: float, score_threshold: float = -math.inf) -> "_Counts":
+        right, found = metrics.counts_per_image(matches, iou, score_threshold)
+        return cls(right, found, metrics.ground_truth_per_image(matches))
 
 
 def _detections(rows: list[list[list[float]]] | None, truth: GroundTruth) -> Detections:
