@@ -6,7 +6,8 @@ from dogcam.files import require_writable
 from dogcam.files.locks import dir_lock
 from report import record as results
 from report.config import RunConfig
-from report.pipeline.folder import end_run
+from report.pipeline.folder import end_run, remove_partial_files
+from report.pipeline.provenance import finished_at
 from report.pipeline.unchanged import reuse_run
 from report.progress import ConsoleProgress
 from report.record.photographs import Photographs
@@ -64,6 +65,8 @@ def _compute(
     from report.pipeline.experiment import run_experiment
     from report.pipeline.photographs import find_photographs, run_photographs
 
+    finished_at()  # refuses a faulty SOURCE_DATE_EPOCH before the work begins
+    remove_partial_files(folder.resolve())
     photographs = find_photographs(config)
     if photographs is not None:
         return run_photographs(config, photographs, folder, cache, command, progress)

@@ -17,9 +17,9 @@ from report import record as results
 from report.config import RunConfig
 from report.pipeline import backend, prepare
 from report.pipeline.context import Context, Progress
-from report.pipeline.folder import keep_earlier_claims, remove_partial_files, remove_stale_pictures
+from report.pipeline.folder import keep_earlier_claims, remove_stale_pictures
 from report.pipeline.gather import gather, write_tables
-from report.pipeline.provenance import finished_at, run_info
+from report.pipeline.provenance import run_info
 from report.pipeline.runner import Stage, run_stages
 from report.pipeline.sources import Sources
 from report.pipeline.stages import (
@@ -142,8 +142,6 @@ def run_experiment(
         DogcamError: if data, weights or settings are faulty; computed outputs are kept.
     """
     folder = folder.resolve()
-    finished_at()  # refuses a faulty SOURCE_DATE_EPOCH before the work begins
-    remove_partial_files(folder)
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
     asked, weights = config, prepare.weight_files(config, cache)

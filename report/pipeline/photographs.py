@@ -59,7 +59,7 @@ def find_photographs(config: RunConfig) -> Split | None:
         return None
     names = split_names(folder)
     split = names[0] if len(names) == 1 and config.split not in names else config.split
-    return read_split(folder, split, config.limit, config.read_rules)
+    return read_split(folder, split, config.limit, config.read_rules, decode=True)
 
 
 def run_photographs(
@@ -92,7 +92,7 @@ def run_photographs(
     rows = (row for each in found for row in _rows(each))
     content = table(PHOTOGRAPHS_HEAD, ((box.name, image, *box.xyxy, box.score) for image, box in rows))
     atomic_write(folder / DETECTIONS_NAME, content)
-    files[DETECTIONS_NAME] = sha256_of((folder / DETECTIONS_NAME).read_bytes())
+    files[DETECTIONS_NAME] = sha256_of(content.encode())
     kept = config.without_paths().model_copy(update={"target": targets[0], "targets": targets})
     record = Photographs(
         title=f"Where the classifier sees {targets[0] if len(targets) == 1 else 'its classes'}",

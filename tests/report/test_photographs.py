@@ -109,3 +109,30 @@ def test_python_gets_the_same_record(folder, done, small_checkpoint, tmp_path):
 
 def test_a_run_on_annotated_images_is_read_as_before(finished):
     assert read_record(finished) == read_results(finished)
+
+
+def options_of(data, checkpoint, out):
+    return ["run", "--data", str(data), "--model", "sample_net", "--checkpoint", str(checkpoint),
+            "--batch-size", str(BATCH), "--device", "cpu", "--out", str(out)]  # fmt: skip
+
+
+def test_a_truncated_photograph_is_refused_before_the_work_or_skipped(folder, small_checkpoint, tmp_path):
+    data = shutil.copytree(folder, tmp_path / "data")
+    photo = sorted(data.glob("*.jpg"))[-1]
+    photo.write_bytes(photo.read_bytes()[:-2000])
+    refused = invoke(options_of(data, small_checkpoint, tmp_path / "out"))
+    assert refused.exit_code == 1 and photo.name in refused.stderr
+    assert "detect" not in refused.stderr
+    skipped = invoke([*options_of(data, small_checkpoint, tmp_path / "out"), "--on-error", "skip"])
+    assert skipped.exit_code == 0, skipped.output
+    record = read_record(tmp_path / "out")
+    assert (record.n_images, record.n_skipped_images) == (5, 1)
+
+
+def test_a_faulty_date_is_refused_before_photographs_are_read(
+    folder, small_checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "abc")
+    refused = invoke(options_of(folder, small_checkpoint, tmp_path / "out"))
+    assert refused.exit_code == 1 and "SOURCE_DATE_EPOCH" in refused.stderr
+    assert not (tmp_path / "out" / "gallery").exists()
