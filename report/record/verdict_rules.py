@@ -71,8 +71,8 @@ def how_large(record: Ref) -> Finding | None:
         places = [index for index, each in enumerate(statuses) if each == status]
         if places:
             # The interval is stated if it decides nothing; the tables have them all.
-            unit = "" if status == "not distinguishable" else " points"
-            shown = _enumerated([f"{{iou{index}}} ({{gap{index}}}{unit})" for index in places])
+            before, after = (": ", "") if status == "not distinguishable" else (" (", " points)")
+            shown = _enumerated([f"{{iou{index}}}{before}{{gap{index}}}{after}" for index in places])
             clauses.append(f"{verbs[status]} at IoU {shown}")
     for index, pair in enumerate(pairs):
         decided = statuses[index] != "not distinguishable"
@@ -208,7 +208,7 @@ def best_method(record: Ref) -> Finding | None:
     ending = "a real difference" if status == "contradicted" else "no difference shown"
     sentence = (
         "At IoU {iou}, {best} has the highest AP of all maps, {ap}; {main}, the subject of this report, has "
-        f"{{own}} (difference {{difference}}: {ending})"
+        f"{{own}}, a difference of {{difference}}: {ending}"
     )
     parts += [Part("main", titles[main], "text"), Part("own", known[main].ap, "percent"),
               Part("difference", pair.difference, "gap")]  # fmt: skip
