@@ -18,7 +18,7 @@ from report import record as results
 from report.config import RunConfig
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
-from report.pipeline.shared.boxes import ground_truth
+from report.pipeline.shared.boxes import detections, ground_truth
 from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.shared.shares import share
 from report.pipeline.stages import evaluate, localise
@@ -121,10 +121,7 @@ def _mean(
 
 
 def _measure(context: Context, name: str, resampler: Resampler) -> _Measured:
-    choice = localise.choose_rule(context, MAIN, name)
-    boxes = localise.as_detections(
-        localise.detect_by_rules(context, "reported", MAIN, [choice.rule], name)[0]
-    )
+    choice, boxes = _detect(context, name)
     truth = ground_truth(context, "reported", name)
     config, ious = context.config, _ious(context.config)
     matches = metrics.match(truth, boxes, sorted(set(ious)), difficult="ignored")
@@ -132,7 +129,8 @@ def _measure(context: Context, name: str, resampler: Resampler) -> _Measured:
     samples = np.array([drawn[iou] for iou in ious])
     of_range = samples[-len(IOU_RANGE) :].mean(axis=0)
     rows = [_row(matches, iou, drawn[iou], resampler) for iou in config.iou_thresholds]
-    range_ap = float(np.mean([_ap(matches, iou) for iou in IOU_RANGE]))
+    curves = [metrics.precision_recall(matches, iou) for iou in IOU_RANGE]
+    range_ap = float(np.mean([curve.average_precision() for curve in curves]))
     n_images = sum(name in image.labels for image in context.reported.images)
     iou = config.iou_thresholds[-1]
     threshold, tuned = _score_threshold(context, name, choice, iou)
@@ -160,21 +158,26 @@ def _measure(context: Context, name: str, resampler: Resampler) -> _Measured:
     return _Measured(result, samples, Detections(boxes.image[kept], boxes.boxes[kept], boxes.scores[kept]))
 
 
+def _detect(context: Context, name: str) -> tuple[localise.Choice, Detections]:
+    """Return the localisation rule of a class and its boxes; `localise` has those of the run's target."""
+    if name == context.config.target:
+        tuning = results.Tuning(**context.outputs[localise.NAME]["tuning"][MAIN])
+        return localise.Choice(tuning), detections(context, "reported", MAIN)
+    choice = localise.choose_rule(context, MAIN, name)
+    found = localise.detect_by_rules(context, "reported", MAIN, [choice.rule], name)[0]
+    return choice, localise.as_detections(found)
+
+
 def _row(matches: Matches, iou: float, drawn: NDArray[np.float64], resampler: Resampler) -> results.ClassRow:
     curve = metrics.precision_recall(matches, iou)
     recall = share(curve.n_found, matches.n_ground_truth, resampler.recall(matches, iou))
-    return results.ClassRow(iou=iou, ap=_ap_estimate(matches, iou, drawn, resampler), recall=recall)
-
-
-def _ap(matches: Matches, iou: float) -> float:
-    return metrics.precision_recall(matches, iou).average_precision()
+    return results.ClassRow(iou=iou, ap=_ap_estimate(matches, curve, drawn, resampler), recall=recall)
 
 
 def _ap_estimate(
-    matches: Matches, iou: float, drawn: NDArray[np.float64], resampler: Resampler
+    matches: Matches, curve: metrics.PrecisionRecall, drawn: NDArray[np.float64], resampler: Resampler
 ) -> results.Estimate:
     """Return AP with its interval; without a hit every resample is 0, which is no interval."""
-    curve = metrics.precision_recall(matches, iou)
     n_images = int(np.count_nonzero(metrics.ground_truth_per_image(matches)))
     interval = resampler.interval(drawn) if curve.n_found else undefined(resampler.level)
     return estimate(curve.average_precision(), over_images(n_images, interval))
@@ -188,7 +191,8 @@ def _sizes(context: Context, matches: Matches, iou: float, resampler: Resampler)
         of_size = match_of_size(
             matches.ground_truth, matches.detections, areas, low, high, [iou], difficult="ignored"
         )
-        found = _ap_estimate(of_size, iou, resampler.ap_samples(of_size)[0], resampler)
+        curve = metrics.precision_recall(of_size, iou)
+        found = _ap_estimate(of_size, curve, resampler.ap_samples(of_size)[0], resampler)
         rows.append(results.SizeRow(size=size, n_objects=of_size.n_ground_truth, ap=found))
     return rows
 
