@@ -15,11 +15,10 @@ from PIL import Image
 from rich.table import Table
 
 from dogcam.data.reading import read_split
-from dogcam.data.sample import write_sample
 from report.pipeline.sources import Sources
 
 from .measure import in_fresh_process, seconds_of
-from .photographs import voc2007
+from .photographs import photographs_or_sample
 from .run import PACKAGES, time_run
 
 __all__ = ["PACKAGES", "measure", "table"]
@@ -31,11 +30,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
     """Return a row for plain reading, safe reading, the decoding of every photograph, and a whole run."""
     n = 16 if quick else 500
     with tempfile.TemporaryDirectory() as folder:
-        if voc2007().is_dir():
-            data, splits = voc2007(), ("val", "train")
-        else:
-            data = write_sample(Path(folder, "sample"), n_train=1, n_val=n, n_test=n)
-            splits = ("test", "val")
+        data, splits = photographs_or_sample(Path(folder), n)
         click.echo(f"reading: {2 * n} images of {data.name}", err=True)
         run, _ = in_fresh_process(time_run, data, splits, n, Path(folder, "run"))
         plain = _best(lambda: [_read_plainly(data, split, n) for split in splits])

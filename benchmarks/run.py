@@ -13,13 +13,12 @@ import click
 import torch
 from rich.table import Table
 
-from dogcam.data.sample import write_sample
 from dogcam.models.classifier import load_classifier
 from report.cli import main as report
 from report.record.io import read_results
 
 from .measure import in_fresh_process, peak_mib, seconds_of
-from .photographs import voc2007
+from .photographs import photographs_or_sample
 
 PACKAGES = ("dogcam", "torch", "torchvision", "numpy", "scipy", "pillow")
 
@@ -32,11 +31,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
     n = 16 if quick else 500
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
-        if voc2007().is_dir():
-            data, splits = voc2007(), ("val", "train")
-        else:
-            data = write_sample(Path(folder, "sample"), n_train=1, n_val=n, n_test=n)
-            splits = ("test", "val")
+        data, splits = photographs_or_sample(Path(folder), n)
         click.echo(f"run: {n} images of {data.name}, and as many of the tuning split", err=True)
         forward, forward_peak = in_fresh_process(time_forward, 2 * n)
         seconds, peak = in_fresh_process(time_run, data, splits, n, out)
