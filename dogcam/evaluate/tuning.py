@@ -94,7 +94,7 @@ def _of_images(found: Detections, images: NDArray[np.bool_]) -> Detections:
 
 def _truth_of(truth: GroundTruth, images: NDArray[np.bool_]) -> GroundTruth:
     keep = images[truth.image]
-    difficult = None if truth.difficult is None else truth.difficult[keep]
+    difficult = np.asarray(truth.difficult)[keep]
     return GroundTruth(
         _new_indices(images)[truth.image[keep]], truth.boxes[keep], difficult, int(images.sum())
     )

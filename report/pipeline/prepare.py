@@ -44,14 +44,6 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
     return Path(config.data)
 
 
-def read_data(
-    config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None
-) -> tuple[Split, Split | None]:
-    """Read the split that is reported on and the tuning split; see `read_reported` and `read_tuning`."""
-    reported = read_reported(config, folder, say)
-    return reported, read_tuning(config, folder, reported, say)
-
-
 def read_reported(config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None) -> Split:
     """Read the split that is reported on.
 

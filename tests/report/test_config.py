@@ -11,6 +11,12 @@ from report.config import RunConfig, make_config
 from report.pipeline import prepare
 
 
+def read_data(config, folder, say=lambda _: None):
+    """The split that is reported on, and the tuning split."""
+    reported = prepare.read_reported(config, folder, say)
+    return reported, prepare.read_tuning(config, folder, reported, say)
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
@@ -75,14 +81,14 @@ def test_splits_that_share_images_are_refused(tmp_path):
     write_split(tmp_path, "val", ["c", "d", "b"])
     config = make_config(split="test", tuning_split="val")
     with pytest.raises(ConfigError, match=r"'test' .*'val' .*2 .*\bb\b"):
-        prepare.read_data(config, tmp_path)
+        read_data(config, tmp_path)
 
 
 def test_limits_take_the_first_images_of_each_list(tmp_path):
     write_split(tmp_path, "test", ["a", "b", "c"])
     write_split(tmp_path, "val", ["d", "b"])
     config = make_config(split="test", tuning_split="val", limit=1, tuning_limit=1)
-    test, tuning = prepare.read_data(config, tmp_path)
+    test, tuning = read_data(config, tmp_path)
     assert [image.id for image in test.images] == ["a"]
     assert [image.id for image in tuning.images] == ["d"], "the shared b lies beyond the limit"
 
@@ -92,7 +98,7 @@ def test_a_target_that_is_not_annotated_is_refused_with_what_is_there(tmp_path, 
     write_split(tmp_path, "test", ["a"], "dog" if role == "tuning split" else "cat")
     write_split(tmp_path, "val", ["b"], "dog" if role == "split" else "cat")
     with pytest.raises(ConfigError, match=r"'dog' .*cat"):
-        prepare.read_data(make_config(split="test", tuning_split="val"), tmp_path)
+        read_data(make_config(split="test", tuning_split="val"), tmp_path)
 
 
 def test_a_limit_that_leaves_no_target_is_refused(tmp_path):
@@ -101,13 +107,13 @@ def test_a_limit_that_leaves_no_target_is_refused(tmp_path):
     write_split(tmp_path, "test", ["a", "b"])
     write_split(tmp_path, "other", ["a"], "cat")
     with pytest.raises(ConfigError, match="--limit"):
-        prepare.read_data(make_config(split="test", limit=1), tmp_path)
+        read_data(make_config(split="test", limit=1), tmp_path)
 
 
 def test_without_a_tuning_split_none_is_read(tmp_path):
     write_split(tmp_path, "test", ["a"])
     write_split(tmp_path, "val", ["b"])
-    assert prepare.read_data(make_config(split="test", tuning_split=None), tmp_path)[1] is None
+    assert read_data(make_config(split="test", tuning_split=None), tmp_path)[1] is None
 
 
 @pytest.mark.parametrize(
@@ -124,7 +130,7 @@ def test_without_a_tuning_split_none_is_read(tmp_path):
 def test_thresholds_are_chosen_on_another_split(tmp_path, there, split, chosen):
     for number, name in enumerate(there):
         write_split(tmp_path, name, [str(number)])
-    tuning = prepare.read_data(make_config(split=split), tmp_path)[1]
+    tuning = read_data(make_config(split=split), tmp_path)[1]
     assert (tuning and tuning.name) == chosen
 
 
@@ -133,12 +139,12 @@ def test_a_split_without_the_target_is_not_chosen_to_tune_on(tmp_path):
     write_split(tmp_path, "val", ["b"], "cat")
     write_split(tmp_path, "train", ["c"])
     said = []
-    assert prepare.read_data(make_config(split="test"), tmp_path, said.append)[1].name == "train"
+    assert read_data(make_config(split="test"), tmp_path, said.append)[1].name == "train"
     assert said == ["no dog in the 1 images of val: no threshold is chosen there"]
     write_split(tmp_path, "train", ["c"], "cat")
-    assert prepare.read_data(make_config(split="test"), tmp_path, said.append)[1] is None
+    assert read_data(make_config(split="test"), tmp_path, said.append)[1] is None
     with pytest.raises(ConfigError, match=r"'dog' .*'val'.*--tuning-limit"):
-        prepare.read_data(make_config(split="test", tuning_split="val"), tmp_path)
+        read_data(make_config(split="test", tuning_split="val"), tmp_path)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63])
@@ -150,7 +156,7 @@ def test_a_seed_that_no_generator_takes_is_refused(seed):
 def test_a_missing_split_names_those_that_are_there(tmp_path):
     write_split(tmp_path, "val", ["a"])
     with pytest.raises(DataError, match=r"test\.txt .*\bval\b"):
-        prepare.read_data(make_config(split="test"), tmp_path)
+        read_data(make_config(split="test"), tmp_path)
 
 
 def test_the_settings_decide_about_faults_of_the_data(tmp_path):
@@ -159,9 +165,9 @@ def test_the_settings_decide_about_faults_of_the_data(tmp_path):
     path.write_text(path.read_text().replace("<xmax>5<", "<xmax>12<"))
     (tmp_path / "JPEGImages" / "b.jpg").write_bytes(b"")
     with pytest.raises(DataError, match=r"(?s)2 images.*a\.xml.*b\.jpg"):
-        prepare.read_data(make_config(tuning_split=None), tmp_path)
+        read_data(make_config(tuning_split=None), tmp_path)
     config = make_config(tuning_split=None, on_bad_box="clip", on_error="skip")
-    found, _ = prepare.read_data(config, tmp_path)
+    found, _ = read_data(config, tmp_path)
     assert (found.n_clipped, found.skipped_images) == (1, ("b",))
     assert found.images[0].boxes_of("dog").tolist() == [[0, 0, 9, 5]]
 
@@ -174,7 +180,7 @@ def test_masks_of_another_numbering_are_left_out_and_said(tmp_path):
             mask = Image.new("L", (9, 9), number)
             mask.save(tmp_path / "SegmentationClass" / f"{name}.png")
         said = []
-        found, _ = prepare.read_data(make_config(tuning_split=None), tmp_path, said.append)
+        found, _ = read_data(make_config(tuning_split=None), tmp_path, said.append)
         assert (found.mask_classes is not None, len(said)) == (kept, 0 if kept else 1)
     assert "'bicycle'" in said[0]
 
@@ -183,4 +189,4 @@ def test_photographs_without_annotations_are_refused(tmp_path):
     (tmp_path / "test").mkdir()
     Image.new("RGB", (9, 9)).save(tmp_path / "test" / "a.jpg")
     with pytest.raises(ConfigError, match=tmp_path.name):
-        prepare.read_data(make_config(tuning_split=None), tmp_path)
+        read_data(make_config(tuning_split=None), tmp_path)

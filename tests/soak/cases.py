@@ -21,6 +21,7 @@ from dogcam.structures.rules import ReadRules
 from tests.soak.commands import COMMANDS, Command
 from tests.soak.faults import MARKER, faults_of, odd_option
 from tests.support import runs
+from tests.support.processes import group_lives
 
 MOST_MEMORY = 2 * 1024**3
 """Bytes that a command may take beyond what the soak itself holds."""
@@ -261,9 +262,7 @@ def call(
 def _left(group: int, folder: Path, killed: bool) -> tuple[str, ...]:
     """Return the processes that a command left behind, and its temporary files unless it was killed."""
     for _ in range(200):  # workers notice within a second that their parent is gone
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
+        if not group_lives(group):
             break
         time.sleep(0.01)
     else:

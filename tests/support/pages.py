@@ -63,8 +63,3 @@ def copy_templates(tmp_path: Path, monkeypatch) -> Path:
 def restated(run: Path) -> dict[str, str]:
     """Render a run whose record a test changed, with the claims that its numbers now decide."""
     return render(with_claims(read_results(run)), run)
-
-
-def words_of(text: str) -> str:
-    """What a reader of the page reads, in one line."""
-    return Page(text).text

@@ -19,7 +19,7 @@ from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, has_linear_head, in_use
 from report.pipeline.shared.boxes import best_ious, detections, found_rows, ground_truth, matches_of
-from report.pipeline.shared.cases import Scene, all_cases, make_scene, score_levels
+from report.pipeline.shared.cases import all_cases, make_scene, score_levels
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.shared.maps import heat_of
 from report.pipeline.shared.predictions import predictions
@@ -63,7 +63,7 @@ def run(context: Context) -> dict:
         fine_iou_thresholds=list(FINE_IOU),
         fine_ap=_fine_ap(context),
         cells=_cells(context, matches, point),
-        other_classes=_other_classes(scene, cases, levels.index(point["score_threshold"])),
+        other_classes=_other_classes(cases, levels.index(point["score_threshold"])),
         gradient_check=_gradient_check(context),
         head=_head(context),
         levels=levels,
@@ -230,7 +230,7 @@ def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell
     return cells
 
 
-def _other_classes(scene: Scene, cases: Sequence[results.Case], level: int) -> list[results.OtherClass]:
+def _other_classes(cases: Sequence[results.Case], level: int) -> list[results.OtherClass]:
     """Count the classes of the boxes on other objects at one level."""
     names = Counter(
         case.reason.rpartition(" class ")[2]
