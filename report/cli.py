@@ -9,7 +9,7 @@ from typing import get_args
 import click
 
 import dogcam
-from dogcam.cli.common import ErrorGroup, keeping, names_in
+from dogcam.cli.common import ErrorGroup, choice, keeping, names_in
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, printable
 from dogcam.structures.rules import BadBoxes, OnError
@@ -31,6 +31,8 @@ _TEMPLATES = click.option(
 _WATCH = click.option("--watch", is_flag=True, help="Go on, and render again when a template is saved.")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FINISHED = click.Path(path_type=Path, exists=True, file_okay=False)
+_HTML = click.option("--html", type=_FILE, help="Write the comparison as a page too.")
+_MARKDOWN = click.option("--markdown", type=_FILE, help="Write it as Markdown there instead of printing it.")
 _RUN = click.argument("run", type=_FINISHED)
 
 
@@ -51,22 +53,30 @@ def main() -> None:
 @click.option("--tuning-split", help="What thresholds are chosen on, or none.  [default: val, or train]")
 @click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
 @click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
-@click.option(
-    "--on-bad-box", type=click.Choice(get_args(BadBoxes)), default="refuse", show_default=True,
-    help="Boxes that are empty or leave their image.",
-)  # fmt: skip
-@click.option(
-    "--on-error", type=click.Choice(get_args(OnError)), default="fail", show_default=True,
-    help="Images with a fault: end with a list of all, or leave them out.",
-)  # fmt: skip
-@click.option(
-    "--difficult", type=click.Choice(get_args(Treatment)), default="counted", show_default=True,
-    help="Objects marked difficult: counted, or ignored with the boxes on them.",
-)  # fmt: skip
-@click.option(
-    "--crowd", type=click.Choice(get_args(Treatment)), default="ignored", show_default=True,
-    help="Boxes around crowds: ignored with the boxes on them, or counted.",
-)  # fmt: skip
+@choice(
+    "--on-bad-box", "on_bad_box", get_args(BadBoxes), "refuse", "Boxes that are empty or leave their image."
+)
+@choice(
+    "--on-error",
+    "on_error",
+    get_args(OnError),
+    "fail",
+    "Images with a fault: end with a list of all, or leave them out.",
+)
+@choice(
+    "--difficult",
+    "difficult",
+    get_args(Treatment),
+    "counted",
+    "Objects marked difficult: counted, or ignored with the boxes on them.",
+)
+@choice(
+    "--crowd",
+    "crowd",
+    get_args(Treatment),
+    "ignored",
+    "Boxes around crowds: ignored with the boxes on them, or counted.",
+)
 @click.option(
     "--target", "targets", multiple=True,
     help="A class to detect; repeatable, or all that are annotated and known.  [default: dog]",
@@ -96,10 +106,13 @@ def main() -> None:
     "--precision", type=float,
     help="Precision of the operating point on the tuning split.  [default: the best F1 there]",
 )  # fmt: skip
-@click.option(
-    "--backend", type=click.Choice(get_args(MapSource)), default=REFERENCE, show_default=True,
-    help="What computes the maps of the target layer; another than the engine is held against it.",
-)  # fmt: skip
+@choice(
+    "--backend",
+    "backend",
+    get_args(MapSource),
+    REFERENCE,
+    "What computes the maps of the target layer; another than the reference is compared with it.",
+)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")
@@ -176,8 +189,8 @@ def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("before", type=_FINISHED)
 @click.argument("after", type=_FINISHED)
-@click.option("--html", type=_FILE, help="Write the comparison as a page too.")
-@click.option("--markdown", type=_FILE, help="Write it as Markdown there instead of printing it.")
+@_HTML
+@_MARKDOWN
 @_TEMPLATES
 def diff(before: Path, after: Path, html: Path | None, markdown: Path | None, own: Path | None) -> None:
     """Show what is different in the run AFTER from the run BEFORE."""
@@ -199,8 +212,8 @@ def _write(texts: dict[str, str], html: Path | None, markdown: Path | None) -> N
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=_FINISHED)
-@click.option("--html", type=_FILE, help="Write the comparison as a page too.")
-@click.option("--markdown", type=_FILE, help="Write it as Markdown there instead of printing it.")
+@_HTML
+@_MARKDOWN
 @_TEMPLATES
 def compare(runs: tuple[Path, ...], html: Path | None, markdown: Path | None, own: Path | None) -> None:
     """Show two or more RUNS side by side, with paired intervals of the differences from the first."""
