@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dogcam.errors import ConfigError
-from report.diff import change_of, side_of
-from report.measures import Measured, MeasuredRun, why_not_paired
+from report.diff import change_of, name_of, side_of
+from report.measures import Measured, MeasuredRun, open_runs
 from report.record import Results
 from report.record.comparison import Cell, ClassRow, MeasureRow, RunComparison
-from report.record.io import read_results
-from report.record.tables import read_tables
 
 FEWEST = 2
 
@@ -31,13 +29,8 @@ def compare_all(folders: Sequence[Path]) -> RunComparison:
     """
     if len(folders) < FEWEST:
         raise ConfigError(f"{len(folders)} runs are named; expected at least {FEWEST}")
-    records = [read_results(folder) for folder in folders]
-    tables = [read_tables(each, record.files) for each, record in zip(folders, records, strict=True)]
-    why_not = why_not_paired(records, tables)
-    runs = [
-        MeasuredRun(record, table, records[0], paired=why_not is None)
-        for record, table in zip(records, tables, strict=True)
-    ]
+    runs, why_not = open_runs(folders, sampled_as=0)
+    records = [run.record for run in runs]
     measured = [run.measures() for run in runs]
     shared = [name for name in measured[0] if all(name in each for each in measured)]
     classes, iou = _classes(records)
@@ -67,9 +60,7 @@ def _labels(folders: Sequence[Path], records: Sequence[Results]) -> list[str]:
     """Return the names of the networks, with the folder's name if two are equal."""
     counts = Counter(record.model.name for record in records)
     return [
-        record.model.name
-        if counts[record.model.name] == 1
-        else f"{record.model.name} ({folder.resolve().name})"
+        record.model.name if counts[record.model.name] == 1 else f"{record.model.name} ({name_of(folder)})"
         for folder, record in zip(folders, records, strict=True)
     ]
 

@@ -10,12 +10,10 @@ from typing import Any
 
 from dogcam.evaluate.metrics import Estimate, Resampler
 from dogcam.files import printable
-from report.measures import Measured, MeasuredRun, why_not_paired
+from report.measures import Measured, open_runs
 from report.record import Results
 from report.record.claim_rules import changed_claims, status_of
 from report.record.diff import ImageChange, MetricChange, RunDiff, SettingChange, Side
-from report.record.io import read_results
-from report.record.tables import read_tables
 
 _VERDICTS = {"supported": "higher", "contradicted": "lower", "not distinguishable": "not distinguishable"}
 
@@ -29,22 +27,14 @@ def compare_runs(before: Path, after: Path) -> RunDiff:
     Raises:
         RecordError: if a record or its tables are missing or damaged.
     """
-    records = read_results(before), read_results(after)
-    tables = (
-        read_tables(before, records[0].files),
-        read_tables(after, records[1].files),
-    )
-    why_not = why_not_paired(records, tables)
-    old, new = (
-        MeasuredRun(record, table, records[1], paired=why_not is None)
-        for record, table in zip(records, tables, strict=True)
-    )
+    (old, new), why_not = open_runs((before, after), sampled_as=1)
+    records = old.record, new.record
     measured = old.measures(), new.measures()
     shared = [name for name in measured[0] if name in measured[1]]
     changes = [change_of(*name, measured[0][name], measured[1][name], new.resampler) for name in shared]
     failing = (old.failing(), new.failing()) if why_not is None else None
     return RunDiff(
-        title=f"From {_name(before)} to {_name(after)}",
+        title=f"From {name_of(before)} to {name_of(after)}",
         before=side_of(before, records[0]),
         after=side_of(after, records[1]),
         same_images=why_not is None,
@@ -81,14 +71,15 @@ def _only_in(failing: dict[str, ImageChange], other: dict[str, ImageChange]) -> 
     return [change for image, change in failing.items() if image not in other]
 
 
-def _name(folder: Path) -> str:
+def name_of(folder: Path) -> str:
+    """Return the name of a run's folder as text that can be written."""
     return printable(folder.resolve().name)
 
 
 def side_of(folder: Path, record: Results) -> Side:
     """Describe a run: its folder, network and data."""
     return Side(
-        folder=_name(folder),
+        folder=name_of(folder),
         finished=record.run.finished,
         network=record.model.name,
         data=record.data.name,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from dogcam.evaluate.metrics import Matches, Resampler
 from dogcam.structures.detections import Detections, GroundTruth
 from report.record import Results
 from report.record.diff import ImageChange
-from report.record.tables import RunTables
+from report.record.io import read_results
+from report.record.tables import RunTables, read_tables
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,29 @@ class _Counts:
     def of(cls, matches: Matches, iou: float, score_threshold: float = -math.inf) -> "_Counts":
         right, found = metrics.counts_per_image(matches, iou, score_threshold)
         return cls(right, found, metrics.ground_truth_per_image(matches))
+
+
+def open_runs(folders: Sequence[Path], sampled_as: int) -> tuple[list[MeasuredRun], str | None]:
+    """Read finished runs that are to be compared.
+
+    Args:
+        folders: of the runs.
+        sampled_as: the index of the run whose resamples are drawn.
+
+    Returns:
+        The runs, and why their images cannot be compared one by one; None if they can.
+
+    Raises:
+        RecordError: if a record or its tables are missing or damaged.
+    """
+    records = [read_results(folder) for folder in folders]
+    tables = [read_tables(folder, record.files) for folder, record in zip(folders, records, strict=True)]
+    why_not = why_not_paired(records, tables)
+    runs = [
+        MeasuredRun(record, table, records[sampled_as], paired=why_not is None)
+        for record, table in zip(records, tables, strict=True)
+    ]
+    return runs, why_not
 
 
 def _detections(rows: list[list[list[float]]] | None, truth: GroundTruth) -> Detections:
