@@ -99,7 +99,7 @@ class MapOptions:
     """The maps and boxes that a command line asks for.
 
     Attributes:
-        targets: classes, see `classes_named`.
+        targets: classes, see `Classifier.classes_named`.
         method: name of the CAM method.
         layer: the target layer; None for the classifier's own.
         flip: average over mirror images too.
@@ -114,7 +114,7 @@ class MapOptions:
 
     def detector(self, classifier: "Classifier", scales: Sequence[float] = (1.0,)) -> Detector:
         """Return the detector of these options; maps are averaged over the scales of the input."""
-        names = classes_named(classifier, self.targets)
+        names = classifier.classes_named(self.targets)
         request = METHODS[self.method](self.layer or classifier.target_layer)
         rule, views = LocalisationRule(self.cam_threshold), Views(tuple(scales), self.flip)
         return Detector(classifier, names, request, rule, views)
@@ -148,17 +148,3 @@ def map_options(command: Callable[..., None]) -> Callable[..., None]:
         command(maps=MapOptions(targets, method, layer, flip, cam_threshold), **others)
 
     return with_maps
-
-
-def classes_named(classifier: "Classifier", targets: Sequence[str]) -> tuple[str, ...]:
-    """Return the classes that `--target` names: dog by default, all for `all`.
-
-    Raises:
-        ModelError: if the classifier has no output for one of them.
-    """
-    if "all" in targets and "all" not in classifier.classes:
-        return classifier.classes
-    names = tuple(dict.fromkeys(targets or ("dog",)))
-    for name in names:
-        classifier.index_of(name)
-    return names

@@ -62,6 +62,19 @@ class Classifier:
     high_resolution: HighResolutionPass | None = None
     learned_from: str | None = None
 
+    def classes_named(self, targets: Sequence[str]) -> tuple[str, ...]:
+        """Return the classes that targets name, each once: dog for none, every class for `all`.
+
+        Raises:
+            ModelError: if the classifier has no output for one of them.
+        """
+        if "all" in targets and "all" not in self.classes:
+            return self.classes
+        names = tuple(dict.fromkeys(targets or ("dog",)))
+        for name in names:
+            self.index_of(name)
+        return names
+
     def index_of(self, class_name: str) -> int:
         """Return the index of a class among the logits.
 

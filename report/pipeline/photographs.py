@@ -16,10 +16,9 @@ from dogcam.draw import overlays
 from dogcam.draw.overlays import DrawnBox
 from dogcam.errors import ConfigError
 from dogcam.files import atomic_write, sha256_of
-from dogcam.models.classifier import Classifier
 from dogcam.structures.boxes import as_boxes, rescale
 from dogcam.structures.images import LabelledImage, Split
-from report.config import ALL, RunConfig
+from report.config import RunConfig
 from report.pipeline import prepare
 from report.pipeline.context import Progress
 from report.pipeline.folder import remove_stale_pictures
@@ -82,7 +81,7 @@ def run_photographs(
     if config.precision is not None:
         raise ConfigError("--precision is measured against annotations, and the photographs have none")
     classifier = prepare.find_classifier(config, cache)
-    targets = _targets(config, classifier)
+    targets = classifier.classes_named(config.targets or (config.target,))
     rule = LocalisationRule(config.cam_threshold) if config.cam_threshold else DEFAULT_RULE
     detector = Detector(classifier, targets, GradCam(classifier.target_layer), rule)
     results = detector.run((read_pixels(image) for image in split.images), config.batch_size)
@@ -109,15 +108,6 @@ def run_photographs(
     write_results(record, folder)
     remove_stale_pictures(folder, record)
     return record
-
-
-def _targets(config: RunConfig, classifier: Classifier) -> tuple[str, ...]:
-    asked = config.targets or (config.target,)
-    if ALL in asked and ALL not in classifier.classes:
-        return classifier.classes
-    for name in asked:
-        classifier.index_of(name)
-    return asked
 
 
 def _rows(found: _Found) -> Iterator[tuple[str, FoundBox]]:
