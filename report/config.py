@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
         cam_threshold: None to choose it on the tuning split.
         precision: what the operating point must reach on the tuning split; None for the best F1.
         iou_thresholds: of AP and recall; the operating point uses the last.
-        backend: what computes the maps of the target layer; those at an earlier one need the engine.
+        backend: what computes the maps of the target layer; those of an earlier one take the reference.
         batch_size, device: how the network is run.
         n_resamples: number of bootstrap resamples.
         confidence_level: of the intervals.

@@ -20,7 +20,7 @@ from report.record.tables import RunTables, read_tables
 
 @dataclass(frozen=True)
 class Measured:
-    """A number, and where it can be told what the same images drawn again would give: (B,) floats."""
+    """A number, and its (B,) bootstrap samples if they can be drawn."""
 
     value: float | None
     samples: NDArray[np.float64] | None = None

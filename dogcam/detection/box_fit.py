@@ -94,7 +94,7 @@ def fits(
     It is taken of the probability of each position by itself (`fill`) and of the relative class activation
     map (`map_fill`), and both are averaged. Views are averaged with the weights
     exp(-log2(s / side)^2 / (2 octaves^2)), s the side of the box in the view: the blur of a map is a third of
-    the classifier's own input, so that small objects need magnified views.
+    the classifier's own input; small objects therefore need magnified views.
 
     Args:
         logits: K (rows, columns) arrays on one grid.

@@ -1,7 +1,7 @@
 """Connected components of thresholded maps, from runs of pixels instead of label images.
 
 A run is a maximal horizontal interval of foreground pixels. Runs of adjacent rows that share a side or a
-corner belong to one component, so that a graph of a few runs a row replaces an image of labels.
+corner belong to one component. A graph with a few runs in each row replaces an image of labels.
 """
 
 from collections.abc import Sequence

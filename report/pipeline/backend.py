@@ -17,12 +17,12 @@ from report.pipeline.context import Context
 from report.pipeline.methods import CAM, GRAD_CAM, PROBABILITY
 
 CALIBRATION = 128
-"""Images of the tuning split that show the backend int8 which values occur."""
+"""Number of images of the tuning split on which int8 is calibrated."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What runs: a backend, or None for the engine; and what the record says of it."""
+    """The backend that runs, None for the reference implementation, and its description for the record."""
 
     backend: Backend | None
     info: results.BackendInfo
@@ -35,10 +35,10 @@ def libraries(name: MapSource) -> str:
 
 
 def choose(context: Context) -> Chosen:
-    """Make the backend that the settings name, or say why the engine or torch takes its place.
+    """Load the backend that the settings name; state the reason if another takes its place.
 
     Raises:
-        ConfigError: where it needs images to calibrate on, and there is no tuning split.
+        ConfigError: if it needs images for calibration, and there is no tuning split.
     """
     asked = context.config.backend
     if asked == REFERENCE:

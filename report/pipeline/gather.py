@@ -80,7 +80,7 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
 
 
 def is_published_experiment(config: RunConfig) -> bool:
-    """Return whether a run reproduces the published experiment, so that its results can be compared."""
+    """Return whether a run reproduces the published experiment and can be compared with its results."""
     asked = (config.kind, config.split, config.target, config.limit, config.iou_thresholds)
     return asked == ("voc2007", "test", "dog", 500, PUBLISHED_AT)
 

@@ -62,18 +62,18 @@ RULE_OF = {
     GRAD_CAM: GRAD_CAM, GRAD_CAM_REFERENCE: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
     EARLIER: EARLIER, HIRES: HIRES, LAYER: LAYER, PLUS_PLUS: PLUS_PLUS,
 }  # fmt: skip
-"""Whose localisation rule a map method uses: those that are one map by theory share one, so that they are
-compared at the same cut; at the earlier layer, where maps look different, each has its own."""
+"""The method whose localisation rule a map method uses. Methods whose maps are equal by theory share a rule,
+and so a threshold. At the earlier layer maps differ, and each method has its own rule."""
 
 AT_EARLIER = (HIRES, LAYER, PLUS_PLUS)
-"""What is compared with Grad-CAM at the earlier layer, where no two methods are one."""
+"""The methods that are compared with Grad-CAM at the earlier layer; no two of them are equal there."""
 
 MAIN = GRAD_CAM
 """The method whose operating point, failures and claims the report is about."""
 
 
 def has_linear_head(classifier: Classifier) -> bool:
-    """Tell whether the head is one linear layer, so that CAM is defined."""
+    """Return whether the head is one linear layer, for which CAM is defined."""
     name = classifier.head
     if name is None:
         return False
@@ -90,14 +90,14 @@ def title_of(name: str, classifier: Classifier) -> str:
 def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
     """Return the methods of a run, of one kind or all.
 
-    The engine's own map is a method where a backend makes the map that the report is about.
+    The map of the reference implementation is a method of its own if a backend computes the main map.
     """
     wanted = (name for name, method in METHODS.items() if kind in (None, method.kind))
     return tuple(name for name in wanted if name != GRAD_CAM_REFERENCE or config.backend != REFERENCE)
 
 
 def requests(classifier: Classifier) -> dict[str, Request]:
-    """Return what to ask of the engine for each map that it makes."""
+    """Return the request to the reference implementation for each of its maps."""
     earlier = classifier.earlier_layer
     assert earlier is not None, "classifiers without an earlier layer are refused before"
     return {

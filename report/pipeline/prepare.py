@@ -31,7 +31,7 @@ def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], N
     Args:
         config: the settings of the run.
         cache: where data sets are kept.
-        rendered: is told how many images of how many the sample has.
+        rendered: receives the number of images that are done, and of all images of the sample.
     """
     if config.kind == "sample":
         names = {split_name(config.split), split_name(config.tuning_split or "val")}
@@ -48,7 +48,7 @@ def read_reported(config: RunConfig, folder: Path, say: Callable[[str], None] = 
     """Read the split that is reported on.
 
     Raises:
-        ConfigError: if the target is not annotated, so that there would be nothing to measure.
+        ConfigError: if the target is not annotated: there would be nothing to measure.
     """
     reported = _read(config, folder, config.split, config.limit, say)
     if config.target != ALL:
@@ -61,18 +61,18 @@ def read_tuning(
 ) -> Split | None:
     """Read the tuning split; None if there is none.
 
-    Where the settings say nothing of a tuning split, it is `val`, or `train` where `val` is reported on, has
-    images of the split that is reported on, or does not show the target. A network is too sure of images that
-    it was trained on, so that `val` comes first.
+    If the settings name no tuning split, it is `val`. It is `train` if `val` is the reported split, shares
+    images with it, or does not contain the target. `val` comes first because a network is overconfident on
+    images that it was trained on.
 
     Args:
         config: the settings of the run.
         folder: the data set's.
         reported: the images that are reported on.
-        say: is told where a split cannot be tuned on.
+        say: receives the reason if a split cannot be tuned on.
 
     Raises:
-        ConfigError: where the target does not occur, so that there would be nothing to measure.
+        ConfigError: if the target does not occur: there would be nothing to measure.
     """
     if "tuning_split" not in config.model_fields_set:
         return _choose_tuning(config, folder, say)
@@ -95,7 +95,7 @@ def _read(config: RunConfig, folder: Path, name: str, limit: int | None, say: Ca
     split = read_split(folder, name, limit, config.read_rules, decode=True)
     if not split.has_truth:
         raise ConfigError(
-            f"{folder} holds photographs without annotations, so that nothing can be measured; show maps and "
+            f"{folder} holds photographs without annotations, and nothing can be measured; show maps and "
             "boxes with `dogcam explain`"
         )
     doubt = doubtful_masks(split)

@@ -12,7 +12,7 @@ from dogcam.errors import RecordError
 class Ref:
     """A part of the record together with its path: what templates are given instead of bare values.
 
-    Fields are reached as attributes and items by iteration, so that the path follows by itself:
+    Fields are reached as attributes and items by iteration, and each ref carries its path:
     `record.detection.methods`, iterated, gives refs to `detection.methods.0` and so on. A ref is as true as
     its value and compares like it, but it cannot be printed: a formatter decides how it is shown.
     """

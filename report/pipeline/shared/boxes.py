@@ -29,7 +29,7 @@ def matches_of(context: Context, method: str, role: str = "reported") -> Matches
         truth = ground_truth(context, role)
         return match(truth, detections(context, role, method), thresholds, difficult="ignored")
 
-    # The rows are kept, so that their identity names them.
+    # The rows are kept with the matches: while they live, no other list has their id.
     return context.once(("matches", id(rows), thresholds), lambda: (rows, compute()))[1]
 
 

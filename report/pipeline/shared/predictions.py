@@ -82,7 +82,7 @@ def _load(context: Context, files: list[str]) -> Predictions:
     logits, reference = columns.pop(LOGITS), columns.pop(REFERENCE_LOGITS, None)
     several = columns.pop(CLASS_MAPS, None)
     of_classes = () if several is None else zip(context.config.several, several.swapaxes(0, 1), strict=True)
-    # The target keeps its own map, which differs by rounding, so that a run for it alone has equal numbers.
+    # The target keeps its own map: that of the joint pass differs by rounding from a run for it alone.
     class_maps = {name: maps for name, maps in of_classes if name != context.config.target}
     return Predictions(context.classifier, logits, columns, class_maps, reference)
 

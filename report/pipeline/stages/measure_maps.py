@@ -42,7 +42,7 @@ def run(context: Context) -> dict:
     return results.Localisation(
         n_images=sum(each is not None for each in scores[MAIN]),
         n_masks=len(masks),
-        cam_threshold=_cut(context, MAIN),
+        cam_threshold=_cam_threshold(context, MAIN),
         n_thresholds=len(map_metrics.BOX_CAM_THRESHOLDS),
         strict_iou=map_metrics.STRICT_IOU,
         iou_levels=list(map_metrics.IOU_LEVELS),
@@ -88,11 +88,11 @@ def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
         score = partial(
             map_metrics.score_map, boxes=image.boxes_of(context.config.target), mask=_mask(context, image)
         )
-        yield {name: score(heat, cam_threshold=_cut(context, name)) for name, heat in heats.items()}
+        yield {name: score(heat, cam_threshold=_cam_threshold(context, name)) for name, heat in heats.items()}
 
 
-def _cut(context: Context, name: str) -> float:
-    """Return where a kind of map is cut; the bell, for which nobody chose, as the main method's maps."""
+def _cam_threshold(context: Context, name: str) -> float:
+    """Return the threshold of a kind of map; the centred Gaussian takes the main method's."""
     rule = RULE_OF.get(name, RULE_OF[MAIN])
     return context.outputs["localise"]["tuning"][rule]["cam_threshold"]
 

@@ -1,4 +1,4 @@
-"""Grow pseudo-masks from the maps and measure them, where the data set has masks to measure with."""
+"""Grow pseudo-masks from the maps, and measure them if the data set has masks."""
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
