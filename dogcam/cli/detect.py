@@ -1,22 +1,36 @@
 """The command `dogcam detect`: images in, scored boxes out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import track
 
 from dogcam.cli.common import FiniteRange
 from dogcam.cli.options import ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import images_at, require_distinct_stems
+from dogcam.detection.detector import FoundBoxes
+from dogcam.detection.presets import detect_by_preset
 from dogcam.detection.writers import WRITERS, Row
+from dogcam.errors import ConfigError
+from dogcam.structures.presets import PresetName
+
+REPLACED = ("method", "layer", "flip", "cam_threshold")
+"""Options that a preset replaces."""
 
 
 @click.command("detect")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @classifier_options
 @map_options
+@click.option(
+    "--preset",
+    type=click.Choice(list(get_args(PresetName))),
+    help="A detection preset, instead of --method, --layer, --flip and --cam-threshold; see docs/boxes.md.",
+)
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.05, show_default=True,
     help="Boxes that score less are left out.",
@@ -31,6 +45,7 @@ def command(
     paths: tuple[Path, ...],
     options: ClassifierOptions,
     maps: MapOptions,
+    preset: str | None,
     score_threshold: float,
     name: str,
     out: Path | None,
@@ -46,14 +61,33 @@ def command(
     writer = WRITERS[name]
     if writer.by_stem:
         require_distinct_stems(images)
-    detector = maps.detector(options.load("efficientnet_lite0"))
+    _refuse_both(preset)
+    classifier = options.load("efficientnet_lite0")
+    targets = classifier.classes_named(maps.targets)
     console = Console(stderr=True, highlight=False)
-    results = detector.run(images, batch_size)
+    results: Iterator[FoundBoxes] = (
+        detect_by_preset(images, classifier, targets, preset)
+        if preset
+        else maps.detector(classifier).run(images, batch_size)
+    )
     shown = track(results, "detecting", total=len(images), console=console, transient=True)
     rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
     target = out or Path(writer.default)
-    writer.write(rows, detector.targets, target)
+    writer.write(rows, targets, target)
     click.echo(f"{target}: {_summary(rows)}")
+
+
+def _refuse_both(preset: str | None) -> None:
+    """Refuse a preset together with an option of the method that it replaces."""
+    context = click.get_current_context()
+    names = {each.name: each.opts[0] for each in context.command.params if each.name in REPLACED}
+    given = [
+        flag
+        for name, flag in names.items()
+        if context.get_parameter_source(str(name)) is ParameterSource.COMMANDLINE
+    ]
+    if preset and given:
+        raise ConfigError(f"--preset {preset} was given with {', '.join(given)}; expected one or the other")
 
 
 def _summary(rows: Sequence[Row]) -> str:

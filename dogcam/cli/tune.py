@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def command(
         )
     photographs = read_split(data, split, limit)
     classifier = options.load()
-    observer = Observer(classifier, target)
+    observer = Observer(classifier, (target,))
     console = Console(stderr=True, highlight=False)
     observed = _observe(photographs, method, observer, console)
     truth = GroundTruth.from_images([image.boxes_of(target) for image in photographs.images])
@@ -131,7 +132,9 @@ def _observe(
     photographs: Split, method: ProposalMethod, observer: Observer, console: Console
 ) -> list[_Observed]:
     images = track(photographs.images, "forward passes", console=console, transient=True)
-    return [_Observed(method.observe(observer, read_pixels(image)), image.size) for image in images]
+    evidence = (partial(observer.evidence, read_pixels(image)) for image in images)
+    found = (method.observe(each)[0] for each in evidence)
+    return [_Observed(each, image.size) for each, image in zip(found, photographs.images, strict=True)]
 
 
 def _trials(method: ProposalMethod, number: int, seed: int) -> Iterator[ProposalMethod]:

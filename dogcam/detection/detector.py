@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
@@ -113,23 +114,17 @@ def working_size(size: tuple[int, int]) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageResult:
-    """What a detector found in one image.
+class FoundBoxes:
+    """The boxes that a method found in one image.
 
     Attributes:
         size: (height, width) of the image in pixels.
         targets: K class names.
-        logits: (C,) float32 array of the logits of all classes of the classifier.
-        probabilities: (K,) float64 array, the probability of each target.
-        maps: (K, h, w) float32 array, the class activation map of each target.
         located: for each target its boxes and scores.
     """
 
     size: tuple[int, int]
     targets: tuple[str, ...]
-    logits: NDArray[np.float32]
-    probabilities: NDArray[np.float64]
-    maps: NDArray[np.float32]
     located: tuple[Located, ...]
 
     @property
@@ -139,7 +134,7 @@ class ImageResult:
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """(N,) scores in [0, 1]: the probability times the relative peak of the map inside the box."""
+        """(N,) scores of the boxes: for a map, the probability times its relative peak inside the box."""
         return np.concatenate([scores for _, scores in self.located])
 
     @property
@@ -147,11 +142,27 @@ class ImageResult:
         """The N class names of the boxes."""
         return [name for name, (boxes, _) in zip(self.targets, self.located, strict=True) for _ in boxes]
 
-    def above(self, score_threshold: float) -> "ImageResult":
+    def above(self, score_threshold: float) -> Self:
         """Return the same result without the boxes that score less."""
         kept = [scores >= score_threshold for _, scores in self.located]
         located = zip(self.located, kept, strict=True)
         return replace(self, located=tuple((boxes[keep], scores[keep]) for (boxes, scores), keep in located))
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult(FoundBoxes):
+    """What a detector found in one image.
+
+    Attributes:
+        size, targets, located: as for `FoundBoxes`.
+        logits: (C,) float32 array of the logits of all classes of the classifier.
+        probabilities: (K,) float64 array, the probability of each target.
+        maps: (K, h, w) float32 array, the class activation map of each target.
+    """
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+    maps: NDArray[np.float32]
 
     def heat_map(self, target: str) -> Map:
         """Return the map of a target: (height, width) float32 array in [0, 1], of `working_size`."""
@@ -221,7 +232,7 @@ class Detector:
                 localise_map(map_, image.size, score, [self.rule])[0]
                 for map_, score in zip(each, scores, strict=True)
             )
-            yield ImageResult(image.size, self.targets, logits, scores, each, located)
+            yield ImageResult(image.size, self.targets, located, logits, scores, each)
 
 
 def detections_of(results: Iterable[ImageResult], target: str) -> Detections:

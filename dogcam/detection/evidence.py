@@ -1,5 +1,6 @@
 """Views of an image and the evidence for a class at each spatial position of each view."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from dogcam.detection.dense import without_last_stride
 from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier
-from dogcam.network.heads import head_weights, position_head
+from dogcam.network.heads import LogOddsOfGroups, head_weights, position_head
 from dogcam.network.hooks import capture, find_layer
+from dogcam.network.spatial import layout_of
 
 Window = tuple[float, float, float, float]
 """A part of an image, half-open xyxy in pixels."""
@@ -95,38 +97,48 @@ class Evidence:
 
 
 class Observer:
-    """Collect the evidence for one class from views of images.
+    """Collect the evidence for classes from views of images.
 
     Attributes:
         classifier: the network, which ends in global average pooling and a head.
-        index: of the class among the logits.
+        targets: names of K classes.
         side: longer side of the classifier's own input in pixels.
         stride: total stride of the network in pixels.
 
     Raises:
-        ModelError: if the classifier has no head of its own after the average, or no output for the class.
+        ModelError: if the classifier has no head of its own after the average, or no output for a class.
     """
 
-    def __init__(self, classifier: Classifier, class_name: str) -> None:
+    def __init__(self, classifier: Classifier, targets: Sequence[str]) -> None:
         if classifier.head is None:
             raise ModelError(
                 f"{classifier.name} has no single head after its average; expected one to classify each "
                 "position by itself: use the preset `published`"
             )
-        self.classifier, self.index = classifier, classifier.index_of(class_name)
+        self.classifier, self.targets = classifier, tuple(targets)
         self.side = max(classifier.preprocessing.size)
+        self._indices = [classifier.index_of(name) for name in self.targets]
         self._head = find_layer(classifier.network, classifier.head)
+        self._odds: LogOddsOfGroups | None = None
+        if classifier.activation == "softmax":
+            groups = [[index] for index in self._indices]
+            self._odds = LogOddsOfGroups(len(classifier.classes), groups).to(classifier.device)
         self._dense: nn.Module | None = None
         self.stride = self._measure_stride()
 
     @torch.inference_mode()
-    def evidence(self, image: Image.Image, view: View, window: Window | None = None) -> Evidence:
-        """Return the evidence of one view.
+    def evidence(self, image: Image.Image, view: View, window: Window | None = None) -> tuple[Evidence, ...]:
+        """Return the evidence of one view for each of the K classes, from one forward pass.
+
+        Behind a softmax, the logit of a class is its log-odds against all other classes.
 
         Args:
             image: an RGB image.
             view: how the network is given it.
             window: the part to crop; None for the full image.
+
+        Raises:
+            ModelError: if the network does not accept an input of the view's size.
         """
         x0, y0, x1, y1 = window = window or (0.0, 0.0, float(image.width), float(image.height))
         size = view.input_size((round(y1 - y0), round(x1 - x0)), self.side, self.stride)
@@ -136,24 +148,44 @@ class Observer:
         maps = self._maps(part, view.dense)
         # The logit is that of the original positions, so that dense views rank images equally.
         pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))[None]
-        logits = position_head(self._head)(maps.flatten(1).T)[:, self.index].reshape(maps.shape[1:])
-        class_map = torch.einsum("chw,c->hw", maps, head_weights(self._head, pooled)[0, self.index])
+        logits = self._logits(position_head(self._head)(maps.flatten(1).T)).T.reshape(-1, *maps.shape[1:])
+        weights = head_weights(self._head, pooled)[0, self._indices]
+        class_maps = torch.einsum("chw,kc->khw", maps, weights)
         step = size[0] / maps.shape[1]
         # Without the last stride the first position remains where it was: half an original step inside.
         first = step if view.dense else step / 2
         left = size[1] - (maps.shape[2] - 1) * step - first if view.mirrored else first
-        arrays = (each.float().cpu().numpy() for each in (logits, class_map))
-        turned = [each[:, ::-1] if view.mirrored else each for each in arrays]
-        logit = float(self._head(pooled)[0, self.index])
-        return Evidence(turned[0], turned[1], logit, window, size, (first, left), step)
+        arrays = (each.float().cpu().numpy() for each in (logits, class_maps))
+        turned = [each[:, :, ::-1] if view.mirrored else each for each in arrays]
+        place = (window, size, (first, left), step)
+        of_image = self._logits(self._head(pooled))[0].tolist()
+        return tuple(Evidence(*each, *place) for each in zip(*turned, of_image, strict=True))
+
+    def _logits(self, outputs: Tensor) -> Tensor:
+        """Return the logits of the classes: (P, C) outputs of the head -> (P, K)."""
+        return outputs[:, self._indices] if self._odds is None else self._odds(outputs)
 
     def _maps(self, part: Image.Image, dense: bool) -> Tensor:
         """Return the activations of the target layer: (C, h, w) tensor."""
-        classifier, network = self.classifier, self._network(dense)
-        batch = replace(classifier.preprocessing, size=(part.height, part.width))([part])
-        with capture(network, [classifier.target_layer]) as activations:
-            network(batch.to(classifier.device, memory_format=torch.channels_last))
-        return activations[classifier.target_layer][0]
+        classifier, network, size = self.classifier, self._network(dense), (part.height, part.width)
+        batch = replace(classifier.preprocessing, size=size)([part])
+        try:
+            with capture(network, [classifier.target_layer]) as activations:
+                network(batch.to(classifier.device, memory_format=torch.channels_last))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise ModelError(
+                f"{classifier.name} does not accept an input of {size[0]} x {size[1]} pixels "
+                f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); "
+                "expected a network for inputs of any size: use the preset `published`"
+            ) from error
+        output = activations[classifier.target_layer]
+        layout = layout_of(output.shape, size)
+        if layout is None:
+            raise ModelError(
+                f"{classifier.name} has no spatial positions at {classifier.target_layer!r} for an input of "
+                f"{size[0]} x {size[1]} pixels: use the preset `published`"
+            )
+        return layout.maps(output)[0]
 
     def _network(self, dense: bool) -> nn.Module:
         """Return the network, or its copy without the last stride, which is made when it is first needed."""

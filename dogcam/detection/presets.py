@@ -1,19 +1,22 @@
 """Named detection methods, and one way to run any of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
+import numpy as np
 from PIL import Image
 
 from dogcam.cam import METHODS
 from dogcam.detection.box_fit import FitRule
 from dogcam.detection.boxes_from_maps import LocalisationRule
-from dogcam.detection.detector import DEFAULT_RULE, Detector, Located
+from dogcam.detection.detector import DEFAULT_RULE, Detector, FoundBoxes, Located
 from dogcam.detection.evidence import Observer, View
+from dogcam.detection.images import ImageSources, each_source, load_image
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
+from dogcam.structures.presets import PresetName
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,10 @@ class ThresholdMethod:
 
 DetectionMethod: TypeAlias = ThresholdMethod | ProposalMethod
 
-Locator: TypeAlias = Callable[[Image.Image], Located]
-"""Maps an RGB image to its boxes and their scores, the highest first."""
+Locator: TypeAlias = Callable[[Image.Image], list[Located]]
+"""Maps an RGB image to the boxes and scores of each of K classes, the highest score first."""
 
-PRESETS: dict[str, DetectionMethod] = {
+PRESETS: dict[PresetName, DetectionMethod] = {
     "published": ThresholdMethod(),
     "fast": ProposalMethod(
         views=(View(1.0, keep_aspect=False),),
@@ -60,31 +63,72 @@ def find_preset(name: str) -> DetectionMethod:
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no detection preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return PRESETS[cast(PresetName, name)]
 
 
-def locator(method: DetectionMethod, classifier: Classifier, target: str) -> Locator:
-    """Return the function that finds a class in an image by a detection method.
+def locator(method: DetectionMethod, classifier: Classifier, targets: Sequence[str]) -> Locator:
+    """Return the function that finds classes in an image by a detection method.
 
     Args:
         method: for instance a preset.
-        classifier: has an output for the target; a `ProposalMethod` needs global average pooling and a head.
-        target: name of the class.
+        classifier: has outputs for the targets; a `ProposalMethod` needs global average pooling and a head.
+        targets: names of K classes, which share the forward passes.
 
     Raises:
-        ModelError: if the classifier has no output for the target, or the method cannot use its head.
+        ModelError: if the classifier has no output for a target, or the method cannot use its network.
 
     Example:
         >>> from PIL import Image
         >>> from dogcam import load_classifier
-        >>> find = locator(find_preset("fast"), load_classifier("sample_net", device="cpu"), "dog")
-        >>> boxes, scores = find(Image.new("RGB", (120, 90)))
+        >>> find = locator(find_preset("fast"), load_classifier("sample_net", device="cpu"), ["dog"])
+        >>> [(boxes, scores)] = find(Image.new("RGB", (120, 90)))
         >>> boxes.shape == (len(scores), 4)
         True
     """
     if isinstance(method, ThresholdMethod):
         request = METHODS[method.map_method](classifier.target_layer)
-        detector = Detector(classifier, (target,), request, method.rule)
-        return lambda image: next(iter(detector.run(image))).located[0]
-    observer = Observer(classifier, target)
+        detector = Detector(classifier, tuple(targets), request, method.rule)
+        return lambda image: list(next(iter(detector.run(image))).located)
+    observer = observer_for(method, classifier, targets)
     return lambda image: method.run(observer, image)
+
+
+def detect_by_preset(
+    images: ImageSources, classifier: Classifier, targets: Sequence[str], preset: str
+) -> Iterator[FoundBoxes]:
+    """Yield the boxes of each image by a preset, in the order of the images.
+
+    Args:
+        images: one image or several; files are read one after the other.
+        classifier, targets: as for `locator`.
+        preset: a name from `PRESETS`.
+
+    Raises:
+        ConfigError: if there is no such preset.
+        DataError: if an image cannot be read.
+        ModelError: as `locator`.
+    """
+    method = find_preset(preset)
+    find = locator(method, classifier, targets)
+    # As for the detector, so that resizing averages over pixels.
+    scale = 1.0 if isinstance(method, ThresholdMethod) else max(view.scale for view in method.all_views)
+    least = round(2 * scale * max(classifier.preprocessing.size))
+    for source in each_source(images):
+        image = load_image(source, least)
+        (height, width), pixels = image.size, image.pixels
+        shrunk = np.array([width / pixels.width, height / pixels.height] * 2)
+        located = tuple((boxes * shrunk, scores) for boxes, scores in find(pixels))
+        yield FoundBoxes(image.size, tuple(targets), located)
+
+
+def observer_for(method: ProposalMethod, classifier: Classifier, targets: Sequence[str]) -> Observer:
+    """Return an observer of classes that can make every view of a method.
+
+    Raises:
+        ModelError: if the classifier has no output for a target, or its network cannot make a view.
+    """
+    observer = Observer(classifier, targets)
+    blank = Image.new("RGB", classifier.preprocessing.size[::-1])
+    for view in method.all_views:
+        observer.evidence(blank, view)
+    return observer

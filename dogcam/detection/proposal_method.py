@@ -1,7 +1,9 @@
 """Boxes from nested proposals: evidence of several views, the fit of every proposal, greedy selection."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -15,6 +17,9 @@ from dogcam.structures.boxes import as_boxes, clip
 
 LOGIT_THRESHOLDS = tuple(float(value) for value in range(-3, 10))
 """Logits at which a position may begin to belong to an object, for the proposals."""
+
+ViewEvidence: TypeAlias = Callable[[View], Sequence[Evidence]]
+"""Maps a view of one image to the evidence for each of K classes."""
 
 MAP_THRESHOLDS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7)
 """Fractions of a class activation map's peak at which components are proposed."""
@@ -52,11 +57,27 @@ class ProposalMethod:
         if not self.views:
             raise ValueError("the method has no views; expected at least one")
 
-    def observe(self, observer: Observer, image: Image.Image) -> list[Evidence]:
-        """Return the evidence of the views of an image that the method needs."""
-        found = [observer.evidence(image, view) for view in self.views]
-        if max(each.logit for each in found) >= self.gate_logit:
-            found += [observer.evidence(image, view) for view in self.further_views]
+    @property
+    def all_views(self) -> tuple[View, ...]:
+        """The views of every image, then the further views."""
+        return self.views + self.further_views
+
+    def observe(self, evidence_of: ViewEvidence) -> list[list[Evidence]]:
+        """Return the evidence that the method needs for each of K classes.
+
+        The further views count for the classes whose largest logit reaches the gate, so that the boxes of a
+        class do not depend on the other classes.
+
+        Args:
+            evidence_of: returns the evidence of one view of the image.
+        """
+        found = [list(each) for each in zip(*(evidence_of(view) for view in self.views), strict=True)]
+        open_ = [max(each.logit for each in of_class) >= self.gate_logit for of_class in found]
+        if any(open_):
+            further = zip(*(evidence_of(view) for view in self.further_views), strict=True)
+            for of_class, wanted, more in zip(found, open_, further, strict=False):
+                if wanted:
+                    of_class.extend(more)
         return found
 
     def locate(self, evidence: Sequence[Evidence], size: tuple[int, int], side: int) -> Located:
@@ -82,11 +103,17 @@ class ProposalMethod:
         found = fits(logits, maps, cells, boxes, self.fit)
         kept = select(boxes, found, max_boxes=self.max_boxes, max_iou=self.max_iou, max_cover=self.max_cover)
         means = voted(boxes, found, kept, min_iou=self.vote_iou, sharpness=self.vote_sharpness)
-        probability = 1 / (1 + np.exp(-max(each.logit for each in evidence)))
+        scores = probability_of(evidence) * found[kept] ** self.fit_exponent
         # A mean of boxes at the edge may exceed it by a rounding error.
-        return clip(grid.to_pixels(means), size), probability * found[kept] ** self.fit_exponent
+        return clip(grid.to_pixels(means), size), scores
 
-    def run(self, observer: Observer, image: Image.Image) -> Located:
-        """Return the boxes of an image and their scores, see `locate`."""
+    def run(self, observer: Observer, image: Image.Image) -> list[Located]:
+        """Return the boxes of an image and their scores for each of the observer's classes, see `locate`."""
         size = (image.height, image.width)
-        return self.locate(self.observe(observer, image), size, observer.side)
+        found = self.observe(partial(observer.evidence, image))
+        return [self.locate(of_class, size, observer.side) for of_class in found]
+
+
+def probability_of(evidence: Sequence[Evidence]) -> float:
+    """Return the largest probability of the class over the views of an image."""
+    return float(1 / (1 + np.exp(-max(each.logit for each in evidence))))

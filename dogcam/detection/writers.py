@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from dogcam.data.formats.voc import to_inclusive
-from dogcam.detection.detector import ImageResult
+from dogcam.detection.detector import FoundBoxes
 from dogcam.files import atomic_write
 from dogcam.files.spreadsheets import as_text
 
@@ -21,7 +21,7 @@ class Row:
     """One image and its detections: the path as the user named it, size, boxes, scores and class names."""
 
     path: Path
-    result: ImageResult
+    result: FoundBoxes
 
 
 def write_coco(rows: Sequence[Row], targets: Sequence[str], out: Path) -> None:

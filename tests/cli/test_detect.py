@@ -3,6 +3,7 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from pycocotools.coco import COCO
 
 import dogcam
 from dogcam.cli.main import main
+from dogcam.detection.presets import find_preset, locator
+from dogcam.structures.presets import PresetName
 from tests.support.runs import assert_one_line
 
 
@@ -94,3 +97,22 @@ def test_what_cannot_be_detected_in_is_refused(folder, tmp_path):
     (tmp_path / "b.jpg").write_bytes((folder / "below" / "a.jpg").read_bytes())
     assert_one_line(detect(folder, tmp_path, "--format", "voc", "--out", tmp_path), 1, "called b", "--out")
     assert_one_line(detect(folder, "--target", "unicorn"), 1, "'unicorn'")
+
+
+@pytest.mark.parametrize("name", get_args(PresetName))
+def test_a_preset_finds_the_boxes_of_its_locator(folder, tmp_path, name):
+    out = tmp_path / "found.csv"
+    result = detect(folder / "b.PNG", "--preset", name, "--format", "csv", "--out", out)
+    assert result.exit_code == 0, result.output
+    rows = [[row["class"], *(float(row[key]) for key in ("x0", "y0", "x1", "y1", "score"))]
+            for row in csv.DictReader(out.open()) if row["class"]]  # fmt: skip
+    classifier = dogcam.load_classifier("sample_net", device="cpu")
+    located = locator(find_preset(name), classifier, ["dog", "cat"])(Image.open(folder / "b.PNG"))
+    expected = [[target, *box.tolist(), score] for target, (boxes, scores) in zip(("dog", "cat"), located,
+                strict=True) for box, score in zip(boxes, scores, strict=True)]  # fmt: skip
+    assert rows == expected and len(rows) > 0
+
+
+def test_a_preset_replaces_the_options_of_the_map(folder):
+    result = detect(folder, "--preset", "best", "--cam-threshold", "0.4")
+    assert_one_line(result, 1, "--cam-threshold", "best")

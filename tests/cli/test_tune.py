@@ -33,8 +33,8 @@ def test_the_first_trial_is_the_preset(data, tmp_path):
     assert result.exit_code == 0, result.output
     record = json.loads(path.read_text())
     split = read_split(data, "train")
-    find = locator(find_preset("fast"), load_classifier("sample_net", device="cpu"), "dog")
-    located = [find(read_pixels(image)) for image in split.images]
+    find = locator(find_preset("fast"), load_classifier("sample_net", device="cpu"), ["dog"])
+    located = [find(read_pixels(image))[0] for image in split.images]
     found = Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
     truth = GroundTruth.from_images([image.boxes_of("dog") for image in split.images])
     matches = match(truth, found)

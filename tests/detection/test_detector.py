@@ -28,7 +28,7 @@ def patch(size: tuple[int, int]) -> np.ndarray:
 def test_a_heat_map_is_bounded_and_the_boxes_are_not(size):
     logits, probabilities = np.zeros(1, np.float32), np.array([0.7])
     located = tuple(localise_map(patch((8, 8)), size, 0.7, [RULE]))
-    found = ImageResult(size, ("dog",), logits, probabilities, patch((8, 8))[None], located)
+    found = ImageResult(size, ("dog",), located, logits, probabilities, patch((8, 8))[None])
     height, width = found.heat_map("dog").shape
     assert max(height, width) == min(max(size), MOST_SIDE)
     expected, _ = localise(heat_map(patch((8, 8)), size), 0.7, RULE)

@@ -5,14 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
+from dogcam.data.sample import CLASSES
 from dogcam.detection.evidence import Evidence, Grid, Observer, View
 from dogcam.models.classifier import load_classifier
 from dogcam.network.hooks import capture
 
+INDEX = CLASSES.index("dog")
+
 
 @pytest.fixture(scope="module")
 def observer() -> Observer:
-    return Observer(load_classifier("sample_net", device="cpu"), "dog")
+    return Observer(load_classifier("sample_net", device="cpu"), ("dog",))
 
 
 @pytest.fixture(scope="module")
@@ -34,22 +37,22 @@ def test_a_scale_must_be_positive():
 
 
 def test_evidence_of_a_plain_view_is_the_head_at_each_position(observer, image):
-    found = observer.evidence(image, View(1, keep_aspect=False, dense=False))
+    found = observer.evidence(image, View(1, keep_aspect=False, dense=False))[0]
     classifier = observer.classifier
     batch = classifier.batch([image])
     with torch.no_grad(), capture(classifier.network, [classifier.target_layer]) as activations:
-        logit = classifier.network(batch)[0, observer.index].item()
+        logit = classifier.network(batch)[0, INDEX].item()
     maps = activations[classifier.target_layer][0]
     head = classifier.network.head
-    expected = torch.einsum("chw,c->hw", maps, head.weight[observer.index]) + head.bias[observer.index]
+    expected = torch.einsum("chw,c->hw", maps, head.weight[INDEX]) + head.bias[INDEX]
     np.testing.assert_allclose(found.logits, expected.detach().numpy(), atol=1e-4)
     assert found.logit == pytest.approx(logit, abs=1e-4)
     assert (found.offset, found.step, observer.stride) == ((8.0, 8.0), 16.0, 16)
 
 
 def test_dense_views_hold_the_plain_ones(observer, image):
-    plain = observer.evidence(image, View(0.8, dense=False))
-    dense = observer.evidence(image, View(0.8, dense=True))
+    plain = observer.evidence(image, View(0.8, dense=False))[0]
+    dense = observer.evidence(image, View(0.8, dense=True))[0]
     np.testing.assert_allclose(dense.logits[::2, ::2], plain.logits, atol=1e-4)
     assert dense.logit == pytest.approx(plain.logit, abs=1e-4)
     assert (dense.step, dense.offset, plain.offset) == (8.0, (8.0, 8.0), (8.0, 8.0))
@@ -57,8 +60,8 @@ def test_dense_views_hold_the_plain_ones(observer, image):
 
 def test_a_mirrored_view_mirrors_its_map_and_its_positions(observer, image):
     turned = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    mirrored = observer.evidence(image, View(0.8, mirrored=True))
-    plain = observer.evidence(turned, View(0.8))
+    mirrored = observer.evidence(image, View(0.8, mirrored=True))[0]
+    plain = observer.evidence(turned, View(0.8))[0]
     np.testing.assert_allclose(mirrored.logits, plain.logits[:, ::-1], atol=1e-5)
     width, n = mirrored.input_size[1], mirrored.logits.shape[1]
     # The centre of position q mirrors that of position n - 1 - q.
@@ -66,8 +69,8 @@ def test_a_mirrored_view_mirrors_its_map_and_its_positions(observer, image):
 
 
 def test_the_class_map_is_the_logit_without_the_bias(observer, image):
-    found = observer.evidence(image, View(1.0))
-    bias = observer.classifier.network.head.bias[observer.index].item()
+    found = observer.evidence(image, View(1.0))[0]
+    bias = observer.classifier.network.head.bias[INDEX].item()
     np.testing.assert_allclose(found.class_map, found.logits - bias, atol=1e-4)
 
 

@@ -1,9 +1,12 @@
 """Presets: their names, the published chain, and proposals on evidence and on rendered scenes."""
 
 from dataclasses import replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dogcam.cam import GradCam
@@ -11,11 +14,13 @@ from dogcam.data.sample import render_scene
 from dogcam.detection.box_fit import FitRule
 from dogcam.detection.detector import DEFAULT_RULE, Detector
 from dogcam.detection.evidence import Evidence, Observer, View
-from dogcam.detection.presets import PRESETS, find_preset, locator
+from dogcam.detection.images import LoadedImage
+from dogcam.detection.presets import PRESETS, detect_by_preset, find_preset, locator
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.structures.boxes import iou
+from dogcam.structures.presets import PresetName
 
 
 @pytest.fixture(scope="module")
@@ -61,19 +66,19 @@ def test_the_image_ranks_its_boxes():
 
 def test_further_views_are_made_above_the_gate(classifier):
     image, _ = scene_with_dogs(1)
-    observer = Observer(classifier, "dog")
-    logit = observer.evidence(image, View(1.0)).logit
+    observer = Observer(classifier, ("dog",))
+    logit = observer.evidence(image, View(1.0))[0].logit
     further = (View(1.5), View(1.0, mirrored=True))
     for gate, expected in ((logit - 0.1, 3), (logit + 0.1, 1)):
         method = ProposalMethod(views=(View(1.0),), further_views=further, gate_logit=gate)
-        assert len(method.observe(observer, image)) == expected
+        assert len(method.observe(partial(observer.evidence, image))[0]) == expected
 
 
 def test_the_published_preset_is_the_chain_of_the_detector(classifier):
     image, _ = scene_with_dogs(2)
     request = GradCam(classifier.target_layer)
     (expected,) = Detector(classifier, ("dog",), request, DEFAULT_RULE).run(image)
-    boxes, scores = locator(find_preset("published"), classifier, "dog")(image)
+    [(boxes, scores)] = locator(find_preset("published"), classifier, ["dog"])(image)
     np.testing.assert_array_equal(boxes, expected.boxes)
     np.testing.assert_array_equal(scores, expected.scores)
 
@@ -81,7 +86,7 @@ def test_the_published_preset_is_the_chain_of_the_detector(classifier):
 @pytest.mark.parametrize("name", ["fast", "best"])
 def test_presets_find_a_rendered_dog(name, classifier):
     image, dogs = scene_with_dogs(1)
-    boxes, scores = locator(find_preset(name), classifier, "dog")(image)
+    [(boxes, scores)] = locator(find_preset(name), classifier, ["dog"])(image)
     assert len(boxes) == len(scores) <= PRESETS[name].max_boxes
     assert ((boxes[:, :2] >= 0) & (boxes[:, 2:] <= [image.width, image.height])).all()
     assert iou(boxes[:1], dogs).max() > 0.3
@@ -89,18 +94,74 @@ def test_presets_find_a_rendered_dog(name, classifier):
 
 def test_fast_makes_one_forward_pass(classifier):
     image, _ = scene_with_dogs(1)
-    observer = Observer(classifier, "dog")
+    observer = Observer(classifier, ("dog",))
     method = find_preset("fast")
-    assert len(method.observe(observer, image)) == 1 and not method.further_views
+    assert len(method.observe(partial(observer.evidence, image))[0]) == 1 and not method.further_views
 
 
 def test_unknown_presets_and_heads_are_refused(classifier):
     with pytest.raises(ConfigError, match="fastest"):
         find_preset("fastest")
     with pytest.raises(ModelError, match="sample_net"):
-        Observer(replace(classifier, head=None), "dog")
+        Observer(replace(classifier, head=None), ("dog",))
 
 
 def test_a_method_needs_a_view():
     with pytest.raises(ValueError, match="views"):
         ProposalMethod(views=())
+
+
+def test_the_names_are_those_of_the_settings():
+    assert tuple(PRESETS) == get_args(PresetName)
+
+
+def test_the_boxes_of_a_class_do_not_depend_on_the_other_classes(classifier):
+    image, _ = scene_with_dogs(1)
+    together = locator(find_preset("best"), classifier, ["sofa", "dog"])(image)
+    for found, name in zip(together, ("sofa", "dog"), strict=True):
+        [(boxes, scores)] = locator(find_preset("best"), classifier, [name])(image)
+        np.testing.assert_allclose(found[0], boxes, atol=1e-3)
+        np.testing.assert_allclose(found[1], scores, atol=1e-5)
+
+
+def test_the_gate_counts_for_each_class_by_itself():
+    views = {
+        View(1.0): (two_squares(-5.0), two_squares(1.0)),
+        View(2.0): (two_squares(9.0), two_squares(9.0)),
+    }
+    method = ProposalMethod(views=(View(1.0),), further_views=(View(2.0),), gate_logit=-3.0)
+    assert [len(each) for each in method.observe(views.__getitem__)] == [1, 2]
+
+
+def test_behind_a_softmax_the_logit_is_the_log_odds(classifier):
+    image, _ = scene_with_dogs(1)
+    softmax = replace(classifier, activation="softmax")
+    view = View(1.0, keep_aspect=False, dense=False)
+    [found] = Observer(softmax, ("dog",)).evidence(image, view)
+    with torch.inference_mode():
+        p = classifier.network(classifier.batch([image])).softmax(1)[0, classifier.index_of("dog")].item()
+    assert 1 / (1 + np.exp(-found.logit)) == pytest.approx(p, abs=1e-5)
+
+
+def test_a_network_for_one_size_is_refused(classifier):
+    class Fixed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = classifier.network
+
+        def forward(self, images):
+            assert images.shape[2:] == (160, 160), "expected 160 x 160"
+            return self.inner(images)
+
+    fixed = replace(classifier, network=Fixed(), target_layer="inner.features.stage3", head="inner.head")
+    with pytest.raises(ModelError, match="160 x 160"):
+        locator(find_preset("best"), fixed, ["dog"])
+
+
+def test_a_large_image_is_boxed_in_its_own_pixels(classifier):
+    image, _ = scene_with_dogs(1)
+    [small] = detect_by_preset(image, classifier, ["dog"], "fast")
+    large = LoadedImage(image, (3 * image.height, 2 * image.width))
+    [found] = detect_by_preset(large, classifier, ["dog"], "fast")
+    np.testing.assert_allclose(found.boxes, small.boxes * [2, 3, 2, 3])
+    assert found.size == large.size and found.labels == ["dog"] * len(small.boxes) and len(small.boxes)

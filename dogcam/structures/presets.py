@@ -1,0 +1,6 @@
+"""The names of the detection presets. Settings and records use them without importing torch."""
+
+from typing import Literal
+
+PresetName = Literal["published", "fast", "best"]
+"""The keys of `dogcam.detection.presets.PRESETS`, in their order."""
