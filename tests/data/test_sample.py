@@ -42,7 +42,7 @@ def file_digests(root: Path) -> dict[str, str]:
 
 
 def plain_canvas(height: int, width: int) -> Canvas:
-    return Canvas(np.full((height, width, 3), 0.5, np.float32), np.random.default_rng(0))
+    return Canvas(np.full((3, height, width), 0.5, np.float32), np.random.default_rng(0))
 
 
 def square(name: str | None, side: float = 80) -> Drawing:

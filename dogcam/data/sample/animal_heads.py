@@ -126,10 +126,7 @@ def head_from_the_front(rng: random.Random, build: Build, fur: Fur, centre: Poin
 def ears_from_the_front(build: Build, centre: Point) -> PaintedPart:
     """Draw both ears of a head from the front or from behind."""
     right = Axes((0.0, 0.0), build.head).outline(FRONT_EARS[build.ear_kind](build.ear))
-    moved = tuple(
-        Shape(ear.discs, tuple(polygon + centre for polygon in ear.polygons))
-        for ear in (right, mirrored(right))
-    )
+    moved = tuple(Shape(ear.discs, ear.polygons + centre) for ear in (right, mirrored(right)))
     return PaintedPart(moved, tone=_ear_tone(build), fuzz=0.5 * build.fuzz)
 
 

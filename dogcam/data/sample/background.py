@@ -9,7 +9,7 @@ from dogcam.data.sample.canvas import Canvas, Drawing, PaintedPart
 from dogcam.data.sample.coats import scaled, tinted
 from dogcam.data.sample.objects import WOODS, bush, fence, tree
 from dogcam.data.sample.shapes import Placement, rectangle
-from dogcam.data.sample.textures import GROUNDS, Colour, Field, noise, sky, step, wallpaper
+from dogcam.data.sample.textures import GROUNDS, Colour, Field, noise, planes, sky, step, wallpaper
 
 WALLS = ((0.80, 0.76, 0.68), (0.62, 0.70, 0.70), (0.74, 0.62, 0.55), (0.70, 0.72, 0.60), (0.55, 0.58, 0.66))
 SKIES = ((0.45, 0.63, 0.82), (0.52, 0.70, 0.84), (0.64, 0.72, 0.79), (0.88, 0.80, 0.76))
@@ -71,7 +71,7 @@ def paint_background(
         above = wallpaper(generator, (horizon, width), scaled(light, 0.86), light)
     else:
         above = _distance(rng, generator, (horizon, width), name)
-    canvas = Canvas(np.concatenate([above, ground]).astype(np.float32), generator)
+    canvas = Canvas(np.concatenate([above, ground], axis=1).astype(np.float32, copy=False), generator)
     if setting.indoors:
         _decorate_wall(rng, canvas, horizon)
     elif name != "beach":
@@ -94,8 +94,8 @@ def _distance(rng: random.Random, generator: np.random.Generator, size: tuple[in
         haze = 0.45 - 0.25 * layer
         colour = tuple(haze * b + (1 - haze) * g for b, g in zip(blue, land, strict=True))
         shade = 0.9 + 0.2 * noise(generator, size, (9, 14))
-        towards: Field = np.asarray(colour, np.float32) * shade[..., None] - image
-        image = image + step(rows - ridge, 0, 2 / size[0])[..., None] * towards
+        towards: Field = planes(colour) * shade - image
+        image = image + step(rows - ridge, 0, 2 / size[0]) * towards
     return image
 
 

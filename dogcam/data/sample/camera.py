@@ -15,31 +15,29 @@ def simulate_camera(rng: random.Random, generator: np.random.Generator, pixels: 
     Args:
         rng: source of the camera settings.
         generator: source of the noise.
-        pixels: (height, width, 3) float32 array, about [0, 1].
+        pixels: (3, height, width) float32 array, about [0, 1].
 
     Returns:
         (height, width, 3) uint8 array.
     """
-    height, width, _ = pixels.shape
+    _, height, width = pixels.shape
     cast = np.array([rng.uniform(0.92, 1.08), 1.0, rng.uniform(0.9, 1.1)], np.float32)
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None]
     vignette = 1 - np.float32(rng.uniform(0.0, 0.18)) * (x * x + y * y)
     contrast = np.float32(rng.uniform(0.8, 1.12))
     exposure = np.float32(rng.uniform(0.86, 1.16)) * contrast
-    lit = pixels * (exposure * vignette)[..., None]
-    lit *= cast
-    lit += (1 - contrast) / 2
-    image = Image.fromarray(_bytes(lit)).filter(
-        ImageFilter.GaussianBlur(rng.choice((0.0, 0.4, 0.6, 0.9, 1.3)))
-    )
+    light = exposure * vignette
+    focus = ImageFilter.GaussianBlur(rng.choice((0.0, 0.4, 0.6, 0.9, 1.3)))
     grain = generator.standard_normal((height, width), dtype=np.float32) * np.float32(rng.uniform(1.5, 8.0))
-    noisy = np.asarray(image, np.float32) + grain[..., None]
-    return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
-
-
-def _bytes(pixels: Field) -> NDArray[np.uint8]:
-    """Convert values in [0, 1] to bytes; `pixels` is overwritten."""
-    pixels *= 255
-    pixels += np.float32(0.5)
-    return np.clip(pixels, 0, 255, out=pixels).astype(np.uint8)
+    image = np.empty((height, width, 3), np.uint8)
+    for channel, plane in enumerate(pixels):
+        lit = plane * light
+        lit *= cast[channel]
+        lit += (1 - contrast) / 2
+        lit *= 255
+        lit += np.float32(0.5)
+        sharp = Image.fromarray(np.clip(lit, 0, 255, out=lit).astype(np.uint8))
+        noisy = np.add(np.asarray(sharp.filter(focus)), grain, out=lit)
+        image[..., channel] = np.clip(noisy, 0, 255, out=noisy)
+    return image

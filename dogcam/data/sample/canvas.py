@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dogcam.data.sample.shapes import Box, Placement, Shape, clip_box, coverage, ellipse, extent, pixel_box
-from dogcam.data.sample.textures import Colour, Field, noise, resize
+from dogcam.data.sample.textures import Colour, Field, noise, planes, resize
 
 Coat = Callable[[np.random.Generator, Field, Field], Field]
-"""Return colours (height, width, 3) from a source of noise and the drawing coordinates of each pixel."""
+"""Return colours (3, height, width) from a source of noise and the drawing coordinates of each pixel."""
 
 LONGEST_TUFT = 6.0
 """Maximum length of tufts at an edge in pixels."""
@@ -93,7 +93,7 @@ class PaintedObject:
 
 @dataclass
 class Canvas:
-    """An image: (height, width, 3) float32 pixels and (height, width) int16 instances, 0 for background."""
+    """An image: (3, height, width) float32 pixels and (height, width) int16 instances, 0 for background."""
 
     pixels: Field
     generator: np.random.Generator
@@ -106,12 +106,14 @@ class Canvas:
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return self.pixels.shape[0], self.pixels.shape[1]
+        return self.pixels.shape[1], self.pixels.shape[2]
 
     def blend(self, box: Box, alpha: Field, colours: Colour | Field) -> None:
         """Blend colours over the pixels of a box, with the opacity `alpha`."""
-        view = self.pixels[box[1] : box[3], box[0] : box[2]]
-        view += alpha[..., None] * (np.asarray(colours, np.float32) - view)
+        view = self.pixels[:, box[1] : box[3], box[0] : box[2]]
+        change = planes(colours) - view
+        change *= alpha
+        view += change
 
     def paint(self, drawing: Drawing, placement: Placement) -> None:
         """Paint a drawing, and assign its pixels to it in the instance map."""
@@ -175,14 +177,14 @@ class Canvas:
         if part.colour is None:
             assert coat is not None, "a part without a colour has a coat"
             colours = coat[
-                box[1] - drawing[1] : box[3] - drawing[1], box[0] - drawing[0] : box[2] - drawing[0]
+                :, box[1] - drawing[1] : box[3] - drawing[1], box[0] - drawing[0] : box[2] - drawing[0]
             ]
         else:
-            colours = np.asarray(part.colour, np.float32)
+            colours = planes(part.colour)
         light: Field | np.float32 = np.float32(part.tone)
         if part.relief:
             thickness = max(shape.thickness for shape in shapes)
-            light = light * _relief(alpha, 0.6 * thickness, part.relief)[..., None]
+            light = light * _relief(alpha, 0.6 * thickness, part.relief)
         self.blend(box, alpha, colours * light)
         # A pixel belongs to the last drawing that covers at least half of it.
         self.instances[box[1] : box[3], box[0] : box[2]][alpha >= 0.5] = number
@@ -195,9 +197,14 @@ class Canvas:
 
 def _coarse(field: Field, factor: int) -> Field:
     """Return the means of squares with sides of `factor` pixels; the last rows and columns are repeated."""
+    if factor == 1:
+        return field
     height, width = field.shape
     rows, columns = -(-height // factor), -(-width // factor)
-    padded = np.pad(field, ((0, rows * factor - height), (0, columns * factor - width)), mode="edge")
+    padded = np.empty((rows * factor, columns * factor), np.float32)
+    padded[:height, :width] = field
+    padded[height:, :width] = field[-1]
+    padded[:, width:] = padded[:, width - 1 : width]
     return padded.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
 
 
@@ -224,9 +231,12 @@ def _relief(alpha: Field, depth: float, strength: float) -> Field:
     """
     depth = min(max(depth, 1.2), 30.0)
     factor = max(1, int(depth // 2.5))
-    padded = np.pad(_coarse(alpha, factor), 1)
+    coarse = _coarse(alpha, factor)
+    padded = np.zeros((coarse.shape[0] + 2, coarse.shape[1] + 2), np.float32)
+    padded[1:-1, 1:-1] = coarse
     height = ndimage.gaussian_filter(padded, depth / factor, mode="constant", truncate=2.5)
-    down, right = np.gradient(height)
+    down = (height[2:, 1:-1] - height[:-2, 1:-1]) / 2
+    right = (height[1:-1, 2:] - height[1:-1, :-2]) / 2
     slope = np.float32(depth / factor) * (np.float32(LIGHT[0]) * right + np.float32(LIGHT[1]) * down)
-    light = 1 + np.float32(strength) * (0.75 * slope - 0.3 * (1 - np.clip(height * 1.2, 0, 1)))
-    return _fine(light[1:-1, 1:-1].astype(np.float32), factor, alpha.shape)
+    light = 1 + np.float32(strength) * (0.75 * slope - 0.3 * (1 - np.clip(height[1:-1, 1:-1] * 1.2, 0, 1)))
+    return _fine(light, factor, alpha.shape)

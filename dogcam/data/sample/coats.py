@@ -56,7 +56,7 @@ class Fur:
     phase: float
 
     def __call__(self, generator: np.random.Generator, u: Field, v: Field) -> Field:
-        """Return the colours (height, width, 3) at the drawing coordinates u, v."""
+        """Return the colours (3, height, width) at the drawing coordinates u, v."""
         scale = 1 / max(
             1e-3, float(np.hypot(u[0, -1] - u[0, 0], v[0, -1] - v[0, 0])) / max(1, u.shape[1] - 1)
         )
@@ -64,7 +64,7 @@ class Fur:
         # Nearly all mammals have a pale belly.
         belly = 0.25 * step(v, self.level - 0.12, 0.4) - 0.12
         strands = noise(generator, u.shape, (max(2.0, 0.09 * scale), max(1.6, 0.035 * scale)), 3) - 0.5
-        return colours * (1 - belly + 0.2 * strands)[..., None]
+        return colours * (1 - belly + 0.2 * strands)
 
     def _weight(self, generator: np.random.Generator, u: Field, v: Field, scale: float) -> Field:
         """Return the share of the second colour in each pixel, in [0, 1]."""

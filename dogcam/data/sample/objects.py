@@ -141,7 +141,7 @@ def _cloth(base: Colour, second: Colour, checked: bool) -> Callable[..., Field]:
         check: Field = (
             step(np.sin(28 * u), 0.5, 0.3) * 0.5 + step(np.sin(28 * v), 0.5, 0.3) * 0.5 if checked else 0 * u
         )
-        return mix(base, second, 0.5 * check) * (0.9 + 0.2 * noise(generator, u.shape, (3, 3)))[..., None]
+        return mix(base, second, 0.5 * check) * (0.9 + 0.2 * noise(generator, u.shape, (3, 3)))
 
     return coat
 

@@ -18,24 +18,25 @@ Box = tuple[int, int, int, int]
 
 SUPERSAMPLING = 2
 NO_DISCS = np.zeros((0, 3))
+NO_POLYGONS = np.zeros((0, 4, 2))
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The union of discs, rows of (x, y, radius), and of simple polygons, each (M, 2).
+    """The union of discs, rows of (x, y, radius), and of simple polygons of M corners each, (K, M, 2).
 
     If there are discs, they determine the extent: no polygon extends beyond their hull.
     """
 
     discs: NDArray[np.float64]
-    polygons: tuple[NDArray[np.float64], ...] = ()
+    polygons: NDArray[np.float64]
 
     @property
     def thickness(self) -> float:
         """The mean radius of the shape, for shading."""
         if len(self.discs):
             return float(self.discs[:, 2].mean())
-        return float(min(np.ptp(polygon, axis=0).min() for polygon in self.polygons)) / 2
+        return float(np.ptp(self.polygons, axis=1).min()) / 2
 
 
 def spline(nodes: NDArray[np.float64], steps: int, closed: bool = False) -> NDArray[np.float64]:
@@ -67,26 +68,24 @@ def stroke(points: Sequence[tuple[float, float]], radii: Sequence[float]) -> Sha
         points: N >= 2 nodes of the stroke.
         radii: N radii, one for each node.
     """
-    path = spline(np.column_stack([np.asarray(points, float), radii]), 5)
+    nodes = [(*point, radius) for point, radius in zip(points, radii, strict=True)]
+    path = spline(np.array(nodes, float), 5)
     path[:, 2] = np.maximum(path[:, 2], 1e-3)
     along = np.diff(path[:, :2], axis=0)
     across = along[:, ::-1] * [-1, 1] / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
-    start, end = path[:-1], path[1:]
-    corners = np.stack(
-        [
-            start[:, :2] + across * start[:, 2:],
-            end[:, :2] + across * end[:, 2:],
-            end[:, :2] - across * end[:, 2:],
-            start[:, :2] - across * start[:, 2:],
-        ],
-        axis=1,
-    )
-    return Shape(path, tuple(corners))
+    centres, radius = path[:, :2], path[:, 2:]
+    start, end = across * radius[:-1], across * radius[1:]
+    corners = np.empty((len(across), 4, 2))
+    np.add(centres[:-1], start, out=corners[:, 0])
+    np.add(centres[1:], end, out=corners[:, 1])
+    np.subtract(centres[1:], end, out=corners[:, 2])
+    np.subtract(centres[:-1], start, out=corners[:, 3])
+    return Shape(path, corners)
 
 
 def disc(x: float, y: float, radius: float) -> Shape:
     """Return one disc."""
-    return Shape(np.array([[x, y, radius]]))
+    return Shape(np.array([[x, y, radius]]), NO_POLYGONS)
 
 
 def ellipse(x: float, y: float, half_width: float, half_height: float, tilt: float = 0.0) -> Shape:
@@ -94,13 +93,13 @@ def ellipse(x: float, y: float, half_width: float, half_height: float, tilt: flo
     angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     points = np.column_stack([half_width * np.cos(angle), half_height * np.sin(angle)])
     cos, sin = math.cos(tilt), math.sin(tilt)
-    return Shape(NO_DISCS, (points @ np.array([[cos, sin], [-sin, cos]]) + [x, y],))
+    return Shape(NO_DISCS, (points @ np.array([[cos, sin], [-sin, cos]]) + [x, y])[None])
 
 
 def outline(points: Sequence[tuple[float, float]], smooth: bool = True) -> Shape:
     """Return the area inside a closed outline through the points, smooth or with straight edges."""
     nodes = np.asarray(points, float)
-    return Shape(NO_DISCS, (spline(nodes, 6, closed=True) if smooth else nodes,))
+    return Shape(NO_DISCS, (spline(nodes, 6, closed=True) if smooth else nodes)[None])
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> Shape:
@@ -110,14 +109,13 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> Shape:
 
 def ring(shape: Shape, radius: float) -> Shape:
     """Return bumps along the polygons of a shape: the edge of a fleece or of a bush."""
-    points = np.concatenate(shape.polygons)
+    points = shape.polygons.reshape(-1, 2)
     return Shape(np.column_stack([points, np.full(len(points), radius)]), shape.polygons)
 
 
 def mirrored(shape: Shape) -> Shape:
     """Return the shape with left and right exchanged about x = 0."""
-    polygons = tuple(polygon * [-1, 1] for polygon in shape.polygons)
-    return Shape(shape.discs * [-1, 1, 1], polygons)
+    return Shape(shape.discs * [-1, 1, 1], shape.polygons * [-1, 1])
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,11 @@ class Placement:
 
     def shape(self, shape: Shape) -> Shape:
         """Return the shape in pixels."""
-        discs = np.column_stack([self.points(shape.discs[:, :2]), shape.discs[:, 2] * self.scale])
-        return Shape(discs, tuple(self.points(polygon) for polygon in shape.polygons))
+        discs = np.empty(shape.discs.shape)
+        discs[:, :2] = self.points(shape.discs[:, :2])
+        np.multiply(shape.discs[:, 2], self.scale, out=discs[:, 2])
+        corners = self.points(shape.polygons.reshape(-1, 2))
+        return Shape(discs, corners.reshape(shape.polygons.shape))
 
     def grid(self, box: Box) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the drawing coordinates of each pixel of a box: two (height, width) arrays."""
@@ -164,17 +165,12 @@ class Placement:
 
 def extent(shapes: Iterable[Shape]) -> tuple[float, float, float, float]:
     """Return the extent x0, y0, x1, y1 of shapes, in their coordinates."""
-    low, high = [], []
-    for shape in shapes:
-        if len(shape.discs):
-            low.append((shape.discs[:, :2] - shape.discs[:, 2:]).min(axis=0))
-            high.append((shape.discs[:, :2] + shape.discs[:, 2:]).max(axis=0))
-        else:
-            points = np.concatenate(shape.polygons)
-            low.append(points.min(axis=0))
-            high.append(points.max(axis=0))
-    (x0, y0), (x1, y1) = np.min(low, axis=0), np.max(high, axis=0)
-    return float(x0), float(y0), float(x1), float(y1)
+    shapes = tuple(shapes)
+    discs = np.concatenate([shape.discs for shape in shapes])
+    corners = [shape.polygons.reshape(-1, 2) for shape in shapes if not len(shape.discs)]
+    x0, y0 = np.concatenate([discs[:, :2] - discs[:, 2:], *corners]).min(axis=0).tolist()
+    x1, y1 = np.concatenate([discs[:, :2] + discs[:, 2:], *corners]).max(axis=0).tolist()
+    return x0, y0, x1, y1
 
 
 def pixel_box(shapes: Iterable[Shape], margin: int = 1) -> Box:
@@ -203,13 +199,15 @@ def coverage(shapes: Iterable[Shape], box: Box, supersampling: int = SUPERSAMPLI
     """
     size = ((box[2] - box[0]) * supersampling, (box[3] - box[1]) * supersampling)
     image = Image.new("L", size)
-    draw = ImageDraw.Draw(image)
+    # The methods of the core: those of `ImageDraw` convert the colour again for each of thousands of shapes.
+    draw = ImageDraw.Draw(image).draw
     origin = np.array([box[0], box[1]])
     for shape in shapes:
         centres = (shape.discs[:, :2] - origin) * supersampling
         radii = shape.discs[:, 2:] * supersampling
         for corners in np.concatenate([centres - radii, centres + radii], axis=1).tolist():
-            draw.ellipse(corners, fill=255)
-        for polygon in shape.polygons:
-            draw.polygon(((polygon - origin) * supersampling).ravel().tolist(), fill=255)
+            draw.draw_ellipse(corners, 255, 1)
+        polygons = (shape.polygons - origin) * supersampling
+        for points in polygons.reshape(-1, 2 * polygons.shape[1]).tolist():
+            draw.draw_polygon(points, 255, 1)
     return image.reduce(supersampling) if supersampling > 1 else image

@@ -1,6 +1,6 @@
 """Noise, and textures made of noise: grass, sand, snow, boards, carpet, wallpaper, sky.
 
-All functions return float32 arrays: noise in [0, 1], images (height, width, 3) in about [0, 1]. Positions of
+All functions return float32 arrays: noise in [0, 1], images (3, height, width) in about [0, 1]. Positions of
 objects are drawn from another generator, so textures cannot change them.
 """
 
@@ -14,6 +14,8 @@ Colour = tuple[float, float, float]
 
 def resize(field: Field, size: tuple[int, int], smooth: bool = True) -> Field:
     """Return a 2-D field resampled to (height, width)."""
+    if field.shape == size:
+        return field
     method = Image.Resampling.BICUBIC if smooth else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(field).resize((size[1], size[0]), method))
 
@@ -48,10 +50,18 @@ def noise(
     return total / np.float32(weights)
 
 
+def planes(colours: Colour | Field) -> Field:
+    """Return a colour as a (3, 1, 1) array, which broadcasts over an image; return an image as it is."""
+    colours = np.asarray(colours, np.float32)
+    return colours[:, None, None] if colours.ndim == 1 else colours
+
+
 def mix(low: Colour | Field, high: Colour | Field, weight: Field) -> Field:
-    """Return colours between `low` (weight 0) and `high` (weight 1): (height, width, 3)."""
-    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    return low + (high - low) * weight[..., None]
+    """Return colours between `low` (weight 0) and `high` (weight 1): (3, height, width)."""
+    low, high = planes(low), planes(high)
+    mixed = (high - low) * weight
+    mixed += low
+    return mixed
 
 
 def step(field: Field, edge: float, softness: float) -> Field:
@@ -97,7 +107,7 @@ def boards(generator: np.random.Generator, size: tuple[int, int], dark: Colour, 
     tones = generator.random(997, dtype=np.float32)
     tone = tones[(row[:, None] * 31 + plank * 7) % 997]
     grain = noise(generator, size, (2.5, 60), 2)
-    return mix(dark, light, 0.5 * tone + 0.5 * grain) * (0.72 + 0.28 * joint)[:, None, None]
+    return mix(dark, light, 0.5 * tone + 0.5 * grain) * (0.72 + 0.28 * joint)[:, None]
 
 
 def carpet(generator: np.random.Generator, size: tuple[int, int], dark: Colour, light: Colour) -> Field:
