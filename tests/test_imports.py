@@ -178,6 +178,13 @@ def test_rendering_reaches_no_numpy(room):
             assert "numpy" not in reached_from(module), module
 
 
+def test_a_run_reaches_no_library_that_is_slow_to_import():
+    """Each would take as long as torch itself; torchvision is imported if a network of it is asked for."""
+    reached = reached_from("report.pipeline.experiment") | reached_from("report.pipeline.photographs")
+    assert "scipy" in {name.split(".")[0] for name in reached}
+    assert reached & {"torchvision", "sklearn", "pandas", "scipy.stats", "onnx", "onnxruntime"} == set()
+
+
 def test_rendering_loads_no_torch_in_a_fresh_interpreter():
     modules = ", ".join(module for module in FILES if room_of(module) in {"report.cli", *WITHOUT_TORCH})
     code = f"import {modules}, sys; print(*sorted({{'torch', 'torchvision'}} & sys.modules.keys()))"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 from dogcam.cam import Views
@@ -14,6 +13,7 @@ from dogcam.data.image_cache import label_matrix
 from dogcam.data.images import read_pixels
 from dogcam.detection import detector
 from dogcam.evaluate.metrics import Interval, Resampler
+from dogcam.evaluate.metrics.ranking import ranking_ap
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
 from dogcam.structures.images import LabelledImage
@@ -94,8 +94,9 @@ def class_ap(labels: Tensor, scores: Tensor, classes: Sequence[str]) -> dict[str
     Returns:
         AP in [0, 1] by name, in the order of `classes`; classes without a positive image are left out.
     """
+    once = np.ones((len(labels), 1))
     return {
-        name: float(average_precision_score(labels[:, column].numpy(), scores[:, column].numpy()))
+        name: float(ranking_ap(labels[:, column].double().numpy(), scores[:, column].numpy(), once)[0])
         for column, name in enumerate(classes)
         if labels[:, column].any()
     }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.card import network_of, read_card, with_given_card
 from dogcam.models.checkpoints import load_checkpoint, weights_sha256
-from dogcam.models.imagenet import imagenet_categories
+from dogcam.models.imagenet import are_imagenets
 from dogcam.models.libraries import is_function
 from dogcam.models.pools import parse_pools, pool_outputs
 from dogcam.models.preprocessing import Preprocessing
@@ -269,7 +269,7 @@ def _from_checkpoint(
 
 def _pooled(classifier: Classifier, texts: Sequence[str] | None) -> Classifier:
     """Return a classifier with pooled outputs; by default ImageNet's classes are pooled into VOC's."""
-    is_imagenet = classifier.classes == imagenet_categories()
+    is_imagenet = are_imagenets(classifier.classes)
     chosen = texts or (["voc"] if is_imagenet else ["none"])
     if list(chosen) == ["voc"] and not is_imagenet:
         raise ConfigError(f"--pool voc pools ImageNet's classes, which {classifier.name} does not have")

@@ -1,12 +1,23 @@
 """The 1,000 classes of ImageNet, and those that belong to each of the 20 VOC classes."""
 
-import torchvision
+from collections.abc import Sequence
 
 Indices = tuple[int, ...]
 
 
+N_CLASSES = 1000
+
+
+def are_imagenets(classes: Sequence[str]) -> bool:
+    """Check whether classes are those of ImageNet, in the order of the outputs."""
+    return len(classes) == N_CLASSES and tuple(classes) == imagenet_categories()
+
+
 def imagenet_categories() -> tuple[str, ...]:
     """Return the names of ImageNet's 1,000 classes in the order of the outputs, as torchvision lists them."""
+    # Imported late: it takes as long as torch, and a run with another library's network does without.
+    import torchvision
+
     return tuple(torchvision.models.ResNet50_Weights.DEFAULT.meta["categories"])
 
 

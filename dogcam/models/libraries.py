@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torchvision
 from torch import nn
 
 from dogcam.errors import ModelError
 from dogcam.models.architecture import AUXILIARY, Architecture, find_head, replace_head
-from dogcam.models.imagenet import imagenet_categories
+from dogcam.models.imagenet import N_CLASSES, imagenet_categories
 
 Result = TypeVar("Result")
 
@@ -23,6 +22,8 @@ TIMM = "timm:"
 
 def torchvision_architecture(name: str) -> Architecture:
     """Return an architecture of torchvision; its ImageNet weights are the default weights of the library."""
+    import torchvision
+
     weights = torchvision.models.get_model_weights(name).DEFAULT
     # The input size of vision transformers is part of their weights.
     smallest = max(weights.meta["min_size"])
@@ -101,7 +102,7 @@ def timm_architecture(name: str) -> Architecture:
         return network
 
     def categories() -> tuple[str, ...]:
-        if card.num_classes == len(imagenet_categories()):
+        if card.num_classes == N_CLASSES:
             return imagenet_categories()
         subset = timm.data.infer_imagenet_subset(card.to_dict())
         if not subset:

@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Sequence
 
 import torch
-import torchvision
 from torch import nn
 
 from dogcam.errors import ModelError
@@ -29,6 +28,8 @@ from dogcam.network.hooks import evaluation_mode
 
 def architecture_names() -> tuple[str, ...]:
     """Return all names except those of timm: dogcam's own, then torchvision's."""
+    import torchvision
+
     return (*_OWN, *torchvision.models.list_models(module=torchvision.models))
 
 

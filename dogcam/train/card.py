@@ -14,7 +14,7 @@ from dogcam.train.config import TrainingConfig
 from dogcam.train.data import TrainingData
 from dogcam.train.history import History
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn")
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow")
 
 
 def training_card(

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
+from torch.nn import functional
 
 from dogcam.detection.boxes_from_maps import Map, resize
 from dogcam.network.hooks import evaluation_mode
@@ -25,10 +25,20 @@ BLUR = 1 / 12
 
 
 def blurred(images: Tensor) -> Tensor:
-    """Return images without detail: (N, 3, H, W) float tensor."""
-    sigma = BLUR * min(images.shape[2:])
-    side = 2 * min(round(3 * sigma), min(images.shape[2:]) - 1) + 1
-    return gaussian_blur(images, [side, side], [sigma, sigma])
+    """Return (N, 3, H, W) float images without detail: blurred along both axes, mirrored at the edges."""
+    height, width = images.shape[2:]
+    sigma = BLUR * min(height, width)
+    reach = min(round(3 * sigma), min(height, width) - 1)
+    rows, columns = (_gaussian_matrix(length, sigma, reach).to(images) for length in (height, width))
+    return rows.T @ images @ columns
+
+
+def _gaussian_matrix(length: int, sigma: float, reach: int) -> Tensor:
+    """Return the (length, length) matrix that blurs a row from its right, mirrored at both ends."""
+    distances = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (distances / sigma) ** 2)
+    mirrored = functional.pad(torch.eye(length)[None], [reach, reach], mode="reflect")[0]
+    return mirrored.unfold(1, len(kernel), 1) @ (kernel / kernel.sum())
 
 
 def removal_orders(
