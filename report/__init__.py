@@ -51,9 +51,9 @@ def run_report(
 
     Example:
         >>> from report import run_report
-        >>> record = run_report("sample", "build/quick", limit=24, tuning_limit=24)
+        >>> record = run_report("sample", "build/quick", limit=12, tuning_limit=12)
         >>> record.data.reported.n_images
-        24
+        12
         >>> 0 <= record.detection.method("grad_cam").rows[0].ap <= 1
         True
     """

@@ -117,6 +117,9 @@ def main() -> None:
 @click.option("--batch-size", type=int, default=16, show_default=True)
 @click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")
 @click.option(
+    "--resamples", "n_resamples", type=int, default=2000, show_default=True, help="Of the bootstrap."
+)
+@click.option(
     "--confidence-level", type=float, default=0.95, show_default=True, help="Level of the intervals."
 )
 @click.option("--out", type=_FOLDER, help="The run's folder.  [default: build/NAME]")

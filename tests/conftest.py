@@ -20,6 +20,7 @@ MARKED_BY_FIXTURE = {
     # Fixtures that run whole experiments, trainings or benchmarks.
     "again": "slow",
     "predicted": "slow",
+    "replaced": "slow",
     "voc_tar": "slow",
     "whole": "slow",
     "written": "slow",
@@ -29,6 +30,9 @@ MARKED_BY_FIXTURE = {
 # A busy machine must not turn a right answer into a failure.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# Two workers on two cores: further threads of the processes that tests start would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -101,6 +105,13 @@ def finished(first_run) -> Path:
     result, out = first_run
     assert result.exit_code == 0, result.output
     return out
+
+
+@pytest.fixture
+def quick_drawings():
+    """Leave out what takes a run's time and changes nothing but the figures' looks."""
+    with report_fixtures.quick_drawings():
+        yield
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from report.cli import main
+from report.pipeline.stages import sanity
+from tests.support.runs import quick_drawings
 
-N_IMAGES = 60
+N_IMAGES = 24
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,11 @@ def run(real_data, tmp_path_factory):
         "--limit": N_IMAGES, "--tuning-limit": N_IMAGES, "--out": folder,
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
-    outcome = CliRunner().invoke(main, ["run", *words], catch_exceptions=False)
+    with quick_drawings(), pytest.MonkeyPatch.context() as patch:
+        # The sanity checks take most of the time; their values are held elsewhere.
+        patch.setattr(sanity, "N_IMAGES", 2)
+        patch.setattr(sanity, "N_FIT", 4)
+        outcome = CliRunner().invoke(main, ["run", *words], catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     return folder
 

@@ -8,7 +8,6 @@ import pytest
 
 from dogcam.detection import detector
 from dogcam.files.locks import dir_lock
-from report.pipeline.stages import draw
 from tests.support import runs as fixtures
 from tests.support.runs import (
     BATCH,
@@ -20,14 +19,6 @@ from tests.support.runs import (
     record_of,
     statuses,
 )
-
-
-@pytest.fixture
-def quick_drawings(monkeypatch):
-    """Leave out what takes a run's time and changes nothing but the figures' looks."""
-    monkeypatch.setattr("matplotlib.figure.Figure.draw_without_rendering", lambda figure: None)
-    empty = "<svg xmlns='http://www.w3.org/2000/svg'/>"
-    monkeypatch.setattr(draw, "to_svgs", lambda figure, themes, **_: dict.fromkeys(themes, empty))
 
 
 @pytest.fixture

@@ -10,13 +10,16 @@ import pytest
 import report
 from report.pipeline import prepare
 from report.record.io import read_results
-from tests.support.runs import BATCH
+from tests.support.runs import BATCH, RESAMPLES
 
 
-def test_it_gives_the_record_of_the_command_line(finished, small_data, small_checkpoint, tmp_path):
+def test_it_gives_the_record_of_the_command_line(
+    finished, small_data, small_checkpoint, tmp_path, quick_drawings
+):
     record = report.run_report(
         small_data, tmp_path, split="test", tuning_split="val", model="sample_net",
         checkpoint=small_checkpoint, batch_size=BATCH, device="cpu",
+        n_resamples=RESAMPLES,
     )  # fmt: skip
     expected = read_results(finished)
     assert record.detection == expected.detection and record.config == expected.config
@@ -25,11 +28,11 @@ def test_it_gives_the_record_of_the_command_line(finished, small_data, small_che
 
 
 @pytest.mark.slow
-def test_the_example_of_its_docstring_runs(monkeypatch, tmp_path):
-    """The example takes 24 images of each split; no more are drawn, and none into the user's cache."""
+def test_the_example_of_its_docstring_runs(monkeypatch, tmp_path, quick_drawings):
+    """The example takes 12 images of each split; no more are rendered, and none into the user's cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(prepare, "write_sample", partial(prepare.write_sample, n_val=24, n_test=24))
+    monkeypatch.setattr(prepare, "write_sample", partial(prepare.write_sample, n_val=12, n_test=12))
     (example,) = doctest.DocTestFinder(recurse=False).find(report.run_report, "run_report", globs={})
     assert doctest.DocTestRunner().run(example).failed == 0 < len(example.examples)
 

@@ -1,6 +1,8 @@
 """The backend that a run asks for: its maps, what it was calibrated on, and what it cost, as pages say."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,16 @@ from report.cli import main
 from report.pipeline import backend, methods
 from report.pipeline.gather import model_info
 from report.pipeline.shared.predictions import predictions
-from tests.support.runs import assert_one_line, change_record, invoke, options, reasons, record_of, statuses
+from tests.support.runs import (
+    assert_one_line,
+    change_record,
+    invoke,
+    options,
+    quick_drawings,
+    reasons,
+    record_of,
+    statuses,
+)
 from tests.support.stages import after, context_of
 
 REFERENCE = methods.GRAD_CAM_REFERENCE
@@ -129,21 +140,44 @@ def test_int8_without_a_tuning_split_is_refused(small_data, small_checkpoint, tm
         backend.choose(context)
 
 
-@pytest.mark.slow
-def test_a_backend_that_cannot_be_had_is_replaced_and_said(
-    small_data, small_checkpoint, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(dogcam.backends.loading, "find_spec", lambda name: None)
-    result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "onnx"))
+@pytest.fixture(scope="module")
+def replaced(small_data, small_checkpoint, finished, tmp_path_factory):
+    """The folder of the finished run after another with a backend that is not installed, and its words."""
+    out = Path(shutil.copytree(finished, tmp_path_factory.mktemp("replaced") / "run"))
+    with pytest.MonkeyPatch.context() as patch, quick_drawings():
+        patch.setattr(dogcam.backends.loading, "find_spec", lambda name: None)
+        result = invoke(options(small_data, small_checkpoint, out, "--backend", "onnx"))
     assert result.exit_code == 0, result.output
-    assert "backend onnx is replaced by torch" in result.stderr
-    said = record_of(tmp_path)["model"]["backend"]
-    assert (said["asked"], said["used"]) == ("onnx", "torch")
-    page = (tmp_path / "report.md").read_text()
+    return out, result.stderr
+
+
+def test_another_backend_makes_the_predictions_again(replaced):
+    out, _ = replaced
+    assert statuses(out)["predict"] == "ran"
+    assert reasons(out)["predict"] == "changed: the backend's libraries, the setting backend"
+
+
+def test_a_backend_that_cannot_be_had_is_replaced_and_said(replaced):
+    out, said = replaced
+    assert "backend onnx is replaced by torch" in said
+    noted = record_of(out)["model"]["backend"]
+    assert (noted["asked"], noted["used"]) == ("onnx", "torch")
+    page = (out / "report.md").read_text()
     assert "maps of the target layer: `torch`" in page
     assert "`onnx` was requested: the backend onnx is replaced by torch" in page
-    checked = CliRunner().invoke(main, ["check", str(tmp_path)])
+    checked = CliRunner().invoke(main, ["check", str(out)])
     assert checked.exit_code == 0, checked.output
+
+
+def test_a_backend_that_did_not_run_is_not_said_to_have_run(replaced, tmp_path):
+    out = Path(shutil.copytree(replaced[0], tmp_path / "run"))
+    change_record(
+        out, lambda record: record["model"]["backend"].update(asked="torch", used="reference", reason=None)
+    )
+    assert invoke(["render", str(out)]).exit_code == 0
+    page = (out / "report.md").read_text()
+    assert "`torch` was requested but could not be used. Everything was computed in PyTorch" in page
+    assert "due to the backend" not in page and "maps of the target layer: `torch`" not in page
 
 
 def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatch):
@@ -156,28 +190,9 @@ def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatc
     assert (chosen.info.asked, chosen.info.used) == ("torch", "reference")
 
 
-@pytest.mark.slow
-def test_a_backend_that_did_not_run_is_not_said_to_have_run(small_data, small_checkpoint, tmp_path):
-    result = invoke(options(small_data, small_checkpoint, tmp_path, "--backend", "torch"))
-    assert result.exit_code == 0, result.output
-    change_record(tmp_path, lambda record: record["model"]["backend"].update(used="reference"))
-    assert invoke(["render", str(tmp_path)]).exit_code == 0
-    page = (tmp_path / "report.md").read_text()
-    assert "`torch` was requested but could not be used. Everything was computed in PyTorch" in page
-    assert "due to the backend" not in page and "maps of the target layer: `torch`" not in page
-
-
 def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
     assert backend.libraries("torch") == backend.libraries("reference") == "none"
     assert backend.libraries("onnx").startswith("onnx ") and "onnxruntime " in backend.libraries("int8")
-
-
-@pytest.mark.slow
-def test_another_backend_makes_the_predictions_anew(small_data, small_checkpoint, copied):
-    result = invoke(options(small_data, small_checkpoint, copied, "--backend", "torch"))
-    assert result.exit_code == 0, result.output
-    assert statuses(copied)["predict"] == "ran"
-    assert reasons(copied)["predict"] == "changed: the setting backend"
 
 
 def test_no_other_backend_is_taken(small_data, small_checkpoint, copied):
