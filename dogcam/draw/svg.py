@@ -5,7 +5,6 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Literal, get_args
 
 from matplotlib import style
@@ -117,15 +116,18 @@ def to_svgs(figure: Figure, *, name: str, alt: str, themes: Sequence[Theme]) -> 
     _drop_global_css(root)
     _hoist_marker_style(root)
     _number_ids(root, name)
+    for element in root.iter():
+        _round_numbers(element)
+    styled = [(element, _without_families(element)) for element in root.iter() if "style" in element.attrib]
+    view_box, children = root.get("viewBox", ""), list(root)
     texts: dict[Theme, str] = {}
     for theme in themes:
-        themed = deepcopy(root)
-        for element in themed.iter():
-            _restyle(element, theme)
-            _round_numbers(element)
-        _frame(themed, alt, theme)
-        ET.indent(themed, space="")
-        texts[theme] = ET.tostring(themed, encoding="unicode") + "\n"
+        for element, declarations in styled:
+            element.set("style", _themed_style(declarations, theme))
+        root[:] = children
+        _frame(root, view_box, alt, theme)
+        ET.indent(root, space="")
+        texts[theme] = ET.tostring(root, encoding="unicode") + "\n"
     return texts
 
 
@@ -189,13 +191,10 @@ def _number_ids(root: ET.Element, name: str) -> None:
                 element.set(key, _REFERENCE.sub(lambda match: f"url(#{new_ids[match[1]]})", value))
 
 
-def _restyle(element: ET.Element, theme: Theme) -> None:
-    """Let colours and fonts of one element follow the theme."""
-    if "style" not in element.attrib:
-        return
+def _without_families(element: ET.Element) -> str:
+    """Return the style of an element without font families: those of the page are inherited."""
     declarations = [part.strip() for part in element.attrib["style"].split(";") if part.strip()]
-    kept = [_without_family(part) for part in declarations if not part.startswith("font-family")]
-    element.set("style", _COLOUR.sub(lambda match: _themed(match[0], theme), "; ".join(kept)))
+    return "; ".join(_without_family(part) for part in declarations if not part.startswith("font-family"))
 
 
 def _without_family(declaration: str) -> str:
@@ -204,6 +203,11 @@ def _without_family(declaration: str) -> str:
     if not match:
         return declaration
     return f"font-size: {match[2]}" + (f"; font-weight: {match[1]}" if match[1] else "")
+
+
+def _themed_style(declarations: str, theme: Theme) -> str:
+    """Return declarations with the colours of a theme."""
+    return _COLOUR.sub(lambda match: _themed(match[0], theme), declarations)
 
 
 def _themed(colour: str, theme: Theme) -> str:
@@ -224,9 +228,8 @@ def _round_numbers(element: ET.Element) -> None:
         element.set(key, " ".join(short.split()))
 
 
-def _frame(root: ET.Element, alt: str, theme: Theme) -> None:
+def _frame(root: ET.Element, view_box: str, alt: str, theme: Theme) -> None:
     """Give the root its size, its words and the line style that the removed CSS gave."""
-    view_box = root.get("viewBox", "")
     width, height = (float(part) * _PX_PER_PT for part in view_box.split()[2:])
     root.attrib.clear()
     root.set("xmlns", "http://www.w3.org/2000/svg")

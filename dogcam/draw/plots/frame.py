@@ -29,8 +29,9 @@ _STACK_WIDTH = 4.6
 _SINGLE_WIDTH = 5.2
 _TENTHS = np.linspace(0, 1, 6)
 
-# Panels of a fixed shape find their place only in the second or third pass of constrained layout.
-_LAYOUT_PASSES = 3
+# Panels of a fixed shape find their place only in the second or third pass of constrained layout; others move
+# by less than half a point after the first.
+_PASSES_OF_FIXED_SHAPES = 3
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,18 @@ def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     """Let a function draw in the house style, and fix the layout of its figure.
 
     Constrained layout moves the axes a little at every drawing; with the layout fixed, a figure comes out the
-    same each time that it is saved.
+    same each time that it is saved. Without a layout engine, saving draws once, not twice.
     """
 
     @wraps(draw)
     def drawn(*args: _Arguments.args, **settings: _Arguments.kwargs) -> Figure:
         with drawing_style():
             figure = draw(*args, **settings)
-            for _ in range(_LAYOUT_PASSES):
-                figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+            engine = cast(ConstrainedLayoutEngine, figure.get_layout_engine())
+            fixed = any(axes.get_aspect() != "auto" or axes.get_box_aspect() for axes in figure.axes)
+            for _ in range(_PASSES_OF_FIXED_SHAPES if fixed else 1):
+                engine.execute(figure)
+            figure.set_layout_engine(None)
         return figure
 
     return drawn
