@@ -12,8 +12,9 @@ import dogcam
 from dogcam.cli.common import ErrorGroup, choice, keeping, names_in
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, printable
+from dogcam.structures.presets import PRESET_NAMES
 from dogcam.structures.rules import BadBoxes, OnError
-from report.config import REFERENCE, MapSource, Treatment, make_config, with_defaults
+from report.config import ALL, REFERENCE, MapSource, Treatment, make_config, with_defaults
 from report.record.io import json_schema, read_record, read_results
 from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report
@@ -102,6 +103,10 @@ def main() -> None:
     type=float,
     help="Fraction of the maximum of a map.  [default: chosen on the tuning split]",
 )
+@click.option(
+    "--preset", "presets", multiple=True, type=click.Choice([*PRESET_NAMES, ALL]),
+    help="A detection preset to compare with the published one, step by step; repeatable.  [default: none]",
+)  # fmt: skip
 @click.option(
     "--precision", type=float,
     help="Precision of the operating point on the tuning split.  [default: the best F1 there]",

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from dogcam.errors import ConfigError
 from dogcam.files import printable
 from dogcam.structures.backends import BackendName
+from dogcam.structures.presets import PRESET_NAMES, PresetName
 from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
 ALL = "all"
-"""The target that stands for every annotated class that the classifier knows."""
+"""The target that stands for every annotated class that the classifier knows, or the preset for all."""
 
 REFERENCE: Literal["reference"] = "reference"
 Treatment = Literal["counted", "ignored"]
@@ -48,6 +49,7 @@ class RunConfig(BaseModel):
         activation: of the head, for a checkpoint whose card does not state it.
         pools: outputs to pool, as `dogcam.models.pools.parse_pools` reads them; none for the default.
         cam_threshold: None to choose it on the tuning split.
+        presets: detection presets to compare, in their order; `published` is one of them if there are any.
         precision: what the operating point must reach on the tuning split; None for the best F1.
         iou_thresholds: of AP and recall; the operating point uses the last.
         backend: what computes the maps of the target layer; those of an earlier one take the reference.
@@ -77,6 +79,7 @@ class RunConfig(BaseModel):
     activation: Literal["sigmoid", "softmax"] | None = None
     pools: tuple[str, ...] = ()
     cam_threshold: OpenFraction | None = None
+    presets: tuple[PresetName, ...] = ()
     precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
     backend: MapSource = REFERENCE
@@ -93,6 +96,11 @@ class RunConfig(BaseModel):
         if not values or list(values) != sorted(set(values)):
             raise ValueError("expected one or more IoU thresholds in increasing order")
         return values
+
+    @field_validator("presets")
+    @classmethod
+    def _with_published(cls, values: tuple[PresetName, ...]) -> tuple[PresetName, ...]:
+        return tuple(name for name in PRESET_NAMES if name in values or (values and name == "published"))
 
     @model_validator(mode="after")
     def _tuning_apart(self) -> "RunConfig":
@@ -142,8 +150,8 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the defaults that depend on the data and on the targets.
 
     Args:
-        given: fields of `RunConfig`; `targets` holds every class that is asked for, and `main_target` the one
-            that the report is about, if any.
+        given: fields of `RunConfig`; `targets` holds every class that is asked for, `main_target` the one
+            that the report is about, if any, and `presets` may hold `all`.
 
     Raises:
         ConfigError: if the main target is not among the targets.
@@ -160,6 +168,8 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         settings["checkpoint"] = str(settings["checkpoint"])
         settings.setdefault("model", None)
     settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
+    if ALL in given.get("presets", ()):
+        settings["presets"] = PRESET_NAMES
     settings.setdefault("tuning_limit", 1000)
     if kind == "voc2007":
         settings.setdefault("limit", 500)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 import click
 from click.core import ParameterSource
@@ -16,7 +15,7 @@ from dogcam.detection.detector import FoundBoxes
 from dogcam.detection.presets import detect_by_preset
 from dogcam.detection.writers import WRITERS, Row
 from dogcam.errors import ConfigError
-from dogcam.structures.presets import PresetName
+from dogcam.structures.presets import PRESET_NAMES
 
 REPLACED = ("method", "layer", "flip", "cam_threshold")
 """Options that a preset replaces."""
@@ -28,7 +27,7 @@ REPLACED = ("method", "layer", "flip", "cam_threshold")
 @map_options
 @click.option(
     "--preset",
-    type=click.Choice(list(get_args(PresetName))),
+    type=click.Choice(list(PRESET_NAMES)),
     help="A detection preset, instead of --method, --layer, --flip and --cam-threshold; see docs/boxes.md.",
 )
 @click.option(

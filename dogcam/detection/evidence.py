@@ -1,6 +1,6 @@
 """Views of an image and the evidence for a class at each spatial position of each view."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -109,7 +109,7 @@ class Observer:
         ModelError: if the classifier has no head of its own after the average, or no output for a class.
     """
 
-    def __init__(self, classifier: Classifier, targets: Sequence[str]) -> None:
+    def __init__(self, classifier: Classifier, targets: Iterable[str]) -> None:
         if classifier.head is None:
             raise ModelError(
                 f"{classifier.name} has no single head after its average; expected one to classify each "
@@ -125,6 +125,16 @@ class Observer:
             self._odds = LogOddsOfGroups(len(classifier.classes), groups).to(classifier.device)
         self._dense: nn.Module | None = None
         self.stride = self._measure_stride()
+
+    def require(self, views: Iterable[View]) -> None:
+        """Try every view on a blank image.
+
+        Raises:
+            ModelError: if the network cannot make a view.
+        """
+        blank = Image.new("RGB", self.classifier.preprocessing.size[::-1])
+        for view in views:
+            self.evidence(blank, view)
 
     @torch.inference_mode()
     def evidence(self, image: Image.Image, view: View, window: Window | None = None) -> tuple[Evidence, ...]:

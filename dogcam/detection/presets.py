@@ -128,7 +128,5 @@ def observer_for(method: ProposalMethod, classifier: Classifier, targets: Sequen
         ModelError: if the classifier has no output for a target, or its network cannot make a view.
     """
     observer = Observer(classifier, targets)
-    blank = Image.new("RGB", classifier.preprocessing.size[::-1])
-    for view in method.all_views:
-        observer.evidence(blank, view)
+    observer.require(method.all_views)
     return observer

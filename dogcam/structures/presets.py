@@ -1,6 +1,8 @@
 """The names of the detection presets. Settings and records use them without importing torch."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 PresetName = Literal["published", "fast", "best"]
 """The keys of `dogcam.detection.presets.PRESETS`, in their order."""
+
+PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)

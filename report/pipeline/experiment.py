@@ -23,6 +23,7 @@ from report.pipeline.provenance import run_info
 from report.pipeline.runner import Stage, run_stages
 from report.pipeline.sources import Sources
 from report.pipeline.stages import (
+    ablation,
     analyse,
     break_down,
     classes,
@@ -34,6 +35,7 @@ from report.pipeline.stages import (
     measure_maps,
     picture,
     predict,
+    presets,
     sanity,
     segment,
 )
@@ -60,9 +62,18 @@ STAGES = (
         needs=(predict.NAME,), settings=("target", "cam_threshold", "iou_thresholds", *IGNORED),
     ),
     Stage(
+        presets.NAME, "find boxes by presets", presets.run, output=presets.Output,
+        settings=("target", "targets", "presets"),
+    ),
+    Stage(
         evaluate.NAME, "measure classifier and boxes", evaluate.run, output=evaluate.Output,
-        needs=(predict.NAME, localise.NAME),
+        needs=(predict.NAME, localise.NAME, presets.NAME),
         settings=("target", "iou_thresholds", "precision", *BOOTSTRAP),
+    ),
+    Stage(
+        ablation.NAME, "measure presets step by step", ablation.run, output=results.Presets,
+        needs=(predict.NAME, localise.NAME, presets.NAME),
+        settings=("target", "targets", "iou_thresholds", *IGNORED, *BOOTSTRAP),
     ),
     Stage(
         classes.NAME, "measure several classes", classes.run, output=classes.Output,
@@ -97,7 +108,7 @@ STAGES = (
     Stage(
         evidence.NAME, "pointing, meaning of the score, list of failures", evidence.run,
         output=evidence.Output,
-        needs=(predict.NAME, localise.NAME, evaluate.NAME),
+        needs=(predict.NAME, localise.NAME, presets.NAME, evaluate.NAME),
         settings=("target", "batch_size", *BOOTSTRAP),
     ),
     Stage(
@@ -165,7 +176,7 @@ def run_experiment(
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
-    stages = [stage for stage in STAGES if stage.name != classes.NAME or config.several]
+    stages = [stage for stage in STAGES if _is_part(stage, config)]
     # The processes start with the first work for them.
     with worker_processes(n_cores()) if n_cores() > 1 else nullcontext() as pool:
         context, runs = run_stages(stages, replace(context, pool=pool), inputs, progress.stage_ended)
@@ -177,6 +188,13 @@ def run_experiment(
     if before is not None and all(_is_below(data, split) for split in splits):
         note_end(folder, before, asked, cache, record)
     return record
+
+
+def _is_part(stage: Stage, config: RunConfig) -> bool:
+    """Tell whether the settings ask for a stage."""
+    if stage.name == classes.NAME:
+        return bool(config.several)
+    return stage.name not in (presets.NAME, ablation.NAME) or bool(config.presets)
 
 
 def _files_of(split: Split) -> Iterator[Path]:

@@ -20,6 +20,7 @@ from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.pipeline.published import PUBLISHED
 from report.pipeline.shared.boxes import found_rows, is_ignored
 from report.pipeline.shared.predictions import predictions
+from report.pipeline.shared.preset_boxes import available, preset_rows
 from report.record.tables import (
     DETECTIONS_HEAD,
     DETECTIONS_NAME,
@@ -54,6 +55,7 @@ def gather(context: Context, run: results.RunInfo) -> results.Results:
         detection=outputs["evaluate"]["detection"],
         operating_point=outputs["evaluate"]["operating_point"],
         classes=of_classes["classes"],
+        presets=outputs.get("ablation"),
         localisation=outputs["measure_maps"],
         failures=outputs["analyse"],
         breakdowns=outputs["break_down"],
@@ -195,9 +197,11 @@ def write_tables(context: Context) -> None:
         for image in images
         for box, thing in zip(image.boxes_of(target).tolist(), image.objects_of(target), strict=True)
     )
+    presets = {name: preset_rows(context, name) for name in available(context)}
+    rows_by_method = found_rows(context) | presets
     found = (
         (method, image.id, *row)
-        for method, of_method in found_rows(context).items()
+        for method, of_method in rows_by_method.items()
         for image, rows in zip(images, of_method, strict=True)
         for row in rows
     )

@@ -7,6 +7,7 @@ from torch import nn
 
 from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
 from dogcam.models.classifier import Classifier
+from dogcam.structures.presets import PresetName
 from report.config import REFERENCE, RunConfig
 
 
@@ -17,7 +18,7 @@ class MethodText:
     name: str
     title: str
     description: str
-    kind: Literal["map", "baseline"]
+    kind: Literal["map", "baseline", "preset"]
 
 
 GRAD_CAM = "grad_cam"
@@ -28,6 +29,9 @@ EARLIER = "grad_cam_earlier"
 HIRES = "hires_cam_earlier"
 LAYER = "layer_cam_earlier"
 PLUS_PLUS = "grad_cam_plus_plus_earlier"
+
+PUBLISHED: PresetName = "published"
+"""The preset that the others are compared with."""
 
 METHODS = {
     method.name: method
@@ -54,6 +58,11 @@ METHODS = {
         MethodText(
             "full_image", "Whole image × classifier", "the whole image, scored by the image probability",
             "baseline",
+        ),
+        MethodText(PUBLISHED, "Preset published", "Grad-CAM, threshold 0.3, every component", "preset"),
+        MethodText("fast", "Preset fast", "nested proposals of one dense view", "preset"),
+        MethodText(
+            "best", "Preset best", "nested proposals of several views, mean of those that overlap", "preset"
         ),
     )
 }  # fmt: skip
@@ -90,10 +99,17 @@ def title_of(name: str, classifier: Classifier) -> str:
 def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
     """Return the methods of a run, of one kind or all.
 
-    The map of the reference implementation is a method of its own if a backend computes the main map.
+    The map of the reference implementation is a method of its own if a backend computes the main map. Presets
+    are those that are asked for.
     """
-    wanted = (name for name, method in METHODS.items() if kind in (None, method.kind))
-    return tuple(name for name in wanted if name != GRAD_CAM_REFERENCE or config.backend != REFERENCE)
+    wanted = (method for method in METHODS.values() if kind in (None, method.kind))
+    return tuple(method.name for method in wanted if _is_used(config, method))
+
+
+def _is_used(config: RunConfig, method: MethodText) -> bool:
+    if method.kind == "preset":
+        return method.name in config.presets
+    return method.name != GRAD_CAM_REFERENCE or config.backend != REFERENCE
 
 
 def requests(classifier: Classifier) -> dict[str, Request]:

@@ -155,7 +155,8 @@ def run_stages(
 
 def _plan(stage: Stage, context: Context, inputs: Mapping[str, str], keys: Mapping[str, str]) -> _Plan:
     settings = {f"the setting {name}": json.dumps(getattr(context.config, name)) for name in stage.settings}
-    needs = {f"the stage {name}": keys[name] for name in stage.needs}
+    # An optional stage that is not part of this run changes nothing.
+    needs = {f"the stage {name}": keys[name] for name in stage.needs if name in keys}
     own = {
         "the code": code_fingerprint(stage.run.__module__),
         "the library versions": json.dumps(versions()),

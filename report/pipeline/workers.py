@@ -37,16 +37,26 @@ def in_threads(
     """
     n_threads = n_threads or n_cores()
     threads = ThreadPoolExecutor(n_threads)
+    try:
+        yield from _in_turn(threads, function, items, 2 * n_threads)
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def _in_turn(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], most_waiting: int
+) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
-            waiting.append(threads.submit(function, item))
-            if len(waiting) > 2 * n_threads:
+            waiting.append(executor.submit(function, item))
+            if len(waiting) > most_waiting:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        threads.shutdown(cancel_futures=True)
+        for each in waiting:
+            each.cancel()
 
 
 def in_processes(
@@ -65,3 +75,21 @@ def in_processes(
     if pool is None or len(columns[0]) < FEWEST:
         return map(function, *columns)
     return pool.map(function, *columns, chunksize=CHUNK)
+
+
+def in_processes_as_made(
+    pool: Executor | None, function: Callable[[Item], Result], items: Iterable[Item], n_items: int
+) -> Iterator[Result]:
+    """Apply a function to items in the processes of a pool while the items are made in this process.
+
+    Args:
+        pool, function: as for `in_processes`.
+        items: taken as they are needed.
+        n_items: how many there are; a few are processed in this process.
+
+    Returns:
+        The results in the order of the items.
+    """
+    if pool is None or n_items < FEWEST:
+        return map(function, items)
+    return _in_turn(pool, function, items, 2 * n_cores())

@@ -53,6 +53,16 @@ from report.record.failures import Failures, FailureTypeResult, GalleryBox, Gall
 from report.record.figures import Figure
 from report.record.localisation import ClassifiedAndLocalised, Localisation, MapMetrics
 from report.record.maps import MapComparison
+from report.record.presets import (
+    AblationStep,
+    MeasuredPreset,
+    PresetClass,
+    PresetGroup,
+    PresetMean,
+    Presets,
+    StepRow,
+    UnavailablePreset,
+)
 from report.record.record import SCHEMA_VERSION, Results
 from report.record.run import RunInfo, StageRun
 from report.record.sanity import InsertionDeletionCurve, PermutedLabels, Sanity, SanityCheck, SanityDepth
@@ -60,6 +70,7 @@ from report.record.segmentation import MaskRow, SeedRow, Segmentation
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AblationStep",
     "ApByIou",
     "BackendInfo",
     "Breakdown",
@@ -106,6 +117,7 @@ __all__ = [
     "MaskExample",
     "MaskRow",
     "MeanRow",
+    "MeasuredPreset",
     "Method",
     "Model",
     "ModelInfo",
@@ -115,6 +127,10 @@ __all__ = [
     "PermutedLabels",
     "Pictures",
     "Pointing",
+    "PresetClass",
+    "PresetGroup",
+    "PresetMean",
+    "Presets",
     "PublishedRow",
     "Randomised",
     "RandomisedExample",
@@ -131,8 +147,10 @@ __all__ = [
     "SizeRow",
     "SplitInfo",
     "StageRun",
+    "StepRow",
     "SweepRow",
     "ThresholdRow",
     "Tuning",
+    "UnavailablePreset",
     "UnknownClass",
 ]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dogcam.errors import RecordError
-from report.record import Claim, ClaimChange, ClaimPart, Results, verdict_rules
+from dogcam.structures.presets import PRESET_NAMES
+from report.record import Claim, ClaimChange, ClaimPart, Results, preset_rules, verdict_rules
 from report.record.claims import Status
 from report.record.findings import Finding, Part, status_of
 from report.record.refs import Ref, find, path_of, raw
@@ -75,6 +76,14 @@ def _at_earlier_layer(other: str) -> dict[Status, str]:
     }
 
 
+_PRESET_WORDS: dict[Status, str] = {
+    "supported": "{method}, IoU {iou}: AP is above that of the published method, {difference}",
+    "not distinguishable": "{method}, IoU {iou}: no difference in AP from the published method is shown, "
+    "{difference}",
+    "contradicted": "{method}, IoU {iou}: AP is below that of the published method, {difference}",
+}
+
+
 def _of_masks(record: Ref) -> Finding | None:
     if not record.segmentation:
         return None
@@ -111,6 +120,11 @@ DECLARATIONS = (
             ("grad_cam_plus_plus_earlier", "Grad-CAM++"),
         )
     ),
+    *(
+        _of_ap(f"{preset}_beats_published", "published", _PRESET_WORDS, preset)
+        for preset in PRESET_NAMES if preset != "published"
+    ),
+    Declaration("preset_steps", preset_rules.preset_steps),
     Declaration("growing_beats_thresholding", _of_masks),
 )  # fmt: skip
 

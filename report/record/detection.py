@@ -92,7 +92,7 @@ class Method(Model):
     name: str
     title: str
     description: str
-    kind: Literal["map", "baseline"]
+    kind: Literal["map", "baseline", "preset"]
     rows: list[DetectionRow]
     curves: list[Curve]
 

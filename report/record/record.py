@@ -19,6 +19,7 @@ from report.record.figures import Figure
 from report.record.files import FileName, Sha256
 from report.record.localisation import Localisation
 from report.record.maps import MapComparison
+from report.record.presets import Presets
 from report.record.run import RunInfo
 from report.record.sanity import Sanity
 from report.record.segmentation import Segmentation
@@ -40,6 +41,7 @@ class Results(Model):
     detection: Detection
     operating_point: ChosenThreshold
     classes: Classes | None = Field(None, description="the results of several classes; null for one")
+    presets: Presets | None = Field(None, description="the detection presets; null if none was asked for")
     localisation: Localisation
     failures: Failures
     breakdowns: Breakdowns

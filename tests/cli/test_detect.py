@@ -3,7 +3,6 @@
 import csv
 import json
 import xml.etree.ElementTree as ET
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from pycocotools.coco import COCO
 import dogcam
 from dogcam.cli.main import main
 from dogcam.detection.presets import find_preset, locator
-from dogcam.structures.presets import PresetName
+from dogcam.structures.presets import PRESET_NAMES
 from tests.support.runs import assert_one_line
 
 
@@ -99,7 +98,7 @@ def test_what_cannot_be_detected_in_is_refused(folder, tmp_path):
     assert_one_line(detect(folder, "--target", "unicorn"), 1, "'unicorn'")
 
 
-@pytest.mark.parametrize("name", get_args(PresetName))
+@pytest.mark.parametrize("name", PRESET_NAMES)
 def test_a_preset_finds_the_boxes_of_its_locator(folder, tmp_path, name):
     out = tmp_path / "found.csv"
     result = detect(folder / "b.PNG", "--preset", name, "--format", "csv", "--out", out)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,7 +19,7 @@ from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.structures.boxes import iou
-from dogcam.structures.presets import PresetName
+from dogcam.structures.presets import PRESET_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def test_a_method_needs_a_view():
 
 
 def test_the_names_are_those_of_the_settings():
-    assert tuple(PRESETS) == get_args(PresetName)
+    assert tuple(PRESETS) == PRESET_NAMES
 
 
 def test_the_boxes_of_a_class_do_not_depend_on_the_other_classes(classifier):

@@ -11,6 +11,8 @@ from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import LabelledObject
 from report.config import RunConfig
 from report.pipeline.context import Context
+from report.pipeline.methods import in_use
+from report.pipeline.shared.preset_boxes import available, preset_rows
 
 Rows = list[list[list[float]]]
 """For each image its boxes, each [x0, y0, x1, y1, score]."""
@@ -21,9 +23,22 @@ def found_rows(context: Context, role: str = "reported") -> dict[str, Rows]:
     return context.outputs["localise"]["detections"][role]
 
 
+def rows_of(context: Context, method: str, role: str = "reported") -> Rows:
+    """Return the boxes of a map, a baseline or a preset on a split."""
+    found = found_rows(context, role)
+    return found[method] if method in found else preset_rows(context, method, role)
+
+
+def compared(context: Context) -> tuple[str, ...]:
+    """Return the methods of the run that have boxes: all but presets that the network cannot run."""
+    return tuple(
+        name for name in in_use(context.config) if name in {*found_rows(context), *available(context)}
+    )
+
+
 def matches_of(context: Context, method: str, role: str = "reported") -> Matches:
     """Return the matches of a method's detections, at all IoU thresholds of the settings."""
-    rows, thresholds = found_rows(context, role)[method], context.config.iou_thresholds
+    rows, thresholds = rows_of(context, method, role), context.config.iou_thresholds
 
     def compute() -> Matches:
         truth = ground_truth(context, role)
@@ -56,9 +71,24 @@ def is_ignored(config: RunConfig, thing: LabelledObject) -> bool:
 
 def detections(context: Context, role: str, method: str) -> Detections:
     """Return the detections of a method on a split."""
-    rows = found_rows(context, role)[method]
+    return detections_of(rows_of(context, method, role))
+
+
+def detections_of(rows: Rows) -> Detections:
+    """Return rows of boxes as detections."""
     boxes = [[row[:4] for row in image] for image in rows]
     return Detections.from_images(boxes, [[row[4] for row in image] for image in rows])
+
+
+def top_boxes(context: Context, method: str) -> list[list[float]]:
+    """Return [score, IoU with the best-fitting target, target present] of each image that has a box."""
+    tops = []
+    for image, found in zip(context.reported.images, rows_of(context, method), strict=True):
+        if found:
+            best = max(found, key=lambda row: row[4])
+            overlap = iou(as_boxes([best[:4]]), image.boxes_of(context.config.target)).max(initial=0.0)
+            tops.append([best[4], float(overlap), float(context.has_target(image))])
+    return tops
 
 
 def best_ious(context: Context, method: str) -> NDArray[np.float64]:

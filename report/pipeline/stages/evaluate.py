@@ -14,8 +14,8 @@ from dogcam.evaluate.classification import AP_VARIANT, score_classes
 from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate, undefined
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, in_use, title_of
-from report.pipeline.shared.boxes import matches_of
+from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, PUBLISHED, title_of
+from report.pipeline.shared.boxes import compared, matches_of
 from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.shared.shares import share
@@ -43,7 +43,7 @@ class Output(results.Model):
 def run(context: Context) -> dict:
     """Evaluate every method on the test split."""
     thresholds = context.config.iou_thresholds
-    names = in_use(context.config)
+    names = compared(context)
     matches = {name: matches_of(context, name) for name in names}
     resampler = resampler_of(context)
     in_turn = context.progress.track(names, len(names), "evaluate")
@@ -155,6 +155,7 @@ def _comparisons(
 ) -> list[results.Comparison]:
     pairs = [(MAIN, other) for other in matches if other != MAIN]
     pairs += [(EARLIER, other) for other in AT_EARLIER]
+    pairs += [(name, PUBLISHED) for name in matches if METHODS[name].kind == "preset" and name != PUBLISHED]
     return [
         _comparison(matches, resampled, pair, index, iou, resampler)
         for pair in pairs

@@ -14,11 +14,17 @@ from dogcam.detection.boxes_from_maps import normalise
 from dogcam.evaluate import breakdowns, map_metrics, metrics
 from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
 from dogcam.network.heads import LogOddsOfGroups
-from dogcam.structures.boxes import as_boxes, iou
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import MAIN, has_linear_head, in_use
-from report.pipeline.shared.boxes import best_ious, detections, found_rows, ground_truth, matches_of
+from report.pipeline.methods import MAIN, has_linear_head
+from report.pipeline.shared.boxes import (
+    best_ious,
+    compared,
+    detections,
+    ground_truth,
+    matches_of,
+    top_boxes,
+)
 from report.pipeline.shared.cases import all_cases, make_scene, score_levels
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.shared.maps import heat_of
@@ -54,7 +60,7 @@ def run(context: Context) -> dict:
     levels = score_levels(point["score_threshold"])
     scene = make_scene(context, matches)
     cases = all_cases(scene, point["iou"], levels, point["score_threshold"])
-    tops = _tops(context)
+    tops = top_boxes(context, MAIN)
     evidence = results.Evidence(
         pointing=_pointing(context),
         decision=_decision(context, probabilities, present),
@@ -115,18 +121,6 @@ def _decision(
 
 def _rate(said: NDArray[np.bool_], here: NDArray[np.bool_], bootstrap: metrics.Interval) -> Estimate:
     return share(int((said & here).sum()), int(here.sum()), bootstrap)
-
-
-def _tops(context: Context) -> list[list[float]]:
-    """Return [score, IoU with the best-fitting target, target present] of each image that has a box."""
-    rows = found_rows(context)[MAIN]
-    tops = []
-    for image, found in zip(context.reported.images, rows, strict=True):
-        if found:
-            best = max(found, key=lambda row: row[4])
-            overlap = iou(as_boxes([best[:4]]), image.boxes_of(context.config.target)).max(initial=0.0)
-            tops.append([best[4], float(overlap), float(context.has_target(image))])
-    return tops
 
 
 def _score_meaning(
@@ -198,7 +192,7 @@ def _overlaps(context: Context) -> results.Overlaps:
 def _fine_ap(context: Context) -> list[results.ApByIou]:
     truth = ground_truth(context)
     found = []
-    for name in in_use(context.config):
+    for name in compared(context):
         matches = metrics.match(truth, detections(context, "reported", name), FINE_IOU, difficult="ignored")
         ap = [metrics.precision_recall(matches, each).average_precision() for each in FINE_IOU]
         found.append(results.ApByIou(method=name, ap=[defined(value) for value in ap]))

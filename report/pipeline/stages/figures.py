@@ -21,6 +21,7 @@ from report.pipeline.methods import (
     METHODS,
     PLUS_PLUS,
     PROBABILITY,
+    PUBLISHED,
 )
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
@@ -35,6 +36,9 @@ STYLES = {
     HIRES: LineStyle(ORANGE, 3),
     LAYER: LineStyle(GREEN, 2),
     PLUS_PLUS: LineStyle(BROWN, 4),
+    "best": LineStyle(ORANGE, 0),
+    "fast": LineStyle(GREEN, 0),
+    PUBLISHED: LineStyle(BROWN, 2),
     "centerbox_scored": LineStyle(SLATE, 0),
     "full_image": LineStyle(SLATE, 2),
     "cheating_centerbox": LineStyle(SLATE, 1),

@@ -1,0 +1,175 @@
+"""Find the boxes of the presets, and of the steps towards the fullest of them, image by image."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL.Image import Image
+
+from dogcam.cam import METHODS
+from dogcam.data.images import read_pixels
+from dogcam.detection.ablation import DenseThreshold, Step, steps_to
+from dogcam.detection.detector import Detector
+from dogcam.detection.evidence import Evidence, Observer, View
+from dogcam.detection.presets import ThresholdMethod, find_preset
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.errors import ModelError
+from report import record as results
+from report.pipeline.context import Context
+from report.pipeline.fingerprint import digest
+from report.pipeline.shared.preset_boxes import STAGE, is_whole, write_batch
+from report.pipeline.shared.preset_work import Task, Work, finish, rows_of_boxes
+from report.pipeline.workers import in_processes_as_made, in_threads
+
+NAME = STAGE
+
+BATCH = 8
+"""Images of one file; an interrupted run repeats at most this many."""
+
+
+class Output(results.Model):
+    """The files of each split in the order of its images, and what cannot run.
+
+    Attributes:
+        by_split: names of files by role.
+        files: all of them.
+        unavailable: the presets that the network cannot run.
+        ablated: the preset that the steps lead to; None without steps.
+        steps: names and titles of the steps; the last one is the preset itself.
+    """
+
+    by_split: dict[str, list[str]]
+    files: list[str]
+    unavailable: list[results.UnavailablePreset]
+    ablated: str | None
+    steps: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Methods:
+    """What finds boxes in a run.
+
+    Attributes:
+        target: the class whose time is measured.
+        detectors: the presets of one threshold, for the target.
+        observer: makes the views of the others; None if there are none.
+        presets: the presets of proposals.
+        ablated: the fullest of them; None if there are none.
+        steps: towards that one, without it.
+        unavailable: the presets that the network cannot run.
+    """
+
+    target: str
+    detectors: dict[str, Detector]
+    observer: Observer | None
+    presets: dict[str, ProposalMethod]
+    ablated: str | None
+    steps: list[Step]
+    unavailable: list[results.UnavailablePreset]
+
+
+def run(context: Context) -> dict:
+    """Find boxes in every image of every split; whole files that an interrupted run left are kept."""
+    methods = _methods(context)
+    for each in methods.unavailable:
+        context.progress.say(f"the preset {each.name} is left out: {each.reason}")
+    files = {role: _detect_split(context, role, methods) for role in context.splits}
+    steps = [] if methods.ablated is None else steps_to(methods.presets[methods.ablated])
+    return Output(
+        by_split=files, files=[name for names in files.values() for name in names],
+        unavailable=methods.unavailable, ablated=methods.ablated,
+        steps=[(step.name, step.title) for step in steps],
+    ).model_dump(mode="json")  # fmt: skip
+
+
+def _methods(context: Context) -> _Methods:
+    config, classifier = context.config, context.classifier
+    detectors, presets, unavailable = {}, {}, []
+    observer = None
+    for name in config.presets:
+        method = find_preset(name)
+        if isinstance(method, ThresholdMethod):
+            request = METHODS[method.map_method](classifier.target_layer)
+            detectors[name] = Detector(classifier, (config.target,), request, method.rule)
+            continue
+        try:
+            # The target comes first: its time is measured.
+            observer = observer or Observer(classifier, dict.fromkeys((config.target, *config.several)))
+            observer.require(method.all_views)
+            presets[name] = method
+        except ModelError as error:
+            unavailable.append(results.UnavailablePreset(name=name, reason=str(error)))
+    fullest = next(reversed(presets), None)
+    steps = [] if fullest is None else steps_to(presets[fullest])[:-1]
+    return _Methods(config.target, detectors, observer, presets, fullest, steps, unavailable)
+
+
+def _detect_split(context: Context, role: str, methods: _Methods) -> list[str]:
+    images = context.splits[role].images
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    paths = [context.workspace / f"{role}-{place:05d}.json" for place in range(len(batches))]
+    seals = [digest(context.workspace.name, role, *(image.id for image in batch)) for batch in batches]
+    whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
+    parts = [batch for batch, there in zip(batches, whole, strict=True) if not there]
+    missing = [image for batch in parts for image in batch]
+    work = (_observed(photo, methods, role == "reported") for photo in in_threads(read_pixels, missing))
+    made = in_processes_as_made(context.pool, finish, work, len(missing))
+    work_list = list(zip(batches, paths, seals, whole, strict=True))
+    for batch, path, seal, there in context.progress.track(work_list, len(images), f"presets {role}", BATCH):
+        if not there:
+            found = list(itertools.islice(made, len(batch)))
+            context.sources.require_unchanged(image.path for image in batch)
+            write_batch(path, found, seal)
+    return [path.relative_to(context.folder).as_posix() for path in paths]
+
+
+def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
+    """Make the forward passes of an image, each view once for all methods.
+
+    The tuning split serves the operating points of the target: it needs no steps and no other classes.
+    """
+    found, seconds = {}, {}
+    for name, detector in methods.detectors.items():
+        started = time.process_time()
+        found[name] = {methods.target: rows_of_boxes(next(iter(detector.run(photo))).located[0])}
+        seconds[name] = time.process_time() - started
+    observer, size = methods.observer, (photo.height, photo.width)
+    if observer is None or not methods.presets:
+        return Work(size, 0, [], found, seconds)
+    views = _Views(observer, photo)
+    n_classes = len(observer.targets) if reported else 1
+    tasks = [task for name, each in methods.presets.items() for task in _tasks(name, each, views, n_classes)]
+    if reported:
+        tasks += [task for step in methods.steps for task in _tasks(step.name, step.method, views, 1)]
+    return Work(size, observer.side, tasks, found, seconds)
+
+
+class _Views:
+    """The views of one image: each is made once, and its processor time is kept."""
+
+    def __init__(self, observer: Observer, photo: Image) -> None:
+        self.targets, self._observer, self._photo = observer.targets, observer, photo
+        self._made: dict[View, tuple[tuple[Evidence, ...], float]] = {}
+
+    def evidence(self, view: View) -> tuple[Evidence, ...]:
+        """Return the evidence of a view for each class."""
+        if view not in self._made:
+            started = time.process_time()
+            found = self._observer.evidence(self._photo, view)
+            self._made[view] = found, time.process_time() - started
+        return self._made[view][0]
+
+    def seconds(self, views: tuple[View, ...]) -> float:
+        """Return the processor time of views that were made."""
+        return sum(self._made[view][1] for view in views)
+
+
+def _tasks(
+    name: str, method: ProposalMethod | DenseThreshold, views: _Views, n_classes: int
+) -> Iterator[Task]:
+    """Yield the work of a method for the first classes; the time is stated for the first, the target."""
+    observed = method.observe(lambda view: views.evidence(view)[:n_classes])
+    for place, (target, evidence) in enumerate(zip(views.targets, observed, strict=False)):
+        seconds = views.seconds(method.all_views[: len(evidence)]) if place == 0 else None
+        yield Task(name, target, method, evidence, seconds)
