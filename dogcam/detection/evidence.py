@@ -167,9 +167,11 @@ class Observer:
         left = size[1] - (maps.shape[2] - 1) * step - first if view.mirrored else first
         arrays = (each.float().cpu().numpy() for each in (logits, class_maps))
         turned = [each[:, :, ::-1] if view.mirrored else each for each in arrays]
-        place = (window, size, (first, left), step)
         of_image = self._logits(self._head(pooled))[0].tolist()
-        return tuple(Evidence(*each, *place) for each in zip(*turned, of_image, strict=True))
+        return tuple(
+            Evidence(of_positions, class_map, logit, window, size, (first, left), step)
+            for of_positions, class_map, logit in zip(*turned, of_image, strict=True)
+        )
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return the logits of the classes: (P, C) outputs of the head -> (P, K)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -63,7 +63,7 @@ def find_preset(name: str) -> DetectionMethod:
     """
     if name not in PRESETS:
         raise ConfigError(f"there is no detection preset {name!r}; choose one of {', '.join(PRESETS)}")
-    return PRESETS[cast(PresetName, name)]
+    return PRESETS[name]
 
 
 def locator(method: DetectionMethod, classifier: Classifier, targets: Sequence[str]) -> Locator:

@@ -85,8 +85,9 @@ def run(context: Context) -> dict:
 
 def _methods(context: Context) -> _Methods:
     config, classifier = context.config, context.classifier
-    detectors, presets, unavailable = {}, {}, []
-    observer = None
+    detectors: dict[str, Detector] = {}
+    presets: dict[str, ProposalMethod] = {}
+    observer, unavailable = None, []
     for name in config.presets:
         method = find_preset(name)
         if isinstance(method, ThresholdMethod):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,7 @@ from dogcam.data.workers import worker_processes
 from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
 from report.pipeline import workers
 from report.pipeline.shared.mask_counts import FilledBoxes, FullImage, Grown, Thresholded, count_masks
-from report.pipeline.workers import in_processes, in_threads
+from report.pipeline.workers import in_processes, in_processes_as_made, in_threads
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
@@ -48,6 +49,17 @@ def test_a_fault_comes_at_its_place():
     assert [next(results), next(results)] == [1, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_items_that_are_made_one_by_one_keep_their_order(monkeypatch):
+    monkeypatch.setattr(workers, "n_cores", lambda: 2)
+    taken = []
+    with ThreadPoolExecutor(3) as pool:
+        found = in_processes_as_made(pool, abs, (taken.append(n) or -n for n in range(500)), 500)
+        assert next(found) == 0 and len(taken) == 5
+        assert [0, *found] == list(range(500))
+    # Few items are not worth the start of processes.
+    assert list(in_processes_as_made(pool, abs, iter([-1, -2]), 2)) == [1, 2]
 
 
 def with_and_without_processes(function, *columns) -> tuple[list, list]:
