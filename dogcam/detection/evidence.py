@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dogcam.detection.dense import without_last_stride
 from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier
-from dogcam.network.heads import LogOddsOfGroups, head_weights, position_head
+from dogcam.network.heads import LogOddsHead, LogOddsOfGroups, head_weights, position_head
 from dogcam.network.hooks import capture, find_layer
 from dogcam.network.spatial import layout_of
 
@@ -158,7 +158,8 @@ class Observer:
         maps = self._maps(part, view.dense)
         # The logit is that of the original positions, so that dense views rank images equally.
         pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))[None]
-        logits = self._logits(position_head(self._head)(maps.flatten(1).T)).T.reshape(-1, *maps.shape[1:])
+        head = self._head.of_many if isinstance(self._head, LogOddsHead) else position_head(self._head)
+        logits = self._logits(head(maps.flatten(1).T)).T.reshape(-1, *maps.shape[1:])
         weights = head_weights(self._head, pooled)[0, self._indices]
         class_maps = torch.einsum("chw,kc->khw", maps, weights)
         step = size[0] / maps.shape[1]
@@ -175,7 +176,7 @@ class Observer:
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return the logits of the classes: (P, C) outputs of the head -> (P, K)."""
-        return outputs[:, self._indices] if self._odds is None else self._odds(outputs)
+        return outputs[:, self._indices] if self._odds is None else self._odds.of_many(outputs)
 
     def _maps(self, part: Image.Image, dense: bool) -> Tensor:
         """Return the activations of the target layer: (C, h, w) tensor."""

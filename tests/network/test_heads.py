@@ -47,6 +47,19 @@ def test_log_odds_stay_exact_where_the_probability_is_1():
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_rows_have_the_same_log_odds(scale, dtype):
+    head, x = LogOddsHead(linear(scale, dtype), GROUPS), pooled(dtype)
+    assert head.of_many(x).dtype == dtype
+    torch.testing.assert_close(head.of_many(x), head(x), rtol=1e-5, atol=1e-5)
+
+
+def test_log_odds_of_many_rows_stay_finite():
+    head = LogOddsHead(linear(1e4), GROUPS)
+    assert head.of_many(pooled()).isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_weights_are_the_gradient(scale):
     head, x = LogOddsHead(linear(scale), GROUPS), pooled().requires_grad_()
     outputs = head(x)
