@@ -198,11 +198,9 @@ def _gradients(forward: ForwardPass, score: Score, k: int, layers: Sequence[Capt
     outputs = {layer.name: layer.output for layer in layers if layer.output.requires_grad}
     if outputs and logits.requires_grad:
         # The score of an image depends only on its own maps, so one backward pass of the sum serves all
-        # images.
-        ones = torch.full_like(scores, scale)
-        gradients = torch.autograd.grad(
-            scores, list(outputs.values()), ones, retain_graph=True, allow_unused=True
-        )
+        # images. torch imports sympy, which takes seconds, to check the gradient of anything but a scalar.
+        total = (scores * scale).sum()
+        gradients = torch.autograd.grad(total, list(outputs.values()), retain_graph=True, allow_unused=True)
         found = dict(zip(outputs, gradients, strict=True))
     return {layer.name: _checked(layer, found.get(layer.name), scale) for layer in layers}
 

@@ -111,9 +111,10 @@ def _same_gradients(pooled: Tensor, output: Tensor, layout: Layout) -> bool:
     generator = torch.Generator().manual_seed(0)
     # Between 1 and 2, so that no gradient underflows in a format with few digits.
     direction = (1 + torch.rand(pooled.shape[1], generator=generator)).to(pooled)
-    (channel_gradients,) = torch.autograd.grad(
-        pooled, output, direction.expand_as(pooled), retain_graph=True, allow_unused=True
-    )
+    # Of a scalar: torch imports sympy, which takes seconds, to check the shape of any other gradient.
+    with torch.enable_grad():
+        along = (pooled * direction).sum()
+    (channel_gradients,) = torch.autograd.grad(along, output, retain_graph=True, allow_unused=True)
     if channel_gradients is None:
         return False
     channel_gradients = layout.maps(channel_gradients)

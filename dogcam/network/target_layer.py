@@ -149,7 +149,10 @@ def _target(calls: list[_Call], last: LastHead, logits: Tensor) -> _Call | None:
     assert reference is not None, "a head that ran has an input"
     direction = torch.randn(reference.shape, generator=torch.Generator().manual_seed(1)).to(reference)
     outputs = [call.output for call in candidates if call.output is not None]
-    gradients = torch.autograd.grad(reference, outputs, direction, allow_unused=True)
+    # Of a scalar: torch imports sympy, which takes seconds, to check the shape of any other gradient.
+    with torch.enable_grad():
+        along = (reference * direction).sum()
+    gradients = torch.autograd.grad(along, outputs, allow_unused=True)
     for call, gradient in reversed(list(zip(candidates, gradients, strict=True))):
         if gradient is not None and call.layout is not None and call.layout.maps(gradient).any():
             return _outermost([other for other in candidates if other.state == call.state])

@@ -1,6 +1,7 @@
 """CAM and Grad-CAM against their papers' sums, against finite differences and against each other."""
 
 import copy
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from dogcam.cam import Cam, EigenCam, GradCam, OfClasses, explain
 from dogcam.errors import ModelError
 from dogcam.models.networks import pooled_network
 from dogcam.network.heads import LogOddsHead
+from dogcam.network.target_layer import choose_layers
 from tests.support.maps import cam, grad_cam
 from tests.support.references_cam import cam_loop, finite_difference_alphas, grad_cam_loop
 from tests.support.tiny_networks import (
@@ -37,6 +39,17 @@ BUILDS = {"pooled": pooled, "deep headed": deep_headed, "max-pooled": max_pooled
 def log_odds_network() -> nn.Sequential:
     torch.manual_seed(3)
     return pooled(LogOddsHead(nn.Linear(7, 9), [[1, 4, 5], [0]]))
+
+
+@pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
+def test_no_gradient_makes_torch_import_sympy(build, monkeypatch):
+    """torch needs it to check a gradient that is given for an output with several values."""
+    monkeypatch.setitem(sys.modules, "torch.fx.experimental.symbolic_shapes", None)
+    leaf, network = torch.ones(2, requires_grad=True), build().float()
+    with pytest.raises(ImportError):
+        torch.autograd.grad(leaf * 2, leaf, torch.ones(2))
+    assert (grad_cam(network, images(dtype=torch.float32), TARGETS, EARLY) > 0).any()
+    assert choose_layers(network, (40, 56)).target
 
 
 def mean_of(maps: torch.Tensor) -> torch.Tensor:
