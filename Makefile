@@ -31,8 +31,8 @@ report: $(STAMP)-core ## render the sample, run the experiment on it, write buil
 report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published checkpoint (downloads 0.7 GB)
 	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
 
-test: $(STAMP)-test ## run all tests in parallel, with coverage (WORKERS=2 for two processes)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --cov --cov-report term
+test: $(STAMP)-test ## run all tests in parallel (COVERAGE=1 measures their coverage, WORKERS=2 starts two processes)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
 
 test-fast: $(STAMP)-test ## run the tests without slow, browser, peers and photographs tests
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not (slow or browser or peers or photographs)'

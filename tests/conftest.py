@@ -17,10 +17,9 @@ from tests.support import runs as report_fixtures
 MARKED_BY_FIXTURE = {
     "browser": "browser",
     "real_data": "photographs",
-    # Fixtures that run whole experiments, trainings or benchmarks.
-    "again": "slow",
+    # Fixtures that render scenes, or run whole experiments, trainings or benchmarks.
     "predicted": "slow",
-    "replaced": "slow",
+    "small_data": "slow",
     "voc_tar": "slow",
     "whole": "slow",
     "written": "slow",

@@ -76,6 +76,7 @@ def test_what_the_tests_and_benchmarks_import_is_declared():
     assert imported_by("benchmarks") <= (declared() | declared("bench")).keys()
 
 
+@pytest.mark.slow
 def test_what_is_declared_is_imported():
     assert declared().keys() <= imported_by("dogcam", "report")
     assert ALL.keys() - RUN_BY_NAME <= imported_by("dogcam", "report", "tests", "benchmarks", "examples")

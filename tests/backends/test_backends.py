@@ -263,6 +263,7 @@ def test_a_network_without_one_head_is_explained_by_the_reference(cache):
     assert len(told) == 1 and repr(given.target_layer) in told[0]
 
 
+@pytest.mark.slow
 def test_the_classifier_is_left_as_it_was_found(cache):
     given = tiny()
     before = snapshot(given.network)

@@ -66,6 +66,7 @@ def test_the_yardstick_counts_the_arithmetic_of_the_network_and_times_a_product(
     assert 0 < measured.seconds() < 1
 
 
+@pytest.mark.slow
 def test_the_cost_of_8_bits_is_not_measured_without_photographs(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "int8", "--out", str(tmp_path / "out")]
     environment = os.environ | {"DOGCAM_DATA": str(tmp_path)}

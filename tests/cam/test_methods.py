@@ -60,6 +60,7 @@ def log_odds() -> nn.Sequential:
 BUILDS = {"pooled": pooled, "log-odds": log_odds, "deep headed": deep_headed, "max-pooled": max_pooled}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("build", BUILDS.values(), ids=BUILDS)
 @pytest.mark.parametrize("method", OF_GRADIENTS)

@@ -140,6 +140,7 @@ def test_a_file_in_the_published_form_that_names_its_classes_keeps_them(tmp_path
     assert load_classifier(None, target, "cpu").preprocessing.size == (64, 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "classes", ["dog,cat", 20, {"dog": 0}, ["dog", 1], ["dog", "dog"], torch.zeros(2)], ids=repr
 )

@@ -96,6 +96,7 @@ def test_another_error_is_a_defect_and_keeps_its_traceback():
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
 )

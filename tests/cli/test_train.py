@@ -74,6 +74,7 @@ def test_the_weights_have_a_card_that_describes_them(data, tmp_path):
     assert load_checkpoint(out / "sample_net.safetensors").meta == card
 
 
+@pytest.mark.slow
 def test_the_command_gives_the_same_file_again(data, tmp_path):
     files = []
     for out in (tmp_path / "a", tmp_path / "b"):

@@ -152,6 +152,7 @@ def test_hostile_xml_is_refused(voc_folder, text):
     assert "root:" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_long_list_with_one_id_twice_is_refused_in_linear_time(voc_folder):
     ids = "".join(f"{number}\n" for number in range(200_000))
     (voc_folder / "ImageSets/Main/val.txt").write_text(f"{ids}77\n")

@@ -319,6 +319,7 @@ def test_scores_of_an_empty_group_are_a_line_at_zero():
     assert figure.axes[0].get_lines() == []
 
 
+@pytest.mark.slow
 def test_nothing_is_cut_off_at_the_edge():
     long_names = ["a method with a name that is rather long", "another one, which is a little longer still"]
     rows = [EstimateRow(name, 1.0, 0.9, 1.0) for name in long_names]

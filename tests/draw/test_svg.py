@@ -75,16 +75,19 @@ def styles(text):
     return [element.get("style", "") for element in ET.fromstring(text).iter()]
 
 
+@pytest.mark.slow
 def test_saving_does_not_change_a_figure(drawings, pages):
     for name, figure in drawings.items():
         assert to_svg(figure, name=name, alt=f"about {name}") == pages[name], name
 
 
+@pytest.mark.slow
 def test_equal_figures_give_equal_text(pages):
     for name, figure in figures().items():
         assert to_svg(figure, name=name, alt=f"about {name}") == pages[name], name
 
 
+@pytest.mark.slow
 def test_another_process_with_another_matplotlibrc_gives_the_same_text(tmp_path):
     (tmp_path / "matplotlibrc").write_text("font.size: 23\nsvg.fonttype: path\naxes.grid: False\n")
     script = (

@@ -89,6 +89,7 @@ def random_ranking(classes, seed: int) -> Ranking:
     return Ranking(classes, torch.randn(12, len(classes), generator=torch.Generator().manual_seed(seed)))
 
 
+@pytest.mark.slow
 def test_rankings_are_compared_by_the_classes_that_both_know(split):
     first, second = random_ranking(("blue", "green", "red"), 0), random_ranking(("red", "dog", "blue"), 1)
     ranking = compare_rankings(split.images, first, second, Resampler(12, 400, seed=3))

@@ -159,6 +159,7 @@ def test_a_card_of_other_weights_is_refused(checkpoint):
         load_classifier("sample_net", checkpoint(CARD | {"classes": ["cat", "dog", "cow"]}), "cpu")
 
 
+@pytest.mark.slow
 def test_resnet50_loads_the_published_form(tmp_path):
     torch.manual_seed(0)
     network = find_architecture("resnet50").build(PUBLISHED_CLASSES, False)

@@ -39,6 +39,7 @@ def config(**changes) -> TrainingConfig:
     return changed(EVERYTHING, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_in", [0, 2])
 @pytest.mark.parametrize(("mix", "prior_head_only"), [("cutmix", False), ("none", True)])
 def test_a_training_with_every_option_resumes_bit_for_bit(data, tmp_path, stopped_in, mix, prior_head_only):

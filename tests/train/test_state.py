@@ -74,6 +74,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 @pytest.mark.parametrize("fixed", [False, True], ids=["", "tensors_fit_their_sum"])
 def test_damage_of_any_part_is_noticed(data, folder, damage, fixed):

@@ -41,6 +41,7 @@ def repeated(matches, difficult="counted", seed=3):
         yield match(GroundTruth(**truth), Detections(**found), thresholds, difficult=difficult)
 
 
+@pytest.mark.slow
 @generated
 @given(cases(), st.sampled_from(VARIANTS), st.sampled_from(DIFFICULT))
 def test_resampled_ap_equals_repeating_images(case, variant, difficult):
@@ -62,6 +63,7 @@ def interpolated(matches, threshold, recall):
     return max((precision for reached, precision in pairs if reached >= recall), default=0.0)
 
 
+@pytest.mark.slow
 @generated
 @given(cases(), st.sampled_from(DIFFICULT))
 def test_the_band_equals_repeating_images(case, difficult):
@@ -88,6 +90,7 @@ def corloc(matches):
     return right.sum() / positive.sum() if positive.any() else math.nan
 
 
+@pytest.mark.slow
 @generated
 @given(cases(), st.sampled_from(DIFFICULT))
 def test_ratios_equal_repeating_images(case, difficult):

@@ -80,6 +80,7 @@ def test_boxes_do_not_depend_on_the_number_of_processes(monkeypatch):
             assert scores.tobytes() == other_scores.tobytes()
 
 
+@pytest.mark.slow
 def test_few_items_start_no_process():
     with worker_processes(2) as pool:
         few = list(in_processes(pool, _pid, range(workers.FEWEST - 1)))
