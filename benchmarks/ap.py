@@ -20,8 +20,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from rich.table import Table
 
-from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler, match, precision_recall
+from dogcam.evaluate.metrics import Resampler, match, precision_recall
 from dogcam.structures.boxes import area
+from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth
 
 from .measure import Cost, Spread, cost_of, in_fresh_process

@@ -22,6 +22,7 @@ from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise
 from dogcam.evaluate.metrics import Matches, Resampler, match, precision_recall
 from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import LabelledImage, Split
 
@@ -29,7 +30,6 @@ from .photographs import voc2007
 
 PACKAGES = ("dogcam", "torch", "onnx", "onnxruntime")
 
-IOU_THRESHOLDS = (0.3, 0.4, 0.5)
 RULE = LocalisationRule(0.3)
 TARGET = "dog"
 BATCH = 16

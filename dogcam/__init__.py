@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogcam.structures.defaults import BATCH_SIZE, CAM_THRESHOLD, IOU_THRESHOLDS
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -75,8 +77,8 @@ def explain(
     layer: str | None = None,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
-    cam_threshold: float = 0.3,
-    batch_size: int = 16,
+    cam_threshold: float = CAM_THRESHOLD,
+    batch_size: int = BATCH_SIZE,
 ) -> list[ImageResult]:
     """Compute class activation maps of images, with the probabilities and boxes that belong to them.
 
@@ -129,9 +131,9 @@ def detect(
     targets: str | Sequence[str] | None = None,
     *,
     score_threshold: float = 0.0,
-    cam_threshold: float = 0.3,
+    cam_threshold: float = CAM_THRESHOLD,
     method: str = "grad_cam",
-    batch_size: int = 16,
+    batch_size: int = BATCH_SIZE,
 ) -> list[ImageResult]:
     """Detect objects: threshold the class activation maps and box every connected component.
 
@@ -168,7 +170,7 @@ def evaluate_boxes(
     truth: Sequence[ArrayLike],
     boxes: Sequence[ArrayLike],
     scores: Sequence[ArrayLike],
-    iou_thresholds: Sequence[float] = (0.3, 0.4, 0.5),
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
 ) -> list[PrecisionRecall]:
     """Measure the detections of one class against the ground truth, as PASCAL VOC does.
 

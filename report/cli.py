@@ -1,20 +1,21 @@
-"""The command `dogcam-report`: run an experiment, render its record, check the report against it."""
+"""The command `dogcam-report`: run an experiment, render its record, and check the report."""
 
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, Literal, get_args, get_origin
 
 import click
 
 import dogcam
-from dogcam.cli.common import ErrorGroup, choice, keeping, names_in
+from dogcam.cli.common import ErrorGroup, keeping, names_in
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, printable
+from dogcam.structures.defaults import TARGET
 from dogcam.structures.presets import PRESET_NAMES
-from dogcam.structures.rules import BadBoxes, OnError
-from report.config import ALL, REFERENCE, MapSource, Treatment, make_config, with_defaults
+from report.config import ALL, TUNING_LIMIT, VOC2007_LIMIT, RunConfig, make_config, with_defaults
 from report.record.io import json_schema, read_record, read_results
 from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report
@@ -27,71 +28,65 @@ _TEMPLATES = click.option(
     "--templates",
     "own",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="A folder of templates that replace the program's or add sections; see docs/templates.md.",
+    help="A folder of templates that replace those of the program, or add sections; see docs/templates.md.",
 )
-_WATCH = click.option("--watch", is_flag=True, help="Go on, and render again when a template is saved.")
+_WATCH = click.option(
+    "--watch", is_flag=True, help="Continue, and render again whenever a template is saved."
+)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _FINISHED = click.Path(path_type=Path, exists=True, file_okay=False)
-_HTML = click.option("--html", type=_FILE, help="Write the comparison as a page too.")
-_MARKDOWN = click.option("--markdown", type=_FILE, help="Write it as Markdown there instead of printing it.")
+_HTML = click.option("--html", type=_FILE, help="Also write the comparison as an HTML page.")
+_MARKDOWN = click.option(
+    "--markdown", type=_FILE, help="Write the Markdown to a file instead of printing it."
+)
 _RUN = click.argument("run", type=_FINISHED)
+
+
+def _setting(flag: str, text: str, *, name: str | None = None) -> Callable[..., Any]:
+    """Return the option of a setting, with the values and the default of its field in `RunConfig`."""
+    name = name or flag.removeprefix("--").replace("-", "_")
+    field = RunConfig.model_fields[name]
+    values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    kind = click.Choice(values) if values else None
+    return click.option(flag, name, type=kind, default=field.default, show_default=True, help=text)
 
 
 @click.group(cls=ErrorGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(dogcam.__version__, prog_name="dogcam-report")
 def main() -> None:
-    """Measure where a classifier looks, and write it down in a report that cannot drift from its numbers."""
+    """Measure the boxes of a classifier, and render a report whose numbers all come from one record."""
 
 
 @main.command("run")
-@click.option(
-    "--data",
-    default="sample",
-    show_default=True,
-    help="sample, voc2007, a data set (VOC, COCO, YOLO, CSV), or a folder of photographs.",
-)
+@_setting("--data", "sample, voc2007, a data set (VOC, COCO, YOLO, CSV), or a folder of photographs.")
 @click.option("--split", help="Reported split.  [default: test; val for a folder]")
-@click.option("--tuning-split", help="What thresholds are chosen on, or none.  [default: val, or train]")
-@click.option("--limit", type=int, help="How many images of the split.  [default: all; 500 for voc2007]")
-@click.option("--tuning-limit", type=int, help="How many images of the tuning split.  [default: 1000]")
-@choice(
-    "--on-bad-box", "on_bad_box", get_args(BadBoxes), "refuse", "Boxes that are empty or leave their image."
+@click.option(
+    "--tuning-split", help="Split on which thresholds are chosen, or none.  [default: val, or train]"
 )
-@choice(
-    "--on-error",
-    "on_error",
-    get_args(OnError),
-    "fail",
-    "Images with a fault: end with a list of all, or leave them out.",
+@click.option(
+    "--limit", type=int, help=f"Number of images of the split.  [default: all; {VOC2007_LIMIT} for voc2007]"
 )
-@choice(
-    "--difficult",
-    "difficult",
-    get_args(Treatment),
-    "counted",
-    "Objects marked difficult: counted, or ignored with the boxes on them.",
+@click.option(
+    "--tuning-limit", type=int, help=f"Number of images of the tuning split.  [default: {TUNING_LIMIT}]"
 )
-@choice(
-    "--crowd",
-    "crowd",
-    get_args(Treatment),
-    "ignored",
-    "Boxes around crowds: ignored with the boxes on them, or counted.",
-)
+@_setting("--on-bad-box", "Treatment of boxes that are empty or extend beyond their image.")
+@_setting("--on-error", "Treatment of images with a fault: fail with a list of all, or skip them.")
+@_setting("--difficult", "Treatment of objects marked difficult; `ignored` includes the boxes on them.")
+@_setting("--crowd", "Treatment of boxes around crowds; `ignored` includes the boxes on them.")
 @click.option(
     "--target", "targets", multiple=True,
-    help="A class to detect; repeatable, or all that are annotated and known.  [default: dog]",
+    help=f"A class to detect; repeatable, or all that are annotated and known.  [default: {TARGET}]",
 )  # fmt: skip
 @click.option(
     "--main-target",
-    help="Of several classes, the one that the whole report is about.  [default: the first --target; for "
-    "all, the class with the most objects]",
+    help="Of several classes, the main one, to which most sections refer.  [default: the first --target; "
+    "for all, the class with the most objects]",
 )  # fmt: skip
 @click.option(
     "--model", metavar="NAME",
-    help="The network.  [default: what the checkpoint's card names, else sample_net for sample, or resnet50]",
+    help="The network.  [default: that in the checkpoint's card; else sample_net for sample, or resnet50]",
 )  # fmt: skip
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="The network's weights.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights of the network.")
 @click.option("--classes", metavar="FILE|NAME,...|imagenet", help="As for `dogcam detect`.")
 @click.option("--activation", type=click.Choice(["sigmoid", "softmax"]), help="As for `dogcam detect`.")
 @click.option(
@@ -109,33 +104,23 @@ def main() -> None:
 )  # fmt: skip
 @click.option(
     "--precision", type=float,
-    help="Precision of the operating point on the tuning split.  [default: the best F1 there]",
+    help="Least precision of the operating point on the tuning split.  [default: that of the best F1]",
 )  # fmt: skip
-@choice(
-    "--backend",
-    "backend",
-    get_args(MapSource),
-    REFERENCE,
-    "What computes the maps of the target layer; another than the reference is compared with it.",
-)
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda, ..., or auto.")
-@click.option("--batch-size", type=int, default=16, show_default=True)
-@click.option("--seed", type=int, default=2007, show_default=True, help="Of the bootstrap and the gallery.")
-@click.option(
-    "--resamples", "n_resamples", type=int, default=2000, show_default=True, help="Of the bootstrap."
-)
-@click.option(
-    "--confidence-level", type=float, default=0.95, show_default=True, help="Level of the intervals."
-)
-@click.option("--out", type=_FOLDER, help="The run's folder.  [default: build/NAME]")
-@click.option("--cache", type=_FOLDER, help="Where data sets are kept.")
+@_setting("--backend", "Computes the maps of the target layer; any but `reference` is compared with it.")
+@_setting("--device", "cpu, cuda, mps or auto.")
+@_setting("--batch-size", "Number of images in a forward pass.")
+@_setting("--seed", "Random seed of the bootstrap and of the gallery.")
+@_setting("--resamples", "Number of bootstrap resamples.", name="n_resamples")
+@_setting("--confidence-level", "Level of the intervals.")
+@click.option("--out", type=_FOLDER, help="Folder of the run.  [default: build/NAME]")
+@click.option("--cache", type=_FOLDER, help="Folder of downloaded and rendered data sets.")
 @_TEMPLATES
 @_WATCH
 def run_command(
     out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object
 ) -> None:
     """Run the whole experiment and render its report."""
-    # Imported here, because the other commands need none of it.
+    # Imported here, because the other commands do not need it.
     from report.progress import ConsoleProgress
     from report.running import run
 
@@ -164,7 +149,7 @@ def run_command(
 @_TEMPLATES
 @_WATCH
 def render(run: Path, own: Path | None, watch: bool) -> None:
-    """Render the report of a finished run again; takes a second and needs no torch."""
+    """Render the report of a finished run again; this takes a second and needs no torch."""
     if watch:
         _watch(run, own)
         return
@@ -179,10 +164,10 @@ def render(run: Path, own: Path | None, watch: bool) -> None:
     "required",
     multiple=True,
     metavar="EXPRESSION",
-    help="What the record must hold, as 'grad_cam.ap@0.5 >= 0.4'; can be given several times.",
+    help="A condition on the record, such as 'grad_cam.ap@0.5 >= 0.4'; repeatable.",
 )
 def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
-    """Refuse a report whose prose and record disagree, or whose templates state results by hand."""
+    """Refuse a report that differs from its record, or whose templates contain literal results."""
     requirements = [parse_requirement(text) for text in required]
     n_numbers = check_report(run, open_templates(own))
     click.echo(f"{run}: all {n_numbers} numbers of the page are in the record")
@@ -201,15 +186,15 @@ def check(run: Path, own: Path | None, required: tuple[str, ...]) -> None:
 @_MARKDOWN
 @_TEMPLATES
 def diff(before: Path, after: Path, html: Path | None, markdown: Path | None, own: Path | None) -> None:
-    """Show what is different in the run AFTER from the run BEFORE."""
-    # Resampling takes scipy, for which rendering should not have to wait.
+    """Show how the run AFTER differs from the run BEFORE."""
+    # Imported here: resampling needs scipy, whose import takes longer than rendering.
     from report.diff import compare_runs
 
     _write(render_diff(compare_runs(before, after), open_templates(own)), html, markdown)
 
 
 def _write(texts: dict[str, str], html: Path | None, markdown: Path | None) -> None:
-    """Write the page if asked, and the Markdown to its file or to the standard output."""
+    """Write the page if its file is named, and the Markdown to its file or to the standard output."""
     if html:
         atomic_write(html, texts["html"])
     if markdown:
@@ -224,7 +209,7 @@ def _write(texts: dict[str, str], html: Path | None, markdown: Path | None) -> N
 @_MARKDOWN
 @_TEMPLATES
 def compare(runs: tuple[Path, ...], html: Path | None, markdown: Path | None, own: Path | None) -> None:
-    """Show two or more RUNS side by side, with paired intervals of the differences from the first."""
+    """Compare two or more RUNS, with paired intervals of the differences from the first."""
     from report.compare import compare_all
 
     _write(render_diff(compare_all(runs), open_templates(own)), html, markdown)
@@ -237,7 +222,7 @@ def schema() -> None:
 
 
 def _watch(run: Path, own: Path | None) -> None:
-    """Render a run again and again; templates are searched each time, because files are added and removed."""
+    """Render a run after each change; templates are searched each time, since files are added and removed."""
     folders = [folder for folder in (own, templates_folder()) if folder is not None]
     watch_folders(
         lambda: write_report(read_record(run), run, open_templates(own)),

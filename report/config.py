@@ -1,4 +1,4 @@
-"""What a run is asked to do: one frozen, validated RunConfig."""
+"""The settings of a run: one frozen, validated RunConfig."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dogcam.errors import ConfigError
 from dogcam.files import printable
+from dogcam.structures import defaults
 from dogcam.structures.backends import BackendName
 from dogcam.structures.presets import PRESET_NAMES, PresetName
 from dogcam.structures.rules import BadBoxes, OnError, ReadRules
@@ -18,9 +19,15 @@ Count = Annotated[int, Field(gt=0)]
 ALL = "all"
 """The target that stands for every annotated class that the classifier knows, or the preset for all."""
 
+TUNING_LIMIT = 1000
+"""Number of images of the tuning split, from the start of its list, if none is stated."""
+
+VOC2007_LIMIT = 500
+"""Number of images of the published experiment, which are taken of `voc2007` if none is stated."""
+
 REFERENCE: Literal["reference"] = "reference"
 Treatment = Literal["counted", "ignored"]
-"""What happens to an object with a flag, and to the boxes on it."""
+"""Treatment of objects with a flag, and of the boxes on them."""
 
 MapSource = Literal["reference", BackendName]
 """The reference implementation, `dogcam.cam`, or a backend of `dogcam.backends`."""
@@ -32,32 +39,33 @@ class RunConfig(BaseModel):
     Attributes:
         data: `sample` (rendered), `voc2007` (downloaded) or the path of a data set in any known format.
         split: the split that is reported on.
-        tuning_split: the split on which thresholds are chosen; None to take the data set's other one.
-        limit: how many images of the split are taken, from the start of its list.
-        tuning_limit: likewise for the tuning split.
-        on_bad_box: what happens to boxes that are empty or leave their image.
-        on_error: what happens to images with a fault: the run fails with a list of all, or skips them.
+        tuning_split: the split on which thresholds are chosen; None for the other split of the data set.
+        limit: number of images of the split, from the start of its list.
+        tuning_limit: the same for the tuning split.
+        on_bad_box: treatment of boxes that are empty or extend beyond their image.
+        on_error: treatment of images with a fault: the run fails with a list of all, or skips them.
         difficult: objects marked difficult are counted like any other, or ignored with the boxes on them.
-        crowd: likewise for boxes around crowds.
-        target: the class that is detected; of several, the one that the whole report is about. `all` stands
-            for the class with the most objects until the data is read.
+        crowd: the same for boxes around crowds.
+        target: the class that is detected; of several, the main one, to which most sections refer. `all`
+            stands for the class with the most objects until the data is read.
         targets: the classes that are measured, in the order of the report; none for the target alone.
-        model: the network, by any name that `dogcam train` knows; None for the one that the checkpoint's card
-            names.
-        checkpoint: file of the network's weights; None for those that come with it.
+        model: the network, by any name that `dogcam train` accepts; None for the one in the card of the
+            checkpoint.
+        checkpoint: file of the weights of the network; None for those that its library provides.
         classes: names of the outputs in their order, for a checkpoint without a card; none for the card's.
         activation: of the head, for a checkpoint whose card does not state it.
         pools: outputs to pool, as `dogcam.models.pools.parse_pools` reads them; none for the default.
         cam_threshold: None to choose it on the tuning split.
         presets: detection presets to compare, in their order; `published` is one of them if there are any.
-        precision: what the operating point must reach on the tuning split; None for the best F1.
+        precision: least precision of the operating point on the tuning split; None for the best F1.
         iou_thresholds: of AP and recall; the operating point uses the last.
-        backend: what computes the maps of the target layer; those of an earlier one take the reference.
-        batch_size, device: how the network is run.
+        backend: computes the maps of the target layer; maps of an earlier layer are always the reference's.
+        batch_size: number of images in a forward pass.
+        device: the device of the network, or `auto`.
         n_resamples: number of bootstrap resamples.
         confidence_level: of the intervals.
-        seed: of the bootstrap and of the gallery's random choices.
-        per_type: how many pictures the gallery shows of each failure type.
+        seed: random seed of the bootstrap, and of the random choices of the gallery.
+        per_type: number of images that the gallery shows of each failure type.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +79,7 @@ class RunConfig(BaseModel):
     on_error: OnError = "fail"
     difficult: Treatment = "counted"
     crowd: Treatment = "ignored"
-    target: str = "dog"
+    target: str = defaults.TARGET
     targets: tuple[str, ...] = ()
     model: Annotated[str, Field(min_length=1)] | None = "sample_net"
     checkpoint: str | None = None
@@ -81,13 +89,13 @@ class RunConfig(BaseModel):
     cam_threshold: OpenFraction | None = None
     presets: tuple[PresetName, ...] = ()
     precision: OpenFraction | None = None
-    iou_thresholds: tuple[OpenFraction, ...] = (0.3, 0.4, 0.5)
+    iou_thresholds: tuple[OpenFraction, ...] = defaults.IOU_THRESHOLDS
     backend: MapSource = REFERENCE
-    batch_size: Count = 16
+    batch_size: Count = defaults.BATCH_SIZE
     device: str = "auto"
-    n_resamples: Annotated[int, Field(ge=100)] = 2000
-    confidence_level: OpenFraction = 0.95
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 2007
+    n_resamples: Annotated[int, Field(ge=100)] = defaults.N_RESAMPLES
+    confidence_level: OpenFraction = defaults.CONFIDENCE_LEVEL
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = defaults.RESAMPLE_SEED
     per_type: Count = 4
 
     @field_validator("iou_thresholds")
@@ -112,7 +120,7 @@ class RunConfig(BaseModel):
         return self
 
     def without_paths(self) -> "RunConfig":
-        """Return the settings as the record holds them: names of files and folders, no paths."""
+        """Return the settings of the record: with names of files and folders instead of paths."""
         checkpoint = printable(Path(self.checkpoint).name) if self.checkpoint else None
         pools = tuple(_without_path(pool) for pool in self.pools)
         return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint, "pools": pools})
@@ -124,19 +132,19 @@ class RunConfig(BaseModel):
 
     @property
     def read_rules(self) -> ReadRules:
-        """What happens to the faults of the data set."""
+        """The treatment of the faults of the data set."""
         return ReadRules(self.on_bad_box, self.on_error)
 
     @property
     def kind(self) -> Literal["sample", "voc2007", "folder"]:
-        """Which sort of data set `data` names."""
+        """The kind of data set that `data` names."""
         return (
             cast(Literal["sample", "voc2007"], self.data) if self.data in ("sample", "voc2007") else "folder"
         )
 
     @property
     def data_name(self) -> str:
-        """What the data set is called in the report: never a path of somebody's machine."""
+        """The name of the data set in the report, which is never a path."""
         return printable(Path(self.data).resolve().name) if self.kind == "folder" else self.data
 
 
@@ -150,14 +158,14 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings with the defaults that depend on the data and on the targets.
 
     Args:
-        given: fields of `RunConfig`; `targets` holds every class that is asked for, `main_target` the one
-            that the report is about, if any, and `presets` may hold `all`.
+        given: fields of `RunConfig`; `targets` holds all requested classes, `main_target` the main one,
+            if any, and `presets` may hold `all`.
 
     Raises:
         ConfigError: if the main target is not among the targets.
     """
     settings = {name: value for name, value in given.items() if name != "main_target"}
-    targets, main = tuple(dict.fromkeys(given.get("targets") or ("dog",))), given.get("main_target")
+    targets, main = tuple(dict.fromkeys(given.get("targets") or (defaults.TARGET,))), given.get("main_target")
     if main and ALL not in targets and main not in targets:
         raise ConfigError(f"the main target {main!r} is not among the targets {', '.join(targets)}")
     settings["target"] = main or (ALL if ALL in targets else targets[0])
@@ -170,9 +178,9 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
     if ALL in given.get("presets", ()):
         settings["presets"] = PRESET_NAMES
-    settings.setdefault("tuning_limit", 1000)
+    settings.setdefault("tuning_limit", TUNING_LIMIT)
     if kind == "voc2007":
-        settings.setdefault("limit", 500)
+        settings.setdefault("limit", VOC2007_LIMIT)
     return settings
 
 

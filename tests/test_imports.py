@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "dogcam.structures": {"errors", "files"},
     "dogcam.data": {"structures", "errors", "files"},
     "dogcam.network": {"errors"},
-    "dogcam.models": {"network", "errors", "files"},
+    # A classifier knows the target that is detected if none is named.
+    "dogcam.models": {"structures", "network", "errors", "files"},
     "dogcam.cam": {"network", "errors"},
     "dogcam.backends": {"structures", "cam", "models", "network", "errors", "files"},
     # Positions are classified one by one with the head, and networks run without their last stride.

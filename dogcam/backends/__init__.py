@@ -6,7 +6,15 @@ the bias. Nothing is captured or differentiated, so the graph can be fused, comp
 """
 
 from dogcam.backends.backend import Backend, BackendName
-from dogcam.backends.loading import BACKENDS, load_backend, packages_of
+from dogcam.backends.loading import BACKENDS, load_backend, needs_calibration, packages_of
 from dogcam.backends.quantisation import Quantisation
 
-__all__ = ["BACKENDS", "Backend", "BackendName", "Quantisation", "load_backend", "packages_of"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendName",
+    "Quantisation",
+    "load_backend",
+    "needs_calibration",
+    "packages_of",
+]

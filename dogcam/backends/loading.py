@@ -42,36 +42,36 @@ def load_backend(
         name: one of `BACKENDS`.
         classifier: in evaluation mode; it is not changed.
         cache: folder of exported networks, named by a hash of weights and settings.
-        calibration: for `int8`, batches of preprocessed images, from which activation ranges are estimated:
-            a few hundred images of the training split.
+        calibration: for a backend that needs it, batches of preprocessed images, from which activation
+            ranges are estimated: a few hundred images of the training split.
         quantisation: for `int8`, the settings; None for the defaults.
         threads: for `onnx` and `int8`, number of threads for one batch; None for as many as torch uses.
         warn: receives the warning.
 
     Raises:
-        ConfigError: if there is no such backend, or `int8` has no calibration images.
+        ConfigError: if there is no such backend, or it has no calibration images and needs them.
         ModelError: if the maps of the exported network differ from those of torch.
     """
     if name not in BACKENDS:
         raise ConfigError(f"there is no backend {name!r}; expected {', '.join(BACKENDS)}")
-    if name == "int8" and not calibration:
+    if needs_calibration(name) and not calibration:
         raise ConfigError(
-            "the backend int8 has no calibration images; expected batches of preprocessed images"
+            f"the backend {name} has no calibration images; expected batches of preprocessed images"
         )
     try:
         network = maps_network(classifier)
     except ModelError as error:
         warn(f"the backend {name} is replaced by Grad-CAM in torch: {error}")
         return explaining_backend(classifier)
-    make, needed = _FACTORIES[name]
-    missing = [package for package in needed if find_spec(package) is None]
+    factory = _FACTORIES[name]
+    missing = [package for package in factory.packages if find_spec(package) is None]
     if missing:
         warn(
             f"the backend {name} is replaced by torch: {', '.join(missing)} is not installed; run  "
             "pip install 'dogcam[onnx]'"
         )
-        make, _ = _FACTORIES["torch"]
-    return make(
+        factory = _FACTORIES["torch"]
+    return factory.make(
         _Inputs(classifier, network, cache, calibration or (), quantisation or Quantisation(), threads)
     )
 
@@ -102,18 +102,31 @@ def _int8(inputs: _Inputs) -> Backend:
     return onnx_backend(made, "int8", inputs.threads)
 
 
-_FACTORIES: dict[BackendName, tuple[Callable[[_Inputs], Backend], tuple[str, ...]]] = {
-    "torch": (lambda inputs: torch_backend(inputs.network), ()),
-    "compiled": (lambda inputs: compiled_backend(inputs.network), ()),
-    "onnx": (_onnx, _ONNX_PACKAGES),
-    "int8": (_int8, _ONNX_PACKAGES),
+@dataclass(frozen=True)
+class _Factory:
+    """The function that creates a backend, the packages that it requires, and whether it is calibrated."""
+
+    make: Callable[[_Inputs], Backend]
+    packages: tuple[str, ...] = ()
+    needs_calibration: bool = False
+
+
+_FACTORIES: dict[BackendName, _Factory] = {
+    "torch": _Factory(lambda inputs: torch_backend(inputs.network)),
+    "compiled": _Factory(lambda inputs: compiled_backend(inputs.network)),
+    "onnx": _Factory(_onnx, _ONNX_PACKAGES),
+    "int8": _Factory(_int8, _ONNX_PACKAGES, needs_calibration=True),
 }
-"""The function that creates each backend, and the packages that it requires."""
 
 
 def packages_of(name: BackendName) -> tuple[str, ...]:
     """Return the packages that a backend requires in addition to torch."""
-    return _FACTORIES[name][1]
+    return _FACTORIES[name].packages
+
+
+def needs_calibration(name: BackendName) -> bool:
+    """Tell whether activation ranges of a backend are estimated from images."""
+    return _FACTORIES[name].needs_calibration
 
 
 def _exported(classifier: Classifier, network: MapsNetwork, cache: Path) -> Path:

@@ -15,6 +15,7 @@ from rich.table import Table
 from dogcam.cam import GradCam
 from dogcam.cli.options import (
     CAM_THRESHOLD,
+    CONFIDENCE_LEVEL,
     RESAMPLE_SEED,
     RESAMPLES,
     ClassifierOptions,
@@ -25,8 +26,9 @@ from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
-from dogcam.evaluate.metrics import IOU_THRESHOLDS, Resampler
+from dogcam.evaluate.metrics import Resampler
 from dogcam.models.classifier import Classifier, describe_classifier
+from dogcam.structures.defaults import IOU_THRESHOLDS, TARGET
 from dogcam.structures.detections import Detections
 from dogcam.structures.images import LabelledImage
 
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set.")
 @click.option("--split", default="val", show_default=True, help="The images to measure on.")
 @click.option("--limit", type=click.IntRange(min=1), help="Take only the first images of the split.")
-@click.option("--target", default="dog", show_default=True, help="The class that is boxed.")
+@click.option("--target", default=TARGET, show_default=True, help="The class that is boxed.")
 @classifier_options
 @click.option("--other-model", metavar="NAME", help="The second classifier.  [default: its card's]")
 @click.option("--other-checkpoint", type=click.Path(path_type=Path), help="Its weights.")
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @click.option("--other-activation", type=click.Choice(["sigmoid", "softmax"]), help="Of its head.")
 @CAM_THRESHOLD
 @RESAMPLES
+@CONFIDENCE_LEVEL
 @RESAMPLE_SEED
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON and nothing else.")
 def command(
@@ -60,6 +63,7 @@ def command(
     other_activation: str | None,
     cam_threshold: float,
     resamples: int,
+    confidence_level: float,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -87,7 +91,7 @@ def command(
     (boxes_a, ranking_a), (boxes_b, ranking_b) = (
         _detect(each, images, target, cam_threshold) for each in classifiers
     )
-    resampler = Resampler(len(images), resamples, seed=seed)
+    resampler = Resampler(len(images), resamples, confidence_level, seed)
     boxes = compare_boxes(images, target, boxes_a, boxes_b, IOU_THRESHOLDS, resampler)
     ranking = compare_rankings(images, ranking_a, ranking_b, resampler)
     if as_json:
@@ -131,7 +135,7 @@ def _plain(row: ApDifference) -> dict:
 def _table(title: str, rows: Mapping[str, ApDifference]) -> Table:
     table = Table(title=title, title_justify="left")
     level = next(iter(rows.values())).interval.level
-    for heading in ("of", "first", "second", "difference", f"{level:.0%} interval"):
+    for heading in ("of", "first", "second", "difference", f"{100 * level:g}% interval"):
         table.add_column(heading, justify="right")
     for name, row in rows.items():
         ends = f"{row.interval.low:+.4f} to {row.interval.high:+.4f}"

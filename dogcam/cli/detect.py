@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 
 from dogcam.cli.common import FiniteRange
-from dogcam.cli.options import ClassifierOptions, MapOptions, classifier_options, map_options
+from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import images_at, require_distinct_stems
 from dogcam.detection.detector import FoundBoxes
 from dogcam.detection.presets import detect_by_preset
@@ -39,7 +39,7 @@ REPLACED = ("method", "layer", "flip", "cam_threshold")
     "--out", type=click.Path(path_type=Path),
     help="File (coco, csv) or folder (voc, yolo).  [default: detections.json, Annotations, ...]",
 )  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@BATCH_SIZE
 def command(
     paths: tuple[Path, ...],
     options: ClassifierOptions,

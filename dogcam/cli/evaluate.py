@@ -8,14 +8,21 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.options import RESAMPLE_SEED, RESAMPLES, ClassifierOptions, classifier_options
+from dogcam.cli.options import (
+    BATCH_SIZE,
+    CONFIDENCE_LEVEL,
+    RESAMPLE_SEED,
+    RESAMPLES,
+    ClassifierOptions,
+    classifier_options,
+)
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.reading import read_split
 from dogcam.draw.plots import EstimateRow, class_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
-from dogcam.evaluate.metrics import LEVEL, Interval, Resampler, defined
+from dogcam.evaluate.metrics import Interval, Resampler, defined
 from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.models.registry import require_input
@@ -35,8 +42,9 @@ from dogcam.structures.images import Split
     "--high-resolution-pass/--no-high-resolution-pass", default=True, show_default=True,
     help="Use the second pass at a higher resolution if the card has one.",
 )  # fmt: skip
-@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@BATCH_SIZE
 @RESAMPLES
+@CONFIDENCE_LEVEL
 @RESAMPLE_SEED
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers to this file.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a drawing to this SVG file.")
@@ -50,6 +58,7 @@ def command(
     high_resolution_pass: bool,
     batch_size: int,
     resamples: int,
+    confidence_level: float,
     seed: int,
     json_path: Path | None,
     figure: Path | None,
@@ -74,7 +83,7 @@ def command(
             flip=flip, high_resolution=classifier.high_resolution,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
-    resampler = Resampler(len(photographs), resamples, seed=seed)
+    resampler = Resampler(len(photographs), resamples, confidence_level, seed)
     scores = score_classes(labels, classifier.log_odds(logits), classifier.classes, resampler)
     # Printed first: a failure to write a file must not lose the measurement.
     Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
@@ -95,7 +104,7 @@ def describe(classifier: Classifier, split: Split, scores: ClassificationScores)
         **describe_classifier(classifier),
         "data": split.describe(),
         "ap_variant": AP_VARIANT,
-        "level": LEVEL,
+        "level": scores.interval.level,
         "map": _estimate(scores.mean_ap, scores.interval),
         "classes": [
             {"name": each.name, "n_positive": each.n_positive, **_estimate(each.ap, each.interval)}
@@ -121,7 +130,7 @@ def _table(classifier: Classifier, split: Split, scores: ClassificationScores) -
     table = Table(
         title=f"{classifier.name} at {classifier.input_sizes} pixels on {split.name}, {len(split)} images",
         title_justify="left",
-        caption=f"AP: {AP_VARIANT}; {LEVEL:.0%} bootstrap intervals over images",
+        caption=f"AP: {AP_VARIANT}; {100 * scores.interval.level:g}% bootstrap intervals over images",
         caption_justify="left",
     )
     table.add_column("class")

@@ -18,7 +18,6 @@ from dogcam.data.box_files.truth import Pixels, read_truth
 from dogcam.errors import DataError
 from dogcam.evaluate.metrics import (
     DIFFICULT,
-    IOU_THRESHOLDS,
     TIES,
     VARIANTS,
     Difficult,
@@ -33,6 +32,7 @@ from dogcam.evaluate.metrics import (
 from dogcam.evaluate.metrics.coco_matching import match_coco
 from dogcam.evaluate.metrics.matching import require_thresholds
 from dogcam.files import atomic_write
+from dogcam.structures.defaults import IOU_THRESHOLDS, TARGET
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.rules import BadBoxes
 
@@ -126,7 +126,7 @@ def command(
     truth = read_truth(ground_truth, split, pixels, on_bad_box)
     found = read_results(detections, truth, pixels, targets[0] if len(targets) == 1 else None)
     known = truth.class_names()
-    names = targets or known or found.class_names()[:1] or ("dog",)
+    names = targets or known or found.class_names()[:1] or (TARGET,)
     unknown = sorted(set(names) - set(known))
     if targets and known and unknown:
         raise DataError(f"{ground_truth} has no {unknown[0]!r}; its classes are: {', '.join(known)}")

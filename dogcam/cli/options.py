@@ -12,6 +12,7 @@ from dogcam.cam import METHODS, Views
 from dogcam.cli.common import FRACTION, names_in
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector
+from dogcam.structures import defaults
 
 if TYPE_CHECKING:
     from dogcam.models.classifier import Classifier
@@ -121,17 +122,41 @@ class MapOptions:
 
 
 CAM_THRESHOLD = click.option(
-    "--cam-threshold", type=FRACTION, default=0.3, show_default=True,
+    "--cam-threshold", type=FRACTION, default=defaults.CAM_THRESHOLD, show_default=True,
     help="Fraction of a map's peak from which on a pixel belongs to an object.",
 )  # fmt: skip
-RESAMPLES = click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
-RESAMPLE_SEED = click.option("--seed", default=2007, show_default=True, help="Of the resamples.")
+BATCH_SIZE = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=defaults.BATCH_SIZE,
+    show_default=True,
+    help="Number of images in a forward pass.",
+)
+RESAMPLES = click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=defaults.N_RESAMPLES,
+    show_default=True,
+    help="Number of bootstrap resamples.",
+)
+CONFIDENCE_LEVEL = click.option(
+    "--confidence-level", type=FRACTION, default=defaults.CONFIDENCE_LEVEL, show_default=True,
+    help="Level of the intervals.",
+)  # fmt: skip
+RESAMPLE_SEED = click.option(
+    "--seed", default=defaults.RESAMPLE_SEED, show_default=True, help="Random seed of the resamples."
+)
 
 
 def map_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of maps and boxes to a command, which receives them as `maps`."""
 
-    @click.option("--target", "targets", multiple=True, help="A class; repeatable, or all.  [default: dog]")
+    @click.option(
+        "--target",
+        "targets",
+        multiple=True,
+        help=f"A class; repeatable, or all.  [default: {defaults.TARGET}]",
+    )
     @click.option("--method", type=click.Choice(list(METHODS)), default="grad_cam", show_default=True)
     @click.option("--layer", help="The target layer.  [default: the last one before pooling]")
     @click.option("--flip", is_flag=True, help="Average over mirror images too.")

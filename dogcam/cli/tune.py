@@ -21,10 +21,10 @@ from dogcam.detection.evidence import Evidence, Observer
 from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError
-from dogcam.evaluate.metrics import IOU_THRESHOLDS
 from dogcam.evaluate.tuning import CrossValidation, cross_validate
 from dogcam.files import atomic_write
 from dogcam.models.classifier import describe_classifier
+from dogcam.structures.defaults import IOU_THRESHOLDS, TARGET
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import Split
 
@@ -66,7 +66,7 @@ class _Observed:
 @click.option("--split", default="train", show_default=True, help="The images to search on.")
 @click.option("--limit", type=click.IntRange(min=2), help="Take only the first images of the split.")
 @classifier_options
-@click.option("--target", default="dog", show_default=True, help="The class to find.")
+@click.option("--target", default=TARGET, show_default=True, help="The class to find.")
 @click.option("--preset", default="best", show_default=True, help="The method that the search begins with.")
 @click.option("--trials", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)

@@ -20,9 +20,10 @@ from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits
 from dogcam.network.memory import in_parts
 from dogcam.structures.boxes import Boxes
+from dogcam.structures.defaults import BATCH_SIZE, CAM_THRESHOLD
 from dogcam.structures.detections import Detections
 
-DEFAULT_RULE = LocalisationRule(0.3)
+DEFAULT_RULE = LocalisationRule(CAM_THRESHOLD)
 """The customary threshold for class activation maps, tuned on no data; all components are boxed."""
 
 MOST_SIDE = 1024
@@ -194,7 +195,7 @@ class Detector:
         for name in self.targets:
             self.classifier.index_of(name)
 
-    def run(self, images: ImageSources, batch_size: int = 16) -> Iterator[ImageResult]:
+    def run(self, images: ImageSources, batch_size: int = BATCH_SIZE) -> Iterator[ImageResult]:
         """Yield the result of each image, in their order.
 
         Args:

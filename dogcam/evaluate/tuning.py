@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.evaluate.metrics import IOU_THRESHOLDS, match, precision_recall
+from dogcam.evaluate.metrics import match, precision_recall
+from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth
 
 

@@ -23,6 +23,7 @@ from dogcam.models.registry import find_architecture, require_input
 from dogcam.models.two_scale import HighResolutionPass
 from dogcam.network.activation import Activation, log_odds
 from dogcam.network.target_layer import choose_layers
+from dogcam.structures.defaults import TARGET
 
 MOST_LISTED = 30
 """Maximum number of classes in an error; of more classes, only similar names are listed."""
@@ -63,14 +64,14 @@ class Classifier:
     learned_from: str | None = None
 
     def classes_named(self, targets: Sequence[str]) -> tuple[str, ...]:
-        """Return the classes that targets name, each once: dog for none, every class for `all`.
+        """Return the classes that targets name, each once: `TARGET` for none, every class for `all`.
 
         Raises:
             ModelError: if the classifier has no output for one of them.
         """
         if "all" in targets and "all" not in self.classes:
             return self.classes
-        names = tuple(dict.fromkeys(targets or ("dog",)))
+        names = tuple(dict.fromkeys(targets or (TARGET,)))
         for name in names:
             self.index_of(name)
         return names

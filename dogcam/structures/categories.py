@@ -1,6 +1,6 @@
 """Names by which objects and failures are grouped."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 FailureType = Literal[
     "missed",
@@ -14,31 +14,37 @@ FailureType = Literal[
     "poor_overlap",
 ]
 
-TITLES: dict[FailureType, str] = {
-    "missed": "Missed",
-    "background": "Background",
-    "other_object": "Other object",
-    "too_small": "Too small",
-    "too_large": "Too large",
-    "merged": "Merged",
-    "split": "Split",
-    "duplicate": "Duplicate",
-    "poor_overlap": "Shifted",
-}
-"""The title of each failure type."""
+OracleFix = Literal["remove", "move", "one_each", "add"]
+"""What an oracle does with a false positive: it removes the box, moves it onto its object, or replaces it by
+a box on each of its objects. A type with `add` has missed objects only."""
 
-MEANINGS: dict[FailureType, str] = {
-    "missed": "no box on the object",
-    "background": "box on no annotated object",
-    "other_object": "box on an object of another class",
-    "too_small": "box covers part of the object",
-    "too_large": "box includes much background",
-    "merged": "one box around several objects",
-    "split": "several boxes on one object",
-    "duplicate": "second box on an object already matched",
-    "poor_overlap": "box partly on, partly off the object",
+
+class TypeText(NamedTuple):
+    """The texts of a failure type.
+
+    Attributes:
+        title: its title in tables and figures.
+        meaning: its meaning, with the placeholders `{target}`, `{targets}` and `{a_target}`.
+        fix: the oracle fix of its false positives.
+    """
+
+    title: str
+    meaning: str
+    fix: OracleFix
+
+
+TYPE_TEXTS: dict[FailureType, TypeText] = {
+    "missed": TypeText("Missed", "no box on this {target}", "add"),
+    "background": TypeText("Background", "box on no annotated object", "remove"),
+    "other_object": TypeText("Other object", "box on an object of another class", "remove"),
+    "too_small": TypeText("Too small", "box covers part of the {target}", "move"),
+    "too_large": TypeText("Too large", "box includes much background", "move"),
+    "merged": TypeText("Merged", "one box around several {targets}", "one_each"),
+    "split": TypeText("Split", "several boxes on one {target}", "move"),
+    "duplicate": TypeText("Duplicate", "second box on {a_target} already matched", "remove"),
+    "poor_overlap": TypeText("Shifted", "box partly on, partly off the {target}", "move"),
 }
-"""The meaning of each failure type in words."""
+"""The texts of each failure type, in the order of `FailureType`."""
 
 Subject = Literal["detection", "ground_truth"]
 

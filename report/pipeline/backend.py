@@ -1,4 +1,4 @@
-"""The backend that a run asks for: what computes the maps of the target layer, and what it was fitted to."""
+"""Choose the backend that computes the maps of the target layer, and calibrate it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from torch import Tensor
 
-from dogcam.backends import Backend, load_backend, packages_of
+from dogcam.backends import Backend, load_backend, needs_calibration, packages_of
 from dogcam.data.images import read_pixels
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
@@ -17,7 +17,7 @@ from report.pipeline.context import Context
 from report.pipeline.methods import CAM, GRAD_CAM, PROBABILITY
 
 CALIBRATION = 128
-"""Number of images of the tuning split on which int8 is calibrated."""
+"""Number of images of the tuning split on which a backend is calibrated."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,17 @@ def choose(context: Context) -> Chosen:
     if asked == REFERENCE:
         return Chosen(None, results.BackendInfo(asked=asked, used=REFERENCE))
     messages: list[str] = []
-    calibration = _calibration(context) if asked == "int8" else None
+    calibration = _calibration(context) if needs_calibration(asked) else None
     exported = context.cache / "exported"
     backend = load_backend(asked, context.classifier, exported, calibration, warn=messages.append)
     for message in messages:
         context.progress.say(message)
+    calibrated = needs_calibration(backend.name)
     info = results.BackendInfo(
         asked=asked,
         used=backend.name,
         reason=" ".join(messages) or None,
-        n_calibration=min(CALIBRATION, len(context.splits["tuning"])) if backend.name == "int8" else None,
+        n_calibration=min(CALIBRATION, len(context.splits["tuning"])) if calibrated else None,
         versions=dict(backend.versions),
     )
     if backend.kind == "cam":
@@ -90,8 +91,8 @@ def run_backend(
 def _calibration(context: Context) -> list[Tensor]:
     if context.tuning is None:
         raise ConfigError(
-            "the backend int8 is calibrated on images that are not reported on, and there is no tuning "
-            "split; name one with --tuning-split, or another backend"
+            f"the backend {context.config.backend} is calibrated on images that are not reported on, and "
+            "there is no tuning split; name one with --tuning-split, or another backend"
         )
     parts = context.in_batches(context.tuning.images[:CALIBRATION])
     return [context.classifier.batch([read_pixels(image) for image in part]) for part in parts]

@@ -7,7 +7,7 @@ from typing import Any, cast
 from report.record import Results
 from report.record.base import Model
 from report.record.refs import Ref, path_of, raw
-from report.record.words import TYPE_TITLES
+from report.record.words import TYPE_TITLES, TYPES_BY_FIX, meaning_of
 
 _IDENTITY = (("id",), ("name",), ("a", "b", "iou"), ("iou",), ("by",), ("kind",), ("low",))
 """The fields by which an item of a list is named: the first of these that it has."""
@@ -20,6 +20,8 @@ def of(record: Model) -> dict[str, Any]:
     whole = Ref(record)
     return {
         "type_titles": TYPE_TITLES,
+        "meaning_of": lambda failure_type: meaning_of(raw(failure_type), record.data.target),
+        "types_by_fix": TYPES_BY_FIX,
         "by_stake": lambda: by_stake(whole),
         "strip": lambda: strip(whole),
         "lowest_threshold": lowest_threshold,

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from dogcam.errors import RecordError
 from report.record.refs import Ref, path_of, raw
-from report.record.words import plural_of
+from report.record.words import article_of, plural_of
 from report.render.trace import Shown, Trace, clean
 
 UNDEFINED = "n/a"
@@ -19,11 +19,6 @@ TIMES = "\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN}\N{NO-BREAK SPACE}"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_AN = re.compile(
-    r"(?!eu|ew|on(?:e|ce)\b|u(?:k|ni|r[aeio]|s[aeu]|t[aeio]))[aeiou]|hour|heir|honest|honou?r", re.IGNORECASE
-)
-"""Words that begin with a vowel sound, judged by their letters: an hour, but a unicorn."""
-
 _MARKDOWN_SIGNS = re.compile(r"[\\`*_\[\]|~$]|(?<=[a-z]):(?=//)|@(?=\w)", re.IGNORECASE)
 """Signs that begin markup, mathematics, a bare link or a mention on a code host."""
 
@@ -133,7 +128,7 @@ class Formatter:
 
     def article(self, value: Ref | str) -> Markup:
         """Show words with the article that they take: dog -> a dog, aeroplane -> an aeroplane."""
-        return Markup("an " if _AN.match(str(raw(value))) else "a ") + self.text(value)
+        return Markup(article_of(str(raw(value)))) + " " + self.text(value)
 
     def plural(self, value: Ref | str, n: Ref | None = None) -> Markup:
         """Show a class in the plural: dog -> dogs; in the singular if `n` is one."""

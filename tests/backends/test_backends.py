@@ -1,5 +1,6 @@
 """Every backend makes the engine's maps, is kept on disk, and says so where it cannot be had."""
 
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dogcam.backends import Quantisation, load_backend, loading
+from dogcam.backends import BACKENDS, Quantisation, load_backend, loading, needs_calibration, packages_of
 from dogcam.backends.maps_network import maps_network, require_same
 from dogcam.backends.quantisation import quantise
 from dogcam.cam import Cam, GradCam, explain
@@ -233,7 +234,7 @@ def test_an_export_that_the_runtime_cannot_open_is_refused_and_not_kept(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["onnx", "int8"])
+@pytest.mark.parametrize("name", [name for name in BACKENDS if "onnxruntime" in packages_of(name)])
 def test_torch_replaces_a_backend_that_is_not_installed(name, cache, monkeypatch):
     monkeypatch.setattr(loading, "find_spec", lambda package: None if package == "onnxruntime" else package)
     told = []
@@ -296,11 +297,14 @@ def test_images_of_another_size_are_refused(cache):
         backend.maps(torch.zeros(1, 3, 28, 20))
 
 
-def test_an_unknown_backend_and_int8_without_images_are_refused(cache):
-    with pytest.raises(ConfigError, match=r"'fast'.* torch, compiled, onnx, int8"):
+def test_an_unknown_backend_and_one_without_its_images_are_refused(cache):
+    with pytest.raises(ConfigError, match=re.escape(f"'fast'; expected {', '.join(BACKENDS)}")):
         load_backend("fast", tiny(), cache)
-    with pytest.raises(ConfigError, match=r"int8.*images"):
-        load_backend("int8", tiny(), cache)
+    calibrated = [name for name in BACKENDS if needs_calibration(name)]
+    assert "int8" in calibrated and "onnx" not in calibrated
+    for name in calibrated:
+        with pytest.raises(ConfigError, match=rf"{name}.*images"):
+            load_backend(name, tiny(), cache)
 
 
 @pytest.mark.parametrize(

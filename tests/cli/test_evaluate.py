@@ -21,6 +21,7 @@ from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.models.classifier import SAMPLE_WEIGHTS, load_classifier
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture
+from dogcam.structures.defaults import RESAMPLE_SEED
 from tests.support.runs import assert_one_line
 
 CLASSES = ("cat", "dog", "cow")
@@ -82,6 +83,7 @@ def evaluated(small_data, small_checkpoint, tmp_path_factory):
     result = invoke(
         "--data", small_data, "--split", "test", "--model", "sample_net", "--checkpoint", small_checkpoint,
         "--json", folder / "ap.json", "--figure", folder / "ap.svg", "--resamples", 200, "--device", "cpu",
+        "--confidence-level", 0.975,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     return result, folder
@@ -100,6 +102,19 @@ def test_the_numbers_are_those_of_the_network(evaluated, small_data, small_check
         assert each["low"] <= each["value"] <= each["high"]
     for name, value in ap.items():
         assert any(name in line and f"{value:.4f}" in line for line in result.output.splitlines())
+
+
+def test_the_level_of_the_intervals_is_an_option(evaluated, small_data, small_checkpoint):
+    result, folder = evaluated
+    written = json.loads((folder / "ap.json").read_text())
+    assert written["level"] == 0.975 and "97.5% bootstrap intervals" in result.output
+    classifier = load_classifier("sample_net", small_checkpoint, "cpu")
+    images = read_split(small_data, "test").images
+    scores = classifier.log_odds(predict(classifier.network, images, classifier.preprocessing, 16))
+    resampler = Resampler(len(images), 200, seed=RESAMPLE_SEED)
+    narrow = score_classes(label_matrix(images, classifier.classes), scores, classifier.classes, resampler)
+    assert narrow.interval.level < written["level"]
+    assert written["map"]["low"] < narrow.interval.low < narrow.interval.high < written["map"]["high"]
 
 
 def test_the_figure_names_every_class(evaluated):

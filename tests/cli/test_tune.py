@@ -11,8 +11,9 @@ from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample
 from dogcam.detection.presets import find_preset, locator
-from dogcam.evaluate.metrics import IOU_THRESHOLDS, match, precision_recall
+from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.models.classifier import load_classifier
+from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth
 
 

@@ -15,6 +15,7 @@ from dogcam.data.formats.base import finite, image_id, without_suffix
 from dogcam.errors import DataError
 from dogcam.files import read_json, read_text
 from dogcam.structures.boxes import as_boxes
+from dogcam.structures.defaults import TARGET
 from dogcam.structures.detections import Detections
 
 DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
@@ -119,7 +120,7 @@ class _ResultsReader:
         return {name: index for index, name in enumerate(self.truth.ids)}
 
     def only_class(self) -> str:
-        names = (self.target,) if self.target else self.truth.class_names() or ("dog",)
+        names = (self.target,) if self.target else self.truth.class_names() or (TARGET,)
         if len(names) > 1:
             raise DataError(
                 f"{self.path} states no classes, and the ground truth has {', '.join(names)}; "

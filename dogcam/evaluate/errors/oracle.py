@@ -1,14 +1,13 @@
 """The AP gain if one failure type were fixed: an oracle corrects all failures of this type.
 
 As in TIDE (Bolya et al. 2020), on the ranking of all detections, with the failure types of an operating
-point. A failure type is fixed as follows:
+point. `TYPE_TEXTS` of `dogcam.structures.categories` states the fix of each failure type:
 
-- A wrong box of `background`, `other_object` or `duplicate` is removed.
-- A wrong box of `too_small`, `too_large`, `split` or `poor_overlap` is moved to the object that it is judged
-  by. A `merged` box becomes a box on each of the objects in it. Both keep their score. An object that another
-  detection finds is left to that detection. If several boxes are moved to one object, the best-ranked takes
-  it. A box without an object is removed.
-- A missed object of the type is found, unless the rule above finds it. Its score is that of the box that
+- `remove`: a false positive of the type is removed.
+- `move`: it is moved onto the object that decided its type. `one_each`: it becomes a box on each of its
+  objects. Both keep their score. An object that another detection finds is left to that detection. If
+  several boxes are moved onto one object, the best-ranked one takes it. A box without an object is removed.
+- A missed object of any type is found, unless these rules find it. Its score is that of the box that
   explains it. If no box does (`missed`), it is ranked last of the boxes at the operating point.
 - A detection below the operating point that found one of these objects moves up with it.
 
@@ -31,6 +30,7 @@ from dogcam.evaluate.metrics import (
     estimate,
     precision_recall,
 )
+from dogcam.structures.categories import TYPE_TEXTS
 from dogcam.structures.detections import Detections
 
 
@@ -115,8 +115,7 @@ def _newly_found(
     found: dict[int, int] = {}
     wrong = (failure for failure in failures if _is_wrong(failure, failure_type))
     for failure in sorted(wrong, key=lambda failure: places[failure.detection]):
-        speaks_of = failure.held if failure_type == "merged" else (failure.ground_truth,)
-        for thing in missed.intersection(thing for thing in speaks_of if thing is not None):
+        for thing in missed.intersection(_objects_of(failure)):
             found.setdefault(thing, int(places[failure.detection]))
     for failure in failures:
         target = failure.ground_truth
@@ -124,6 +123,17 @@ def _newly_found(
             place = last if failure.detection is None else int(places[failure.detection])
             found.setdefault(target, place)
     return found
+
+
+def _objects_of(failure: Failure) -> tuple[int, ...]:
+    """Return the objects that a false positive finds once it is fixed."""
+    match TYPE_TEXTS[failure.type].fix:
+        case "move":
+            return () if failure.ground_truth is None else (failure.ground_truth,)
+        case "one_each":
+            return failure.held
+        case "remove" | "add":
+            return ()
 
 
 def _is_wrong(failure: Failure, failure_type: FailureType) -> bool:

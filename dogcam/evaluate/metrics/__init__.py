@@ -2,7 +2,6 @@
 
 from dogcam.evaluate.metrics.bootstrap import Resampler, counts_per_image, ground_truth_per_image
 from dogcam.evaluate.metrics.estimates import (
-    LEVEL,
     Estimate,
     Interval,
     defined,
@@ -15,7 +14,6 @@ from dogcam.evaluate.metrics.matching import (
     DIFFICULT,
     FALSE_POSITIVE,
     IGNORED,
-    IOU_THRESHOLDS,
     TRUE_POSITIVE,
     Difficult,
     Matches,
@@ -43,8 +41,6 @@ __all__ = [
     "DIFFICULT",
     "FALSE_POSITIVE",
     "IGNORED",
-    "IOU_THRESHOLDS",
-    "LEVEL",
     "TIES",
     "TRUE_POSITIVE",
     "VARIANTS",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dogcam.evaluate.metrics.estimates import LEVEL, Interval, check_level, percentile_interval, tails
+from dogcam.evaluate.metrics.estimates import Interval, check_level, percentile_interval, tails
 from dogcam.evaluate.metrics.matching import TRUE_POSITIVE, Matches
 from dogcam.evaluate.metrics.precision_recall import Variant, average_precision, envelope, ratio
 from dogcam.evaluate.metrics.ranking import ranking_ap
+from dogcam.structures.defaults import CONFIDENCE_LEVEL, N_RESAMPLES
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -46,8 +47,8 @@ class Resampler:
     """
 
     n_images: int
-    n_resamples: int = 2000
-    level: float = LEVEL
+    n_resamples: int = N_RESAMPLES
+    level: float = CONFIDENCE_LEVEL
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -5,10 +5,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dogcam.structures.defaults import CONFIDENCE_LEVEL
 from dogcam.structures.estimates import Estimate, Interval
-
-LEVEL = 0.95
-"""The default confidence level."""
 
 
 def defined(value: float) -> float | None:
@@ -57,4 +55,4 @@ def check_level(level: float) -> None:
         ValueError: if it is.
     """
     if not 0 < level < 1:
-        raise ValueError(f"level is {level}; expected a number between 0 and 1, such as {LEVEL}")
+        raise ValueError(f"level is {level}; expected a number between 0 and 1, such as {CONFIDENCE_LEVEL}")

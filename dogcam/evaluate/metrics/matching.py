@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from dogcam.evaluate.metrics.ordering import Ties, rank
 from dogcam.structures.boxes import Boxes, area
+from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth, check_images
 
 Difficult = Literal["counted", "ignored", "absent"]
 DIFFICULT: tuple[Difficult, ...] = get_args(Difficult)
-
-IOU_THRESHOLDS = (0.3, 0.4, 0.5)
-"""The IoU thresholds of the experiment."""
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 """The kinds of a detection in `Matches.kind`."""

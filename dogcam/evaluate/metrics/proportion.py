@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from dogcam.evaluate.metrics.estimates import LEVEL, Interval, undefined
+from dogcam.evaluate.metrics.estimates import Interval, undefined
 from dogcam.evaluate.metrics.precision_recall import ratio
+from dogcam.structures.defaults import CONFIDENCE_LEVEL
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Proportion:
         """The proportion; nan if the total is 0."""
         return float(ratio(self.count, self.total))
 
-    def wilson_interval(self, level: float = LEVEL) -> Interval:
+    def wilson_interval(self, level: float = CONFIDENCE_LEVEL) -> Interval:
         """Return the score interval for independent trials (Wilson 1927).
 
         With z the normal quantile of the level, its centre is `(p + z^2 / 2n) / (1 + z^2 / n)` and its half

@@ -12,12 +12,12 @@ from dogcam.evaluate import errors as taxonomy
 from dogcam.evaluate.errors import Failure, OtherObjects
 from dogcam.evaluate.metrics import TRUE_POSITIVE, Matches
 from dogcam.structures.boxes import area, as_boxes
-from dogcam.structures.categories import MEANINGS
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.maps import heat_of
 from report.pipeline.shared.predictions import predictions
+from report.record.words import meaning_of
 
 STEP = 0.05
 """Distance of the score thresholds at which failures are typed, apart from the operating point."""
@@ -168,7 +168,7 @@ def _reason(scene: Scene, failure: Failure, level: float) -> str:
         seen = scene.seen_class(failure.detection) if failure.detection is not None else None
         return f"box on an object of the class {seen or failure.other_class}"
     if failure.type != "missed":
-        return MEANINGS[failure.type]
+        return meaning_of(failure.type, scene.target)
     why = miss_reason(scene, failure, level)
     return {
         "empty_map": "the map is zero everywhere: no box",

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from dogcam.draw import plots
 from dogcam.draw.plots import EstimateRow, LineStyle, Series
-from dogcam.structures.categories import TITLES
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import (
@@ -25,6 +24,7 @@ from report.pipeline.methods import (
 )
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
+from report.record.words import TYPE_TITLES
 
 BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
 STYLES = {
@@ -257,7 +257,8 @@ def _stakes(failures: results.Failures) -> Drawing:
         key=lambda each: -(each.ap_gain.value or 0.0),
     )
     rows = [
-        _row(f"{TITLES[each.type]} ({each.n_detections} / {each.n_missed})", each.ap_gain) for each in types
+        _row(f"{TYPE_TITLES[each.type]} ({each.n_detections} / {each.n_missed})", each.ap_gain)
+        for each in types
     ]
     title = "AP gain if fixed (false positives / missed)"
     figure = plots.sections_figure(

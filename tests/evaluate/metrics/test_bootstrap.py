@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from dogcam.evaluate.metrics import (
     DIFFICULT,
-    LEVEL,
     VARIANTS,
     Interval,
     Resampler,
@@ -20,6 +19,7 @@ from dogcam.evaluate.metrics import (
     percentile_interval,
     precision_recall,
 )
+from dogcam.structures.defaults import CONFIDENCE_LEVEL
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.cases import cases, generated
 from tests.support.references import draw_images
@@ -107,7 +107,7 @@ def test_ratios_equal_repeating_images(case, difficult):
         (drawn.ratio(*located(matches, 0.3)), [corloc(each) for each in again]),
     ]
     for interval, samples in pairs:
-        expected = percentile_interval(samples, LEVEL)
+        expected = percentile_interval(samples, CONFIDENCE_LEVEL)
         assert (interval.low is None) == (expected.low is None)
         if expected.low is not None:
             assert [interval.low, interval.high] == pytest.approx([expected.low, expected.high])
@@ -149,11 +149,11 @@ def test_interval_of_a_share_is_near_the_binomial_one():
 def test_difference_is_paired():
     good, same, poor = many_images(noise=2.0), many_images(noise=2.0), many_images(noise=6.0)
     drawn = Resampler(150, 200)
-    assert drawn.ap_difference(good, same) == (Interval(0.0, 0.0, LEVEL),) * 3
+    assert drawn.ap_difference(good, same) == (Interval(0.0, 0.0, CONFIDENCE_LEVEL),) * 3
     assert not any(interval.excludes_zero for interval in drawn.ap_difference(good, same))
     differences = drawn.ap_difference(good, poor)
     samples = drawn.ap_samples(good) - drawn.ap_samples(poor)
-    assert differences == tuple(percentile_interval(row, LEVEL) for row in samples)
+    assert differences == tuple(percentile_interval(row, CONFIDENCE_LEVEL) for row in samples)
     assert differences[2].excludes_zero
     assert differences[2].low > 0
 
@@ -171,13 +171,13 @@ def test_no_ground_truth_has_no_interval():
     matches = match(GroundTruth([], [], None, 2), Detections([0], [[0, 0, 1, 1]], [1.0]))
     drawn = Resampler(2, 10)
     intervals = [*drawn.ap(matches), drawn.recall(matches, 0.5)]
-    assert intervals == [Interval(None, None, LEVEL)] * 4
+    assert intervals == [Interval(None, None, CONFIDENCE_LEVEL)] * 4
     assert not any(interval.excludes_zero for interval in intervals)
 
 
 def test_no_detections_and_no_images():
     missed = match(GroundTruth([0], [[0, 0, 1, 1]], None, 1), Detections([], [], []))
-    assert Resampler(1, 10).ap(missed) == (Interval(0.0, 0.0, LEVEL),) * 3
+    assert Resampler(1, 10).ap(missed) == (Interval(0.0, 0.0, CONFIDENCE_LEVEL),) * 3
     nothing = match(GroundTruth([], [], None, 0), Detections([], [], []))
     assert Resampler(0, 10).ap(nothing)[0].low is None
 

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from dogcam.errors import ConfigError
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
 from report.cli import main
+from report.config import MapSource
 from report.pipeline import backend, methods
 from report.pipeline.gather import model_info
 from report.pipeline.shared.predictions import predictions
@@ -197,7 +199,7 @@ def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
 
 def test_no_other_backend_is_taken(small_data, small_checkpoint, copied):
     result = invoke(options(small_data, small_checkpoint, copied, "--backend", "nonsense"))
-    assert_one_line(result, 2, "'nonsense' is not one of 'reference', 'torch', 'compiled', 'onnx', 'int8'")
+    assert_one_line(result, 2, f"'nonsense' is not one of {', '.join(map(repr, get_args(MapSource)))}")
 
 
 def test_a_page_without_a_backend_does_not_speak_of_one(finished):
