@@ -176,7 +176,7 @@ def run_experiment(
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }
-    stages = [stage for stage in STAGES if _is_part(stage, config)]
+    stages = stages_of(config)
     # The processes start with the first work for them.
     with worker_processes(n_cores()) if n_cores() > 1 else nullcontext() as pool:
         context, runs = run_stages(stages, replace(context, pool=pool), inputs, progress.stage_ended)
@@ -190,11 +190,10 @@ def run_experiment(
     return record
 
 
-def _is_part(stage: Stage, config: RunConfig) -> bool:
-    """Tell whether the settings ask for a stage."""
-    if stage.name == classes.NAME:
-        return bool(config.several)
-    return stage.name not in (presets.NAME, ablation.NAME) or bool(config.presets)
+def stages_of(config: RunConfig) -> list[Stage]:
+    """Return the stages that the settings ask for, in their order."""
+    optional = {classes.NAME: config.several, presets.NAME: config.presets, ablation.NAME: config.presets}
+    return [stage for stage in STAGES if optional.get(stage.name, True)]
 
 
 def _files_of(split: Split) -> Iterator[Path]:

@@ -1,6 +1,8 @@
 """Pictures: colour goes where the map and the boxes are, words stay readable and inside."""
 
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,6 +250,25 @@ def test_webp_keeps_transparency():
     read = Image.open(io.BytesIO(encode_webp(layer, 60)))
     assert read.mode == "RGBA"
     assert np.abs(np.asarray(read)[..., 3].astype(int) - np.asarray(layer)[..., 3]).max() < 12
+
+
+STYLE = (Path(__file__).resolve().parents[2] / "templates/style.css").read_text(encoding="utf-8")
+
+
+def test_the_legend_of_the_page_has_the_colours_of_the_overlay():
+    gradient = re.search(r"^\.heat \{.*linear-gradient\(to right, (.*)\);", STYLE, re.MULTILINE)[1]
+    stops = re.findall(r"rgb\((\d+) (\d+) (\d+) / ([\d.]+)\)", gradient)
+    layer = np.asarray(heat_overlay(np.linspace(0, 1, len(stops))[None], (1, len(stops))))[0]
+    assert len(stops) >= 4
+    for stop, (*colour, alpha) in zip(stops, layer.tolist(), strict=True):
+        assert [int(value) for value in stop[:3]] == colour
+        assert float(stop[3]) == pytest.approx(alpha / 255, abs=0.005)
+
+
+@pytest.mark.parametrize("role", ["truth", "missed", "detection", "other"])
+def test_a_role_has_one_colour_on_the_page_and_in_pictures(role):
+    stated = re.findall(rf"--{role}: rgb\((\d+) (\d+) (\d+)\);", STYLE)
+    assert stated == [tuple(map(str, pictures._STROKES[role].colour))]
 
 
 def test_a_colour_of_the_heat_map_is_read_off_at_the_colour_bar():

@@ -25,6 +25,8 @@ from dogcam.models.networks import sample_net
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.structures.images import LabelledImage
 from report.cli import main
+from report.config import RunConfig
+from report.pipeline.experiment import stages_of
 from report.pipeline.stages import draw
 
 SHRINK = 3
@@ -32,10 +34,7 @@ SIZE = (96, 96)
 N_TUNING, N_TEST, BATCH = 16, 24, 8
 RESAMPLES = 200
 HOSTILE = '<script>alert(1)</script> | *bold* `tick` "quoted" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end'
-STAGE_NAMES = [
-    "predict", "localise", "evaluate", "measure_maps", "compare", "analyse", "break_down", "sanity",
-    "segment", "evidence", "picture", "draw",
-]  # fmt: skip
+STAGE_NAMES = [stage.name for stage in stages_of(RunConfig())]
 
 
 def write_data(root: Path, n_train: int = 1, n_tuning: int = N_TUNING, n_test: int = N_TEST) -> Path:
