@@ -26,7 +26,8 @@ def preset_steps(record: Ref) -> Finding | None:
             step, row = steps[number]
             parts += [Part(f"step{number}", step.title, "text"), Part(f"gain{number}", row.gain, "gap")]
         if chosen:
-            groups.append(f"{start} {'; '.join(f'{{step{n}}} ({{gain{n}}})' for n in chosen)}")
+            named = "; ".join(f"{{step{number}}}, {{gain{number}}}" for number in chosen)
+            groups.append(f"{start} {named}")
     rests_on = tuple(row.gain.interval for _, row in steps)
     sentence = f"Step by step, at IoU {{iou}}: {'. '.join(_capitals(groups))}"
     return Finding(_overall(statuses), sentence, rests_on, tuple(parts), relation=_relation(statuses))
