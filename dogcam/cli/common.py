@@ -25,6 +25,20 @@ class Terminated(BaseException):
     """SIGTERM arrived; like `KeyboardInterrupt`, it unwinds the program so that files are closed."""
 
 
+Stop = KeyboardInterrupt | Terminated
+
+
+class _Signals:
+    """The exception of the signal that arrived, also if a library has replaced it by one of its own."""
+
+    arrived: Stop | None = None
+
+    @classmethod
+    def behind(cls, error: BaseException) -> Stop | None:
+        """Return the interruption that an exception is or comes from; None for an error."""
+        return error if isinstance(error, Stop) else cls.arrived
+
+
 class ErrorGroup(click.Group):
     """A group of commands without tracebacks.
 
@@ -47,11 +61,14 @@ class ErrorGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with _sigterm_raises():
+            with _signals_raise():
                 return super().invoke(ctx)
-        except DogcamError as error:
-            raise click.ClickException(str(error)) from error
-        except (KeyboardInterrupt, Terminated) as stop:
+        except BaseException as error:
+            stop = _Signals.behind(error)
+            if stop is None and isinstance(error, DogcamError):
+                raise click.ClickException(str(error)) from error
+            if stop is None:
+                raise
             name, status = ("interrupted", INTERRUPTED)
             if isinstance(stop, Terminated):
                 name, status = ("terminated", TERMINATED)
@@ -80,14 +97,16 @@ def keeping(message: Callable[[], str]) -> Iterator[None]:
     """
     try:
         yield
-    except (KeyboardInterrupt, Terminated) as stop:
-        stop.add_note(message())
+    except BaseException as error:
+        if (stop := _Signals.behind(error)) is not None:
+            stop.add_note(message())
         raise
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Raise `Terminated` at SIGTERM until the context ends; processes forked meanwhile just end."""
+def _signals_raise() -> Iterator[None]:
+    """Raise at SIGTERM and SIGINT until the context ends, and note it; forked processes just end."""
+    _Signals.arrived = None
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -95,15 +114,20 @@ def _sigterm_raises() -> Iterator[None]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if os.getpid() == owner:
-            raise Terminated
+            _Signals.arrived = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+            raise _Signals.arrived
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    previous = signal.signal(signal.SIGTERM, handle)
+    previous = {signal.SIGTERM: signal.signal(signal.SIGTERM, handle)}
+    # A process in the background of a shell ignores SIGINT, and goes on doing so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        previous[signal.SIGINT] = signal.signal(signal.SIGINT, handle)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class FiniteRange(click.FloatRange):

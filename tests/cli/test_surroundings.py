@@ -13,10 +13,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dogcam.cli.common import ErrorGroup
+from dogcam.cli.common import ErrorGroup, keeping
 from dogcam.cli.main import main
 from dogcam.cli.start import start
 from dogcam.data.formats import format_named
+from dogcam.errors import DogcamError
 from report.config import make_config
 from tests.support.data_sets import make_split, photograph
 from tests.support.processes import wait_until
@@ -171,6 +172,33 @@ def test_a_signal_says_what_is_kept_and_shows_the_cursor(tmp_path, number, statu
     assert process.wait() == status
     assert "all is kept in out" in said and "Traceback" not in said
     assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("error", [ValueError, DogcamError])
+def test_a_signal_that_a_library_turns_into_its_own_error_is_one(number, status, error, request):
+    """Code that is no Python may lose the exception of a signal, and report a failure of its own."""
+    # A test run in the background of a shell ignores SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
+    @click.group(cls=ErrorGroup)
+    def group():
+        pass
+
+    @group.command()
+    def load():
+        with keeping(lambda: "all is kept in out"):
+            try:
+                signal.raise_signal(number)
+            except BaseException:
+                raise error("could not determine the shape") from None
+
+    result = CliRunner().invoke(group, ["load"])
+    assert result.exit_code == status, result.output
+    assert result.stderr.splitlines()[-1].endswith("; all is kept in out")
+    again = CliRunner().invoke(group, ["unknown"])
+    assert again.exit_code == 2, "an earlier signal is not remembered"
 
 
 def read_all(descriptor: int) -> str:

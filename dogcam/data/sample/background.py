@@ -92,7 +92,9 @@ def _distance(rng: random.Random, generator: np.random.Generator, size: tuple[in
         else:
             ridge = 1 - lift * (0.35 + 1.3 * noise(generator, (2, size[1]), (2, size[1] / 4), 2)[:1])
         haze = 0.45 - 0.25 * layer
-        colour = tuple(haze * b + (1 - haze) * g for b, g in zip(blue, land, strict=True))
+        colour: Field = np.array(
+            [haze * b + (1 - haze) * g for b, g in zip(blue, land, strict=True)], np.float32
+        )
         shade = 0.9 + 0.2 * noise(generator, size, (9, 14))
         towards: Field = planes(colour) * shade - image
         image = image + step(rows - ridge, 0, 2 / size[0]) * towards
