@@ -227,10 +227,11 @@ def test_erasing_works_on_a_device_without_double_precision():
 
     picture, order = images(1, 4)[0], np.arange(16)
     found = sanity.probabilities_during(
-        True, Elsewhere(), probabilities, picture, torch.zeros_like(picture), order, 0, [0.0, 1.0]
+        Elsewhere(), probabilities, picture, torch.zeros_like(picture), [order], 0, [0.0, 1.0], 8
     )
     assert found.dtype == np.float64
-    np.testing.assert_allclose(found, [float(picture.mean().sigmoid()), 0.5], rtol=1e-6)
+    present = float(picture.mean().sigmoid())
+    np.testing.assert_allclose(found, [[[present, 0.5], [0.5, present]]], rtol=1e-6)
 
 
 class Corner(nn.Module):
@@ -248,13 +249,19 @@ def test_erasing_what_the_network_looks_at_takes_the_class_away():
     map_[:2, :2] = 1.0
     orders = sanity.removal_orders(map_, (16, 16), np.random.default_rng(5))
     fractions = (0.0, 0.25, 0.5, 1.0)
+    found = sanity.probabilities_during(
+        network, probabilities, image, blank, list(orders.values()), 0, fractions, 3
+    )
     values = {
-        (erased, name): sanity.probabilities_during(
-            erased, network, probabilities, image, blank, order, 0, fractions
-        )
+        (erased, name): found[place, 0 if erased else 1]
         for erased in (True, False)
-        for name, order in orders.items()
+        for place, name in enumerate(orders)
     }
+    for name, order in orders.items():
+        half = image.clone().flatten(1)
+        half[:, order[:128]] = 0.0
+        expected = float(network(half.view(1, 3, 16, 16)).sigmoid())
+        assert values[True, name][2] == pytest.approx(expected)
     present, absent = (float(network(each[None]).sigmoid()) for each in (image, blank))
     for name in sanity.ORDERS:
         assert values[True, name][[0, -1]] == pytest.approx([present, absent])

@@ -74,39 +74,49 @@ def removal_orders(
 
 @torch.no_grad()
 def probabilities_during(
-    erased: bool,
     network: nn.Module,
     probabilities: Callable[[Tensor], NDArray[np.float64]],
     image: Tensor,
     blank: Tensor,
-    order: NDArray[np.int64],
+    orders: Sequence[NDArray[np.int64]],
     target: int,
     fractions: Sequence[float],
+    batch_size: int,
 ) -> NDArray[np.float64]:
-    """Return the class's probability at each stage of a deletion, or of an insertion.
+    """Return the class's probability at each stage of the deletion and of the insertion in several orders.
+
+    The deletion blurs the first pixels of an order, the insertion all but these. Both ends of every curve are
+    the image and its blurred version, which run once.
 
     Args:
-        erased: blur the first pixels of the order (deletion); otherwise all but these (insertion).
         network: maps images to logits.
         probabilities: (N, C) logits -> (N, C) probabilities, as `Classifier.probabilities`.
         image: (3, H, W) float tensor, preprocessed.
         blank: (3, H, W) float tensor, what it is blurred to.
-        order: (H * W,) int array, as `removal_orders` returns it.
+        orders: O (H * W,) int arrays, as `removal_orders` returns them.
         target: index of the class.
         fractions: S shares of the pixels in [0, 1].
+        batch_size: how many stages run at a time.
 
     Returns:
-        (S,) float64 array in [0, 1].
+        (O, 2, S) float64 array in [0, 1]: for each order the deletion and the insertion.
     """
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order))
-    limits = np.round(np.asarray(fractions) * len(order))
-    first = torch.from_numpy(ranks[None, :] < limits[:, None]).view(len(limits), 1, *image.shape[1:])
-    first = first.to(image.device)
-    stages = torch.where(first, blank, image) if erased else torch.where(first, image, blank)
+    n_pixels = image.shape[1] * image.shape[2]
+    limits = np.round(np.asarray(fractions) * n_pixels)
+    inner = (limits > 0) & (limits < n_pixels)
+    first = torch.from_numpy(np.argsort(orders, axis=1)[:, None] < limits[inner, None])
+    first = first.view(-1, 1, *image.shape[1:]).to(image.device)
+    stages = torch.cat(
+        [image[None], blank[None], torch.where(first, blank, image), torch.where(first, image, blank)]
+    ).contiguous(memory_format=torch.channels_last)
     with evaluation_mode(network):
-        logits = network(stages.contiguous(memory_format=torch.channels_last))
-    return probabilities(logits)[:, target]
+        logits = torch.cat([network(part) for part in stages.split(batch_size)])
+    of_image, of_blank, *others = probabilities(logits)[:, target]
+    values = np.empty((len(orders), 2, len(limits)))
+    values[:, 0] = np.where(limits == 0, of_image, of_blank)
+    values[:, 1] = np.where(limits == 0, of_blank, of_image)
+    values[:, :, inner] = np.reshape(others, (2, len(orders), -1)).swapaxes(0, 1)
+    return values
 
 
 def auc(values: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:

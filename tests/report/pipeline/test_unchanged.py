@@ -1,7 +1,9 @@
 """Reuse a whole run: what keeps it, and that no change is missed."""
 
 import os
+import re
 import shutil
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,18 @@ import pytest
 from report.config import make_config
 from report.pipeline import experiment
 from report.pipeline.sources import CLOCK_TICK, state_of, states_below
-from report.pipeline.unchanged import REUSED, Inputs, note_end, note_file, reuse_run
+from report.pipeline.unchanged import REUSED, Inputs, installed_packages, note_end, note_file, reuse_run
 from report.record.io import read_results
 from tests.support.runs import STAGE_NAMES, invoke, options, reasons, record_of, statuses
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def test_the_installed_packages_are_listed_with_their_versions():
+    listed = {plain(name.rpartition(".")[0]) for name in installed_packages()}
+    assert {plain(f"{each.name}-{each.version}") for each in distributions()} <= listed
 
 
 class Run:
