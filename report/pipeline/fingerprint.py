@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGES = ("dogcam", "report")
-LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "matplotlib", "pillow", "pydantic")
+LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "matplotlib", "pillow", "pydantic")
 
 NOT_COUNTED = ("report.record", "report.config")
 """Packages that no output depends on by their code.

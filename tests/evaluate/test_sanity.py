@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import gaussian_blur
 
 from dogcam.evaluate import sanity
-from dogcam.evaluate.sanity.permuted import REGULARISATION
-from dogcam.evaluate.sanity.similarity import WINDOW, mean_ranks
+from dogcam.evaluate.sanity.similarity import WINDOW
 from dogcam.models.networks import sample_net
 from tests.support.tiny_networks import OnDeviceWithoutDouble
 
@@ -293,20 +291,6 @@ def test_blurring_is_torchvisions(size):
     side = 2 * round(3 * sigma) + 1
     expected = gaussian_blur(pictures, [side, side], [sigma, sigma])
     torch.testing.assert_close(sanity.blurred(pictures), expected, atol=2e-6, rtol=0)
-
-
-def test_ranks_are_scipys_also_with_ties():
-    values = np.random.default_rng(0).integers(0, 9, 50) / 8
-    assert mean_ranks(values).tolist() == stats.rankdata(values).tolist()
-
-
-def test_a_head_is_scikit_learns_balanced_logistic_regression():
-    rng = np.random.default_rng(4)
-    pooled, labels = rng.normal(size=(90, 12)).astype(np.float32), rng.random(90) < 0.3
-    spread = pooled.std(axis=0, dtype=np.float64)
-    model = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=1000)
-    expected = model.fit((pooled - pooled.mean(axis=0)) / spread, labels).coef_[0] / spread
-    np.testing.assert_allclose(sanity.fit_linear_map(pooled, labels), expected, atol=1e-6)
 
 
 def test_a_head_is_fitted_to_what_tells_the_labels_apart():

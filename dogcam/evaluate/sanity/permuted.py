@@ -9,8 +9,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 from torch import Tensor, nn
 
 from dogcam.cam.forward import forward_pass
@@ -44,10 +42,6 @@ def activation_maps(
 def fit_linear_map(pooled: NDArray[np.float32], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Fit a logistic regression and return its weights for the unscaled features.
 
-    The two values of the label have equal weight in total. The objective is that of scikit-learn with
-    `class_weight="balanced"`: the mean weighted cross-entropy plus half the squared weights over C * N, with
-    C = `REGULARISATION`; the bias is not regularised.
-
     Args:
         pooled: (N, C) float array, spatial means of the activation maps of N images.
         labels: (N,) bool array with both values.
@@ -55,31 +49,16 @@ def fit_linear_map(pooled: NDArray[np.float32], labels: NDArray[np.bool_]) -> ND
     Returns:
         (C,) float array; 0 for a feature that is constant over the images.
     """
+    # Imported late: it takes as long as torch, and most commands do without.
+    from sklearn.linear_model import LogisticRegression
+
     spread = pooled.std(axis=0, dtype=np.float64)
     varies = spread > 1e-12
     scaled = (pooled[:, varies] - pooled[:, varies].mean(axis=0)) / spread[varies]
+    model = LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=1000)
     weights = np.zeros(pooled.shape[1])
-    weights[varies] = _fit_balanced(scaled, labels) / spread[varies]
+    weights[varies] = model.fit(scaled, labels).coef_[0] / spread[varies]
     return weights
-
-
-def _fit_balanced(features: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the (C,) weights of the logistic regression of standardised (N, C) features."""
-    n = len(labels)
-    share = np.where(labels, 1 / labels.sum(), 1 / (~labels).sum()) / 2
-    penalty = 1 / (REGULARISATION * n)
-
-    def objective(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        weights = parameters[:-1]
-        logits = features @ weights + parameters[-1]
-        loss = share @ (np.logaddexp(0, logits) - labels * logits) + penalty * (weights @ weights) / 2
-        slope = share * (expit(logits) - labels)
-        return loss, np.append(features.T @ slope + penalty * weights, slope.sum())
-
-    start = np.zeros(features.shape[1] + 1)
-    # The limits of scikit-learn.
-    limits = {"maxiter": 1000, "maxls": 50, "gtol": 1e-4, "ftol": 64 * np.finfo(float).eps}
-    return minimize(objective, start, jac=True, method="L-BFGS-B", options=limits).x[:-1]
 
 
 def maps_of(activations: NDArray[np.float32], weights: NDArray[np.float64]) -> NDArray[np.float32]:
