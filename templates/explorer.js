@@ -35,9 +35,10 @@ const dogcam = {};
 
   /* What the reader chose. The address holds only what differs from the page as it opens. */
   class Choice {
-    constructor(levels, point) {
+    constructor(levels, point, classes) {
       this.levels = levels;
-      this.usual = { score: point, type: "", size: "" };
+      this.classes = classes;
+      this.usual = { score: point, type: "", size: "", class: classes[0] };
       this.value = { ...this.usual };
       this.followers = [];
       this.read();
@@ -65,10 +66,13 @@ const dogcam = {};
       const score = Number.parseFloat(given.get("score"));
       this.value = {
         score: score >= 0 && score <= 1 ? this.nearest(score, 0.002) : this.usual.score,
-        type: given.get("type") ?? "", size: given.get("size") ?? "",
+        type: given.get("type") ?? "", size: given.get("size") ?? "", class: this.known(given.get("class")),
       };
       this.target = anchor.includes("=") ? "" : anchor;
     }
+
+    /* The class of an address; the main one for a name that the run does not have. */
+    known(name) { return name === "" || this.classes.includes(name) ? name : this.usual.class; }
 
     change(part) {
       Object.assign(this.value, part);
@@ -251,7 +255,8 @@ const dogcam = {};
     const record = text && JSON.parse(text);
     if (!record?.evidence) return;
     dogcam.record = record;
-    dogcam.choice = new Choice(record.evidence.levels, record.operating_point.score_threshold);
+    const classes = [record.data.target, ...(record.classes?.failures ?? []).map((each) => each.name)];
+    dogcam.choice = new Choice(record.evidence.levels, record.operating_point.score_threshold, classes);
     const place = document.querySelector(".explorer");
     if (place) explorer(record, dogcam.choice, place);
   });

@@ -10,14 +10,36 @@
     return area < medium ? "small" : area < large ? "medium" : "large";
   };
 
-  /* The failures that there are at the chosen threshold. */
-  const casesAt = (record, level) => record.evidence.cases.filter((each) => each.first <= level && level <= each.last);
+  /* The failures of the main class at a threshold. */
+  const casesAt = (record, level) => record.evidence.cases
+    .filter((each) => each.first <= level && level <= each.last).map((each) => ({ ...each, target: record.data.target }));
+
+  /* The failures of the other classes, at their operating points. */
+  const casesOfOthers = (record) => (record.classes?.failures ?? [])
+    .flatMap((each) => each.cases.map((one) => ({ ...one, target: each.name })));
+
+  /* The failures of the chosen class, or of all: of the main class at the threshold, of others at their operating points. */
+  function chosenCases(record, { level, value }) {
+    return [...casesAt(record, level), ...casesOfOthers(record)].filter((each) => !value.class || each.target === value.class)
+      .sort((a, b) => (b.score ?? -1) - (a.score ?? -1) || b.area - a.area);
+  }
+
+  /* How many boxes are correct, counted as the failures are. */
+  function correctBoxes(record, { value }) {
+    const counts = new Map(record.classes?.failures.map((each) => [each.name, each.n_success]));
+    counts.set(record.data.target, record.detection.points.filter((each) => each.correct && each.score >= value.score).length);
+    return [...counts].filter(([name]) => !value.class || name === value.class).reduce((sum, [, count]) => sum + count, 0);
+  }
+
+  /* Whether the page states the record's own numbers: of the main class at its operating point. */
+  const asStated = (choice) => choice.atPoint && choice.value.class === choice.usual.class;
 
   const overlaps = (a, b) => a && b && a.every((side, index) => Math.abs(side - b[index]) <= 0.06);
 
   /* What a picture is about: the box or the object that its card was picked for. */
   function subjectsOf(record) {
-    const items = [...record.failures.types.flatMap((each) => each.items), ...record.failures.successes];
+    const ofClasses = record.classes?.failures.flatMap((each) => each.items) ?? [];
+    const items = [...record.failures.types.flatMap((each) => each.items), ...record.failures.successes, ...ofClasses];
     return new Map(items.map((item) => {
       const role = item.subject === "ground_truth" ? "missed" : "detection";
       return [item.photo, { item, xyxy: item.boxes.find((box) => box.role === role)?.xyxy }];
@@ -28,7 +50,7 @@
   function holds(subject, cases, score) {
     const { item, xyxy } = subject;
     if (item.type === "success") return item.score >= score;
-    return cases.some((each) => each.image_id === item.image_id && each.type === item.type && each.subject === item.subject
+    return cases.some((each) => each.image_id === item.image_id && each.target === item.target && each.type === item.type && each.subject === item.subject
       && overlaps(item.subject === "ground_truth" ? each.matched : each.box, xyxy));
   }
 
@@ -43,14 +65,14 @@
       for (const cell of all("[data-count]", row)) {
         const n = counted(row.dataset.type, cell.dataset.count);
         cell.stated ??= [...cell.childNodes];
-        cell.replaceChildren(...(choice.atPoint ? cell.stated : [String(n)]));
+        cell.replaceChildren(...(asStated(choice) ? cell.stated : [String(n)]));
         cell.dataset.now = n;
         cell.previousElementSibling?.style.setProperty("--n", n / most);
       }
       row.classList.toggle("chosen", row.dataset.type === choice.value.type);
     }
     const note = document.querySelector("[data-elsewhere]");
-    if (note) note.hidden = choice.atPoint;
+    if (note) note.hidden = asStated(choice);
   }
 
   /* The sentence under a heading states counts at the operating point; elsewhere it states those of the threshold. */
@@ -62,7 +84,7 @@
       line.stated ??= [...line.childNodes];
       const n = (subject) => cases.filter((each) => each.type === type && each.subject === subject).length;
       const words = `${word(type)}: ${n("detection")} ${word("detection")}, ${n("ground_truth")} ${word("ground_truth")}`;
-      line.replaceChildren(...(choice.atPoint ? line.stated : [words]));
+      line.replaceChildren(...(asStated(choice) ? line.stated : [words]));
     }
   }
 
@@ -83,7 +105,7 @@
     const subjects = subjectsOf(record);
     const ordered = [...subjects.values()];
     const byCard = new Map(cards.map((card) => [card, ordered.find(({ item }) =>
-      item.image_id === card.dataset.image && item.type === card.dataset.type && item.subject === card.dataset.subject)]));
+      item.image_id === card.dataset.image && item.target === card.dataset.class && item.type === card.dataset.type && item.subject === card.dataset.subject)]));
     if (bar) {
       for (const select of all("select", bar)) select.addEventListener("change", () => choice.change({ [select.name]: select.value }));
       choice.drive(bar.querySelector("[type=range]"));
@@ -100,10 +122,12 @@
         if (select.selectedIndex < 0) choice.value[select.name] = select.value = "";
       }
       const { type, size, score } = choice.value;
-      const cases = casesAt(record, choice.level);
+      const cases = chosenCases(record, choice);
       for (const [card, subject] of byCard) {
+        const moved = !choice.atPoint && card.dataset.class === choice.usual.class;
         card.hidden = Boolean((type && card.dataset.type !== type) || (size && card.dataset.size !== size)
-          || (subject && !choice.atPoint && !holds(subject, cases, score)));
+          || (choice.value.class && card.dataset.class !== choice.value.class)
+          || (subject && moved && !holds(subject, cases, score)));
       }
       for (const grid of all(".gallery")) {
         const empty = !grid.querySelector(".card:not([hidden])");
@@ -114,11 +138,13 @@
       if (!bar) return;
       const status = bar.querySelector("[data-shown]");
       const shown = cards.filter((card) => !card.hidden).length;
-      const correct = record.detection.points.filter((each) => each.correct && each.score >= score).length;
+      const correct = correctBoxes(record, choice);
       status.textContent = shown === 0 ? status.dataset.none : status.dataset.shown
         .replace("{shown}", shown).replace("{failures}", cases.length).replace("{correct}", correct);
       const said = bar.querySelector("[data-score]");
       said.textContent = score.toFixed(3);
+      /* Other classes are shown at their operating points alone. */
+      bar.querySelector("[type=range]").disabled = Boolean(choice.value.class) && choice.value.class !== choice.usual.class;
       bar.querySelector("[type=range]").setAttribute("aria-valuetext", score.toFixed(3));
     });
   }
@@ -129,22 +155,26 @@
     if (!place) return;
     const table = place.querySelector("table");
     const more = place.querySelector("[data-more]");
-    const cards = new Map(all(".gallery .card").map((card) => [card.dataset.image, card.id]));
+    const keyOf = (name, image) => JSON.stringify([name, image]);
+    const cards = new Map(all(".gallery .card").map((card) => [keyOf(card.dataset.class, card.dataset.image), card.id]));
     const columns = [
-      (each) => each.image_id, (each) => word(each.type), (each) => word(each.subject),
-      (each) => each.score, (each) => each.iou, (each) => each.area, (each) => each.reason,
+      { value: (each) => each.image_id },
+      ...(record.classes ? [{ value: (each) => each.target }] : []),
+      { value: (each) => word(each.type) }, { value: (each) => word(each.subject) },
+      { value: (each) => each.score, number: (value) => value.toFixed(2) },
+      { value: (each) => each.iou, number: (value) => value.toFixed(2) },
+      { value: (each) => each.area, number: (value) => `${(100 * value).toFixed(1)}\u202f%` },
+      { value: (each) => each.reason },
     ];
     let [rows, limit, sorted] = [[], PAGE, null];
-    const shown = (value, column) => value === null ? "" : column === 5 ? `${(100 * value).toFixed(1)}\u202f%`
-      : typeof value === "number" ? value.toFixed(2) : value;
     const fill = () => {
       table.tBodies[0].replaceChildren(...rows.slice(0, limit).map((each) => {
         const row = document.createElement("tr");
-        columns.forEach((value, column) => {
+        columns.forEach(({ value, number }, column) => {
           const cell = row.insertCell();
-          if (column >= 3 && column <= 5) cell.className = "number";
-          if (column === 0) cell.append(pictureLink(each, cards.get(each.image_id)));
-          else cell.textContent = shown(value(each), column);
+          if (number) cell.className = "number";
+          if (column === 0) cell.append(pictureLink(each, cards.get(keyOf(each.target, each.image_id))));
+          else cell.textContent = number && value(each) !== null ? number(value(each)) : value(each) ?? "";
         });
         return row;
       }));
@@ -152,7 +182,7 @@
     };
     const order = () => {
       if (!sorted) return;
-      const value = columns[sorted.column];
+      const { value } = columns[sorted.column];
       const sign = sorted.direction === "ascending" ? 1 : -1;
       rows = [...rows].sort((a, b) => {
         const [x, y] = [value(a), value(b)];
@@ -166,7 +196,7 @@
       button.append(...heading.childNodes);
       heading.append(button);
       button.addEventListener("click", () => {
-        const numbers = column >= 3 && column <= 5;
+        const numbers = Boolean(columns[column].number);
         const before = heading.getAttribute("aria-sort");
         const direction = before ? (before === "ascending" ? "descending" : "ascending") : numbers ? "descending" : "ascending";
         for (const other of all("th", table)) other.removeAttribute("aria-sort");
@@ -178,7 +208,7 @@
     });
     more.addEventListener("click", () => { limit += PAGE; fill(); });
     choice.follow(({ type, size }) => {
-      rows = casesAt(record, choice.level).filter((each) => (!type || each.type === type) && (!size || sizeOf(record, each.area) === size));
+      rows = chosenCases(record, choice).filter((each) => (!type || each.type === type) && (!size || sizeOf(record, each.area) === size));
       limit = PAGE;
       place.querySelector("[data-total]").textContent = rows.length;
       order();
@@ -201,15 +231,15 @@
   }
 
   function failuresAsCsv(record, level) {
-    const head = ["image", "type", "subject", "score", "iou", "reason", "x0", "y0", "x1", "y1", "object_x0", "object_y0", "object_x1", "object_y1"];
+    const head = ["image", "class", "type", "subject", "score", "iou", "reason", "x0", "y0", "x1", "y1", "object_x0", "object_y0", "object_x1", "object_y1"];
     const guard = (value) => /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
     const cell = (value) => {
       const text = value === null || value === undefined ? "" : typeof value === "number" ? String(value) : guard(value);
       return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const four = (box) => box ?? [null, null, null, null];
-    const rows = casesAt(record, level).map((each) =>
-      [each.image_id, each.type, each.subject, each.score, each.iou, each.reason, ...four(each.box), ...four(each.matched)]);
+    const rows = [...casesAt(record, level), ...casesOfOthers(record)].map((each) =>
+      [each.image_id, each.target, each.type, each.subject, each.score, each.iou, each.reason, ...four(each.box), ...four(each.matched)]);
     return `${[head, ...rows].map((row) => row.map(cell).join(",")).join("\n")}\n`;
   }
 

@@ -203,6 +203,7 @@
     dogcam.reveal = (anchor) => {
       const element = anchor && document.getElementById(anchor);
       if (!element) return;
+      if (element.matches(".card") && element.hidden) dogcam.choice?.change({ class: element.dataset.class, type: "", size: "" });
       open(element);
       element.scrollIntoView({ behavior: "instant" });
     };

@@ -106,6 +106,18 @@ def finished(first_run) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def several(made_once, small_data, small_checkpoint) -> Path:
+    """The small experiment for all classes, with the dog as the main one."""
+
+    def run(out: Path) -> None:
+        more = ("--target", "all", "--main-target", "dog")
+        result = report_fixtures.invoke(report_fixtures.options(small_data, small_checkpoint, out, *more))
+        assert result.exit_code == 0, result.output
+
+    return made_once("several", run)
+
+
 @pytest.fixture
 def quick_drawings():
     """Leave out what takes a run's time and changes nothing but the figures' looks."""

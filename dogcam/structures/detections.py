@@ -107,6 +107,16 @@ class Detections:
         image, stacked = _stack(boxes)
         return cls(image, stacked, _join(scores, np.float64))
 
+    def above(self, score_threshold: float) -> "Detections":
+        """Return the detections whose score is at least the threshold.
+
+        >>> found = Detections.from_images([[[0, 0, 9, 9]], [[1, 1, 2, 2]]], [[0.5], [0.4]])
+        >>> found.above(0.5).image.tolist()
+        [0]
+        """
+        kept = self.scores >= score_threshold
+        return Detections(self.image[kept], self.boxes[kept], self.scores[kept])
+
 
 def check_images(image: NDArray[np.int64], n_images: int) -> None:
     """Raise ValueError if an image index is not in [0, n_images)."""

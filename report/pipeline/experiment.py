@@ -78,7 +78,7 @@ STAGES = (
     Stage(
         classes.NAME, "measure several classes", classes.run, output=classes.Output,
         needs=(predict.NAME, localise.NAME, evaluate.NAME),
-        settings=("target", "targets", "iou_thresholds", "cam_threshold", *IGNORED, *BOOTSTRAP),
+        settings=("target", "targets", "per_type", "iou_thresholds", "cam_threshold", *IGNORED, *BOOTSTRAP),
     ),
     Stage(
         measure_maps.NAME, "map quality, class known", measure_maps.run, output=results.Localisation,

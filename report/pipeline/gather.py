@@ -207,7 +207,9 @@ def write_tables(context: Context) -> None:
     )
     evidence_found = results.Evidence(**context.outputs["evidence"]["evidence"])
     point = context.outputs["evaluate"]["operating_point"]["score_threshold"]
-    atomic_write(context.folder / FAILURES_NAME, failures_table(evidence_found, point))
+    several = context.outputs.get("classes")
+    others = results.Classes(**several["classes"]).failures if several else []
+    atomic_write(context.folder / FAILURES_NAME, failures_table(evidence_found, point, target, others))
     atomic_write(context.folder / IMAGES_NAME, table(IMAGES_HEAD, seen))
     atomic_write(context.folder / TRUTH_NAME, table(TRUTH_HEAD, truth))
     atomic_write(context.folder / DETECTIONS_NAME, table(DETECTIONS_HEAD, found))

@@ -5,11 +5,13 @@ from report.record.breakdowns import Breakdown, Breakdowns, GroupRow
 from report.record.claims import Claim, ClaimChange, ClaimPart
 from report.record.classes import (
     Classes,
+    ClassFailures,
     ClassResult,
     ClassRow,
     Confusion,
     MeanRow,
     SizeRow,
+    TypeCount,
     UnknownClass,
 )
 from report.record.data import BackendInfo, ClassCount, DataInfo, HighResolutionPassInfo, ModelInfo, SplitInfo
@@ -83,6 +85,7 @@ __all__ = [
     "ClaimPart",
     "ClassAp",
     "ClassCount",
+    "ClassFailures",
     "ClassResult",
     "ClassRow",
     "Classes",
@@ -151,6 +154,7 @@ __all__ = [
     "SweepRow",
     "ThresholdRow",
     "Tuning",
+    "TypeCount",
     "UnavailablePreset",
     "UnknownClass",
 ]

@@ -4,8 +4,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from dogcam.structures.categories import FailureType
 from report.record.base import Estimate, Fraction, Model
 from report.record.detection import Curve, ThresholdRow
+from report.record.evidence import Case
+from report.record.failures import GalleryItem
 
 
 class ClassRow(Model):
@@ -71,6 +74,25 @@ class UnknownClass(Model):
     n_objects: int
 
 
+class TypeCount(Model):
+    """How often a failure type occurs at the operating point of a class."""
+
+    type: FailureType
+    n_detections: int
+    n_missed: int
+
+
+class ClassFailures(Model):
+    """The failures of one class at its own operating point."""
+
+    name: str
+    score_threshold: float
+    n_success: int
+    types: list[TypeCount]
+    items: list[GalleryItem]
+    cases: list[Case] = Field(description="first and last are 0: there is one threshold")
+
+
 class Classes(Model):
     """The results of several classes."""
 
@@ -85,6 +107,7 @@ class Classes(Model):
         description="shares of the image from which an object is medium or large"
     )
     confusion: Confusion
+    failures: list[ClassFailures] = Field(description="of all classes but the main one")
     unknown: list[UnknownClass]
     n_pooled: int = Field(description="classes that pool several outputs of the network")
     n_absent: int

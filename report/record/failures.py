@@ -24,6 +24,8 @@ class GalleryItem(Model):
     """One picture of the gallery: a photograph, its map, its boxes, and the facts of its caption."""
 
     image_id: str
+    target: str = Field(description="the class of the box or the object")
+    score_threshold: float = Field(description="of the operating point of the class")
     type: FailureType | Literal["success"]
     subject: Literal["detection", "ground_truth"] = Field(
         description="what the item is about: a box, or an object that no box found"

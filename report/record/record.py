@@ -1,5 +1,6 @@
 """The whole record of one run: everything that a report states; `io.py` reads and writes it."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Literal
@@ -69,11 +70,13 @@ class Results(Model):
         """Yield the name of every picture that a part of the record names."""
         for figure in self.figures:
             yield from (figure.path, figure.standalone, figure.dark)
-        for items in [self.failures.successes, *(each.items for each in self.failures.types)]:
-            for item in items:
-                yield from filter(None, (item.photo, item.map, item.composite))
+        of_classes = self.classes.failures if self.classes else []
+        lists = [self.failures.successes, *(each.items for each in (*self.failures.types, *of_classes))]
+        for item in itertools.chain(*lists):
+            yield from filter(None, (item.photo, item.map, item.composite))
         yield from filter(None, self.pictures.named())
-        yield from filter(None, (case.picture for case in self.evidence.cases))
+        for cases in (self.evidence.cases, *(each.cases for each in of_classes)):
+            yield from filter(None, (case.picture for case in cases))
 
     def to_json(self) -> str:
         """Return the record as JSON text, the same text for equal records."""

@@ -3,12 +3,13 @@
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.errors import RecordError
 from dogcam.files.spreadsheets import as_text, as_written
+from report.record.classes import ClassFailures
 from report.record.evidence import Evidence
 from report.record.files import read_file
 
@@ -21,7 +22,8 @@ TRUTH_HEAD = ("image", *_SIDES, "difficult", "ignored")
 DETECTIONS_HEAD = ("method", "image", *_SIDES, "score")
 PHOTOGRAPHS_HEAD = ("class", "image", *_SIDES, "score")
 FAILURES_HEAD = (
-    "image", "type", "subject", "score", "iou", "reason", *_SIDES, *(f"object_{side}" for side in _SIDES),
+    "image", "class", "type", "subject", "score", "iou", "reason", *_SIDES,
+    *(f"object_{side}" for side in _SIDES),
 )  # fmt: skip
 
 
@@ -53,16 +55,27 @@ def table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
     return DataFrame(cells, columns=list(head), dtype=object).to_csv(index=False, lineterminator="\n")
 
 
-def failures_table(evidence: Evidence, score_threshold: float) -> str:
-    """Return the failures at a score threshold as the text of a table: one row each, boxes as xyxy."""
+def failures_table(
+    evidence: Evidence, score_threshold: float, target: str, others: Sequence[ClassFailures] = ()
+) -> str:
+    """Return the failures at the operating points as the text of a table: one row each, boxes as xyxy.
+
+    Args:
+        evidence: has the failures of the main class.
+        score_threshold: of its operating point.
+        target: the main class.
+        others: the failures of the other classes.
+    """
     level = evidence.levels.index(score_threshold)
     empty = (None,) * 4
+    at_point = [(target, case) for case in evidence.cases if case.first <= level <= case.last]
+    at_point += [(each.name, case) for each in others for case in each.cases]
     return table(
         FAILURES_HEAD,
         (
-            (case.image_id, case.type, case.subject, case.score, case.iou, case.reason,
+            (case.image_id, name, case.type, case.subject, case.score, case.iou, case.reason,
              *(case.box or empty), *(case.matched or empty))
-            for case in evidence.cases if case.first <= level <= case.last
+            for name, case in at_point
         ),
     )  # fmt: skip
 

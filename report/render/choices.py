@@ -23,6 +23,8 @@ def of(record: Model) -> dict[str, Any]:
         "meaning_of": lambda failure_type: meaning_of(raw(failure_type), record.data.target),
         "types_by_fix": TYPES_BY_FIX,
         "by_stake": lambda: by_stake(whole),
+        "shown_types": lambda: shown_types(whole),
+        "of_classes": lambda kind: of_classes(whole, raw(kind)),
         "strip": lambda: strip(whole),
         "lowest_threshold": lowest_threshold,
         "same_as_main": lambda name: same_as_main(whole, raw(name)),
@@ -35,6 +37,19 @@ def by_stake(record: Ref) -> list[Ref]:
     """Return the failure types that occur, by AP gain if fixed, the highest first."""
     types = [each for each in record.failures.types if each.n_detections or each.n_missed]
     return sorted(types, key=lambda each: -(raw(each.ap_gain.value) or 0.0))
+
+
+def shown_types(record: Ref) -> list[Ref]:
+    """Return the failure types with a picture of any class: by AP gain of the main class, then the others."""
+    ordered = by_stake(record)
+    ordered += [each for each in record.failures.types if each not in ordered]
+    return [each for each in ordered if each.items or of_classes(record, raw(each.type))]
+
+
+def of_classes(record: Ref, kind: str) -> list[Ref]:
+    """Return the pictures of the other classes that are of one type."""
+    others = record.classes.failures if record.classes else []
+    return [item for each in others for item in each.items if item.type == kind]
 
 
 def strip(record: Ref) -> list[Ref]:

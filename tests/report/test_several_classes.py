@@ -1,6 +1,8 @@
 """`dogcam-report run` for several classes: the record's part, the page's section, and one forward pass."""
 
+import csv
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,19 +15,7 @@ from report.config import make_config
 from report.pipeline.shared.boxes import ground_truth
 from report.pipeline.targets import choose_targets
 from report.record.io import read_results
-from tests.support.runs import invoke, options
-
-
-@pytest.fixture(scope="module")
-def several(made_once, small_data, small_checkpoint):
-    """The run of the small experiment for all classes, with the dog as the main one."""
-
-    def make(out):
-        named = options(small_data, small_checkpoint, out, "--target", "all", "--main-target", "dog")
-        result = invoke(named)
-        assert result.exit_code == 0, result.output
-
-    return made_once("several", make)
+from tests.support.runs import invoke
 
 
 def test_the_main_class_is_measured_as_in_a_run_for_it_alone(several, finished):
@@ -68,6 +58,37 @@ def test_the_confusion_counts_the_boxes_of_each_operating_point(several):
     found = read_results(several).classes
     for row, each in zip(found.confusion.counts, found.classes, strict=True):
         assert sum(row) == each.point.true_positives + each.point.false_positives
+
+
+def test_the_failures_of_every_class_are_typed_at_its_operating_point(several):
+    """Each failure is counted once by its type, and listed; the pictures show the class's own boxes."""
+    record = read_results(several)
+    found = record.classes
+    assert [each.name for each in found.failures] == [c.name for c in found.classes if c.name != "dog"]
+    for each in found.failures:
+        point = next(one.point for one in found.classes if one.name == each.name)
+        assert each.score_threshold == point.score_threshold
+        assert sum(row.n_detections for row in each.types) == point.false_positives
+        assert sum(row.n_missed for row in each.types) == point.false_negatives
+        assert each.n_success == point.true_positives
+        assert len(each.cases) == point.false_positives + point.false_negatives
+        for item in each.items:
+            assert item.target == each.name and (several / item.photo).is_file()
+            shown = item.type == "success" or any(
+                (case.image_id, case.type, case.subject) == (item.image_id, item.type, item.subject)
+                for case in each.cases
+            )
+            assert shown, item
+        assert all((several / case.picture).is_file() for case in each.cases)
+
+
+def test_the_table_of_failures_names_the_class_of_each(several):
+    record = read_results(several)
+    with (several / "failures.csv").open(newline="", encoding="utf-8") as file:
+        counts = Counter(row["class"] for row in csv.DictReader(file))
+    points = {each.name: each.point for each in record.classes.classes}
+    expected = {name: point.false_positives + point.false_negatives for name, point in points.items()}
+    assert counts == {name: n for name, n in expected.items() if n}
 
 
 def test_the_page_shows_every_class_and_its_numbers_are_the_records(several):

@@ -35,6 +35,8 @@ class Scene:
         others: objects of other classes.
         probabilities: (N,) float array, of the target class.
         seen_class: the class under the map's peak in a box, by the index of the detection; None for none.
+        target: the class whose failures they are.
+        prefix: begins the names of its pictures.
     """
 
     ids: list[str]
@@ -44,27 +46,40 @@ class Scene:
     probabilities: NDArray[np.float64]
     seen_class: Callable[[int], str | None]
     target: str
+    prefix: str = ""
 
 
-def make_scene(context: Context, matches: Matches) -> Scene:
-    """Gather what the failures of the main method are explained by."""
+def make_scene(context: Context, matches: Matches, target: str | None = None, prefix: str = "") -> Scene:
+    """Gather what the failures of the main method are explained by.
+
+    Args:
+        context: after the stage `predict`.
+        matches: of the class.
+        target: the class; None for the target of the run.
+        prefix: begins the names of its pictures.
+    """
     predicted = predictions(context, "reported")
     images = context.reported.images
-    target = context.config.target
+    target = target or context.config.target
     others = [[thing for thing in image.objects if thing.name != target] for image in images]
 
     @cache
     def seen_class(index: int) -> str | None:
         place = int(matches.detections.image[index])
-        heat = heat_of(context, "reported", MAIN, place)
+        heat = heat_of(context, "reported", MAIN, place, target)
         return class_under_peak(
             heat, matches.detections.boxes[index],
             as_boxes([thing.box for thing in others[place]]), [thing.name for thing in others[place]],
         )  # fmt: skip
 
+    other_objects = OtherObjects.from_images(
+        [[thing.box for thing in things] for things in others],
+        [[thing.name for thing in things] for things in others],
+    )
+    probabilities = predicted.probabilities(context.classifier.index_of(target))
     return Scene(
-        [image.id for image in images], [image.size for image in images], matches, _others(context),
-        predicted.probabilities(context.target), seen_class, target,
+        [image.id for image in images], [image.size for image in images], matches, other_objects,
+        probabilities, seen_class, target, prefix,
     )  # fmt: skip
 
 
@@ -90,18 +105,6 @@ def class_under_peak(
     y, x = row + max(y0, 0) + 0.5, column + max(x0, 0) + 0.5
     holds = (boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])
     return names[int(np.argmin(np.where(holds, area(boxes), np.inf)))] if holds.any() else None
-
-
-def _others(context: Context) -> OtherObjects:
-    """Return what else is annotated in the images of the test split."""
-    annotated = [
-        [thing for thing in image.objects if thing.name != context.config.target]
-        for image in context.reported.images
-    ]
-    return OtherObjects.from_images(
-        [[thing.box for thing in things] for things in annotated],
-        [[thing.name for thing in things] for things in annotated],
-    )
 
 
 def score_levels(point: float) -> list[float]:
@@ -195,15 +198,15 @@ def _case(scene: Scene, failure: Failure, level: float, index: int) -> results.C
         area=round(share, 4),
         box=None if box is None else _rounded(box),
         matched=None if matched is None else _rounded(matched),
-        picture=picture_of(failure.image),
+        picture=picture_of(failure.image, scene.prefix),
         first=index,
         last=index,
     )
 
 
-def picture_of(image: int) -> str:
+def picture_of(image: int, prefix: str = "") -> str:
     """Return where the picture of an image with a failure is, in the run's folder."""
-    return f"gallery/failing-{image:05d}.webp"
+    return f"gallery/{prefix}failing-{image:05d}.webp"
 
 
 def _rounded(box: NDArray[np.float64]) -> tuple[float, float, float, float]:

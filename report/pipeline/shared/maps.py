@@ -12,7 +12,7 @@ MOST_BYTES = 2**28
 """Heat maps that are kept; those of further images are made again."""
 
 
-def heat_of(context: Context, role: str, method: str, place: int) -> Map:
+def heat_of(context: Context, role: str, method: str, place: int, target: str | None = None) -> Map:
     """Return the heat map of an image.
 
     Args:
@@ -20,15 +20,17 @@ def heat_of(context: Context, role: str, method: str, place: int) -> Map:
         role: `reported` or `tuning`.
         method: a map method.
         place: the index of the image in its split.
+        target: the class; None for the target of the run.
 
     Returns:
         (height, width) float32 array in [0, 1]; read-only.
     """
     predicted = predictions(context, role)
-    key = ("heat map", id(predicted), method, place)
+    name = target or context.config.target
+    key = ("heat map", id(predicted), method, place, name)
     if key in context.memo:
         return context.memo[key]
-    heat = heat_map(predicted.maps[method][place], context.splits[role].images[place].size)
+    heat = heat_map(predicted.maps_of(name, method)[place], context.splits[role].images[place].size)
     kept = context.once(("heat maps",), lambda: [0])
     if method in SHARED and kept[0] + heat.nbytes <= MOST_BYTES:
         kept[0] += heat.nbytes

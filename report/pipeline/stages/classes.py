@@ -1,4 +1,4 @@
-"""Measure several classes by the protocol of the main one: rules, AP, operating points, confusion."""
+"""Measure several classes by the protocol of the main one: rules, AP, operating points, failures."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from report.pipeline.shared.boxes import detections, ground_truth
 from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.shared.shares import share
 from report.pipeline.stages import evaluate, localise
+from report.pipeline.stages.class_failures import AtPoint, failures_of
 from report.pipeline.stages.class_figures import drawings
 from report.pipeline.stages.draw import save_figure
 
@@ -40,12 +41,17 @@ class _Measured:
     Attributes:
         result: its part of the record.
         samples: (T, B) float array, AP in each resample at `_ious`.
-        detections: those at its operating point.
+        matches: of all its boxes.
     """
 
     result: results.ClassResult
     samples: NDArray[np.float64]
-    detections: Detections
+    matches: Matches
+
+    @property
+    def detections(self) -> Detections:
+        """Those at the operating point."""
+        return self.matches.detections.above(self.result.point.score_threshold)
 
 
 class Output(results.Model):
@@ -60,13 +66,26 @@ def run(context: Context) -> dict:
     """Measure every class that is asked for, and draw the figures."""
     names, resampler = context.config.several, resampler_of(context)
     in_turn = context.progress.track(names, len(names), "classes")
-    found = _gathered(context, {name: _measure(context, name, resampler) for name in in_turn}, resampler)
+    measured = {name: _measure(context, name, resampler) for name in in_turn}
+    iou = context.config.iou_thresholds[-1]
+    points = [
+        AtPoint(name, each.matches, iou, each.result.point.score_threshold)
+        for name, each in measured.items()
+        if name != context.config.target
+    ]
+    failures, files = failures_of(context, points)
+    found = _gathered(context, measured, failures, resampler)
     figures = [save_figure(context, *drawing) for drawing in drawings(found)]
-    files = sorted(name for figure in figures for name in {figure.path, figure.standalone, figure.dark})
-    return Output(classes=found, figures=figures, files=files).model_dump(mode="json")
+    files += [name for figure in figures for name in {figure.path, figure.standalone, figure.dark}]
+    return Output(classes=found, figures=figures, files=sorted(files)).model_dump(mode="json")
 
 
-def _gathered(context: Context, measured: dict[str, _Measured], resampler: Resampler) -> results.Classes:
+def _gathered(
+    context: Context,
+    measured: dict[str, _Measured],
+    failures: list[results.ClassFailures],
+    resampler: Resampler,
+) -> results.Classes:
     config, known = context.config, context.classifier.classes
     samples = np.array([each.samples for each in measured.values()])
     means = [mean_over_classes(list(drawn)) for drawn in samples.swapaxes(0, 1)]
@@ -87,6 +106,7 @@ def _gathered(context: Context, measured: dict[str, _Measured], resampler: Resam
         iou=config.iou_thresholds[-1],
         size_edges=(SIZES["medium"], SIZES["large"]),
         confusion=_confusion(context, measured),
+        failures=failures,
         unknown=[
             results.UnknownClass(name=name, n_images=shown[name], n_objects=counts[name])
             for name in sorted(counts)
@@ -154,8 +174,7 @@ def _measure(context: Context, name: str, resampler: Resampler) -> _Measured:
         point_chosen=tuned,
         curve=evaluate.thinned_curve(matches, metrics.precision_recall(matches, iou), resampler),
     )
-    kept = boxes.scores >= threshold
-    return _Measured(result, samples, Detections(boxes.image[kept], boxes.boxes[kept], boxes.scores[kept]))
+    return _Measured(result, samples, matches)
 
 
 def _detect(context: Context, name: str) -> tuple[localise.Choice, Detections]:

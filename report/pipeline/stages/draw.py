@@ -1,6 +1,7 @@
 """Draw what the record holds: figures as SVG, the gallery's photographs and maps as WebP."""
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +48,21 @@ def run(context: Context) -> dict:
     """
     figures = [save_figure(context, *drawing) for drawing in drawings(context)]
     files = [name for figure in figures for name in {figure.path, figure.standalone, figure.dark}]
-    items = list(_gallery(context.outputs["analyse"]))
-    maps = predictions(context, "reported").maps[MAIN]
-    cases = {image.id: (image, map_) for image, map_ in zip(context.reported.images, maps, strict=True)}
-    drawn = in_threads(lambda item: _draw_item(context.folder, item, *cases[item.image_id]), items)
-    for names in context.progress.track(drawn, len(items), "draw"):
-        files += names
+    files += draw_gallery(context, list(_gallery(context.outputs["analyse"])))
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
+
+
+def draw_gallery(context: Context, items: Sequence[results.GalleryItem]) -> list[str]:
+    """Draw the pictures of the gallery; return the names of their files."""
+    predicted = predictions(context, "reported")
+    places = {image.id: place for place, image in enumerate(context.reported.images)}
+
+    def draw(item: results.GalleryItem) -> list[str]:
+        place = places[item.image_id]
+        map_ = predicted.maps_of(item.target, MAIN)[place]
+        return _draw_item(context.folder, item, context.reported.images[place], map_)
+
+    return list(chain(*context.progress.track(in_threads(draw, items), len(items), "draw")))
 
 
 def save_figure(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:

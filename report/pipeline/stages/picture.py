@@ -1,6 +1,6 @@
 """Draw pictures picked by rule: one map grid, one map under permuted layers, masks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Literal, cast
 
 import numpy as np
@@ -16,11 +16,12 @@ from dogcam.draw.overlays import DrawnBox, Role
 from dogcam.evaluate import sanity as checks
 from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, iou, rescale
+from dogcam.structures.detections import Detections
 from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import EARLIER, HIRES, LAYER, MAIN, METHODS, PLUS_PLUS, requests
-from report.pipeline.shared.boxes import best_box, best_ious, found_rows
+from report.pipeline.shared.boxes import best_box, best_ious, detections, found_rows
 from report.pipeline.shared.cases import picture_of
 from report.pipeline.shared.mask_counts import Grown
 from report.pipeline.shared.masks import mask_index
@@ -78,19 +79,38 @@ def _failing(context: Context, files: _Files) -> None:
     cases = context.outputs["evidence"]["evidence"]["cases"]
     wanted = {case["picture"] for case in cases if case["picture"] is not None}
     threshold = context.outputs["evaluate"]["operating_point"]["score_threshold"]
-    maps = predictions(context, "reported").maps[MAIN]
-    found = found_rows(context)[MAIN]
-    places = [place for place in range(len(context.reported)) if picture_of(place) in wanted]
+    found = detections(context, "reported", MAIN).above(threshold)
+    files.names += draw_failing(context, context.config.target, found, wanted)
+
+
+def draw_failing(
+    context: Context, target: str, found: Detections, wanted: Container[str], prefix: str = ""
+) -> list[str]:
+    """Draw images with failures of a class: map, ground truth and detections.
+
+    Args:
+        context: after the stage `predict`.
+        target: the class.
+        found: its detections at the operating point.
+        wanted: the names of the files to draw.
+        prefix: begins the names.
+
+    Returns:
+        The names of the files.
+    """
+    maps = predictions(context, "reported").maps_of(target, MAIN)
+    names = [picture_of(place, prefix) for place in range(len(context.reported))]
+    places = [place for place, name in enumerate(names) if name in wanted]
 
     def draw(place: int) -> str:
         image = context.reported.images[place]
-        kept = as_boxes([row[:4] for row in found[place] if row[4] >= threshold])
+        kept = found.boxes[found.image == place]
         photo = overlays.thumbnail(read_pixels(image), FAILING_SIDE)
-        drawn = _drawn(photo, image, normalise(maps[place]), image.boxes_of(context.config.target), kept)
-        atomic_write(context.folder / picture_of(place), overlays.encode_webp(drawn, 60))
-        return picture_of(place)
+        drawn = _drawn(photo, image, normalise(maps[place]), image.boxes_of(target), kept)
+        atomic_write(context.folder / names[place], overlays.encode_webp(drawn, 60))
+        return names[place]
 
-    files.names += context.progress.track(in_threads(draw, places), len(places), "draw failures")
+    return list(context.progress.track(in_threads(draw, places), len(places), "draw failures"))
 
 
 def three(values: Sequence[float]) -> list[tuple[int, Pick]]:

@@ -16,11 +16,11 @@ from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
 from dogcam.structures.detections import Detections, GroundTruth
 from report.pipeline import methods
 from report.pipeline.gather import split_info
-from report.pipeline.shared import maps
+from report.pipeline.shared import gallery, maps
 from report.pipeline.shared.boxes import ground_truth, matches_of
 from report.pipeline.shared.maps import heat_of
 from report.pipeline.shared.predictions import predictions
-from report.pipeline.stages import analyse, draw, evaluate, localise, picture, segment
+from report.pipeline.stages import draw, evaluate, localise, picture, segment
 from tests.support import runs as fixtures
 from tests.support.stages import COMPUTING, after, context_of
 
@@ -282,12 +282,12 @@ def test_masks_are_counted_pixel_by_pixel(localised):
     ],
 )
 def test_the_gallery_is_picked_by_rule(n_cases, n_wanted, whys):
-    picked = analyse._pick(n_cases, n_wanted, seed=7)
+    picked = gallery.pick(n_cases, n_wanted, seed=7)
     assert [why for _, why in picked] == whys
     places = [place for place, _ in picked]
     assert len(set(places)) == len(places)
     assert all(0 <= place < n_cases for place in places)
-    assert picked == analyse._pick(n_cases, n_wanted, seed=7)
+    assert picked == gallery.pick(n_cases, n_wanted, seed=7)
     if len(whys) > 1:
         assert places[:2] == [0, n_cases // 2]
 

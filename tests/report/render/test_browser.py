@@ -303,6 +303,60 @@ def test_a_bar_is_a_filter(desk, record):
     assert page.locator(".filters select[name=type]").input_value() == failure_type
 
 
+def test_gallery_and_list_are_filtered_by_class(browser, several):
+    """The page opens with the main class; every other class has its cards, counts and list."""
+    record = record_of(several)
+    others = {each["name"]: each for each in record["classes"]["failures"]}
+    with reading(browser, several) as reader:
+        page = reader.page
+        select, total = (
+            page.locator(".filters select[name=class]"),
+            page.locator("#all-failures [data-total]"),
+        )
+        page.locator("#all-failures summary").click()
+        listed = page.locator("#all-failures tbody tr")
+        classes_of = "rows => rows.map((row) => row.cells[1].textContent)"
+        n_main = len(cases_at(record, record["operating_point"]["score_threshold"]))
+        assert select.input_value() == "dog" and total.inner_text() == str(n_main)
+        assert len(shown_cards(page)) == len(items_of(record))
+        for name, each in others.items():
+            select.select_option(name)
+            assert len(shown_cards(page)) == len(each["items"])
+            assert total.inner_text() == str(len(each["cases"]))
+            assert set(listed.evaluate_all(classes_of)) <= {name}
+            shown = bars(page)
+            expected = {row["type"]: (row["n_detections"], row["n_missed"]) for row in each["types"]}
+            assert shown == {failure_type: expected[failure_type] for failure_type in shown}
+            status = page.locator(".filters [role=status]").inner_text()
+            assert (
+                f"{len(each['cases'])} failures and {each['n_success']} correct" in status
+                or not each["items"]
+            )
+            assert page.locator(".filters [type=range]").is_disabled()
+        assert f"class={name}" in page.evaluate("decodeURIComponent(location.hash)")
+        select.select_option("")
+        assert total.inner_text() == str(n_main + sum(len(each["cases"]) for each in others.values()))
+        page.locator("[data-reset]").click()
+        assert select.input_value() == "dog" and total.inner_text() == str(n_main)
+        # A link to a picture of another class shows it.
+        named = next(each for each in others.values() if each["items"])
+        card = page.locator(f".card[data-class='{named['name']}']").first
+        reader.open(f"#{card.get_attribute('id')}")
+        assert card.is_visible() and select.input_value() == named["name"]
+        reader.open("#class=nothing")
+        assert select.input_value() == "dog"
+
+
+def test_without_a_script_the_pictures_of_all_classes_are_shown(browser, several):
+    record = record_of(several)
+    n_items = sum(len(each["items"]) for each in record["classes"]["failures"]) + len(items_of(record))
+    with reading(browser, several, java_script_enabled=False) as reader:
+        cards = reader.page.locator("#failure-gallery .card")
+        assert cards.count() == n_items and all(card.is_visible() for card in cards.all())
+        named = next(each for each in record["classes"]["failures"] if each["items"])
+        assert f"({named['name']}, " in reader.page.locator("#failure-gallery").inner_text()
+
+
 def test_every_failure_can_be_listed_sorted_and_opened(desk, record):
     page = desk.page
     cases = cases_at(record, record["operating_point"]["score_threshold"])
@@ -381,7 +435,7 @@ def test_the_failures_are_saved_as_the_run_wrote_them(desk, finished, tmp_path):
         list(csv.reader((folder / "failures.csv").open(encoding="utf-8"))) for folder in (tmp_path, finished)
     ]
     assert rows[0][0] == rows[1][0]
-    assert sorted(row[:3] for row in rows[0]) == sorted(row[:3] for row in rows[1])
+    assert sorted(row[:4] for row in rows[0]) == sorted(row[:4] for row in rows[1])
 
 
 def test_layers_are_switched_in_the_dialog(desk):
