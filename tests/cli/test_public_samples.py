@@ -103,3 +103,40 @@ def test_torchmetrics(tmp_path):
     assert np.mean(list(ap.values())) == pytest.approx(0.6, abs=1e-12)
     assert ap[0.5] == pytest.approx(1.0, abs=1e-12) and ap[0.75] == pytest.approx(1.0, abs=1e-12)
     assert np.mean([row["recall"] for row in rows]) == pytest.approx(0.6, abs=1e-12)
+
+
+def test_od_metrics(tmp_path):
+    """EMalagoli92/OD-Metrics, "Simple Example" in the README of release 0.0.11: mAP and mAR, as the COCO API.
+
+    The README of release 1.0 gives the boxes two classes, but still prints figures for one.
+    """
+    objects = [[(25, 16, 38, 56), (129, 123, 41, 62)], [(123, 11, 43, 55), (38, 132, 59, 45)]]
+    found = [
+        [(0.88, 25, 17, 37, 54), (0.70, 119, 111, 40, 67), (0.80, 124, 9, 49, 67)],
+        [(0.71, 64, 111, 64, 58), (0.54, 26, 140, 60, 47), (0.74, 19, 18, 43, 35)],
+    ]
+    truth = {
+        "images": [{"id": id_, "file_name": f"{id_}.jpg", "width": 300, "height": 300} for id_ in (0, 1)],
+        "categories": [{"id": 0, "name": "object"}],
+        "annotations": [
+            {"id": 2 * image + place, "image_id": image, "category_id": 0, "bbox": box,
+             "area": box[2] * box[3], "iscrowd": 0}
+            for image, boxes in enumerate(objects)
+            for place, box in enumerate(boxes)
+        ],
+    }  # fmt: skip
+    results = [
+        {"image_id": image, "category_id": 0, "score": score, "bbox": box}
+        for image, boxes in enumerate(found)
+        for score, *box in boxes
+    ]
+    paths = tmp_path / "truth.json", tmp_path / "found.json"
+    for path, content in zip(paths, (truth, results), strict=True):
+        path.write_text(json.dumps(content))
+    ious = [round(0.5 + 0.05 * step, 2) for step in range(10)]
+    rows = {row["iou"]: row for row in evaluate(*paths, "--iou", *ious, "--match", "coco")}
+    assert rows[0.5]["ap"] == pytest.approx(0.2574257425742574, abs=1e-12)
+    assert rows[0.75]["ap"] == pytest.approx(0.2574257425742574, abs=1e-12)
+    assert np.mean([row["ap"] for row in rows.values()]) == pytest.approx(0.23168316831683164, abs=1e-12)
+    assert rows[0.5]["recall"] == rows[0.75]["recall"] == 0.25
+    assert np.mean([row["recall"] for row in rows.values()]) == pytest.approx(0.225, abs=1e-12)
