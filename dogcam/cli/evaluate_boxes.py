@@ -115,7 +115,7 @@ def command(
     \b
     GROUND_TRUTH  a data set (VOC, YOLO, COCO, CSV), or
                   {"images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax], ...]}, ...]}
-                  with "difficult": [0, 1, ...] if objects are marked
+                  with "difficult": [0, 1, ...] or "crowd" if objects are marked
     DETECTIONS    COCO results, a VOC results file or a folder of them, a folder of YOLO labels with scores,
                   a CSV with the column score, or {"id": [[xmin, ymin, xmax, ymax, score], ...], ...}
 

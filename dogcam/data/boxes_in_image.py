@@ -19,7 +19,7 @@ TOLERANCE = 1e-6
 def checked_box(box: Box, size: tuple[int, int], on_bad_box: BadBoxes, what: str) -> Box | None:
     """Return a box that is not empty and inside its image.
 
-    A box with corners in [0, 1] that are not all integers is bad: it is in fractions of the sides.
+    A box in fractions of the sides is bad, see `are_fractions`.
 
     Args:
         box: half-open xyxy in pixels.
@@ -54,8 +54,16 @@ def checked_box(box: Box, size: tuple[int, int], on_bad_box: BadBoxes, what: str
 
 
 def are_fractions(box: Box) -> bool:
-    """Check for corners in [0, 1] that are not all integers, which are fractions of the sides."""
-    return 0 <= min(box) <= max(box) <= 1 and not all(float(value).is_integer() for value in box)
+    """Check for corners that are fractions of the sides: in [0, 1] and not all integers.
+
+    The first corner is in [-1, 0] if the fractions were read as 1-based inclusive pixels.
+
+    >>> are_fractions((0.2, 0.3, 0.7, 0.9)), are_fractions((0.2 - 1, 0.3 - 1, 0.7, 0.9))
+    (True, True)
+    """
+    x0, y0, x1, y1 = box
+    whole = all(float(value).is_integer() for value in box)
+    return min(x0, y0) >= -1 and min(x1, y1) >= 0 and max(box) <= 1 and not whole
 
 
 def in_pixels(box: Box, size: tuple[int, int]) -> Box:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dogcam.errors import DataError
 from dogcam.files import limit_from, open_plain, read_bytes
@@ -157,8 +157,9 @@ def read_mask(image: LabelledImage) -> NDArray[np.uint8]:
         turn = read_header(image.path).turn if image.annotated_as_stored else None
         mask = np.asarray(file if turn is None else file.transpose(turn), dtype=np.uint8)
     if mask.shape != image.size:
+        colours = "; convert its colours to class indices" if mask.ndim > 2 else ""
         raise DataError(
-            f"{image.mask_path} has the shape {mask.shape}; expected {image.size}, that of its image"
+            f"{image.mask_path} has the shape {mask.shape}; expected {image.size}, that of its image{colours}"
         )
     return mask
 
@@ -183,6 +184,10 @@ def _opened(path: Path, kind: str, formats: tuple[str, ...] = FORMATS) -> Iterat
             with Image.open(file, formats=formats) as image:
                 _check_header(image, path, most)
                 yield image
+        except UnidentifiedImageError as error:
+            raise DataError(
+                f"{path} has an unknown format; expected {', '.join(formats)}: convert the file"
+            ) from error
         except _UNREADABLE as error:
             reason = str(error).replace(repr(file), "it")
             raise DataError(f"{path} cannot be read as {kind} ({reason}); replace the file") from error

@@ -19,7 +19,7 @@ CARD_KEY = "card"
 
 WRAPPERS = (
     PUBLISHED, "state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model_state_dict",
-    "model", "network", "net", "module", "weights", "params",
+    "model", "network", "net", "module", "weights", "params_ema", "params",
 )  # fmt: skip
 """Keys of weights, in order of preference: averages over the training (EMA) first."""
 
@@ -32,9 +32,9 @@ _PLAIN = (str, int, float, bool)
 def state_in(payload: object, path: Path) -> tuple[State, dict[str, Any]]:
     """Return the weights of a payload, and its metadata.
 
-    The weights are the payload itself, or are under one of the keys in `WRAPPERS`. Entries that are not
-    tensors are ignored. The prefixes of data parallel training (`module.`) and of `torch.compile`
-    (`_orig_mod.`) are removed.
+    The weights are the payload itself, or are under one of the keys in `WRAPPERS`, or under the only key that
+    holds tensors. Entries that are not tensors are ignored. The prefixes of data parallel training
+    (`module.`) and of `torch.compile` (`_orig_mod.`) are removed.
 
     Returns:
         The tensors by name; and the metadata: `classes`, plain values, and under `weights_from` the key of
@@ -45,18 +45,18 @@ def state_in(payload: object, path: Path) -> tuple[State, dict[str, Any]]:
     """
     if not isinstance(payload, Mapping):
         raise ModelError(f"{path} contains a {type(payload).__name__}; expected the state dict of a network")
-    keys = [key for key in WRAPPERS if _holds_tensors(payload.get(key))]
+    tensors = {k: value for k, value in payload.items() if isinstance(k, str) and isinstance(value, Tensor)}
+    nested = [key for key, value in payload.items() if _holds_tensors(value)]
+    keys = [key for key in WRAPPERS if key in nested] or (nested if len(nested) == 1 and not tensors else [])
     if keys:
         state, inner = state_in(payload[keys[0]], path)
         meta = inner | _meta(payload, path)
         return state, meta | ({"weights_from": keys[0]} if len(keys) > 1 else {})
-    tensors = {k: value for k, value in payload.items() if isinstance(k, str) and isinstance(value, Tensor)}
-    nested = [repr(key) for key, value in payload.items() if _holds_tensors(value)]
     if not tensors or nested:
-        found = f"tensors under {some(nested)}" if nested else some([repr(key) for key in payload])
+        found = f"tensors under {some(map(repr, nested))}" if nested else some([repr(key) for key in payload])
         raise ModelError(
             f"{path} contains no weights: found {found or 'an empty dict'}; expected tensors by name, alone "
-            f"or under one of the keys {', '.join(WRAPPERS)}"
+            f"or under one of the keys {', '.join(WRAPPERS)}; save them alone"
         )
     return without_wrapper_prefixes(tensors), _meta(payload, path)
 

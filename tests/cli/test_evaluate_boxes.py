@@ -43,6 +43,13 @@ def rows(*args):
     return json.loads(result.output)
 
 
+@pytest.mark.parametrize(("more", "ap"), [((), 1.0), (("--crowd", "counted"), 0.5)])
+def test_a_crowd_of_dogcams_own_json_is_ignored_by_default(tmp_path, more, ap):
+    truth = {"images": [TRUTH["images"][0] | {"crowd": [0, 1]}]}
+    paths = write(tmp_path, truth, {"one": [[1, 1, 10, 10, 0.9]]})
+    assert {row["ap"] for row in rows(*paths, *more)} == {ap}
+
+
 def test_json_is_the_list_and_nothing_else(files):
     assert rows(*files) == [
         {"iou": iou, "ap": pytest.approx((1 + 2 / 3) / 2), "recall": 1.0} for iou in (0.3, 0.4, 0.5)

@@ -99,6 +99,9 @@ def test_no_detections_are_detections_too(tmp_path):
         (image(dogs=[[1, 1, 11, 4]]), r"'x', box 0.* 0, 11, 4.* 10 x 10"),
         (image(dogs=[[1e154] * 4]), r"'x', box 0.*1e\+154"),
         (image(dogs=[[1, 1, 2, 2]], difficult=[2]), r"'x'.*difficult: \[2\]"),
+        (image(dogs=[[1, 1, 2, 2]], crowd=[0, 1]), r"'x'.*crowd: \[0, 1\].* 1 box"),
+        (image(dogs=[[1, 1, 2, 2]], ignore=[1]), r"'x'.*'ignore'.*difficult or crowd"),
+        (image(dogs=[[0.1, 0.1, 0.6, 0.6]]), r"'x'.*fractions.* 10 x 10"),
         (image() | {"pixels": "some"}, "'some'"),
     ],
 )

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from dogcam.data.images import read_header, read_image
+from dogcam.data.images import read_header, read_image, read_mask
 from dogcam.errors import DataError
+from dogcam.structures.images import LabelledImage
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "1"])
@@ -85,3 +86,19 @@ def test_values_without_a_known_white_are_refused(tmp_path, mode, kind):
     Image.fromarray(np.array([[0, 1], [2, 3]], kind)).save(tmp_path / "depth.tif")
     with pytest.raises(DataError, match=rf"depth\.tif.* {mode}\b"):
         read_image(tmp_path / "depth.tif")
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(tmp_path):
+    """As the HEIC photographs of a telephone, whose suffix may even be another."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(DataError, match=r"photo\.jpg.*JPEG, PNG, WEBP"):
+        read_image(path)
+
+
+def test_a_mask_of_colours_is_refused_with_what_to_do(tmp_path):
+    Image.new("RGB", (8, 9)).save(tmp_path / "a.jpg")
+    Image.new("RGB", (8, 9)).save(tmp_path / "a.png")
+    image = LabelledImage("a", tmp_path / "a.jpg", 9, 8, (), mask_path=tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png.*\(9, 8, 3\).*\(9, 8\).*indices"):
+        read_mask(image)

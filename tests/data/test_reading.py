@@ -192,6 +192,20 @@ def test_fractions_are_refused(tmp_path):
         read_split(tmp_path / "csv", "val")
 
 
+def test_fractions_as_inclusive_pixels_are_neither_read_nor_clipped(tmp_path):
+    """VOC's first corner is reduced by 1: 0.1 becomes -0.9, which must not be clipped to 0."""
+    folder = one_image(tmp_path, 1, (16, 24))
+    path = folder / "Annotations" / "a.xml"
+    text = path.read_text()
+    for value, fraction in zip((4, 6, 17, 11), (0.1, 0.2, 0.5, 0.6), strict=True):
+        text = text.replace(f">{value}</", f">{fraction}</", 1)
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"a\.xml.*fractions.* 24 x 16"):
+        read_split(folder, "val")
+    found = read_split(folder, "val", rules=ReadRules("clip"))
+    assert found.images[0].objects == () and (found.n_clipped, found.n_skipped) == (0, 1)
+
+
 def test_other_scales_are_refused_with_box_and_size(voc_folder):
     path = voc_folder / "Annotations" / "a.xml"
     text = path.read_text()

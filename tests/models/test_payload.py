@@ -57,6 +57,8 @@ PAYLOADS = {
         "state_dict": with_prefix("model.") | {"criterion.weight": torch.ones(3), "metric.n": torch.ones(1)},
     },
     "nested": {"model": {"state_dict": STATE}},
+    "the only key with tensors": {"student": STATE, "epoch": 1, "optimizer": OPTIMIZER},
+    "an unknown key around a known one": {"checkpoint": {"state_dict": STATE}},
     "epoch among the tensors": STATE | {"epoch": 12},
     "safe plain entries": STATE | {"note": "best", "history": [1.0, 2.0]},
     **{
@@ -91,7 +93,7 @@ def test_auxiliary_heads_that_the_model_lacks_are_left_out(tmp_path):
 @pytest.mark.parametrize(
     ("payload", "value"),
     [
-        ({"student": STATE, "epoch": 1}, "'student'"),
+        ({"student": STATE, "teacher": STATE}, "'student', 'teacher'"),
         ({"epoch": 1, "lr": 0.1}, "'epoch'"),
         (STATE | {"extra.weight": torch.ones(2)}, "extra.weight"),
         (with_prefix("teacher.") | with_prefix("student."), "teacher."),

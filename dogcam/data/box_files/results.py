@@ -95,7 +95,7 @@ class _ResultsReader:
         """Return a row after checking its box against its image."""
         height, width = self.truth.sizes[row.image]
         x0, y0, x1, y1 = row.box
-        fractions = any(map(are_fractions, (row.box, (x0 + 1, y0 + 1, x1, y1))))  # also as inclusive pixels
+        fractions = are_fractions(row.box)
         if fractions or not (x0 < width and y0 < height and x1 > 0 and y1 > 0):
             fault = "is in fractions of" if fractions else "is outside"
             text = ", ".join(f"{value:g}" for value in row.box)

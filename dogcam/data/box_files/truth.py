@@ -30,6 +30,8 @@ TRUTH_FORM = (
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
+_FLAGS = ("difficult", "crowd")
+
 
 @dataclass(frozen=True)
 class BoxTruth:
@@ -155,15 +157,17 @@ def _from_json(path: Path, document: Any, pixels: Pixels | None, on_bad_box: Bad
         try:
             size = side(image.get("height"), "height"), side(image.get("width"), "width")
             rows = _required_rows(image)
-            flags = _difficult_flags(image, len(rows))
+            _refuse_unknown_lists(image)
+            difficult, crowd = (_flags(image, key, len(rows)) for key in _FLAGS)
             found = []
-            for number, (row, difficult) in enumerate(zip(rows, flags, strict=True)):
+            for number, row in enumerate(rows):
                 box = own_box(row, CORNERS, convention, f"box {number}")[:4]
                 kept = checked_box(
                     (box[0], box[1], box[2], box[3]), size, on_bad_box, f"{where}, box {number}"
                 )
                 if kept is not None:
-                    found.append(LabelledObject("dog", kept, difficult))
+                    flags = {"difficult": difficult[number], "crowd": crowd[number]}
+                    found.append(LabelledObject("dog", kept, **flags))
         except ValueError as error:
             raise DataError(f"{where}, {error}") from error
         ids.append(image["id"])
@@ -222,9 +226,18 @@ def _required_rows(image: Mapping[str, Any]) -> list[Any]:
     return rows
 
 
-def _difficult_flags(image: Mapping[str, Any], length: int) -> list[bool]:
-    """Return the difficult flag of each box."""
-    flags = image.get("difficult", [0] * length)
+def _refuse_unknown_lists(image: Mapping[str, Any]) -> None:
+    """Refuse a list that is not read: it may contain flags of the boxes, which would be lost."""
+    unknown = [
+        key for key, value in image.items() if isinstance(value, list) and key not in ("dogs", *_FLAGS)
+    ]
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not a list that is read; expected dogs, {' or '.join(_FLAGS)}")
+
+
+def _flags(image: Mapping[str, Any], key: str, length: int) -> list[bool]:
+    """Return a flag of each box; by default it is not set."""
+    flags = image.get(key, [0] * length)
     if not isinstance(flags, list) or len(flags) != length or any(flag not in (0, 1) for flag in flags):
-        raise ValueError(f"difficult: {shown(flags)}; expected a 0 or 1 for each of {length} boxes")
+        raise ValueError(f"{key}: {shown(flags)}; expected a 0 or 1 for each of {length} boxes")
     return [bool(flag) for flag in flags]

@@ -93,8 +93,9 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     Raises:
         DataError: if columns are missing, or a row has more or fewer cells than the header.
     """
+    text = read_text(path)
     try:
-        reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+        reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
         lines = [(reader.line_num, cells) for cells in reader if cells and not cells[0].startswith("#")]
     except csv.Error as error:
         raise DataError(f"{path} is not valid CSV: {error}") from error
@@ -158,6 +159,15 @@ def write(root: Path, splits: Sequence[Split]) -> None:
             if not image.objects:
                 writer.writerow([name, image.width, image.height, *[""] * 8])
         atomic_write(root / f"{split.name}.csv", text.getvalue())
+
+
+def _delimiter(text: str) -> str:
+    """Return what separates most names of the header: a comma, a semicolon or a tab.
+
+    Where a comma separates decimals, spreadsheets separate cells by semicolons; such decimals are refused.
+    """
+    header = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
+    return max(",;\t", key=header.count)
 
 
 def _columns(names: Sequence[str]) -> list[str] | None:

@@ -30,6 +30,9 @@ _EXPORTED = "_annotations.coco.json"
 _FOLDERS = ("{split}", "images/{split}", "images", ".", "../{split}", "../images/{split}", "../images", "..")
 """Where images are searched, relative to the annotation file and to the root of the data set."""
 
+_TRIED = 20
+"""Images by which the folder of the images is found."""
+
 
 def find(path: Path) -> Path | None:
     """Return the folder of the data set, or the annotation file."""
@@ -212,8 +215,9 @@ def _box(row: Mapping[str, Any], what: str, size: tuple[int, int]) -> tuple[floa
 
 
 def _image_folder(root: Path, path: Path, split: str, images: Sequence[Mapping[str, Any]]) -> Path:
-    """Return the folder that contains the first image; else the folder of the annotation file."""
-    name = images[0]["file_name"] if images else ""
+    """Return the folder that contains one of the first images; else the folder of the annotation file."""
+    names = [image["file_name"] for image in images[:_TRIED]]
     starts = dict.fromkeys([path.parent, root if root.is_dir() else root.parent])
     folders = [start / each.format(split=split) for start in starts for each in _FOLDERS]
-    return next((folder for folder in folders if (folder / name).is_file()), path.parent)
+    found = (folder for folder in folders if any((folder / name).is_file() for name in names))
+    return next(found, path.parent)

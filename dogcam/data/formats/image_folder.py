@@ -1,15 +1,20 @@
 """A folder of images without annotations."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
+from dogcam.data.formats import boxes_csv
 from dogcam.data.formats.base import Annotation, Listing, copy_image, no_such_split, without_suffix
 from dogcam.data.images import SUFFIXES
+from dogcam.errors import DataError
 from dogcam.structures.images import Split
 
 NAME = "folder"
 LAYOUT = "images in a folder, or in one folder for each split; no annotations"
+
+_ANNOTATIONS = (".csv", ".json", ".xml", ".yaml", ".yml", ".txt")
+"""Suffixes of files that may be annotations; a text file is one if it is named after an image."""
 
 ALL = "all"
 """The split of a folder that contains images itself."""
@@ -42,7 +47,31 @@ def open_split(root: Path, split: str) -> Listing:
     # The suffix belongs to the id if both `a.jpg` and `a.png` exist.
     ids = [path.name if counts[stem] > 1 else stem for path, stem in zip(paths, stems, strict=True)]
     photos = dict(zip(ids, paths, strict=True))
-    return Listing(ids, lambda name: Annotation(name, photos[name]), has_truth=False)
+    unread = _unread(root, set(ids))
+    return Listing(ids, lambda name: Annotation(name, photos[name]), has_truth=False, notes=unread)
+
+
+def _unread(root: Path, ids: Set[str]) -> tuple[str, ...]:
+    """Return a note if the folder contains files that may be annotations; those of detections are not."""
+    files = sorted(path for path in root.rglob("*.*") if path.suffix.lower() in _ANNOTATIONS)
+    found = [
+        path
+        for path in files
+        if not path.stem.startswith("detections") and (path.suffix.lower() != ".txt" or path.stem in ids)
+    ]
+    if not found:
+        return ()
+    reason = ""
+    if found[0].suffix.lower() == ".csv":
+        try:
+            boxes_csv.read_rows(found[0])
+        except DataError as error:
+            reason = f": {error}"
+    others = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
+    return (
+        f"{root} is read as images without annotations; {found[0].name}{others} may be annotations, but the "
+        f"folder has no known format for them{reason}",
+    )
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:

@@ -268,6 +268,35 @@ def test_the_columns_of_a_csv_state_its_pixel_convention(written, columns, shift
     assert found == OBJECTS
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_csv_of_a_spreadsheet_has_other_delimiters(written, delimiter):
+    path = written("csv") / "val.csv"
+    path.write_text(path.read_text().replace(",", delimiter))
+    assert {image.id: image.objects for image in read_split(path.parent, "val").images} == OBJECTS
+
+
+def test_annotations_of_no_known_format_are_noted(tmp_path, caplog):
+    """A folder whose annotations cannot be read is a folder of images; this must not go unnoticed."""
+    photograph(tmp_path / "a.jpg", (8, 9))
+    for name in ("detections.csv", "notes.txt"):
+        (tmp_path / name).write_text("nothing")
+    assert not read_split(tmp_path, "all").has_truth and caplog.text == ""
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.1 0.1")
+    read_split(tmp_path, "all")
+    assert "a.txt may be annotations" in caplog.text
+    (tmp_path / "Boxes.CSV").write_text("image,left,top,right,bottom\na.jpg,1,1,5,5\n")
+    read_split(tmp_path, "all")
+    assert "Boxes.CSV and 1 more" in caplog.text and "image, left, top, right, bottom" in caplog.text
+
+
+def test_the_images_of_a_coco_file_are_found_without_the_first(written):
+    folder = written("coco")
+    first = read_split(folder, "val").images[0]
+    first.path.unlink()
+    found = read_split(folder, "val", rules=replace(ReadRules(), on_error="skip"))
+    assert found.skipped_images == (first.id,) and len(found.images) == len(SIZES) - 1
+
+
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
