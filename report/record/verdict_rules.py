@@ -13,8 +13,8 @@ MOSTLY = 0.9
 
 _N_INSTANCES = {
     "alone": "{targets} alone in their image",
-    "two together": "{targets} in images with two",
-    "three or more": "{targets} in images with three or more",
+    "two together": "{targets} in images that show exactly two",
+    "three or more": "{targets} in images that show three or more",
 }
 """What the groups by number in the image are called in a sentence."""
 
