@@ -15,7 +15,15 @@ from dogcam.errors import RecordError
 from dogcam.files import atomic_write, printable
 from dogcam.structures.defaults import TARGET
 from dogcam.structures.presets import PRESET_NAMES
-from report.config import ALL, TUNING_LIMIT, VOC2007_LIMIT, RunConfig, make_config, with_defaults
+from report.config import (
+    ALL,
+    DATA_SETS,
+    TUNING_LIMIT,
+    VOC2007_LIMIT,
+    RunConfig,
+    make_config,
+    with_defaults,
+)
 from report.record.io import json_schema, read_record, read_results
 from report.record.requirements import check_requirements, parse_requirement
 from report.render.check import check_report
@@ -232,6 +240,12 @@ def _watch(run: Path, own: Path | None) -> None:
 
 
 def _without_path(argument: str) -> str:
-    """Return an argument of the command line with a path reduced to its last name."""
+    """Return an argument of the command line with a path reduced to its last name.
+
+    A folder that is called as a data set of the program keeps a `./`, without which it would be that one.
+    """
     option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-    return f"{option}{equals}{Path(value).name or value}" if os.sep in value else argument
+    if os.sep not in value:
+        return argument
+    name = Path(value).name or value
+    return f"{option}{equals}{'./' if name in DATA_SETS else ''}{name}"

@@ -16,6 +16,9 @@ from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
 
+DATA_SETS = ("sample", "voc2007")
+"""The data sets that the program has under a name."""
+
 ALL = "all"
 """The target that stands for every annotated class that the classifier knows, or the preset for all."""
 
@@ -138,9 +141,7 @@ class RunConfig(BaseModel):
     @property
     def kind(self) -> Literal["sample", "voc2007", "folder"]:
         """The kind of data set that `data` names."""
-        return (
-            cast(Literal["sample", "voc2007"], self.data) if self.data in ("sample", "voc2007") else "folder"
-        )
+        return cast(Literal["sample", "voc2007"], self.data) if self.data in DATA_SETS else "folder"
 
     @property
     def data_name(self) -> str:
@@ -170,7 +171,7 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"the main target {main!r} is not among the targets {', '.join(targets)}")
     settings["target"] = main or (ALL if ALL in targets else targets[0])
     settings["targets"] = targets if len(targets) > 1 or ALL in targets else ()
-    kind = settings["data"] if settings["data"] in ("sample", "voc2007") else "folder"
+    kind = settings["data"] if settings["data"] in DATA_SETS else "folder"
     settings.setdefault("split", "val" if kind == "folder" else "test")
     if "checkpoint" in settings:
         settings["checkpoint"] = str(settings["checkpoint"])

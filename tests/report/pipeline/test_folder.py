@@ -121,6 +121,8 @@ def test_no_file_of_a_run_holds_a_path_or_a_host(finished, small_data):
         ("run", "run"),
         ("--data=/home/me/photos/", "--data=photos"),
         ("../me/a.pt", "a.pt"),
+        ("/home/me/voc2007", "./voc2007"),
+        ("--data=../sample/", "--data=./sample"),
         ("/", "/"),
         ("--limit=5", "--limit=5"),
         ("a=b/c", "c"),

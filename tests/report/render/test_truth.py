@@ -38,6 +38,7 @@ def test_a_head_that_is_not_linear_is_named(copied):
     change_record(copied, change)
     for text in texts_of(copied):
         assert "LogOddsHead" in text and "CAM in the original sense is undefined" in text
+        assert "CAM (linearised head)" in text and "row CAM" not in text and "row *CAM*" not in text
         assert "identical by construction" not in text
 
 
@@ -185,6 +186,7 @@ def test_masks_are_spoken_of_only_if_there_are_some(copied):
 
     change_record(copied, change)
     for text in texts_of(copied):
+        assert "; no masks" in text
         assert "boxes as noisy pseudo-labels" in text and "masks as noisy" not in text
         assert "Random-walker" not in text
 
