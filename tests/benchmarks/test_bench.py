@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import ap, cam, int8, yardstick
+from benchmarks import ap, cam, int8, large, yardstick
 from benchmarks.machine import describe_run
 from benchmarks.measure import Cost, Spread, cost_of, in_fresh_process
 from dogcam.evaluate.metrics import match
@@ -53,6 +53,17 @@ def test_a_run_is_compared_with_its_forward_passes(written):
     ratio = rows["run"]["seconds"] / rows["forward"]["seconds"]
     assert rows["run"]["ratio_to_forward"] == pytest.approx(ratio)
     assert {"name", "images", "seconds", "ratio_to_forward", "peak_mib"} <= rows["run"].keys()
+
+
+@linux
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_image(tmp_path):
+    """Decoded in full, a JPEG of 48 megapixels would take 183 MiB more than a small one."""
+    peaks = [
+        large.cost_of_command("detect", large.write_image(tmp_path / f"{sides[0]}.jpg", sides))["peak_mib"]
+        for sides in (large.SMALL, large.SIDES)
+    ]
+    assert peaks[1] - peaks[0] < 60
 
 
 def test_the_yardstick_counts_the_arithmetic_of_the_network_and_times_a_product():
