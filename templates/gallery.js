@@ -142,9 +142,10 @@
       status.textContent = shown === 0 ? status.dataset.none : status.dataset.shown
         .replace("{shown}", shown).replace("{failures}", cases.length).replace("{correct}", correct);
       const said = bar.querySelector("[data-score]");
-      said.textContent = score.toFixed(3);
+      const other = record.classes?.failures.find((each) => each.name === choice.value.class);
+      said.textContent = (other?.score_threshold ?? score).toFixed(3);
       /* Other classes are shown at their operating points alone. */
-      bar.querySelector("[type=range]").disabled = Boolean(choice.value.class) && choice.value.class !== choice.usual.class;
+      bar.querySelector("[type=range]").disabled = Boolean(other);
       bar.querySelector("[type=range]").setAttribute("aria-valuetext", score.toFixed(3));
     });
   }

@@ -333,6 +333,7 @@ def test_gallery_and_list_are_filtered_by_class(browser, several):
                 or not each["items"]
             )
             assert page.locator(".filters [type=range]").is_disabled()
+            assert page.locator(".filters [data-score]").inner_text() == f"{each['score_threshold']:.3f}"
         assert f"class={name}" in page.evaluate("decodeURIComponent(location.hash)")
         select.select_option("")
         assert total.inner_text() == str(n_main + sum(len(each["cases"]) for each in others.values()))
