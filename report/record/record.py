@@ -71,7 +71,8 @@ class Results(Model):
         for figure in self.figures:
             yield from (figure.path, figure.standalone, figure.dark)
         of_classes = self.classes.failures if self.classes else []
-        lists = [self.failures.successes, *(each.items for each in (*self.failures.types, *of_classes))]
+        lists = [self.failures.successes, *(each.items for each in self.failures.types)]
+        lists += [each.items for each in of_classes]
         for item in itertools.chain(*lists):
             yield from filter(None, (item.photo, item.map, item.composite))
         yield from filter(None, self.pictures.named())

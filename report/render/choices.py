@@ -1,6 +1,7 @@
 """What templates show first, chosen from the record by rule."""
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -48,7 +49,7 @@ def shown_types(record: Ref) -> list[Ref]:
 
 def of_classes(record: Ref, kind: str) -> list[Ref]:
     """Return the pictures of the other classes that are of one type."""
-    others = record.classes.failures if record.classes else []
+    others: Iterable[Ref] = record.classes.failures if record.classes else ()
     return [item for each in others for item in each.items if item.type == kind]
 
 

@@ -13,10 +13,10 @@ from report.pipeline.shared.gallery import Gallery
 from report.pipeline.stages.draw import draw_gallery
 from report.pipeline.stages.picture import draw_failing
 
-MOST_PICTURES = 60
+MOST_PICTURES = 40
 """Pictures of all these classes together: with those of the main class they keep a page below 4 MB."""
 
-FEWEST, MOST = 3, 16
+FEWEST, MOST = 2, 16
 """Pictures of one class."""
 
 
