@@ -22,7 +22,8 @@ WITHOUT = {
         "HighResolutionPassInfo.share", "Evidence.fine_iou_thresholds", "Evidence.levels",
         "GradientCheck.tolerance", "OverlapBin.low", "OverlapBin.high", "ScoreBin.low", "ScoreBin.high",
         "ScoreMeaning.high_score", "ClassResult.cam_threshold", "ClassRow.iou", "Classes.iou",
-        "Classes.iou_range", "Classes.size_edges", "Confusion.iou", "MeanRow.iou",
+        "Classes.iou_range", "Classes.size_edges", "Confusion.iou", "MeanRow.iou", "Presets.iou",
+        "MeasuredPreset.high_score", "PresetMean.iou", "StepRow.iou",
     },
     "facts about one image or one box": {
         "ScoredDetection.score", "GalleryItem.score", "GalleryItem.iou", "GalleryItem.image_probability",
@@ -34,6 +35,7 @@ WITHOUT = {
     "counted on these very images, and said of no others": {
         "SplitInfo.median_target_area", "Classification.chance", "SanityDepth.share_of_parameters",
         "Decision.majority_accuracy", "Randomised.share_of_parameters", "ScoreMeaning.correlation",
+        "MeasuredPreset.correlation",
     },
     "extremes of these images, of which no resample can tell more": {
         "MapComparison.largest_difference", "MapComparison.lowest_correlation",
@@ -48,7 +50,7 @@ WITHOUT = {
         "InsertionDeletionCurve.deletion", "InsertionDeletionCurve.insertion",
     },
     "other people's figures": {"PublishedRow.ap", "PublishedRow.recall"},
-    "seconds": {"StageRun.seconds"},
+    "seconds": {"StageRun.seconds", "MeasuredPreset.seconds", "AblationStep.seconds"},
 }  # fmt: skip
 """The numbers that have no interval, by the reason why they need none."""
 
