@@ -31,7 +31,17 @@ from . import yardstick
 from .contenders import CONTENDERS, LAYER, Contender, Subject
 from .measure import Spread, cost_of, in_fresh_process, seconds_of, with_ends
 
-PACKAGES = ("dogcam", "torch", "torchvision", "onnx", "onnxruntime", "grad-cam", "torchcam", "captum")
+PACKAGES = (
+    "dogcam",
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "grad-cam",
+    "torchcam",
+    "captum",
+)
 
 N_CLASSES = 20
 SEED = 7

@@ -180,6 +180,7 @@ CONTENDERS = (
     Contender("dogcam_torch_20_classes", partial(backend, name="torch"), 20, of_backend),
     Contender("dogcam_compiled", partial(backend, name="compiled"), 1, of_backend, compiles=True),
     Contender("dogcam_onnx", partial(backend, name="onnx"), 1, of_backend, any_size=False),
+    Contender("dogcam_openvino", partial(backend, name="openvino"), 1, of_backend, any_size=False),
     Contender("dogcam_int8", partial(backend, name="int8"), 1, of_backend, rounding=False, any_size=False),
     Contender("dogcam_engine", engine),
     Contender("dogcam_engine_20_classes", engine, 20),

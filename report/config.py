@@ -32,8 +32,9 @@ REFERENCE: Literal["reference"] = "reference"
 Treatment = Literal["counted", "ignored"]
 """Treatment of objects with a flag, and of the boxes on them."""
 
-MapSource = Literal["reference", BackendName]
-"""The reference implementation, `dogcam.cam`, or a backend of `dogcam.backends`."""
+AUTO: Literal["auto"] = "auto"
+MapSource = Literal["reference", "auto", BackendName]
+"""The reference implementation, `dogcam.cam`, the fastest exact backend, or one of `dogcam.backends`."""
 
 
 class RunConfig(BaseModel):

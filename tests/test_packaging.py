@@ -67,7 +67,7 @@ def test_the_reader_sees_imports():
 
 
 def test_what_the_packages_import_is_declared():
-    optional = declared("efficientnet-lite0", "onnx", "timm")
+    optional = declared("efficientnet-lite0", "onnx", "openvino", "timm")
     assert imported_by("dogcam", "report") <= declared().keys() | optional.keys()
 
 

@@ -6,6 +6,7 @@ the bias. Nothing is captured or differentiated, so the graph can be fused, comp
 """
 
 from dogcam.backends.backend import Backend, BackendName
+from dogcam.backends.fastest import Fastest, fastest_backend
 from dogcam.backends.loading import BACKENDS, load_backend, needs_calibration, packages_of
 from dogcam.backends.quantisation import Quantisation
 
@@ -13,7 +14,9 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "BackendName",
+    "Fastest",
     "Quantisation",
+    "fastest_backend",
     "load_backend",
     "needs_calibration",
     "packages_of",

@@ -15,6 +15,7 @@ from dogcam.backends.backend import Backend, BackendName
 from dogcam.backends.maps_network import MapsNetwork, maps_network, noise_images, require_same
 from dogcam.backends.onnx_backend import onnx_backend
 from dogcam.backends.onnx_file import cached, export
+from dogcam.backends.openvino_backend import openvino_backend
 from dogcam.backends.quantisation import Quantisation, quantise, settings_of
 from dogcam.backends.torch_backend import compiled_backend, explaining_backend, torch_backend
 from dogcam.errors import ConfigError, ModelError
@@ -45,7 +46,8 @@ def load_backend(
         calibration: for a backend that needs it, batches of preprocessed images, from which activation
             ranges are estimated: a few hundred images of the training split.
         quantisation: for `int8`, the settings; None for the defaults.
-        threads: for `onnx` and `int8`, number of threads for one batch; None for as many as torch uses.
+        threads: for `onnx`, `openvino` and `int8`, number of threads for one batch; None for as many as torch
+            uses.
         warn: receives the warning.
 
     Raises:
@@ -68,7 +70,7 @@ def load_backend(
     if missing:
         warn(
             f"the backend {name} is replaced by torch: {', '.join(missing)} is not installed; run  "
-            "pip install 'dogcam[onnx]'"
+            f"pip install 'dogcam[{factory.extra}]'"
         )
         factory = _FACTORIES["torch"]
     return factory.make(
@@ -92,6 +94,10 @@ def _onnx(inputs: _Inputs) -> Backend:
     return onnx_backend(_exported(inputs.classifier, inputs.network, inputs.cache), "onnx", inputs.threads)
 
 
+def _openvino(inputs: _Inputs) -> Backend:
+    return openvino_backend(_exported(inputs.classifier, inputs.network, inputs.cache), inputs.threads)
+
+
 def _int8(inputs: _Inputs) -> Backend:
     exported = _exported(inputs.classifier, inputs.network, inputs.cache)
     settings = settings_of(inputs.quantisation, inputs.calibration)
@@ -104,10 +110,12 @@ def _int8(inputs: _Inputs) -> Backend:
 
 @dataclass(frozen=True)
 class _Factory:
-    """The function that creates a backend, the packages that it requires, and whether it is calibrated."""
+    """The function that creates a backend, the packages that it requires, the extra that installs them, and
+    whether it is calibrated."""
 
     make: Callable[[_Inputs], Backend]
     packages: tuple[str, ...] = ()
+    extra: str = "onnx"
     needs_calibration: bool = False
 
 
@@ -115,6 +123,7 @@ _FACTORIES: dict[BackendName, _Factory] = {
     "torch": _Factory(lambda inputs: torch_backend(inputs.network)),
     "compiled": _Factory(lambda inputs: compiled_backend(inputs.network)),
     "onnx": _Factory(_onnx, _ONNX_PACKAGES),
+    "openvino": _Factory(_openvino, (*_ONNX_PACKAGES, "openvino"), "openvino"),
     "int8": _Factory(_int8, _ONNX_PACKAGES, needs_calibration=True),
 }
 

@@ -2,4 +2,7 @@
 
 from typing import Literal
 
-BackendName = Literal["torch", "compiled", "onnx", "int8"]
+BackendName = Literal["torch", "compiled", "onnx", "openvino", "int8"]
+
+EXACT: tuple[BackendName, ...] = ("torch", "compiled", "onnx", "openvino")
+"""The backends whose maps differ from the reference by rounding only."""

@@ -6,13 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from torch import Tensor
 
-from dogcam.backends import Backend, load_backend, needs_calibration, packages_of
+from dogcam.backends import Backend, fastest_backend, load_backend, needs_calibration, packages_of
 from dogcam.data.images import read_pixels
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.network.activation import activate
+from dogcam.structures.backends import EXACT
 from report import record as results
-from report.config import REFERENCE, MapSource
+from report.config import AUTO, REFERENCE, MapSource
 from report.pipeline.context import Context
 from report.pipeline.methods import CAM, GRAD_CAM, PROBABILITY
 
@@ -30,12 +31,17 @@ class Chosen:
 
 def libraries(name: MapSource) -> str:
     """Return the versions of the packages that a backend needs besides torch."""
-    packages = () if name == REFERENCE else packages_of(name)
+    if name == REFERENCE:
+        return "none"
+    names = EXACT if name == AUTO else (name,)
+    packages = dict.fromkeys(package for each in names for package in packages_of(each))
     return ", ".join(f"{each} {_version(each)}" for each in packages) or "none"
 
 
 def choose(context: Context) -> Chosen:
     """Load the backend that the settings name; state the reason if another takes its place.
+
+    For `auto`, the exact backends that are installed are measured, and the record states their rates.
 
     Raises:
         ConfigError: if it needs images for calibration, and there is no tuning split.
@@ -44,9 +50,14 @@ def choose(context: Context) -> Chosen:
     if asked == REFERENCE:
         return Chosen(None, results.BackendInfo(asked=asked, used=REFERENCE))
     messages: list[str] = []
-    calibration = _calibration(context) if needs_calibration(asked) else None
-    exported = context.cache / "exported"
-    backend = load_backend(asked, context.classifier, exported, calibration, warn=messages.append)
+    exported, rates, batch_size = context.cache / "exported", [], None
+    if asked == AUTO:
+        found = fastest_backend(context.classifier, exported, context.config.batch_size, context.progress.say)
+        backend, batch_size = found.backend, found.batch_size
+        rates = [results.BackendRate(name=name, images_per_second=rate) for name, rate in found.rates.items()]
+    else:
+        calibration = _calibration(context) if needs_calibration(asked) else None
+        backend = load_backend(asked, context.classifier, exported, calibration, warn=messages.append)
     for message in messages:
         context.progress.say(message)
     calibrated = needs_calibration(backend.name)
@@ -56,6 +67,8 @@ def choose(context: Context) -> Chosen:
         reason=" ".join(messages) or None,
         n_calibration=min(CALIBRATION, len(context.splits["tuning"])) if calibrated else None,
         versions=dict(backend.versions),
+        rates=rates,
+        measured_batch=batch_size,
     )
     if backend.kind == "cam":
         return Chosen(backend, info)

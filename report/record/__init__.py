@@ -14,7 +14,15 @@ from report.record.classes import (
     TypeCount,
     UnknownClass,
 )
-from report.record.data import BackendInfo, ClassCount, DataInfo, HighResolutionPassInfo, ModelInfo, SplitInfo
+from report.record.data import (
+    BackendInfo,
+    BackendRate,
+    ClassCount,
+    DataInfo,
+    HighResolutionPassInfo,
+    ModelInfo,
+    SplitInfo,
+)
 from report.record.detection import (
     ChosenThreshold,
     ClassAp,
@@ -75,6 +83,7 @@ __all__ = [
     "AblationStep",
     "ApByIou",
     "BackendInfo",
+    "BackendRate",
     "Breakdown",
     "Breakdowns",
     "Case",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from dogcam.structures.backends import BackendName
 from report.config import MapSource
 from report.record.base import Fraction, Model
 
@@ -54,6 +55,13 @@ class DataInfo(Model):
     sample_seed: int | None = None
 
 
+class BackendRate(Model):
+    """The rate of a backend in the measurement that chose the fastest."""
+
+    name: BackendName
+    images_per_second: float
+
+
 class BackendInfo(Model):
     """What computed the maps of the target layer."""
 
@@ -62,6 +70,10 @@ class BackendInfo(Model):
     reason: str | None = Field(None, description="why another than the one that was asked for")
     n_calibration: int | None = Field(None, description="images that 8 bits were fitted to")
     versions: dict[str, str] = Field(default_factory=dict, description="of the libraries besides torch")
+    rates: list[BackendRate] = Field(
+        default_factory=list, description="of the exact backends, of which `auto` took the fastest"
+    )
+    measured_batch: int | None = Field(None, description="images in a batch of the measurement")
 
 
 class HighResolutionPassInfo(Model):

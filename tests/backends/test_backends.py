@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dogcam.backends import BACKENDS, Quantisation, load_backend, loading, needs_calibration, packages_of
+from dogcam.backends import (
+    BACKENDS,
+    Backend,
+    Quantisation,
+    fastest,
+    fastest_backend,
+    load_backend,
+    loading,
+    needs_calibration,
+    packages_of,
+)
 from dogcam.backends.maps_network import maps_network, require_same
 from dogcam.backends.quantisation import quantise
 from dogcam.cam import Cam, GradCam, explain
@@ -91,6 +101,71 @@ def test_onnx_makes_the_maps_of_the_engine(head, size, cache):
     backend = load_backend("onnx", given, cache)
     assert (backend.name, backend.kind, list(backend.versions)) == ("onnx", "cam", ["onnxruntime"])
     assert_engine_maps(backend, given, batches(size, 1, 3, 3, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("head", "size"), [("linear", "wide"), ("log_odds", "square")])
+def test_openvino_makes_the_maps_of_the_engine(head, size, cache):
+    given = tiny(head, size)
+    backend = load_backend("openvino", given, cache)
+    assert (backend.name, backend.kind, list(backend.versions)) == ("openvino", "cam", ["openvino"])
+    assert_engine_maps(backend, given, batches(size, 1, 3, 3, 2))
+    other = "square" if size == "wide" else "wide"
+    with pytest.raises(ModelError, match=re.escape(str(SIZES[size][0]))):
+        backend.maps(*batches(other, 1))
+
+
+@pytest.mark.slow
+def test_maps_of_a_batch_are_kept_when_the_next_one_runs(cache):
+    backend = load_backend("openvino", tiny(), cache)
+    first, second = batches("wide", 2, 2)
+    maps = backend.maps(first)[1]
+    before = maps.clone()
+    backend.maps(second)
+    assert torch.equal(maps, before)
+
+
+class Clock:
+    """A clock that backends advance by what a batch costs."""
+
+    def __init__(self, costs: dict[str, float]) -> None:
+        self.now, self.costs, self.ran = 0.0, costs, []
+
+    def backend(self, name, *_others, **_more) -> Backend:
+        if self.costs[name] is None:
+            raise ModelError(f"no compiler for {name}")
+
+        def maps(batch):
+            self.ran.append((name, tuple(batch.shape)))
+            self.now += self.costs[name]
+
+        return Backend(name, "cam", maps)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("winner", ["torch", "onnx", "openvino"])
+def test_the_fastest_exact_backend_is_chosen_by_its_rate(winner, cache, monkeypatch):
+    costs = {"torch": 4.0, "compiled": None, "onnx": 2.5, "openvino": 2.0, "int8": 0.1} | {winner: 1.0}
+    clock, said = Clock(costs), []
+    monkeypatch.setattr(fastest, "load_backend", clock.backend)
+    monkeypatch.setattr(fastest, "time", clock)
+    monkeypatch.setattr(fastest, "find_spec", lambda _package: True)
+    found = fastest_backend(tiny(), cache, 8, said.append)
+    assert found.backend.name == winner
+    assert found.rates == {name: 8 / costs[name] for name in ("torch", "onnx", "openvino")}
+    assert found.batch_size == 8 and {shape for _, shape in clock.ran} == {(8, 3, 20, 28)}
+    assert len(said) == 1 and "compiled" in said[0]
+
+
+def test_a_backend_that_is_not_installed_is_not_measured(cache, monkeypatch):
+    monkeypatch.setattr(fastest, "find_spec", lambda package: None if package == "openvino" else True)
+    clock = Clock({"torch": 4.0, "compiled": 3.0, "onnx": 2.5})
+    monkeypatch.setattr(fastest, "load_backend", clock.backend)
+    monkeypatch.setattr(fastest, "time", clock)
+    found = fastest_backend(tiny(), cache, 2, pytest.fail)
+    assert list(found.rates) == ["torch", "compiled", "onnx"]
 
 
 @pytest.mark.slow
@@ -242,7 +317,7 @@ def test_torch_replaces_a_backend_that_is_not_installed(name, cache, monkeypatch
     assert backend.name == "torch"
     (message,) = told
     assert f"backend {name} is replaced by torch: onnxruntime is not installed" in message
-    assert "pip install 'dogcam[onnx]'" in message
+    assert f"pip install 'dogcam[{'openvino' if name == 'openvino' else 'onnx'}]'" in message
 
 
 def test_a_network_of_another_build_is_explained_by_the_reference(cache):

@@ -14,7 +14,7 @@ from dogcam.detection import detector
 from dogcam.models.two_scale import fuse_logits
 from report import record as results
 from report.config import REFERENCE
-from report.pipeline.backend import choose, run_backend
+from report.pipeline.backend import Chosen, choose, run_backend
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
@@ -39,16 +39,18 @@ def run(context: Context) -> dict:
         The files of each split in the order of its images, all of them together, and what ran.
     """
     chosen = choose(context)
-    files = {role: _predict_split(context, role, chosen.backend) for role in context.splits}
+    files = {role: _predict_split(context, role, chosen) for role in context.splits}
     together = [name for names in files.values() for name in names]
     return {"by_split": files, "files": together, "backend": chosen.info.model_dump(mode="json")}
 
 
-def _predict_split(context: Context, role: str, backend: Backend | None) -> list[str]:
+def _predict_split(context: Context, role: str, chosen: Chosen) -> list[str]:
     images, size = context.splits[role].images, context.config.batch_size
     batches = context.in_batches(images)
     paths = [context.workspace / f"{role}-{place:05d}.npz" for place in range(len(batches))]
-    seals = [digest(context.workspace.name, role, *(image.id for image in batch)) for batch in batches]
+    # With `auto`, a run that is resumed may find that another backend is the fastest.
+    common = (context.workspace.name, chosen.info.used, role)
+    seals = [digest(*common, *(image.id for image in batch)) for batch in batches]
     whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
     missing = (batch for batch, there in zip(batches, whole, strict=True) if not there)
     # The next photographs are decoded while the network runs.
@@ -56,7 +58,7 @@ def _predict_split(context: Context, role: str, backend: Backend | None) -> list
     work = list(zip(batches, paths, seals, whole, strict=True))
     for batch, path, seal, there in context.progress.track(work, len(images), f"predict {role}", size):
         if not there:
-            made = _predict(context, list(itertools.islice(photos, len(batch))), backend)
+            made = _predict(context, list(itertools.islice(photos, len(batch))), chosen.backend)
             context.sources.require_unchanged(image.path for image in batch)
             write_batch(path, made, seal)
     return [path.relative_to(context.folder).as_posix() for path in paths]

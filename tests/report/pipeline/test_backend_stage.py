@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 import dogcam.backends.loading
-from dogcam.backends import Backend, load_backend
+from dogcam.backends import Backend, Fastest, load_backend
 from dogcam.data.images import read_pixels
 from dogcam.errors import ConfigError
 from dogcam.models.preprocessing import Preprocessing
@@ -85,7 +85,7 @@ def test_a_closer_look_joins_every_logit_and_no_map(predicted, small_data, small
 
 def test_what_ran_is_said(predicted):
     said = {name: context.outputs["predict"]["backend"] for name, context in predicted.items()}
-    nothing = {"reason": None, "n_calibration": None, "versions": {}}
+    nothing = {"reason": None, "n_calibration": None, "versions": {}, "rates": [], "measured_batch": None}
     assert said["reference"] == {"asked": "reference", "used": "reference"} | nothing
     assert said["torch"] == {"asked": "torch", "used": "torch"} | nothing
 
@@ -190,6 +190,38 @@ def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatc
     chosen = backend.choose(context)
     assert chosen.backend is None
     assert (chosen.info.asked, chosen.info.used) == ("torch", "reference")
+
+
+def test_auto_states_what_it_measured(predicted, small_data, small_checkpoint, tmp_path, monkeypatch):
+    asked = []
+
+    def measured(classifier, cache, batch_size, warn):
+        asked.append(batch_size)
+        return Fastest(load_backend("torch", classifier, cache), {"torch": 25.0, "onnx": 12.5}, batch_size)
+
+    monkeypatch.setattr(backend, "fastest_backend", measured)
+    context = after(context_of(small_data, small_checkpoint, tmp_path, backend="auto"), "predict")
+    info = context.outputs["predict"]["backend"]
+    assert (info["asked"], info["used"], info["measured_batch"]) == ("auto", "torch", 8)
+    assert [(each["name"], each["images_per_second"]) for each in info["rates"]] == [
+        ("torch", 25.0), ("onnx", 12.5),
+    ]  # fmt: skip
+    assert asked == [8]
+    ours, torchs = (predictions(each, "reported").maps[methods.CAM] for each in (context, predicted["torch"]))
+    assert np.array_equal(ours, torchs)
+    assert "openvino " in backend.libraries("auto")
+
+
+def test_a_page_states_the_rates_that_auto_measured(replaced, tmp_path):
+    out = Path(shutil.copytree(replaced[0], tmp_path / "run"))
+    rates = [{"name": "onnx", "images_per_second": 25.9}, {"name": "torch", "images_per_second": 23.14}]
+    new = {"asked": "auto", "used": "onnx", "reason": None, "rates": rates, "measured_batch": 16}
+    change_record(out, lambda record: record["model"]["backend"].update(new))
+    assert invoke(["render", str(out)]).exit_code == 0
+    page = (out / "report.md").read_text()
+    assert "fastest on batches of 16 images of noise, in images a second: `onnx` 25.9, `torch` 23.1." in page
+    checked = CliRunner().invoke(main, ["check", str(out)])
+    assert checked.exit_code == 0, checked.output
 
 
 def test_the_libraries_of_an_exported_network_are_what_it_depends_on():
