@@ -38,9 +38,7 @@ def without_last_stride(network: nn.Module, layer: str, input_size: tuple[int, i
     reducing = [module for module, before, after in steps if after == final and before == 2 * final]
     if not reducing or not all(isinstance(module, nn.Conv2d) for module in reducing):
         found = ", ".join(type(module).__name__ for module in reducing) or "no layer"
-        raise ModelError(
-            f"{found} makes the last size reduction by 2; expected convolutions: use a view that is not dense"
-        )
+        raise ModelError(f"{found} makes the last size reduction by 2; expected convolutions")
     for module, before, _ in steps:
         if not isinstance(module, nn.Conv2d):
             continue
@@ -66,7 +64,7 @@ def _trace(network: nn.Module, input_size: tuple[int, int]) -> list[_Step]:
         for handle in handles:
             handle.remove()
     if not steps:
-        raise ModelError(f"{type(network).__name__} has no convolution; use a view that is not dense")
+        raise ModelError(f"{type(network).__name__} has no convolution")
     return steps
 
 
@@ -100,8 +98,7 @@ def _require_same(network: nn.Module, dense: nn.Module, layer: str, input_size: 
     if found.shape != expected.shape or not torch.allclose(found, expected, atol=1e-3, rtol=1e-3):
         raise ModelError(
             f"without its last stride the network has other activations at {layer!r}: its shared positions "
-            f"have the shape {tuple(found.shape)}, expected {tuple(expected.shape)} and equal values: use a "
-            "view that is not dense"
+            f"have the shape {tuple(found.shape)}, expected {tuple(expected.shape)} and equal values"
         )
 
 

@@ -31,7 +31,8 @@ class View:
         scale: length of the longer side, as a multiple of the classifier's own input side.
         keep_aspect: keep the aspect ratio, up to rounding to the network's stride; otherwise the input is a
             square.
-        dense: run the network without its last stride, so that maps have twice the resolution.
+        dense: run the network without its last stride, so that maps have twice the resolution; a network
+            that cannot be run so, for example with squeeze-and-excitation, makes a plain view.
         mirrored: mirror the image, and mirror the map back.
 
     Raises:
@@ -104,6 +105,8 @@ class Observer:
         targets: names of K classes.
         side: longer side of the classifier's own input in pixels.
         stride: total stride of the network in pixels.
+        dense_fault: why dense views are made without dilation; None if the network can be dilated, or no
+            dense view was asked for yet.
 
     Raises:
         ModelError: if the classifier has no head of its own after the average, or no output for a class.
@@ -124,6 +127,7 @@ class Observer:
             groups = [[index] for index in self._indices]
             self._odds = LogOddsOfGroups(len(classifier.classes), groups).to(classifier.device)
         self._dense: nn.Module | None = None
+        self.dense_fault: str | None = None
         self.stride = self._measure_stride()
 
     def require(self, views: Iterable[View]) -> None:
@@ -155,16 +159,17 @@ class Observer:
         part = image.resize(size[::-1], Image.Resampling.BILINEAR, box=window)
         if view.mirrored:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        maps = self._maps(part, view.dense)
+        network = self._dense_network() if view.dense else None
+        maps = self._maps(part, network or self.classifier.network)
         # The logit is that of the original positions, so that dense views rank images equally.
-        pooled = (maps[:, ::2, ::2] if view.dense else maps).mean(dim=(1, 2))[None]
+        pooled = (maps[:, ::2, ::2] if network else maps).mean(dim=(1, 2))[None]
         head = self._head.of_many if isinstance(self._head, LogOddsHead) else position_head(self._head)
         logits = self._logits(head(maps.flatten(1).T)).T.reshape(-1, *maps.shape[1:])
         weights = head_weights(self._head, pooled)[0, self._indices]
         class_maps = torch.einsum("chw,kc->khw", maps, weights)
         step = size[0] / maps.shape[1]
         # Without the last stride the first position remains where it was: half an original step inside.
-        first = step if view.dense else step / 2
+        first = step if network else step / 2
         left = size[1] - (maps.shape[2] - 1) * step - first if view.mirrored else first
         arrays = (each.float().cpu().numpy() for each in (logits, class_maps))
         turned = [each[:, :, ::-1] if view.mirrored else each for each in arrays]
@@ -178,9 +183,9 @@ class Observer:
         """Return the logits of the classes: (P, C) outputs of the head -> (P, K)."""
         return outputs[:, self._indices] if self._odds is None else self._odds.of_many(outputs)
 
-    def _maps(self, part: Image.Image, dense: bool) -> Tensor:
+    def _maps(self, part: Image.Image, network: nn.Module) -> Tensor:
         """Return the activations of the target layer: (C, h, w) tensor."""
-        classifier, network, size = self.classifier, self._network(dense), (part.height, part.width)
+        classifier, size = self.classifier, (part.height, part.width)
         batch = replace(classifier.preprocessing, size=size)([part])
         try:
             with capture(network, [classifier.target_layer]) as activations:
@@ -200,19 +205,21 @@ class Observer:
             )
         return layout.maps(output)[0]
 
-    def _network(self, dense: bool) -> nn.Module:
-        """Return the network, or its copy without the last stride, which is made when it is first needed."""
-        if not dense:
-            return self.classifier.network
-        if self._dense is None:
+    def _dense_network(self) -> nn.Module | None:
+        """Return the copy without the last stride, made when it is first needed; None if there is none."""
+        if self._dense is None and self.dense_fault is None:
             size = self.classifier.preprocessing.size
-            self._dense = without_last_stride(self.classifier.network, self.classifier.target_layer, size)
+            try:
+                layer = self.classifier.target_layer
+                self._dense = without_last_stride(self.classifier.network, layer, size)
+            except ModelError as error:
+                self.dense_fault = str(error)
         return self._dense
 
     @torch.inference_mode()
     def _measure_stride(self) -> int:
         height, width = self.classifier.preprocessing.size
-        maps = self._maps(Image.new("RGB", (width, height)), dense=False)
+        maps = self._maps(Image.new("RGB", (width, height)), self.classifier.network)
         return round(height / maps.shape[1])
 
 

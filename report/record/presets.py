@@ -81,6 +81,7 @@ class Presets(Model):
 
     iou: Fraction = Field(description="of the operating points")
     unavailable: list[UnavailablePreset]
+    not_dense: str | None = Field(description="why views have the plain resolution; null if they are dense")
     measured: list[MeasuredPreset]
     ablated: str | None = Field(description="the preset that the steps lead to; null without steps")
     steps: list[AblationStep]

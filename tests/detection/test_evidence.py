@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from dogcam.data.sample import CLASSES
 from dogcam.detection.evidence import Evidence, Grid, Observer, View
-from dogcam.models.classifier import load_classifier
+from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.models.preprocessing import Preprocessing
 from dogcam.network.hooks import capture
 
 INDEX = CLASSES.index("dog")
@@ -107,3 +109,32 @@ def test_a_window_is_placed_where_it_was_taken():
     assert found[10, 14] == 1.0
     # Half a step to the upper left, between all four positions, a quarter is left: cell (8, 12).
     assert found[:8].max() < 0.5
+
+
+class WithExcitation(nn.Module):
+    """A convolution of stride 2 whose maps are scaled by their mean: dilation would change the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Conv2d(3, 6, 3, 2, 1), nn.Conv2d(6, 8, 3, 2, 1)
+        self.excite, self.target, self.head = (
+            nn.Conv2d(8, 8, 1),
+            nn.Conv2d(8, 8, 3, padding=1),
+            nn.Linear(8, 2),
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.last(self.first(images).relu())
+        maps = maps * self.excite(maps.square().mean(dim=(2, 3), keepdim=True)).sigmoid()
+        return self.head(self.target(maps).mean(dim=(2, 3)))
+
+
+def test_a_network_that_cannot_be_dilated_makes_plain_views(image):
+    classifier = Classifier("excited", WithExcitation().eval(), ("cat", "dog"), Preprocessing((32, 32)),
+                            "target", None, "head", "random", "sigmoid")  # fmt: skip
+    observer = Observer(classifier, ("dog",))
+    [dense], [plain] = (observer.evidence(image, View(2.0, dense=each)) for each in (True, False))
+    np.testing.assert_array_equal(dense.logits, plain.logits)
+    assert (dense.logit, dense.offset, dense.step) == (plain.logit, plain.offset, plain.step)
+    assert "target" in observer.dense_fault or "reduction" in observer.dense_fault

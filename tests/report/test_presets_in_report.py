@@ -49,7 +49,8 @@ def presets_of(record, difference: Estimate) -> Presets:
     return Presets.model_validate(
         {
             "iou": iou, "unavailable": [{"name": "fast", "reason": "its network has no head"}],
-            "measured": measured, "ablated": "best", "mean_ap": [], "classes": [],
+            "not_dense": "its last reduction is pooling", "measured": measured, "ablated": "best",
+            "mean_ap": [], "classes": [],
             "steps": [step("published", None), *(step(name, gain) for name, gain in GAINS.items())],
         }
     )  # fmt: skip
@@ -98,6 +99,7 @@ def test_the_page_and_the_answer_follow_the_result(finished, tmp_path, differenc
         assert words in part and "AP rises with the step dense" in part
         assert "AP falls with the step proposals" in part.replace("**", "")
     assert "its network has no head" in section and "| + the step votes |" in section
+    assert "its last reduction is pooling" in section
     assert "3 of 4" in section and "1 of 4" in section
 
 

@@ -50,6 +50,7 @@ def run(context: Context) -> dict:
     return results.Presets(
         iou=config.iou_thresholds[-1],
         unavailable=output["unavailable"],
+        not_dense=output["not_dense"],
         measured=[_preset(context, name, each, resampler) for name, each in of_target.items()],
         ablated=output["ablated"],
         steps=_steps(context, of_target, resampler),

@@ -35,6 +35,7 @@ class Output(results.Model):
         by_split: names of files by role.
         files: all of them.
         unavailable: the presets that the network cannot run.
+        not_dense: why views have the plain resolution; None if they are dense.
         ablated: the preset that the steps lead to; None without steps.
         steps: names and titles of the steps; the last one is the preset itself.
     """
@@ -42,6 +43,7 @@ class Output(results.Model):
     by_split: dict[str, list[str]]
     files: list[str]
     unavailable: list[results.UnavailablePreset]
+    not_dense: str | None
     ablated: str | None
     steps: list[tuple[str, str]]
 
@@ -78,7 +80,8 @@ def run(context: Context) -> dict:
     steps = [] if methods.ablated is None else steps_to(methods.presets[methods.ablated])
     return Output(
         by_split=files, files=[name for names in files.values() for name in names],
-        unavailable=methods.unavailable, ablated=methods.ablated,
+        unavailable=methods.unavailable, not_dense=methods.observer and methods.observer.dense_fault,
+        ablated=methods.ablated,
         steps=[(step.name, step.title) for step in steps],
     ).model_dump(mode="json")  # fmt: skip
 
