@@ -30,8 +30,8 @@ def run_report(
     """Measure a classifier's boxes on a data set, and write the report.
 
     Args:
-        data: `sample`, `voc2007`, the path of a data set in VOC, COCO, YOLO or CSV format, or of a folder of
-            photographs, on which nothing is measured.
+        data: `sample`, `voc2007`, the path of a data set in any format of `dogcam.data.formats`, or that of a
+            folder of photographs, on which nothing is measured.
         out: the run's folder. It receives `report.html`, `report.md`, `results.json` and the tables; valid
             outputs of an earlier run there are reused.
         target: a class, several, or `all`: every annotated class that the classifier knows.

@@ -66,7 +66,7 @@ def main() -> None:
 
 
 @main.command("run")
-@_setting("--data", "sample, voc2007, a data set (VOC, COCO, YOLO, CSV), or a folder of photographs.")
+@_setting("--data", "sample, voc2007, or the path of a data set or of a folder of photographs.")
 @click.option("--split", help="Reported split.  [default: test; val for a folder]")
 @click.option(
     "--tuning-split", help="Split on which thresholds are chosen, or none.  [default: val, or train]"

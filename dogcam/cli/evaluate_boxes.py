@@ -14,7 +14,8 @@ from rich.table import Table
 
 from dogcam.cli.common import choice
 from dogcam.data.box_files.results import read_results
-from dogcam.data.box_files.truth import Pixels, read_truth
+from dogcam.data.box_files.truth import read_truth
+from dogcam.data.formats.base import Pixels
 from dogcam.errors import DataError
 from dogcam.evaluate.metrics import (
     DIFFICULT,
@@ -113,7 +114,7 @@ def command(
     """Measure the boxes of DETECTIONS against those of GROUND_TRUTH.
 
     \b
-    GROUND_TRUTH  a data set (VOC, YOLO, COCO, CSV), or
+    GROUND_TRUTH  a data set in any format of docs/howto/photographs.md, or
                   {"images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax], ...]}, ...]}
                   with "difficult": [0, 1, ...] or "crowd" if objects are marked
     DETECTIONS    COCO results, a VOC results file or a folder of them, a folder of YOLO labels with scores,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from dogcam.data.formats import FORMATS
 from dogcam.evaluate.errors import FAILURE_TYPES
 from dogcam.structures.categories import TYPE_TEXTS
 from report.record.words import TYPE_TITLES, meaning_of
@@ -39,6 +40,12 @@ def test_a_failure_type_has_all_its_texts(failure_type):
     for macro in ("type_advice", "type_caption"):
         part = text[text.index(f"macro {macro}") :].split("{%- endmacro %}")[0]
         assert f'"{failure_type}"' in part, macro
+
+
+def test_the_table_of_data_formats_lists_each():
+    text = (REPOSITORY / "docs/howto/photographs.md").read_text(encoding="utf-8")
+    table = text[text.index("| format | files |") :].split("\n\n")[0].splitlines()[2:]
+    assert {row.split("`")[1] for row in table} == {each.NAME for each in FORMATS}
 
 
 FIX_IN_THE_TABLE = {

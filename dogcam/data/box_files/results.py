@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dogcam.data.box_files.truth import CORNERS, BoxTruth, Pixels, own_box, shown, stated_pixels
+from dogcam.data.box_files.truth import CORNERS, BoxTruth, own_box, shown, stated_pixels
 from dogcam.data.boxes_in_image import are_fractions, in_pixels
 from dogcam.data.formats import boxes_csv, coco, yolo
-from dogcam.data.formats.base import finite, image_id, without_suffix
+from dogcam.data.formats.base import Pixels, finite, image_id, without_suffix
 from dogcam.errors import DataError
 from dogcam.files import read_json, read_text
 from dogcam.structures.boxes import as_boxes
@@ -83,7 +83,7 @@ class _ResultsReader:
         suffix = self.path.suffix.lower()
         if self.path.is_dir():
             yield from self._folder()
-        elif suffix == ".csv":
+        elif suffix in boxes_csv.FILE_SUFFIXES:
             yield from self._csv()
         elif suffix == ".txt":
             yield from self._voc(self.path)

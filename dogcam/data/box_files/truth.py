@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from dogcam.data.boxes_in_image import checked_box, in_pixels
-from dogcam.data.formats import boxes_csv, coco, recognise, voc, yolo
-from dogcam.data.formats.base import Annotation, Format, coordinate, side
+from dogcam.data.formats import ANNOTATED, recognise
+from dogcam.data.formats.base import Annotation, Format, Pixels, coordinate, side
 from dogcam.data.images import read_header
 from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
@@ -20,13 +20,12 @@ from dogcam.structures.detections import GroundTruth
 from dogcam.structures.images import LabelledObject
 from dogcam.structures.rules import BadBoxes
 
-Pixels = Literal["inclusive", "half-open"]
-"""`inclusive` counts pixels from 1 and includes the last one, as VOC; `half-open` counts from 0."""
-
 TRUTH_FORM = (
     '{"pixels": "inclusive", "images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax]]}]}'
 )
 """The JSON format of dogcam, for error messages."""
+
+_JSON = ".json"
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -85,7 +84,8 @@ def read_truth(
     Raises:
         DataError: if the file is missing or malformed; the message states file, image and fault.
     """
-    if not path.is_dir() and path.suffix.lower() not in (".csv", ".yaml", ".yml"):
+    others = {suffix for form in ANNOTATED for suffix in form.FILE_SUFFIXES if suffix != _JSON}
+    if not path.is_dir() and path.suffix.lower() not in others:
         document = read_json(path)
         if not (isinstance(document, dict) and "annotations" in document):
             return _from_json(path, document, pixels, on_bad_box)
@@ -99,8 +99,8 @@ def read_truth(
 def _from_data_set(
     form: Format, root: Path, split: str, pixels: Pixels | None, on_bad_box: BadBoxes
 ) -> BoxTruth:
-    own: Pixels = "inclusive" if form is voc else "half-open"
-    if form is not boxes_csv and pixels not in (None, own):
+    own: Pixels = form.PIXELS or "half-open"
+    if form.PIXELS and pixels not in (None, own):
         raise DataError(f"{root} has the format {form.NAME}, whose boxes are {own}; found --pixels {pixels}")
     listing = form.open_split(root, split_name(split))
     if not listing.has_truth:
@@ -109,7 +109,7 @@ def _from_data_set(
     annotations = [listing.read(each) for each in ids]
     sizes = [each.size or read_header(each.path).upright_size for each in annotations]
     objects = [_objects(each, size, on_bad_box) for each, size in zip(annotations, sizes, strict=True)]
-    numbers, classes = _numbers(form, root, split_name(split))
+    numbers, classes = form.numbers(root, split_name(split))
     return BoxTruth(root, tuple(ids), tuple(sizes), tuple(objects), own, numbers, classes)
 
 
@@ -124,14 +124,6 @@ def _objects(
         if kept is not None:
             things.append(LabelledObject(thing.name, kept, thing.difficult, thing.truncated, thing.crowd))
     return tuple(things)
-
-
-def _numbers(form: Format, root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
-    """Return images and classes by their numbers in result files."""
-    if form is coco:
-        images, categories = coco.numbers(root, split)
-        return images, categories
-    return {}, yolo.classes_of(root) if form is yolo else {}
 
 
 def _unique(ids: list[str], source: Path) -> list[str]:

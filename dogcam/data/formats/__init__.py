@@ -1,4 +1,4 @@
-"""The data formats: one module each. To add one, write a module and add it to `FORMATS`."""
+"""The data formats: one module each. To add one, write a module and add it to `ANNOTATED`."""
 
 from pathlib import Path
 
@@ -6,8 +6,11 @@ from dogcam.data.formats import boxes_csv, coco, image_folder, voc, yolo
 from dogcam.data.formats.base import Format
 from dogcam.errors import DataError
 
-FORMATS: tuple[Format, ...] = (voc, yolo, coco, boxes_csv, image_folder)
-"""All formats, in the order in which they are tried."""
+ANNOTATED: tuple[Format, ...] = (voc, yolo, coco, boxes_csv)
+"""The formats with annotations, in the order in which they are tried."""
+
+FORMATS: tuple[Format, ...] = (*ANNOTATED, image_folder)
+"""All formats. A folder of images is recognised only if no format finds annotations in it."""
 
 
 def format_named(name: str) -> Format:
@@ -25,7 +28,7 @@ def recognise(path: Path) -> tuple[Format, Path]:
         DataError: if the path does not exist, or has no known format; the message lists the known formats.
     """
     path = Path(path)
-    for each in FORMATS:
+    for each in (*ANNOTATED, image_folder):
         root = each.find(path)
         if root is not None:
             return each, root

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
@@ -55,12 +55,20 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
+Pixels = Literal["inclusive", "half-open"]
+"""`inclusive` counts pixels from 1 and includes the last one, as VOC; `half-open` counts from 0."""
+
+
 class Format(Protocol):
     """A data format: a module with these names."""
 
     NAME: str
     LAYOUT: str
     """The files of the format in one line, for error messages."""
+    FILE_SUFFIXES: tuple[str, ...]
+    """Suffixes of a file that is a data set by itself; none if a data set is always a folder."""
+    PIXELS: Pixels | None
+    """The convention of its boxes; None if each file states its own."""
 
     def find(self, path: Path) -> Path | None:
         """Return the root of the data set if `path` has this format, else None."""
@@ -70,6 +78,9 @@ class Format(Protocol):
 
     def open_split(self, root: Path, split: str) -> Listing:
         """List a split. Raises a DataError that lists the existing splits if there is no such split."""
+
+    def numbers(self, root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+        """Return the images and the classes by the numbers that result files use; empty for names."""
 
     def write(self, root: Path, splits: Sequence[Split]) -> None:
         """Write annotations, lists of splits and copies of images to an empty folder.

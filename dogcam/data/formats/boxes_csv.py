@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from dogcam.data.formats.base import (
     Annotation,
     ImageFiles,
     Listing,
+    Pixels,
     coordinate,
     copy_image,
     image_id,
@@ -25,6 +27,8 @@ from dogcam.files.spreadsheets import as_text, as_written
 from dogcam.structures.images import LabelledObject, Split
 
 NAME = "csv"
+FILE_SUFFIXES: tuple[str, ...] = (".csv",)
+PIXELS: Pixels | None = None
 LAYOUT = (
     "SPLIT.csv with the columns image, class, x0, y0, x1, y1 (0-based half-open) or xmin, ymin, xmax, ymax"
 )
@@ -42,7 +46,7 @@ _FOLDERS = ("images/{split}", "{split}", "images", "JPEGImages", ".")
 def find(path: Path) -> Path | None:
     """Return the CSV file, or the folder that contains a CSV file for each split."""
     if path.is_file():
-        return path if path.suffix.lower() == ".csv" else None
+        return path if path.suffix.lower() in FILE_SUFFIXES else None
     return path if path.is_dir() and _files(path) else None
 
 
@@ -141,6 +145,11 @@ def read_box(row: Mapping[str, str]) -> tuple[float, float, float, float]:
     box = np.array([[coordinate(row[key], key) for key in HALF_OPEN]])
     x0, y0, x1, y1 = (to_half_open(box) if row["inclusive"] else box)[0].tolist()
     return x0, y0, x1, y1
+
+
+def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return no numbers: result files use names."""
+    return {}, {}
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:

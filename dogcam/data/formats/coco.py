@@ -9,6 +9,7 @@ from typing import Any
 from dogcam.data.formats.base import (
     Annotation,
     Listing,
+    Pixels,
     coordinate,
     copy_image,
     extent,
@@ -24,6 +25,8 @@ from dogcam.structures.images import LabelledObject, Split
 
 NAME = "coco"
 LAYOUT = "annotations/[instances_]SPLIT.json or SPLIT/_annotations.coco.json, or one such file"
+FILE_SUFFIXES: tuple[str, ...] = (".json",)
+PIXELS: Pixels = "half-open"
 
 _PREFIX = "instances_"
 _EXPORTED = "_annotations.coco.json"
@@ -37,7 +40,7 @@ _TRIED = 20
 def find(path: Path) -> Path | None:
     """Return the folder of the data set, or the annotation file."""
     if path.is_file():
-        return path if path.suffix.lower() == ".json" else None
+        return path if path.suffix.lower() in FILE_SUFFIXES else None
     return path if path.is_dir() and _files(path) else None
 
 

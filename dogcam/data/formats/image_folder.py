@@ -3,15 +3,18 @@
 from collections import Counter
 from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from dogcam.data.formats import boxes_csv
-from dogcam.data.formats.base import Annotation, Listing, copy_image, no_such_split, without_suffix
+from dogcam.data.formats.base import Annotation, Listing, Pixels, copy_image, no_such_split, without_suffix
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
 from dogcam.structures.images import Split
 
 NAME = "folder"
 LAYOUT = "images in a folder, or in one folder for each split; no annotations"
+FILE_SUFFIXES: tuple[str, ...] = ()
+PIXELS: Pixels | None = None
 
 _ANNOTATIONS = (".csv", ".json", ".xml", ".yaml", ".yml", ".txt")
 """Suffixes of files that may be annotations; a text file is one if it is named after an image."""
@@ -62,7 +65,7 @@ def _unread(root: Path, ids: Set[str]) -> tuple[str, ...]:
     if not found:
         return ()
     reason = ""
-    if found[0].suffix.lower() == ".csv":
+    if found[0].suffix.lower() in boxes_csv.FILE_SUFFIXES:
         try:
             boxes_csv.read_rows(found[0])
         except DataError as error:
@@ -72,6 +75,11 @@ def _unread(root: Path, ids: Set[str]) -> tuple[str, ...]:
         f"{root} is read as images without annotations; {found[0].name}{others} may be annotations, but the "
         f"folder has no known format for them{reason}",
     )
+
+
+def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return no numbers: result files use names."""
+    return {}, {}
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, indent, tostring
 
 import numpy as np
@@ -14,6 +15,7 @@ from dogcam.data.formats.base import (
     Annotation,
     ImageFiles,
     Listing,
+    Pixels,
     coordinate,
     copy_image,
     image_id,
@@ -28,6 +30,8 @@ from dogcam.structures.images import LabelledImage, LabelledObject, Split
 
 NAME = "voc"
 LAYOUT = "ImageSets/Main/SPLIT.txt, Annotations/ID.xml, JPEGImages/ID.jpg"
+FILE_SUFFIXES: tuple[str, ...] = ()
+PIXELS: Pixels = "inclusive"
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -132,6 +136,11 @@ def read_annotation(root: Path, name: str, images: ImageFiles) -> Annotation:
         raise DataError(f"{path} is not a VOC annotation: {error or type(error).__name__}") from error
     photo = images.find(name, (tree.findtext("filename") or "").strip())
     return Annotation(name, photo, path, size, objects, mask_path=root / "SegmentationClass" / f"{name}.png")
+
+
+def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return no numbers: result files use names."""
+    return {}, {}
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:

@@ -9,6 +9,7 @@ import yaml
 from dogcam.data.formats.base import (
     Annotation,
     Listing,
+    Pixels,
     copy_image,
     finite,
     image_id,
@@ -22,6 +23,8 @@ from dogcam.structures.images import LabelledObject, Split
 
 NAME = "yolo"
 LAYOUT = "data.yaml (names, train, val, test), images/SPLIT/ID.jpg, labels/SPLIT/ID.txt"
+FILE_SUFFIXES: tuple[str, ...] = (".yaml", ".yml")
+PIXELS: Pixels = "half-open"
 
 MAX_BYTES = 1_000_000
 """Bytes of a YAML file; its parser takes seconds for each million."""
@@ -32,10 +35,11 @@ _SPLITS = ("train", "val", "test")
 def find(path: Path) -> Path | None:
     """Return the YAML file: `path`, or the only file in the folder that states class names."""
     if path.is_file():
-        return path if path.suffix.lower() in (".yaml", ".yml") else None
+        return path if path.suffix.lower() in FILE_SUFFIXES else None
     if not path.is_dir():
         return None
-    files = [file for file in sorted([*path.glob("*.yaml"), *path.glob("*.yml")]) if _states_a_data_set(file)]
+    found = sorted(file for suffix in FILE_SUFFIXES for file in path.glob(f"*{suffix}"))
+    files = [file for file in found if _states_a_data_set(file)]
     if len(files) > 1:
         raise DataError(
             f"{path} contains several data sets ({', '.join(file.name for file in files)}); name one"
@@ -78,9 +82,9 @@ def open_split(root: Path, split: str) -> Listing:
     return Listing(ids, read)
 
 
-def classes_of(root: Path) -> dict[int, str]:
-    """Return the class of each class number of a data set."""
-    return class_names(_read_yaml(root), root)
+def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return no numbers of images, and the class of each class number."""
+    return {}, class_names(_read_yaml(root), root)
 
 
 def class_names(document: dict[str, Any], path: Path) -> dict[int, str]:

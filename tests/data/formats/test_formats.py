@@ -4,20 +4,24 @@ import csv
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from pycocotools import mask as coco_masks
 
+from dogcam.data import formats
+from dogcam.data.box_files import truth
 from dogcam.data.conversion import convert
 from dogcam.data.formats import FORMATS, boxes_csv, coco, format_named, recognise, yolo
+from dogcam.data.formats.base import Annotation, Listing
 from dogcam.data.reading import read_split, split_names
 from dogcam.errors import DataError, OutputError
 from dogcam.structures.images import LabelledObject
 from dogcam.structures.rules import ReadRules
 from tests.support.data_sets import OBJECTS, SIZES, make_split, photograph
 
-ANNOTATED = [each.NAME for each in FORMATS if each.NAME != "folder"]
+ANNOTATED = [each.NAME for each in formats.ANNOTATED]
 FLAGGED = OBJECTS | {
     "b": (
         LabelledObject("dog", (1.0, 2.0, 9.0, 8.0), difficult=True, truncated=True),
@@ -331,3 +335,25 @@ def test_clip_and_skip_are_counted(written):
     assert skipped.images[0].objects == OBJECTS["a"]
     left = read_split(folder, "val", rules=replace(ReadRules(), on_error="skip"))
     assert ([image.id for image in left.images], left.skipped_images) == (["b", "s/c"], ("a",))
+
+
+def test_a_new_format_needs_its_module_and_an_entry(tmp_path, monkeypatch):
+    """It is found before a folder of images, and its files are ground truth of boxes, too."""
+    split = make_split(tmp_path)
+    (tmp_path / "index.lines").write_text("new", encoding="utf-8")
+    annotation = Annotation(split.images[0].id, split.images[0].path, objects=split.images[0].objects)
+    new = SimpleNamespace(
+        NAME="lines", LAYOUT="index.lines", FILE_SUFFIXES=(".lines",), PIXELS="half-open",
+        find=lambda path: path if path.suffix == ".lines" or (path / "index.lines").is_file() else None,
+        split_names=lambda root: ("only",), numbers=lambda root, split: ({}, {}),
+        open_split=lambda root, split: Listing([annotation.id], lambda name: annotation),
+    )  # fmt: skip
+    folder = split.images[0].path.parent
+    (folder / "index.lines").write_text("new", encoding="utf-8")
+    assert recognise(folder)[0].NAME == "folder"
+    entries = (*formats.ANNOTATED, new)
+    for module, name in ((formats, "ANNOTATED"), (truth, "ANNOTATED")):
+        monkeypatch.setattr(module, name, entries)
+    assert recognise(folder)[0].NAME == "lines"
+    found = truth.read_truth(folder / "index.lines")
+    assert found.ids == (annotation.id,) and found.objects == (split.images[0].objects,)
