@@ -51,7 +51,9 @@ WITHOUT = {
         "InsertionDeletionCurve.deletion", "InsertionDeletionCurve.insertion",
     },
     "other people's figures": {"PublishedRow.ap", "PublishedRow.recall"},
-    "seconds": {"StageRun.seconds", "MeasuredPreset.seconds", "AblationStep.seconds"},
+    "seconds and rates": {
+        "StageRun.seconds", "MeasuredPreset.seconds", "AblationStep.seconds", "BackendRate.images_per_second",
+    },
 }  # fmt: skip
 """The numbers that have no interval, by the reason why they need none."""
 
