@@ -3,8 +3,12 @@
 The run predicts, chooses thresholds on a tuning split, boxes, evaluates and renders. Its time is compared
 with that of the network alone on as many images of the same size, both splits counted. Each is measured in a
 new process with its own peak of memory; worker processes are not counted.
+
+Further rows: the same run on one core; a second run, which reuses the first; a run on photographs of 12
+megapixels, the same on small copies of them, and the decoding of the large ones.
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +22,7 @@ from report.cli import main as report
 from report.record.io import read_results
 
 from .measure import in_fresh_process, peak_mib, seconds_of
-from .photographs import photographs_or_sample
+from .photographs import decode, photographs_or_sample, write_large_and_small
 
 PACKAGES = ("dogcam", "torch", "torchvision", "numpy", "scipy", "pillow")
 
@@ -27,8 +31,8 @@ BATCH = 16
 
 
 def measure(quick: bool) -> list[dict[str, object]]:
-    """Return a row for the forward passes, for the complete run, and for each of its stages."""
-    n = 16 if quick else 500
+    """Return a row for the forward passes, for each kind of run, and for each stage of the complete one."""
+    n, n_large = (16, 2) if quick else (500, 12)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "run")
         data, splits = photographs_or_sample(Path(folder), n)
@@ -36,11 +40,29 @@ def measure(quick: bool) -> list[dict[str, object]]:
         forward, forward_peak = in_fresh_process(time_forward, 2 * n)
         seconds, peak = in_fresh_process(time_run, data, splits, n, out)
         stages = {each.name: each.seconds for each in read_results(out).run.stages}
+        again = in_fresh_process(time_run, data, splits, n, out)
+        one_core = in_fresh_process(time_on_one_core, data, splits, n, Path(folder, "one-core"))
+        of_photographs = measure_photographs(data, splits[0], n_large, Path(folder))
     rows = [
         _row("forward", 2 * n, forward, forward, forward_peak),
         _row("run", 2 * n, seconds, forward, peak),
+        _row("run on one core", 2 * n, one_core[0], forward, one_core[1]),
+        _row("second run", 2 * n, again[0], forward, again[1]),
     ]
-    return rows + [_row(f"stage {name}", 2 * n, each, forward, None) for name, each in stages.items()]
+    rows += [_row(f"stage {name}", 2 * n, each, forward, None) for name, each in stages.items()]
+    return rows + of_photographs
+
+
+def measure_photographs(data: Path, split: str, n: int, folder: Path) -> list[dict[str, object]]:
+    """Return rows for photographs of 12 megapixels, small copies of them, and the decoding of the large ones."""
+    large, small = write_large_and_small(data, split, n, folder)
+    forward, _ = in_fresh_process(time_forward, n)
+    rows = []
+    for name, photographs in (("12-megapixel photographs", large), ("small copies", small)):
+        seconds, peak = in_fresh_process(time_photographs, photographs, folder / f"run-{photographs.name}")
+        rows.append(_row(name, n, seconds, forward, peak))
+    decoding = seconds_of(lambda: decode(large))
+    return [*rows, _row("decoding of 12-megapixel photographs", n, decoding, forward, None)]
 
 
 def time_forward(n_images: int) -> tuple[float, float | None]:
@@ -63,6 +85,21 @@ def time_run(data: Path, splits: tuple[str, str], n: int, out: Path) -> tuple[fl
     """Return the seconds of a run that is tuned on the second split, and the peak of memory in MiB."""
     words = ["run", "--data", data, "--split", splits[0], "--tuning-split", splits[1], "--limit", n]
     words += ["--tuning-limit", n, "--model", MODEL, "--device", "cpu", "--batch-size", BATCH, "--out", out]
+    seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
+    return seconds, peak_mib()
+
+
+def time_on_one_core(data: Path, splits: tuple[str, str], n: int, out: Path) -> tuple[float, float | None]:
+    """Return what `time_run` returns, on one core; on all if the system cannot restrict a process."""
+    torch.set_num_threads(1)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    return time_run(data, splits, n, out)
+
+
+def time_photographs(folder: Path, out: Path) -> tuple[float, float | None]:
+    """Return the seconds of a run on photographs without annotations, and the peak of memory in MiB."""
+    words = ["run", "--data", folder, "--model", MODEL, "--target", "dog", "--device", "cpu", "--out", out]
     seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
     return seconds, peak_mib()
 

@@ -11,10 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks import ap, cam, int8, large, yardstick
 from benchmarks.machine import describe_run
 from benchmarks.measure import Cost, Spread, cost_of, in_fresh_process
+from benchmarks.photographs import write_large_and_small
+from dogcam.data.sample import write_sample
 from dogcam.evaluate.metrics import match
 from dogcam.structures.detections import Detections, GroundTruth
 
@@ -53,6 +56,23 @@ def test_a_run_is_compared_with_its_forward_passes(written):
     ratio = rows["run"]["seconds"] / rows["forward"]["seconds"]
     assert rows["run"]["ratio_to_forward"] == pytest.approx(ratio)
     assert {"name", "images", "seconds", "ratio_to_forward", "peak_mib"} <= rows["run"].keys()
+    assert rows["second run"]["seconds"] < rows["run"]["seconds"] / 2
+    assert rows["run on one core"]["images"] == rows["run"]["images"]
+    of_photographs = ("12-megapixel photographs", "small copies", "decoding of 12-megapixel photographs")
+    assert [rows[name]["images"] for name in of_photographs] == [2, 2, 2]
+    assert rows[of_photographs[2]]["seconds"] < rows[of_photographs[0]]["seconds"]
+
+
+def test_large_photographs_have_twelve_megapixels_and_small_copies(tmp_path):
+    data = write_sample(tmp_path / "sample", n_train=0, n_val=0, n_test=1)
+    for folder, longest in zip(write_large_and_small(data, "test", 1, tmp_path), (None, 500), strict=True):
+        (path,) = folder.iterdir()
+        with Image.open(path) as photograph:
+            width, height = photograph.size
+        assert path.name == "test00000.jpg"
+        assert (
+            width * height == pytest.approx(12e6, rel=1e-3) if longest is None else max(width, height) == 500
+        )
 
 
 @linux
