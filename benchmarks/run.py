@@ -54,7 +54,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
 
 
 def measure_photographs(data: Path, split: str, n: int, folder: Path) -> list[dict[str, object]]:
-    """Return rows for photographs of 12 megapixels, their small copies, and the decoding of the large ones."""
+    """Return rows for 12-megapixel photographs, for small copies of them, and for decoding the large ones."""
     large, small = write_large_and_small(data, split, n, folder)
     forward, _ = in_fresh_process(time_forward, n)
     rows = []
