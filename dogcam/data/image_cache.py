@@ -91,9 +91,10 @@ def label_matrix(images: Sequence[LabelledImage], classes: Sequence[str]) -> Ten
     for label in sorted(set().union(*(image.labels for image in images))):
         if label not in classes and label.casefold() in spelling:
             other = spelling[label.casefold()]
+            first = next(image for image in images if label in image.labels)
             raise DataError(
-                f"the class {label!r} of the images differs from the class {other!r} of the classifier only "
-                "in case; give both the same name"
+                f"{first.annotation_path or first.path}: the class {label!r} differs from {other!r} of the "
+                "classifier only in case; give both the same name"
             )
     rows = [[float(name in image.labels) for name in classes] for image in images]
     return torch.tensor(rows).reshape(len(images), len(classes))
