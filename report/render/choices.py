@@ -21,7 +21,9 @@ def of(record: Model) -> dict[str, Any]:
     whole = Ref(record)
     return {
         "type_titles": TYPE_TITLES,
-        "meaning_of": lambda failure_type: meaning_of(raw(failure_type), record.data.target),
+        "meaning_of": lambda failure_type: Ref(
+            meaning_of(raw(failure_type), record.data.target), "data.target"
+        ),
         "types_by_fix": TYPES_BY_FIX,
         "by_stake": lambda: by_stake(whole),
         "shown_types": lambda: shown_types(whole),
