@@ -159,17 +159,17 @@ class Observer:
         part = image.resize(size[::-1], Image.Resampling.BILINEAR, box=window)
         if view.mirrored:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        network = self._dense_network() if view.dense else None
-        maps = self._maps(part, network or self.classifier.network)
+        dense = self._dense_network() if view.dense else None
+        maps = self._maps(part, self.classifier.network if dense is None else dense)
         # The logit is that of the original positions, so that dense views rank images equally.
-        pooled = (maps[:, ::2, ::2] if network else maps).mean(dim=(1, 2))[None]
+        pooled = (maps if dense is None else maps[:, ::2, ::2]).mean(dim=(1, 2))[None]
         head = self._head.of_many if isinstance(self._head, LogOddsHead) else position_head(self._head)
         logits = self._logits(head(maps.flatten(1).T)).T.reshape(-1, *maps.shape[1:])
         weights = head_weights(self._head, pooled)[0, self._indices]
         class_maps = torch.einsum("chw,kc->khw", maps, weights)
         step = size[0] / maps.shape[1]
         # Without the last stride the first position remains where it was: half an original step inside.
-        first = step if network else step / 2
+        first = step / 2 if dense is None else step
         left = size[1] - (maps.shape[2] - 1) * step - first if view.mirrored else first
         arrays = (each.float().cpu().numpy() for each in (logits, class_maps))
         turned = [each[:, :, ::-1] if view.mirrored else each for each in arrays]

@@ -80,7 +80,8 @@ def run(context: Context) -> dict:
     steps = [] if methods.ablated is None else steps_to(methods.presets[methods.ablated])
     return Output(
         by_split=files, files=[name for names in files.values() for name in names],
-        unavailable=methods.unavailable, not_dense=methods.observer and methods.observer.dense_fault,
+        unavailable=methods.unavailable,
+        not_dense=None if methods.observer is None else methods.observer.dense_fault,
         ablated=methods.ablated,
         steps=[(step.name, step.title) for step in steps],
     ).model_dump(mode="json")  # fmt: skip
