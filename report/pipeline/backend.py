@@ -50,7 +50,9 @@ def choose(context: Context) -> Chosen:
     if asked == REFERENCE:
         return Chosen(None, results.BackendInfo(asked=asked, used=REFERENCE))
     messages: list[str] = []
-    exported, rates, batch_size = context.cache / "exported", [], None
+    exported = context.cache / "exported"
+    rates: list[results.BackendRate] = []
+    batch_size: int | None = None
     if asked == AUTO:
         found = fastest_backend(context.classifier, exported, context.config.batch_size, context.progress.say)
         backend, batch_size = found.backend, found.batch_size
