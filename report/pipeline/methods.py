@@ -1,5 +1,6 @@
 """The ways to make boxes that a report compares: kinds of map at two layers, and baselines."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,23 +13,46 @@ from report.config import REFERENCE, RunConfig
 
 
 @dataclass(frozen=True)
-class MethodText:
-    """What a method is called in the record and in the report."""
+class Method:
+    """A way to make boxes.
+
+    Attributes:
+        name: its key in the record.
+        title, description: its texts in the report.
+        kind: whether its boxes follow from a map, from no map, or from a detection preset.
+        colour: index of the colour of its lines in all figures; baselines share `SLATE`.
+        dash: index of the dash of its lines.
+        make: makes the request for its map to the reference implementation; None if it has none.
+        rule: the method whose localisation rule it uses; None for its own. Methods whose maps are equal by
+            theory share a rule, and so a threshold.
+        at_earlier: whether its map is compared with Grad-CAM at the earlier layer; no two of these maps are
+            equal, so each of these methods has its own rule.
+    """
 
     name: str
     title: str
     description: str
     kind: Literal["map", "baseline", "preset"]
+    colour: int
+    dash: int
+    make: Callable[[Classifier], Request] | None = None
+    rule: str | None = None
+    at_earlier: bool = False
 
+
+def _earlier(classifier: Classifier) -> str:
+    assert classifier.earlier_layer is not None, "classifiers without an earlier layer are refused before"
+    return classifier.earlier_layer
+
+
+BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
+"""Indices of the colours of the figures."""
 
 GRAD_CAM = "grad_cam"
 GRAD_CAM_REFERENCE = "grad_cam_reference"
 CAM = "cam"
 PROBABILITY = "grad_cam_probability"
 EARLIER = "grad_cam_earlier"
-HIRES = "hires_cam_earlier"
-LAYER = "layer_cam_earlier"
-PLUS_PLUS = "grad_cam_plus_plus_earlier"
 
 PUBLISHED: PresetName = "published"
 """The preset that the others are compared with."""
@@ -36,46 +60,71 @@ PUBLISHED: PresetName = "published"
 METHODS = {
     method.name: method
     for method in (
-        MethodText(GRAD_CAM, "Grad-CAM", "gradient of the logit, target layer", "map"),
-        MethodText(GRAD_CAM_REFERENCE, "Grad-CAM in PyTorch", "the same, without the backend", "map"),
-        MethodText(CAM, "CAM", "weights of the head, target layer", "map"),
-        MethodText(PROBABILITY, "Grad-CAM (sigmoid gradient)", "gradient of the probability", "map"),
-        MethodText(EARLIER, "Grad-CAM, earlier layer", "gradient averaged per channel", "map"),
-        MethodText(HIRES, "HiResCAM, earlier layer", "activation times gradient at each position", "map"),
-        MethodText(LAYER, "LayerCAM, earlier layer", "the same with positive gradients only", "map"),
-        MethodText(PLUS_PLUS, "Grad-CAM++, earlier layer", "weighted mean of positive gradients", "map"),
-        MethodText(
-            "centerbox", "Centre box, constant score", "centred, half of the image area, score 1", "baseline"
+        Method(
+            GRAD_CAM, "Grad-CAM", "gradient of the logit, target layer", "map", BLUE, 0,
+            make=lambda classifier: GradCam(classifier.target_layer),
         ),
-        MethodText(
+        Method(
+            GRAD_CAM_REFERENCE, "Grad-CAM in PyTorch", "the same, without the backend", "map", BLUE, 3,
+            rule=GRAD_CAM,
+        ),
+        Method(
+            CAM, "CAM", "weights of the head, target layer", "map", BLUE, 1, rule=GRAD_CAM,
+            make=lambda classifier: Cam(classifier.target_layer, classifier.head),
+        ),
+        Method(
+            PROBABILITY, "Grad-CAM (sigmoid gradient)", "gradient of the probability", "map", BLUE, 2,
+            rule=GRAD_CAM, make=lambda classifier: GradCam(classifier.target_layer, classifier.activation),
+        ),
+        Method(
+            EARLIER, "Grad-CAM, earlier layer", "gradient averaged per channel", "map", PURPLE, 1,
+            make=lambda classifier: GradCam(_earlier(classifier)),
+        ),
+        Method(
+            "hires_cam_earlier", "HiResCAM, earlier layer", "activation times gradient at each position",
+            "map", ORANGE, 3, at_earlier=True, make=lambda classifier: HiResCam(_earlier(classifier)),
+        ),
+        Method(
+            "layer_cam_earlier", "LayerCAM, earlier layer",
+            "activation times positive gradient at each position", "map", GREEN, 2, at_earlier=True,
+            make=lambda classifier: LayerCam(_earlier(classifier)),
+        ),
+        Method(
+            "grad_cam_plus_plus_earlier", "Grad-CAM++, earlier layer", "weighted mean of positive gradients",
+            "map", BROWN, 4, at_earlier=True, make=lambda classifier: GradCamPlusPlus(_earlier(classifier)),
+        ),
+        Method(
+            "centerbox", "Centre box, constant score", "centred, half of the image area, score 1",
+            "baseline", SLATE, 4,
+        ),
+        Method(
             "cheating_centerbox", "Centre box, oracle labels", "the same, only on images with a target",
-            "baseline",
+            "baseline", SLATE, 1,
         ),
-        MethodText(
+        Method(
             "centerbox_scored", "Centre box × classifier",
-            "the same box, scored by the image probability", "baseline",
+            "the same box, scored by the image probability", "baseline", SLATE, 0,
         ),
-        MethodText(
+        Method(
             "full_image", "Whole image × classifier", "the whole image, scored by the image probability",
-            "baseline",
+            "baseline", SLATE, 2,
         ),
-        MethodText(PUBLISHED, "Preset published", "Grad-CAM, threshold 0.3, every component", "preset"),
-        MethodText("fast", "Preset fast", "nested proposals of one dense view", "preset"),
-        MethodText(
-            "best", "Preset best", "nested proposals of several views, mean of those that overlap", "preset"
+        Method(
+            PUBLISHED, "Preset published", "Grad-CAM, threshold 0.3, every component", "preset", BROWN, 2
+        ),
+        Method("fast", "Preset fast", "nested proposals of one dense view", "preset", GREEN, 0),
+        Method(
+            "best", "Preset best", "nested proposals of several views, mean of those that overlap",
+            "preset", ORANGE, 0,
         ),
     )
 }  # fmt: skip
 
-RULE_OF = {
-    GRAD_CAM: GRAD_CAM, GRAD_CAM_REFERENCE: GRAD_CAM, CAM: GRAD_CAM, PROBABILITY: GRAD_CAM,
-    EARLIER: EARLIER, HIRES: HIRES, LAYER: LAYER, PLUS_PLUS: PLUS_PLUS,
-}  # fmt: skip
-"""The method whose localisation rule a map method uses. Methods whose maps are equal by theory share a rule,
-and so a threshold. At the earlier layer maps differ, and each method has its own rule."""
+RULE_OF = {method.name: method.rule or method.name for method in METHODS.values() if method.kind == "map"}
+"""The method whose localisation rule each map method uses."""
 
-AT_EARLIER = (HIRES, LAYER, PLUS_PLUS)
-"""The methods that are compared with Grad-CAM at the earlier layer; no two of them are equal there."""
+AT_EARLIER = tuple(method.name for method in METHODS.values() if method.at_earlier)
+"""The methods that are compared with Grad-CAM at the earlier layer."""
 
 MAIN = GRAD_CAM
 """The method whose operating point, failures and claims the report is about."""
@@ -106,7 +155,7 @@ def in_use(config: RunConfig, kind: str | None = None) -> tuple[str, ...]:
     return tuple(method.name for method in wanted if _is_used(config, method))
 
 
-def _is_used(config: RunConfig, method: MethodText) -> bool:
+def _is_used(config: RunConfig, method: Method) -> bool:
     if method.kind == "preset":
         return method.name in config.presets
     return method.name != GRAD_CAM_REFERENCE or config.backend != REFERENCE
@@ -114,14 +163,4 @@ def _is_used(config: RunConfig, method: MethodText) -> bool:
 
 def requests(classifier: Classifier) -> dict[str, Request]:
     """Return the request to the reference implementation for each of its maps."""
-    earlier = classifier.earlier_layer
-    assert earlier is not None, "classifiers without an earlier layer are refused before"
-    return {
-        GRAD_CAM: GradCam(classifier.target_layer),
-        CAM: Cam(classifier.target_layer, classifier.head),
-        PROBABILITY: GradCam(classifier.target_layer, classifier.activation),
-        EARLIER: GradCam(earlier),
-        HIRES: HiResCam(earlier),
-        LAYER: LayerCam(earlier),
-        PLUS_PLUS: GradCamPlusPlus(earlier),
-    }
+    return {method.name: method.make(classifier) for method in METHODS.values() if method.make}

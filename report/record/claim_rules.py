@@ -1,10 +1,10 @@
 """The claims of a report: sentences whose wording the record decides.
 
-A claim is declared once, here: a rule that reads numbers of the record and words the sentence by them, so
-that a result that flips takes its sentence along. Templates name claims by their ids.
+A claim is declared once, here: a rule that reads numbers of the record and selects the wording by them. A
+result that changes thus changes its sentence. Templates name claims by their ids.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dogcam.errors import RecordError
@@ -15,7 +15,7 @@ from report.record.findings import Finding, Part, status_of
 from report.record.refs import Ref, find, path_of, raw
 
 VERDICTS = {"supported": "better", "not distinguishable": "not distinguishable", "contradicted": "worse"}
-"""What the tables of paired differences call each status."""
+"""The term for each status in the tables of paired differences."""
 
 RELATIONS = {"supported": "better", "not distinguishable": "no difference shown", "contradicted": "worse"}
 """The same in the words of the report."""
@@ -98,6 +98,8 @@ def _of_masks(record: Ref) -> Finding | None:
     return Finding(status, words[status], (gain.interval,), (Part("difference", gain, "shift"),))
 
 
+EARLIER = "grad_cam_earlier"
+
 DECLARATIONS = (
     Declaration("where", verdict_rules.where),
     Declaration("how_large", verdict_rules.how_large),
@@ -111,15 +113,7 @@ DECLARATIONS = (
     _of_ap("map_beats_cheating_centre_box", "cheating_centerbox",
            _against("a centre box that is told which images show the class")),
     _of_ap("map_beats_full_image", "full_image", _against("the whole image with the same scores")),
-    _of_ap("target_layer_beats_earlier_layer", "grad_cam_earlier", _against("Grad-CAM at the earlier layer")),
-    *(
-        _of_ap(f"grad_cam_beats_{method}", method, _at_earlier_layer(title), "grad_cam_earlier")
-        for method, title in (
-            ("hires_cam_earlier", "HiResCAM"),
-            ("layer_cam_earlier", "LayerCAM"),
-            ("grad_cam_plus_plus_earlier", "Grad-CAM++"),
-        )
-    ),
+    _of_ap("target_layer_beats_earlier_layer", EARLIER, _against("Grad-CAM at the earlier layer")),
     *(
         _of_ap(f"{preset}_beats_published", "published", _PRESET_WORDS, preset)
         for preset in PRESET_NAMES if preset != "published"
@@ -129,8 +123,19 @@ DECLARATIONS = (
 )  # fmt: skip
 
 
-def state_claims(record: Results, declarations: Iterable[Declaration] = DECLARATIONS) -> list[Claim]:
+def at_earlier_layer(record: Results) -> list[Declaration]:
+    """Declare a claim for each method that the record compares with Grad-CAM at the earlier layer."""
+    compared = dict.fromkeys(each.b for each in record.detection.comparisons if each.a == EARLIER)
+    titles = {name: record.detection.method(name).title.partition(",")[0] for name in compared}
+    return [
+        _of_ap(f"grad_cam_beats_{name}", name, _at_earlier_layer(title), EARLIER)
+        for name, title in titles.items()
+    ]
+
+
+def state_claims(record: Results) -> list[Claim]:
     """Decide every claim that a record has numbers for."""
+    declarations = [*DECLARATIONS, *at_earlier_layer(record)]
     stated = ((declared, declared.find(Ref(record))) for declared in declarations)
     return [_state(declared, finding) for declared, finding in stated if finding is not None]
 

@@ -93,6 +93,8 @@ class Method(Model):
     title: str
     description: str
     kind: Literal["map", "baseline", "preset"]
+    colour: int = Field(ge=0, description="index of the colour of its lines")
+    dash: int = Field(ge=0, description="index of the dash of its lines")
     rows: list[DetectionRow]
     curves: list[Curve]
 

@@ -281,13 +281,24 @@ def _page(output: _Output) -> str:
     script = "\n".join(["", *(output.templates.text(name) for name in SCRIPTS)])
     page = {
         "sections": _sections(output),
-        "style": Markup(output.templates.text("style.css")),
+        "style": Markup(output.templates.text("style.css") + _method_styles(output.record)),
         "script": Markup(script),
         "script_hash": Markup(script_hash(script)),
         "embedded": Markup(_json_for_script(output.record)),
     }
     text = output.render("html/page.j2", **page)
     return _without_dead_links(text, _LINK, set(_ID.findall(text)))
+
+
+def _method_styles(record: Model) -> str:
+    """Return the style of each method: the colour and the dash of its lines in the figures."""
+    methods = record.detection.methods if isinstance(record, Results) else []
+    return "".join(
+        f"\n.m-{each.name.replace('_', '-')} {{ --method: var(--series-{each.colour + 1}); "
+        f"--dash: var(--dash-{each.dash}); --border: var(--border-{each.dash}); }}"
+        for each in methods
+        if re.fullmatch(r"[a-z_]+", each.name)
+    )
 
 
 def _markdown_page(output: _Output) -> str:

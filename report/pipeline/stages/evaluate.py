@@ -111,8 +111,9 @@ def _method(
         )
         curves.append(thinned_curve(matches, curve, resampler))
     return results.Method(
-        name=name, title=title, description=text.description, kind=text.kind, rows=rows, curves=curves
-    )
+        name=name, title=title, description=text.description, kind=text.kind, colour=text.colour,
+        dash=text.dash, rows=rows, curves=curves,
+    )  # fmt: skip
 
 
 def thinned_curve(matches: Matches, curve: metrics.PrecisionRecall, resampler: Resampler) -> results.Curve:

@@ -10,44 +10,13 @@ from dogcam.draw import plots
 from dogcam.draw.plots import EstimateRow, LineStyle, Series
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import (
-    CAM,
-    EARLIER,
-    GRAD_CAM_REFERENCE,
-    HIRES,
-    LAYER,
-    MAIN,
-    METHODS,
-    PLUS_PLUS,
-    PROBABILITY,
-    PUBLISHED,
-)
+from report.pipeline.methods import BLUE, BROWN, EARLIER, MAIN, METHODS, ORANGE, SLATE
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
 from report.record.words import TYPE_TITLES
 
-BLUE, ORANGE, GREEN, PURPLE, BROWN, SLATE = range(6)
-STYLES = {
-    MAIN: LineStyle(BLUE, 0),
-    CAM: LineStyle(BLUE, 1),
-    PROBABILITY: LineStyle(BLUE, 2),
-    GRAD_CAM_REFERENCE: LineStyle(BLUE, 3),
-    EARLIER: LineStyle(PURPLE, 1),
-    HIRES: LineStyle(ORANGE, 3),
-    LAYER: LineStyle(GREEN, 2),
-    PLUS_PLUS: LineStyle(BROWN, 4),
-    "best": LineStyle(ORANGE, 0),
-    "fast": LineStyle(GREEN, 0),
-    PUBLISHED: LineStyle(BROWN, 2),
-    "centerbox_scored": LineStyle(SLATE, 0),
-    "full_image": LineStyle(SLATE, 2),
-    "cheating_centerbox": LineStyle(SLATE, 1),
-    "centerbox": LineStyle(SLATE, 4),
-}
-"""The colour and dash of each method in every figure; baselines share slate."""
-
-OTHER_STYLE = LineStyle(SLATE, 3)
-"""The style of a method that has none of its own."""
+STYLES = {name: LineStyle(method.colour, method.dash) for name, method in METHODS.items()}
+"""The colour and dash of each method in every figure."""
 
 CONSTANT = ("centerbox", "cheating_centerbox")
 """Baselines whose boxes all have one score: one place on the plot, not a curve."""
@@ -106,7 +75,7 @@ def _series(method: results.Method, index: int) -> Series:
     x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
     # One band: a band for each method would hide the others.
     low, high = (curve.precision_low, curve.precision_high) if method.name == MAIN else (None, None)
-    return Series(method.title, x, y, "points" if constant else "line", low, high, style_of(method.name))
+    return Series(method.title, x, y, "points" if constant else "line", low, high, STYLES[method.name])
 
 
 def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
@@ -129,7 +98,7 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
             [
                 EstimateRow(
                     method.title, method.rows[index].ap, method.rows[index].ap_interval.low,
-                    method.rows[index].ap_interval.high, style_of(method.name).colour,
+                    method.rows[index].ap_interval.high, STYLES[method.name].colour,
                 )
                 for method in ordered
             ],
@@ -225,18 +194,13 @@ def _overlaps(found: results.Overlaps) -> Drawing:
     return "overlaps", figure, f"Images by IoU, map and centre box. {parts}."
 
 
-def style_of(method: str) -> LineStyle:
-    """Return the colour and dash of a method."""
-    return STYLES.get(method, OTHER_STYLE)
-
-
 def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
     titles = {method.name: method.title for method in methods}
     ious = found.fine_iou_thresholds
     drawn = [each for each in found.fine_ap if each.method in titles and each.method not in CONSTANT]
     series = [
         Series(titles[each.method], ious, [np.nan if ap is None else ap for ap in each.ap],
-               style=style_of(each.method))
+               style=STYLES[each.method])
         for each in drawn
     ]  # fmt: skip
     parts = "; ".join(f"{titles[each.method]}: {_percents(each.ap)}" for each in drawn)

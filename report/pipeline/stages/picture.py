@@ -20,7 +20,7 @@ from dogcam.structures.detections import Detections
 from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import EARLIER, HIRES, LAYER, MAIN, METHODS, PLUS_PLUS, requests
+from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, requests
 from report.pipeline.shared.boxes import best_box, best_ious, detections, found_rows
 from report.pipeline.shared.cases import picture_of
 from report.pipeline.shared.mask_counts import Grown
@@ -33,7 +33,7 @@ NAME = "picture"
 
 Pick = Literal["best", "median", "worst"]
 
-GRID_METHODS = (MAIN, EARLIER, HIRES, LAYER, PLUS_PLUS)
+GRID_METHODS = (MAIN, EARLIER, *AT_EARLIER)
 PHOTO_SIDE = 300
 FAILING_SIDE = 360
 PHOTO_BUDGET, LAYER_BUDGET, ROW_BUDGET = 18_000, 6_000, 60_000

@@ -56,7 +56,7 @@ def test_a_backends_maps_are_the_engines(predicted, method):
 def test_the_engines_own_maps_and_logits_stand_beside_those_of_a_backend(predicted):
     whole, engines = (predictions(predicted[name], "reported") for name in ("torch", "reference"))
     assert np.array_equal(whole.maps[REFERENCE], engines.maps[methods.GRAD_CAM])
-    assert np.array_equal(whole.maps[methods.LAYER], engines.maps[methods.LAYER])
+    assert np.array_equal(whole.maps[methods.EARLIER], engines.maps[methods.EARLIER])
     target = predicted["torch"].target
     assert np.array_equal(whole.probabilities(target, REFERENCE), engines.probabilities(target))
     np.testing.assert_allclose(whole.logits, engines.logits, atol=1e-4)

@@ -112,6 +112,25 @@ def test_wins_at_a_lower_iou_are_told(copied):
     assert "IoU {iou0} ({gap0} points) and {iou1} ({gap1} points); they show no" in stated.sentence
 
 
+def test_a_method_at_the_earlier_layer_gets_its_claim_from_the_comparisons(copied):
+    def change(record):
+        detection = record["detection"]
+        for method in detection["methods"]:
+            if method["name"] == "layer_cam_earlier":
+                method.update(name="new_cam_earlier", title="NewCAM, earlier layer")
+        for each in detection["comparisons"]:
+            if each["b"] == "layer_cam_earlier":
+                each["b"] = "new_cam_earlier"
+                if each["a"] == "grad_cam_earlier":
+                    each["difference"] = difference(0.02, 0.05)
+
+    change_record(copied, change)
+    stated = {each.id: each for each in with_claims(read_results(copied)).claims}
+    assert "grad_cam_beats_layer_cam_earlier" not in stated
+    claim = stated["grad_cam_beats_new_cam_earlier"]
+    assert claim.status == "supported" and "Grad-CAM beats NewCAM:" in claim.sentence
+
+
 def test_a_better_method_than_the_main_one_is_named(copied):
     """The summary names the best map of the table, not only the one that the report is about (A9)."""
 

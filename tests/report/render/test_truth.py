@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from report.pipeline.methods import GRAD_CAM_REFERENCE, METHODS
+from report.pipeline.stages.figures import STYLES
 from tests.support.pages import Page, rendered, restated
 from tests.support.runs import change_record, record_of
 
@@ -385,6 +387,19 @@ def test_a_reason_is_given_only_for_a_difference_that_is_shown(copied):
             assert ("A likely reason" in text) == said == ("; LayerCAM does not." in text)
             assert "; HiResCAM does not." not in text
     assert pairs
+
+
+def test_each_method_has_the_style_of_the_figures_on_the_page(finished):
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    rules = dict(re.findall(r"^\.m-([a-z-]+) \{ (--method: .*) \}$", page, re.MULTILINE))
+    assert rules == {
+        name.replace("_", "-"): f"--method: var(--series-{style.colour + 1}); "
+        f"--dash: var(--dash-{style.dash}); --border: var(--border-{style.dash});"
+        for name, style in STYLES.items()
+        if METHODS[name].kind != "preset" and name != GRAD_CAM_REFERENCE
+    }
+    for style in STYLES.values():
+        assert all(f"--{name}-{style.dash}: " in page for name in ("dash", "border"))
 
 
 def test_identical_methods_are_named_once(finished):
