@@ -26,7 +26,7 @@ from dogcam.structures.images import LabelledObject, Split
 NAME = "coco"
 LAYOUT = "annotations/[instances_]SPLIT.json or SPLIT/_annotations.coco.json, or one such file"
 FILE_SUFFIXES: tuple[str, ...] = (".json",)
-PIXELS: Pixels = "half-open"
+PIXELS: Pixels | None = "half-open"
 
 _PREFIX = "instances_"
 _EXPORTED = "_annotations.coco.json"

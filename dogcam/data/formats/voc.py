@@ -31,7 +31,7 @@ from dogcam.structures.images import LabelledImage, LabelledObject, Split
 NAME = "voc"
 LAYOUT = "ImageSets/Main/SPLIT.txt, Annotations/ID.xml, JPEGImages/ID.jpg"
 FILE_SUFFIXES: tuple[str, ...] = ()
-PIXELS: Pixels = "inclusive"
+PIXELS: Pixels | None = "inclusive"
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

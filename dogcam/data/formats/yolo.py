@@ -24,7 +24,7 @@ from dogcam.structures.images import LabelledObject, Split
 NAME = "yolo"
 LAYOUT = "data.yaml (names, train, val, test), images/SPLIT/ID.jpg, labels/SPLIT/ID.txt"
 FILE_SUFFIXES: tuple[str, ...] = (".yaml", ".yml")
-PIXELS: Pixels = "half-open"
+PIXELS: Pixels | None = "half-open"
 
 MAX_BYTES = 1_000_000
 """Bytes of a YAML file; its parser takes seconds for each million."""
