@@ -38,6 +38,12 @@ class _Signals:
         """Return the interruption that an exception is or comes from; None for an error."""
         return error if isinstance(error, Stop) else cls.arrived
 
+    @classmethod
+    def take(cls, error: BaseException) -> Stop | None:
+        """Return it for the last time: kept longer, it would keep the frames and open files behind it."""
+        stop, cls.arrived = cls.behind(error), None
+        return stop
+
 
 class ErrorGroup(click.Group):
     """A group of commands without tracebacks.
@@ -64,7 +70,7 @@ class ErrorGroup(click.Group):
             with _signals_raise():
                 return super().invoke(ctx)
         except BaseException as error:
-            stop = _Signals.behind(error)
+            stop = _Signals.take(error)
             if stop is None and isinstance(error, DogcamError):
                 raise click.ClickException(str(error)) from error
             if stop is None:

@@ -138,6 +138,7 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line(tmp_path, monkeypatch, c
 
 
 WAITING = """
+import sys
 import time
 import click
 from rich.console import Console
@@ -147,11 +148,19 @@ from dogcam.cli.common import ErrorGroup, keeping
 def main():
     pass
 
+def items():
+    try:
+        yield 1
+    finally:
+        print("closed in time" if sys.meta_path else "closed at the end of the interpreter")
+
 @main.command()
 def wait():
     with keeping(lambda: "all is kept in out"), Console().status("waiting"):
         open("began", "w").close()
-        time.sleep(60)
+        kept_by_its_frame = items()
+        for _ in kept_by_its_frame:
+            time.sleep(60)
 
 main()
 """
@@ -171,6 +180,7 @@ def test_a_signal_says_what_is_kept_and_shows_the_cursor(tmp_path, number, statu
     said = read_all(ours)
     assert process.wait() == status
     assert "all is kept in out" in said and "Traceback" not in said
+    assert "closed in time" in said, said
     assert said.rindex("\x1b[?25h") > said.rindex("\x1b[?25l")
 
 
