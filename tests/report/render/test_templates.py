@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -228,7 +229,10 @@ def test_a_run_goes_on_watching(small_data, small_checkpoint, copied, monkeypatc
     def interrupted(seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("report.render.watch.time.sleep", interrupted)
+    # Not the function itself, which others use as well.
+    monkeypatch.setattr(
+        "report.render.watch.time", SimpleNamespace(sleep=interrupted, strftime=time.strftime)
+    )
     result = invoke(options(small_data, small_checkpoint, copied, "--watch"))
     assert result.exit_code == 0, result.output
     assert result.stderr.splitlines()[-2].endswith(f"rendered {copied / 'report.html'}")
