@@ -64,9 +64,6 @@ def networks() -> dict[str, nn.Module]:
     for name in NETWORKS:
         torch.manual_seed(0)
         network = getattr(torchvision.models, name)(num_classes=CLASSES)
-        if name == "vgg16":
-            # Its fully connected layers take most of the time, and no map depends on their width.
-            network.classifier = nn.Sequential(nn.Linear(25088, 64), nn.ReLU(), nn.Linear(64, CLASSES))
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 1.0
@@ -230,7 +227,7 @@ def test_ablation_cam_of_pytorch_grad_cam_behind_a_relu(networks, small, name, l
     A map of early layers takes little off the score, and what it takes is the difference of two scores that
     are rounded to single precision: hence the wider tolerance there.
     """
-    single = networks[name], small, 1e-3
+    single = networks[name], small, 1e-4
     double = copy.deepcopy(networks[name]).double(), small.double(), TOLERANCE
     for network, images, tolerance in (single, double):
         target = top_class(network, images)

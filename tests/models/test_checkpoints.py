@@ -198,7 +198,7 @@ def test_empty_missing_and_folder(tmp_path, name):
         ({}, "found an empty dict"),
         ({"model_sdict": {}}, "found 'model_sdict'"),
         ({"model_sdict": 3}, "found 'model_sdict'"),
-        ({"epoch": 3, "mine": {"a": torch.ones(1)}}, "found tensors under 'mine'"),
+        ({"mine": {"a": torch.ones(1)}, "yours": {"a": torch.ones(1)}}, "found tensors under 'mine'"),
         ({1: torch.ones(1)}, "found 1"),
     ],
 )

@@ -1,15 +1,12 @@
 """Presets in the record and on the page: the ablation, its sentences for each result, and the settings."""
 
-import re
 import shutil
-from pathlib import Path
 
 import pytest
 
 from dogcam.errors import ConfigError
 from dogcam.structures.presets import PRESET_NAMES
 from report.config import make_config, with_defaults
-from report.pipeline.stages.figures import STYLES
 from report.record import Comparison, Estimate, Interval, Presets, StepRow
 from report.record.claim_rules import VERDICTS, status_of, with_claims
 from report.record.io import read_results, write_results
@@ -140,10 +137,3 @@ def test_an_unknown_preset_is_refused():
         make_config(presets=("fastest",))
     result = invoke(["run", "--preset", "fastest"])
     assert result.exit_code == 2 and "fastest" in result.stderr
-
-
-@pytest.mark.parametrize("name", PRESET_NAMES)
-def test_a_preset_has_one_colour_in_drawings_and_in_the_explorer(name):
-    style = (Path(__file__).resolve().parents[2] / "templates" / "style.css").read_text(encoding="utf-8")
-    [number] = re.findall(rf"\.m-{name}\b[^{{}}]*{{ --method: var\(--series-(\d)\)", style)
-    assert int(number) == STYLES[name].colour + 1
