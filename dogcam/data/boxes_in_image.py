@@ -1,5 +1,6 @@
 """Check boxes against their image, and apply its EXIF orientation to them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -80,6 +81,8 @@ def in_pixels(box: Box, size: tuple[int, int]) -> Box:
 
     def snapped(fraction: float, side: int) -> float:
         value = fraction * side
+        if not math.isfinite(value):  # of 308 digits: refused later, as any box that leaves its image
+            return value
         return float(round(value)) if abs(value - round(value)) <= side * 1e-6 else value
 
     x0, y0, x1, y1 = box

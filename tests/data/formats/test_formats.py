@@ -171,6 +171,14 @@ def test_faults_of_a_label_file_name_file_and_value(written, row, fault):
         read_split(path.parents[2], "val")
 
 
+@pytest.mark.parametrize("number", ["1e308", "1e300"])
+def test_a_yolo_number_of_300_digits_is_a_box_outside(written, number):
+    folder = written("yolo")
+    (folder / "labels/val/a.txt").write_text(f"0 {number} 0.5 {number} 0.5\n")
+    with pytest.raises(DataError, match=r"a\.txt"):
+        read_split(folder, "val")
+
+
 def test_yolo_without_any_label_file_is_not_taken_for_empty_pictures(written):
     folder = written("yolo")
     for path in (folder / "labels").rglob("*.txt"):
