@@ -12,7 +12,7 @@ from rich.table import Table
 
 from .measure import in_fresh_process, peak_mib
 
-PACKAGES = ("torch", "pillow", "numpy")
+PACKAGES = ("dogcam", "torch", "pillow", "numpy")
 
 SIDES, QUICK_SIDES = (8000, 6000), (800, 600)
 SMALL = (640, 480)

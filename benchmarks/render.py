@@ -14,7 +14,7 @@ from report.record.io import read_results
 
 from .measure import Spread, seconds_of, with_ends
 
-PACKAGES = ("jinja2", "markdown-it-py", "pydantic")
+PACKAGES = ("dogcam", "jinja2", "markdown-it-py", "pydantic")
 
 RUNS = (Path("build/voc2007-val"), Path("build/sample"))
 """Folders of finished runs from `make report` and the gate; existing ones are measured."""

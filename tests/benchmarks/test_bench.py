@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from benchmarks import ap, cam, int8, large, yardstick
+from benchmarks.__main__ import BENCHES, ON_REQUEST
 from benchmarks.machine import describe_run
 from benchmarks.measure import Cost, Spread, cost_of, in_fresh_process
 from benchmarks.photographs import write_large_and_small
@@ -61,6 +63,10 @@ def test_a_run_is_compared_with_its_forward_passes(written):
     of_photographs = ("12-megapixel photographs", "small copies", "decoding of 12-megapixel photographs")
     assert [rows[name]["images"] for name in of_photographs] == [2, 2, 2]
     assert rows[of_photographs[2]]["seconds"] < rows[of_photographs[0]]["seconds"]
+    # Each has a process of its own, and so a peak; stages share the process of the run.
+    without = {name for name, row in rows.items() if row["peak_mib"] is None}
+    if platform.system() == "Linux":
+        assert without == {name for name in rows if name.startswith("stage ")}
 
 
 def test_large_photographs_have_twelve_megapixels_and_small_copies(tmp_path):
@@ -130,6 +136,11 @@ def test_an_unknown_bench_is_refused():
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "'speed'" in done.stderr and "'cam'" in done.stderr
+
+
+@pytest.mark.parametrize("name", BENCHES + ON_REQUEST)
+def test_every_bench_states_the_version_of_dogcam(name):
+    assert "dogcam" in import_module(f"benchmarks.{name}").PACKAGES
 
 
 def test_the_description_names_neither_the_machine_nor_its_folders():
