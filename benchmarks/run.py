@@ -61,8 +61,8 @@ def measure_photographs(data: Path, split: str, n: int, folder: Path) -> list[di
     for name, photographs in (("12-megapixel photographs", large), ("small copies", small)):
         seconds, peak = in_fresh_process(time_photographs, photographs, folder / f"run-{photographs.name}")
         rows.append(_row(name, n, seconds, forward, peak))
-    decoding = seconds_of(lambda: decode(large))
-    return [*rows, _row("decoding of 12-megapixel photographs", n, decoding, forward, None)]
+    decoding, peak = in_fresh_process(time_decoding, large)
+    return [*rows, _row("decoding of 12-megapixel photographs", n, decoding, forward, peak)]
 
 
 def time_forward(n_images: int) -> tuple[float, float | None]:
@@ -102,6 +102,11 @@ def time_photographs(folder: Path, out: Path) -> tuple[float, float | None]:
     words = ["run", "--data", folder, "--model", MODEL, "--target", "dog", "--device", "cpu", "--out", out]
     seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
     return seconds, peak_mib()
+
+
+def time_decoding(folder: Path) -> tuple[float, float | None]:
+    """Return the seconds of decoding every photograph of a folder, and the peak of memory in MiB."""
+    return seconds_of(lambda: decode(folder)), peak_mib()
 
 
 def _row(name: str, images: int, seconds: float, forward: float, peak: float | None) -> dict[str, object]:
