@@ -22,6 +22,9 @@ Progress = Callable[[int, int | None], None]
 TIMEOUT = 30.0
 """Seconds without any response after which a connection counts as lost."""
 
+MAX_BYTES = 4 * 2**30
+"""Largest file that is downloaded, so that a server cannot fill the disk; the largest known has 451 MB."""
+
 ATTEMPTS = 3
 """Number of attempts; the wait before each is a second longer than before the previous one."""
 
@@ -40,6 +43,7 @@ def fetch(
     progress: Progress | None = None,
     timeout: float = TIMEOUT,
     attempts: int = ATTEMPTS,
+    max_bytes: int = MAX_BYTES,
 ) -> Path:
     """Download one file, unless it exists.
 
@@ -54,6 +58,7 @@ def fetch(
         progress: receives the progress.
         timeout: seconds without any response after which an attempt fails.
         attempts: maximum number of attempts.
+        max_bytes: largest size of the file.
 
     Returns:
         `path`.
@@ -69,7 +74,8 @@ def fetch(
             if path.is_file():
                 _require_sum(path, checksum)
             else:
-                _download(source, path, checksum, progress, timeout, attempts)
+                downloader = _Downloader(path, checksum is not None, progress, timeout, max_bytes)
+                _download(source, path, checksum, downloader, attempts)
     except (requests.RequestException, ValueError) as error:
         raise _by_hand(source, path, checksum, _reason(error)) from error
     except OSError as error:
@@ -80,10 +86,7 @@ def fetch(
     return path
 
 
-def _download(
-    url: str, path: Path, checksum: str | None, progress: Progress | None, timeout: float, attempts: int
-) -> None:
-    downloader = _Downloader(path, checksum is not None, progress, timeout)
+def _download(url: str, path: Path, checksum: str | None, downloader: "_Downloader", attempts: int) -> None:
     if not url.startswith(("http://", "https://")):
         raise ValueError("expected an http or https address")
     # `pooch.retrieve` has no retries; `stream_download` is the function behind it and `Pooch.fetch`.
@@ -91,18 +94,21 @@ def _download(
 
 
 class _Downloader:
-    """Downloader for pooch: resumes a partial file, and checks content type, length and free space.
+    """Downloader for pooch: resumes a partial file, and checks content type, size and free space.
 
     Bytes are written to `PATH.part`, which remains if the connection is lost or the process is killed. It is
     resumed only if there is a checksum, with which pooch verifies the result.
     """
 
-    def __init__(self, path: Path, resumes: bool, progress: Progress | None, timeout: float) -> None:
+    def __init__(
+        self, path: Path, resumes: bool, progress: Progress | None, timeout: float, max_bytes: int
+    ) -> None:
         self.part = path.with_name(f"{path.name}.part")
         self.path = path
         self.resumes = resumes
         self.progress = progress
         self.timeout = timeout
+        self.max_bytes = max_bytes
 
     def __call__(self, url: str, output: str, _: Any) -> None:
         # Compressed bytes could be neither counted nor resumed.
@@ -116,6 +122,7 @@ class _Downloader:
                 done = 0
             length = response.headers.get("Content-Length", "")
             total = done + int(length) if length.isdigit() else None
+            self._require_size(url, total or 0)
             self._require_room(total)
             self._receive(response, done, total)
         if total is not None and self.part.stat().st_size != total:
@@ -127,6 +134,7 @@ class _Downloader:
             for chunk in response.iter_content(1 << 16):
                 file.write(chunk)
                 done += len(chunk)
+                self._require_size(response.url, done)
                 if self.progress:
                     self.progress(done, total)
 
@@ -140,6 +148,11 @@ class _Downloader:
         response.raise_for_status()
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise _by_hand(url, self.path, None, "the server sent a page (text/html) instead of the file")
+
+    def _require_size(self, url: str, n_bytes: int) -> None:
+        if n_bytes > self.max_bytes:
+            self.part.unlink(missing_ok=True)
+            raise _by_hand(url, self.path, None, f"the file has more than {self.max_bytes:,} bytes")
 
     def _require_room(self, total: int | None) -> None:
         free = shutil.disk_usage(self.path.parent).free

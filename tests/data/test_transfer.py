@@ -113,6 +113,15 @@ def test_more_than_announced_is_refused_by_the_checksum(server, path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("announced", [None, -1], ids=["announced", "endless"])
+def test_a_file_above_the_limit_is_refused_at_once_and_removed(server, path, announced):
+    """Without a length, a server could send until the disk is full."""
+    server.plan = [send(CONTENT, announced=announced)]
+    with pytest.raises(DownloadError, match=r"200,000.*" + re.escape(str(path))):
+        get(server, path, max_bytes=200_000)
+    assert (len(server.requests), names(path)) == (1, [])
+
+
 def test_other_bytes_of_the_announced_length_are_refused_and_removed(server, path):
     server.plan = [send(OTHER)]
     with pytest.raises(DownloadError, match=SHA256.partition(":")[2]):
