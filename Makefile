@@ -32,10 +32,10 @@ report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published che
 	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
 
 test: $(STAMP)-test ## run all tests in parallel (COVERAGE=1 measures their coverage, WORKERS=2 starts two processes)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(if $(COVERAGE),--cov --cov-report term)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report term)
 
 test-fast: $(STAMP)-test ## run the tests without slow, browser, peers and photographs tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m 'not (slow or browser or peers or photographs)'
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not (slow or browser or peers or photographs)'
 
 soak: $(STAMP)-test ## feed generated faults and random kills to every command: make soak CASES=2000 SEED=1
 	$(BIN)/python -m tests.soak --cases $(CASES) --seed $(SEED)
