@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 from rich.console import Console
-from rich.progress import track
 
 from dogcam.cli.common import FiniteRange
 from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import images_at, require_distinct_stems
+from dogcam.cli.progress import tracked
 from dogcam.detection.detector import FoundBoxes
 from dogcam.detection.presets import detect_by_preset
 from dogcam.detection.writers import WRITERS, Row
@@ -69,7 +69,7 @@ def command(
         if preset
         else maps.detector(classifier).run(images, batch_size)
     )
-    shown = track(results, "detecting", total=len(images), console=console, transient=True)
+    shown = tracked(results, "detect", len(images), console)
     rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
     target = out or Path(writer.default)
     writer.write(rows, targets, target)

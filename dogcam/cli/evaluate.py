@@ -16,6 +16,7 @@ from dogcam.cli.options import (
     ClassifierOptions,
     classifier_options,
 )
+from dogcam.cli.progress import counting
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.reading import read_split
 from dogcam.draw.plots import EstimateRow, class_figure
@@ -77,10 +78,10 @@ def command(
             f"{classifier.name} has {', '.join(classifier.classes)}; choose a split with one of these classes"
         )
     console = Console(stderr=True, highlight=False)
-    with console.status(f"evaluating {len(photographs)} images"):
+    with counting("predict", console) as progress:
         logits = predict(
             classifier.network, photographs.images, classifier.preprocessing, batch_size,
-            flip=flip, high_resolution=classifier.high_resolution,
+            flip=flip, high_resolution=classifier.high_resolution, progress=progress,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
     resampler = Resampler(len(photographs), resamples, confidence_level, seed)

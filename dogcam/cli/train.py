@@ -27,7 +27,7 @@ from dogcam.train.config import TrainingConfig
 from dogcam.train.data import TrainingData
 from dogcam.train.history import EpochRecord, History
 from dogcam.train.initial_weights import initial_network
-from dogcam.train.loop import TrainingObserver
+from dogcam.train.loop import Purpose, TrainingObserver
 from dogcam.train.recipe import Recipe, read_recipe
 from dogcam.train.trainer import Trainer
 
@@ -49,16 +49,14 @@ class ConsoleObserver(TrainingObserver):
         self.console = console
         self.epochs, self.eval_split, self.n_finished = epochs, eval_split, 0
         columns = (
-            TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[step]}"), BarColumn(), TextColumn("loss {task.fields[loss]:.4f}"),
             TextColumn("{task.fields[speed]:.0f} images/s"), TimeRemainingColumn(),
         )  # fmt: skip
         self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.heartbeat = Heartbeat(self._print)
-        self.heartbeat.begin(f"train, {epochs} epochs, images", n_images * epochs)
-        self.n_seen = 0
-        total = n_images * epochs
+        self.step, self.n_images, self.n_seen = "", n_images, 0
         self.task: TaskID = self.bar.add_task(
-            "train", total=total, epoch=f"1/{epochs}", loss=float("nan"), speed=0.0
+            "train", total=n_images * epochs, step="start", loss=float("nan"), speed=0.0
         )
 
     @contextmanager
@@ -74,16 +72,22 @@ class ConsoleObserver(TrainingObserver):
 
     def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
         """Advance the bar."""
-        self.n_seen += n_images
-        self.heartbeat.count(self.n_seen, int(self.bar.tasks[0].total or 0))
+        step = f"epoch {epoch + 1}/{self.epochs}"
+        self.n_seen = n_images + (self.n_seen if step == self.step else 0)
+        self._count(step, self.n_seen, self.n_images)
         speed = self.bar.tasks[0].speed or 0.0
-        self.bar.update(
-            self.task, advance=n_images, epoch=f"{epoch + 1}/{self.epochs}", loss=loss, speed=speed
-        )
+        self.bar.update(self.task, advance=n_images, step=step, loss=loss, speed=speed)
 
-    def fitting_head(self, n_images: int) -> None:
-        """Print that the linear probe is fitted."""
-        self._print(f"fitting the linear probe to {n_images:,} images")
+    def predicted(self, purpose: Purpose, done: int, total: int) -> None:
+        """Show the progress of the linear probe, or of an evaluation."""
+        self._count(purpose, done, total)
+        self.bar.update(self.task, step=f"{purpose} {done}/{total}")
+
+    def _count(self, step: str, done: int, total: int) -> None:
+        if step != self.step:
+            self.heartbeat.begin(step, total)
+            self.step = step
+        self.heartbeat.count(done, total)
 
     def environment_changed(self, before: str, now: str) -> None:
         """Print that the weights will not be bitwise equal to those of an uninterrupted training."""

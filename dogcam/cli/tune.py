@@ -10,10 +10,10 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from dogcam.cli.options import ClassifierOptions, classifier_options
+from dogcam.cli.progress import tracked
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
@@ -106,8 +106,7 @@ def command(
         raise ConfigError(f"{data}, split {split!r}, shows no {target}; choose another split or --target")
     methods = list(_trials(method, trials, seed))
     found = [
-        _detect(each, observed, observer.side)
-        for each in track(methods, "search", console=console, transient=True)
+        _detect(each, observed, observer.side) for each in tracked(methods, "search", len(methods), console)
     ]
     result = cross_validate(truth, found, folds=folds, seed=seed)
     Console(highlight=False, soft_wrap=True).print(_table(methods, result))
@@ -131,7 +130,7 @@ def _searchable(preset: str) -> ProposalMethod:
 def _observe(
     photographs: Split, method: ProposalMethod, observer: Observer, console: Console
 ) -> list[_Observed]:
-    images = track(photographs.images, "forward passes", console=console, transient=True)
+    images = tracked(photographs.images, "predict", len(photographs), console)
     evidence = (partial(observer.evidence, read_pixels(image)) for image in images)
     found = (method.observe(each)[0] for each in evidence)
     return [_Observed(each, image.size) for each, image in zip(found, photographs.images, strict=True)]

@@ -1,6 +1,6 @@
 """Evaluate a classifier: average precision of each class, ranking images by their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,7 @@ def predict(
     *,
     flip: bool = False,
     high_resolution: HighResolutionPass | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """Return the logits of images, read and preprocessed as in detection.
 
@@ -68,6 +69,7 @@ def predict(
         batch_size: how many at a time.
         flip: average the logits of each photograph and of its mirror image.
         high_resolution: the second pass over each image at a higher resolution; None for a single pass.
+        progress: receives the number of finished images, and N, after each batch.
 
     Returns:
         (N, C) float32 tensor on the CPU.
@@ -77,6 +79,7 @@ def predict(
         batch = [read_pixels(image) for image in images[start : start + batch_size]]
         found = detector.predict(network, batch, preprocessing, high_resolution, views=Views(flip=flip))
         logits.append(found.logits)
+        progress(start + len(batch), len(images))
     return torch.cat(logits)
 
 
@@ -174,6 +177,7 @@ def measure(
     preprocessing: Preprocessing,
     batch_size: int,
     high_resolution: HighResolutionPass | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
     """Return the average precision of each class that occurs in the images, as `class_ap`.
 
@@ -183,7 +187,9 @@ def measure(
         images: annotated photographs.
         preprocessing: makes the network's input of them.
         batch_size: how many at a time.
-        high_resolution: as for `predict`.
+        high_resolution, progress: as for `predict`.
     """
-    logits = predict(network, images, preprocessing, batch_size, high_resolution=high_resolution)
+    logits = predict(
+        network, images, preprocessing, batch_size, high_resolution=high_resolution, progress=progress
+    )
     return class_ap(label_matrix(images, classes), logits, classes)

@@ -1,6 +1,6 @@
 """Linear probe: fit the head to the features of the initial backbone before fine-tuning."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,11 @@ def fit_head(network: nn.Module, pooled: Tensor, labels: Tensor, penalty: float)
 
 
 def head_inputs(
-    network: nn.Module, images: Sequence[LabelledImage], preprocessing: Preprocessing, batch_size: int
+    network: nn.Module,
+    images: Sequence[LabelledImage],
+    preprocessing: Preprocessing,
+    batch_size: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
     """Return the input of the head for each image, preprocessed as in evaluation.
 
@@ -78,6 +82,7 @@ def head_inputs(
         images: N images.
         preprocessing: input of the network.
         batch_size: images per forward pass.
+        progress: receives the number of finished images, and N, after each batch.
 
     Returns:
         (N, C) pooled activations, on the device of the network.
@@ -87,7 +92,7 @@ def head_inputs(
         lambda _, arguments: inputs.append(arguments[0].detach())
     )
     try:
-        predict(network, images, preprocessing, batch_size)
+        predict(network, images, preprocessing, batch_size, progress=progress)
     finally:
         handle.remove()
     return torch.cat(inputs)

@@ -3,7 +3,8 @@
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from functools import partial
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,15 @@ from dogcam.train.history import EpochRecord
 from dogcam.train.linear_probe import fit_head, head_inputs
 from dogcam.train.losses import Distillation, label_loss
 
+Purpose = Literal["linear probe", "evaluation"]
+"""Why a training runs the network without an update of its weights."""
+
 
 class TrainingObserver:
     """Receives the progress of a training; this one ignores it."""
 
-    def fitting_head(self, n_images: int) -> None:
-        """The linear probe is about to be fitted to `n_images` images."""
+    def predicted(self, purpose: Purpose, done: int, total: int) -> None:
+        """The network ran over `done` of `total` images, without an update of its weights."""
 
     def environment_changed(self, before: str, now: str) -> None:
         """The finished epochs ran in another environment than the next ones (`describe_environment`)."""
@@ -84,8 +88,10 @@ class TrainingLoop:
         """
         batches = self.batches
         images = batches.images.images
-        self.observer.fitting_head(len(images))
-        pooled = head_inputs(self.network, images, batches.data.preprocessing, self.config.batch_size)
+        pooled = head_inputs(
+            self.network, images, batches.data.preprocessing, self.config.batch_size,
+            partial(self.observer.predicted, "linear probe"),
+        )  # fmt: skip
         fit_head(self.network, pooled, batches.labels, penalty)
         if self.joint:
             self.joint.copy_to_local()

@@ -2,6 +2,7 @@
 
 import copy
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ class Trainer:
         with loop.final_weights():
             ap = measure(
                 self.network, data.classes, data.evaluation.images, data.preprocessing, config.batch_size,
-                config.high_resolution,
+                config.high_resolution, partial(self.observer.predicted, "evaluation"),
             )  # fmt: skip
         absent = tuple(name for name in data.classes if name not in ap)
         environment = describe_environment(loop.device)

@@ -4,9 +4,12 @@ import io
 import re
 import time
 
+import pytest
 from rich.console import Console
 
 from dogcam.cli.heartbeat import Heartbeat
+from dogcam.cli.progress import counting, tracked
+from dogcam.cli.train import ConsoleObserver
 from report.progress import ConsoleProgress
 
 
@@ -55,3 +58,40 @@ def test_a_log_gets_lines_and_a_terminal_does_not():
             for _ in progress.track(range(3), 3, "localise reported"):
                 time.sleep(0.25)
         assert ("localise reported: 1/3" in text.getvalue()) == (not terminal)
+
+
+def written(terminal: bool = False) -> tuple[io.StringIO, Console]:
+    text = io.StringIO()
+    return text, Console(file=text, force_terminal=terminal, width=200)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_command_that_counts_prints_lines_to_a_log_alone(terminal):
+    text, console = written(terminal)
+    with counting("predict", console, seconds=0.1) as count:
+        count(30, 120)
+        if terminal:
+            time.sleep(0.3)
+        else:
+            wait_for(lambda: "\n" in text.getvalue())
+    assert bool(re.search(r"^predict: 30/120, [\d.e+]+/s, \d+ s left$", text.getvalue(), re.M)) != terminal
+
+
+def test_tracking_yields_every_item():
+    assert list(tracked(iter("abc"), "detect", 3, written()[1])) == ["a", "b", "c"]
+
+
+def test_every_part_of_a_training_counts_its_own_images():
+    observer = ConsoleObserver(written()[1], n_images=100, epochs=2, eval_split="val")
+    steps = []
+    for report in (
+        lambda: observer.predicted("linear probe", 32, 100),
+        lambda: observer.batch_ended(0, 16, 1.0),
+        lambda: observer.batch_ended(0, 16, 0.5),
+        lambda: observer.predicted("evaluation", 50, 50),
+        lambda: observer.batch_ended(1, 16, 0.5),
+    ):
+        report()
+        steps.append(observer.heartbeat.line().split(",")[0])
+    expected = ["linear probe: 32/100", "epoch 1/2: 16/100", "epoch 1/2: 32/100", "evaluation: 50/50"]
+    assert steps == [*expected, "epoch 2/2: 16/100"]

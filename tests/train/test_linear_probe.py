@@ -103,13 +103,15 @@ def test_a_training_begins_with_the_fitted_head_and_says_so(data, tmp_path):
     told = []
 
     class Listens(TrainingObserver):
-        def fitting_head(self, n_images):
-            told.append(n_images)
+        def predicted(self, purpose, done, total):
+            told.append((purpose, done, total))
 
     network, _ = run(data, tmp_path, still(prior_head_only=False), joint_network(SEED), observer=Listens())
     expected = joint_network(SEED)
     fit(expected, data.train)
-    assert told == [len(data.train)]
+    of_probe = [(done, total) for purpose, done, total in told if purpose == "linear probe"]
+    assert of_probe[-1] == (len(data.train), len(data.train)) and of_probe == sorted(set(of_probe))
+    assert told[-1] == ("evaluation", len(data.evaluation), len(data.evaluation))
     assert_same(network, expected)
 
 
