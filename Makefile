@@ -34,8 +34,8 @@ report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published che
 test: $(STAMP)-test ## run all tests in parallel (COVERAGE=1 measures their coverage, WORKERS=2 starts two processes)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report term)
 
-test-fast: $(STAMP)-test ## run the tests without slow, browser, peers and photographs tests
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not (slow or browser or peers or photographs)'
+test-fast: $(STAMP)-test ## run tests without slow, browser, peers and photographs ones, on few generated cases
+	DOGCAM_EXAMPLES=20 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not (slow or browser or peers or photographs)'
 
 soak: $(STAMP)-test ## feed generated faults and random kills to every command: make soak CASES=2000 SEED=1
 	$(BIN)/python -m tests.soak --cases $(CASES) --seed $(SEED)

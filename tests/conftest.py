@@ -26,9 +26,12 @@ MARKED_BY_FIXTURE = {
 }
 """A test that uses one of these fixtures, directly or not, gets the marker."""
 
-# A busy machine must not turn a right answer into a failure.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# `make test-fast` asks for few generated cases, `make oracles` for many. A busy machine must not turn a right
+# answer into a failure, so there is no deadline.
+hypothesis.settings.register_profile(
+    "dogcam", deadline=None, max_examples=int(os.environ.get("DOGCAM_EXAMPLES", "150"))
+)
+hypothesis.settings.load_profile("dogcam")
 
 # Two workers on two cores: further threads of the processes that tests start would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

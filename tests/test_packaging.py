@@ -1,11 +1,11 @@
 """What is imported is declared, what is declared is used, and every version has its bounds."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,13 +52,16 @@ def imported_by(*folders: str) -> set[str]:
     return {canonicalize_name(PROVIDERS[name][0]) for name in foreign}
 
 
-def _imports(folder: Path) -> Iterator[str]:
+@functools.cache
+def _imports(folder: Path) -> frozenset[str]:
+    found: set[str] = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
+                found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield node.module
+                found.add(node.module)
+    return frozenset(found)
 
 
 def test_the_reader_sees_imports():

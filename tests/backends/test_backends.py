@@ -366,6 +366,7 @@ def test_batch_norms_are_folded_where_nothing_else_hears_the_convolution():
     assert sum(isinstance(module, nn.BatchNorm2d) for module in built.modules()) == 1
 
 
+@pytest.mark.slow
 def test_images_of_another_size_are_refused(cache):
     backend = load_backend("onnx", tiny(), cache)
     with pytest.raises(ModelError, match=r"\(N, 3, 20, 28\)"):

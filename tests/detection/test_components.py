@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
@@ -38,14 +38,12 @@ def assert_labelled(found, heat, thresholds):
         assert each.peaks.tolist() == [peak for _, _, peak in expected]
 
 
-@settings(deadline=None)
 @given(STEPS, SIZES)
 def test_components_of_a_heat_map_are_those_of_labelling(map_, size):
     for heat in (normalise(map_), heat_map(map_, size)):
         assert_labelled(components_of(runs_of_heat(heat, THRESHOLDS)), heat, THRESHOLDS)
 
 
-@settings(deadline=None)
 @given(ANY | STEPS, SIZES)
 def test_the_values_of_an_interpolated_map_are_those_of_the_heat_map(map_, size):
     size = tuple(max(pair) for pair in zip(map_.shape, size, strict=True))
@@ -54,7 +52,6 @@ def test_the_values_of_an_interpolated_map_are_those_of_the_heat_map(map_, size)
     np.testing.assert_allclose(found, heat_map(map_, size), rtol=2e-7, atol=0)
 
 
-@settings(deadline=None)
 @given(ANY | STEPS, SIZES)
 def test_boxes_of_a_map_are_those_of_its_heat_map(map_, size):
     rules = [LocalisationRule(each, kept) for each in THRESHOLDS for kept in ("all", "largest")]

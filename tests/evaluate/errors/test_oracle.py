@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dogcam.evaluate.errors import FAILURE_TYPES, ap_gains, classify_failures, fix
 from dogcam.evaluate.metrics import Resampler, match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
-from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
+from tests.support.cases import IOU_THRESHOLDS, SCORES, cases
 from tests.support.references_errors import fixed_ap_by_loops
 
 DOG = (0, 0, 30, 30)
@@ -101,7 +101,6 @@ def test_a_gain_s_interval_is_that_of_the_paired_difference():
     assert interval.low < gains["too_small"].ap.value < interval.high
 
 
-@generated
 @given(
     cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from([-math.inf, *SCORES, math.inf]),
     st.sampled_from(FAILURE_TYPES),
@@ -119,7 +118,6 @@ def test_the_fix_equals_the_loops_and_never_harms(case, iou_threshold, score_thr
     assert fixed >= precision_recall(matches, iou_threshold).average_precision() - 1e-12
 
 
-@generated
 @given(cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from(FAILURE_TYPES))
 def test_a_fixed_ranking_is_whole(case, iou_threshold, failure_type):
     """Each object is found at most once, and none of the type is left to be missed or wrong."""

@@ -19,7 +19,7 @@ from dogcam.evaluate.errors import (
 from dogcam.evaluate.metrics import DIFFICULT, match, operating_point, precision_recall
 from dogcam.structures.boxes import as_boxes
 from dogcam.structures.detections import Detections, GroundTruth
-from tests.support.cases import IOU_THRESHOLDS, SCORES, cases, generated
+from tests.support.cases import IOU_THRESHOLDS, SCORES, cases
 from tests.support.references_errors import types_by_loops
 
 DOG = (0, 0, 30, 30)
@@ -246,7 +246,6 @@ def test_an_iou_threshold_without_matches_is_refused():
         classify_failures(matches, iou_threshold=0.4, score_threshold=0.0)
 
 
-@generated
 @given(
     cases(),
     st.sampled_from(IOU_THRESHOLDS),
@@ -271,7 +270,6 @@ def test_counts_are_those_of_the_operating_point(case, iou_threshold, score_thre
     assert sum(count.n_missed for count in counts) == point.false_negatives
 
 
-@generated
 @given(cases(), st.sampled_from(IOU_THRESHOLDS), st.sampled_from(SCORES))
 def test_types_equal_the_loops(case, iou_threshold, score_threshold):
     matches = match(*case, [iou_threshold])

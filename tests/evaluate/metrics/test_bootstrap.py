@@ -21,7 +21,7 @@ from dogcam.evaluate.metrics import (
 )
 from dogcam.structures.defaults import CONFIDENCE_LEVEL
 from dogcam.structures.detections import Detections, GroundTruth
-from tests.support.cases import cases, generated
+from tests.support.cases import cases
 from tests.support.references import draw_images
 
 N_RESAMPLES = 5
@@ -42,7 +42,6 @@ def repeated(matches, difficult="counted", seed=3):
 
 
 @pytest.mark.slow
-@generated
 @given(cases(), st.sampled_from(VARIANTS), st.sampled_from(DIFFICULT))
 def test_resampled_ap_equals_repeating_images(case, variant, difficult):
     matches = match(*case, (0.3, 0.5), difficult=difficult)
@@ -64,7 +63,6 @@ def interpolated(matches, threshold, recall):
 
 
 @pytest.mark.slow
-@generated
 @given(cases(), st.sampled_from(DIFFICULT))
 def test_the_band_equals_repeating_images(case, difficult):
     matches = match(*case, (0.3,), difficult=difficult)
@@ -91,7 +89,6 @@ def corloc(matches):
 
 
 @pytest.mark.slow
-@generated
 @given(cases(), st.sampled_from(DIFFICULT))
 def test_ratios_equal_repeating_images(case, difficult):
     matches = match(*case, (0.3,), difficult=difficult)

@@ -12,7 +12,6 @@ from pycocotools.cocoeval import COCOeval
 
 from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
-from tests.support.cases import generated
 
 # No ratio of the small areas used here, so that COCO's "at least" and VOC's "greater than" say the same.
 IOU_THRESHOLDS = (0.30001, 0.50001)
@@ -75,7 +74,6 @@ def coco_results(n_images, truth, found):
     return precision, evaluation.eval["recall"][:, 0, 0, 0]
 
 
-@generated
 @given(separate_boxes())
 def test_ap_and_recall_are_cocos(case):
     n_images, truth, found = case

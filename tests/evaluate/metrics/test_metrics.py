@@ -22,7 +22,7 @@ from dogcam.evaluate.metrics import (
     precision_recall,
 )
 from dogcam.structures.detections import Detections, GroundTruth
-from tests.support.cases import IOU_THRESHOLDS, cases, generated
+from tests.support.cases import IOU_THRESHOLDS, cases
 from tests.support.references import ap_of, iou, kinds_of, n_counted, slow_ap, stable_order
 
 KIND_NAMES = {TRUE_POSITIVE: "tp", FALSE_POSITIVE: "fp", IGNORED: "ignored"}
@@ -72,7 +72,6 @@ def test_plus_one_is_what_separates_touching_pixels():
     assert match(truth, found, plus_one=False).best_iou.tolist() == [1 / 3]
 
 
-@generated
 @given(cases(), st.sampled_from(DIFFICULT), st.booleans())
 def test_matching_equals_the_loop(case, difficult, plus_one):
     truth, found = case
@@ -86,7 +85,6 @@ def test_matching_equals_the_loop(case, difficult, plus_one):
         assert best_iou == (iou(box, truth.boxes[best], plus_one) if best >= 0 else 0)
 
 
-@generated
 @given(cases(), st.sampled_from(DIFFICULT), st.booleans())
 def test_ap_equals_the_loop(case, difficult, plus_one):
     truth, found = case
@@ -141,7 +139,6 @@ def test_nothing_to_find_and_nothing_found(variant):
     assert average_precision([], [], variant) == 0
 
 
-@generated
 @given(cases(), st.floats(0, 1))
 def test_operating_points_equal_trying_every_threshold(case, precision):
     truth, found = case
@@ -189,7 +186,6 @@ def corloc(matches):
     return int(right.sum()), int(positive.sum())
 
 
-@generated
 @given(cases())
 def test_corloc_equals_the_loop(case):
     truth, found = case
@@ -220,7 +216,6 @@ def test_wilson_interval_against_the_published_example():
     assert Proportion(0, 0).wilson_interval().low is None
 
 
-@generated
 @given(cases())
 def test_what_comes_in_is_left_alone(case):
     truth, found = case

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dogcam.evaluate.metrics import TIES, VARIANTS, ap_over_ties, match, precision_recall, rank
 from dogcam.structures.detections import Detections, GroundTruth
-from tests.support.cases import cases, generated
+from tests.support.cases import cases
 from tests.support.references import aps_over_tied_orders
 
 # What numpy 1.24.4 returned for numpy.argsort of 16, 17 and 40 equal numbers.
@@ -44,7 +44,6 @@ def test_introsort_is_numpys_on_longer_input():
     assert checksum(rank(-lopsided_keys(), "introsort")) == 95212145
 
 
-@generated
 @given(st.lists(st.integers(0, 8), max_size=80))
 def test_introsort_sorts(values):
     scores = np.array(values, dtype=float)
@@ -53,7 +52,6 @@ def test_introsort_sorts(values):
     assert scores[order].tolist() == sorted(values, reverse=True)
 
 
-@generated
 @given(st.permutations(range(50)))
 def test_the_rules_differ_only_where_scores_are_equal(values):
     scores = np.array(values, dtype=float)
@@ -64,7 +62,6 @@ def test_stable_keeps_the_order_of_equal_scores():
     assert rank(np.array([1.0, 2.0, 1.0, 2.0, -0.0, 0.0])).tolist() == [1, 3, 0, 2, 4, 5]
 
 
-@generated
 @given(cases(max_detections=6), st.sampled_from(VARIANTS), st.sampled_from(TIES))
 def test_range_over_ties_equals_trying_every_order(case, variant, ties):
     truth, found = case
