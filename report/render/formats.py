@@ -137,9 +137,11 @@ class Formatter:
             word = plural_of(word)
         return self.text(Ref(word, path_of(value)) if isinstance(value, Ref) else word)
 
-    def sentence(self, words: Markup) -> Markup:
-        """Return words with a capital letter first."""
-        return Markup(str(words)[:1].upper() + str(words)[1:])
+    def sentence(self, value: Ref | str) -> Markup:
+        """Show words with a capital letter first: no box -> No box."""
+        words = str(raw(value))
+        words = words[:1].upper() + words[1:]
+        return self.text(Ref(words, path_of(value)) if isinstance(value, Ref) else words)
 
     def bare(self, shown: Markup) -> Markup:
         """Return a formatted number for an attribute, which can hold no element."""

@@ -56,6 +56,11 @@ def test_a_number_is_shown(name, value, shown):
     assert page == f'<data value="{value!r}" data-ref="x.y">{shown}</data>'
 
 
+def test_a_sentence_begins_with_a_capital():
+    meaning = Ref("box on *no* object", "data.target")
+    assert PLAIN.sentence(meaning) == r"Box on \*no\* object" and PAGE.sentence("no box") == "No box"
+
+
 @pytest.mark.parametrize("name", ["percent", "points", "count", "identifier", "decimal", "power", "seconds"])
 @pytest.mark.parametrize("formatter", [PLAIN, PAGE], ids=["markdown", "html"])
 def test_what_is_not_defined_is_said_to_be_so(formatter, name):

@@ -8,6 +8,7 @@ import pytest
 
 from report.pipeline.methods import GRAD_CAM_REFERENCE, METHODS
 from report.pipeline.stages.figures import STYLES
+from report.record.words import TYPE_TITLES
 from tests.support.pages import Page, rendered, restated
 from tests.support.runs import change_record, record_of
 
@@ -124,6 +125,16 @@ def test_it_is_not_said_that_every_comparison_is_a_claim(finished):
     """Tables compare too (A8)."""
     for text in rendered(finished).values():
         assert "Every sentence" not in text
+
+
+def test_the_text_below_the_heading_of_a_failure_type_begins_with_a_capital(finished):
+    record = record_of(finished)
+    titles = [TYPE_TITLES[row["type"]] for row in record["failures"]["types"] if row["items"]]
+    assert titles
+    for name, text in rendered(finished).items():
+        for title in titles:
+            found = re.search(rf"(?:<h3 [^>]*>|### ){title}(?:</h3>)?\s+(?:<p>)?(.)", text)
+            assert found and found[1].isupper(), (name, title)
 
 
 def test_a_miss_says_why(finished):
