@@ -348,6 +348,29 @@ def test_gallery_and_list_are_filtered_by_class(browser, several):
         assert select.input_value() == "dog"
 
 
+@pytest.mark.parametrize("width", [700, 1280])
+def test_a_bar_of_a_failure_type_is_level_with_its_number(browser, finished, width):
+    """A meaning of two lines makes its row higher."""
+    with reading(browser, finished, viewport={"width": width, "height": 800}) as reader:
+        middles, heights = reader.page.evaluate(
+            """() => {
+              const rows = [...document.querySelectorAll("#failures-by-type tbody tr")];
+              const middle = (element) => {
+                const at = element.getBoundingClientRect();
+                return (at.top + at.bottom) / 2;
+              };
+              const cells = rows.flatMap((row) => [...row.querySelectorAll("td.number")]);
+              const middles = cells.map((cell) => [...cell.children].map(middle));
+              return [middles, rows.map((row) => row.offsetHeight)];
+            }"""
+        )
+    assert len(middles) == 2 * len(heights) > 0
+    if width == 700:
+        assert max(heights) > min(heights)
+    for bar, number in middles:
+        assert bar == pytest.approx(number, abs=2)
+
+
 def test_without_a_script_the_pictures_of_all_classes_are_shown(browser, several):
     record = record_of(several)
     n_items = sum(len(each["items"]) for each in record["classes"]["failures"]) + len(items_of(record))
