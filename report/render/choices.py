@@ -26,6 +26,7 @@ def of(record: Model) -> dict[str, Any]:
         ),
         "types_by_fix": TYPES_BY_FIX,
         "by_stake": lambda: by_stake(whole),
+        "occurring_types": lambda: occurring_types(whole),
         "shown_types": lambda: shown_types(whole),
         "of_classes": lambda kind: of_classes(whole, raw(kind)),
         "strip": lambda: strip(whole),
@@ -37,16 +38,23 @@ def of(record: Model) -> dict[str, Any]:
 
 
 def by_stake(record: Ref) -> list[Ref]:
-    """Return the failure types that occur, by AP gain if fixed, the highest first."""
+    """Return the failure types of the main class that occur, by AP gain if fixed, the highest first."""
     types = [each for each in record.failures.types if each.n_detections or each.n_missed]
     return sorted(types, key=lambda each: -(raw(each.ap_gain.value) or 0.0))
 
 
+def occurring_types(record: Ref) -> list[Ref]:
+    """Return the failure types that occur in any class: by AP gain of the main class, then the others."""
+    ordered, others = by_stake(record), record.classes.failures if record.classes else ()
+    counts = [each for other in others for each in other.types]
+    elsewhere = {raw(each.type) for each in counts if each.n_detections or each.n_missed}
+    main = {raw(each.type) for each in ordered}
+    return ordered + [each for each in record.failures.types if raw(each.type) in elsewhere - main]
+
+
 def shown_types(record: Ref) -> list[Ref]:
-    """Return the failure types with a picture of any class: by AP gain of the main class, then the others."""
-    ordered = by_stake(record)
-    ordered += [each for each in record.failures.types if each not in ordered]
-    return [each for each in ordered if each.items or of_classes(record, raw(each.type))]
+    """Return the failure types with a picture of any class, in the same order."""
+    return [each for each in occurring_types(record) if each.items or of_classes(record, raw(each.type))]
 
 
 def of_classes(record: Ref, kind: str) -> list[Ref]:

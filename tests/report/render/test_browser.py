@@ -323,10 +323,11 @@ def test_gallery_and_list_are_filtered_by_class(browser, several):
             select.select_option(name)
             assert len(shown_cards(page)) == len(each["items"])
             assert total.inner_text() == str(len(each["cases"]))
-            assert set(listed.evaluate_all(classes_of)) <= {name}
+            assert set(listed.evaluate_all(classes_of)) == ({name} if each["cases"] else set())
             shown = bars(page)
             expected = {row["type"]: (row["n_detections"], row["n_missed"]) for row in each["types"]}
             assert shown == {failure_type: expected[failure_type] for failure_type in shown}
+            assert sum(map(sum, shown.values())) == len(each["cases"])
             status = page.locator(".filters [role=status]").inner_text()
             assert (
                 f"{len(each['cases'])} failures and {each['n_success']} correct" in status
@@ -346,6 +347,36 @@ def test_gallery_and_list_are_filtered_by_class(browser, several):
         assert card.is_visible() and select.input_value() == named["name"]
         reader.open("#class=nothing")
         assert select.input_value() == "dog"
+
+
+def test_a_type_or_a_correct_box_of_another_class_alone_can_be_filtered(browser, several, tmp_path):
+    """The main class of the changed record has neither; its correct boxes are those of another class."""
+    others = record_of(several)["classes"]["failures"]
+    types = [item["type"] for each in others for item in each["items"]]
+    alone = next(each for each in types if each not in ("success", "missed"))
+
+    def change(record) -> None:
+        other = record["classes"]["failures"][0]
+        other["items"] += [item | {"target": other["name"]} for item in record["failures"]["successes"]]
+        record["failures"]["successes"] = []
+        for row in record["failures"]["types"]:
+            if row["type"] == alone:
+                row |= {"n_detections": 0, "n_missed": 0, "items": []}
+
+    run = Path(shutil.copytree(several, tmp_path / "run"))
+    with reading_anew(browser, run, change) as page:
+        record = record_of(run)
+        items = [item for each in record["classes"]["failures"] for item in each["items"]]
+        page.locator(".filters select[name=class]").select_option("")
+        for kind in (alone, "success"):
+            page.locator(".filters select[name=type]").select_option(kind)
+            shown = shown_cards(page)
+            assert len(shown) == sum(item["type"] == kind for item in items) > 0
+            assert {card["type"] for card in shown} == {kind}
+        point = record["operating_point"]["score_threshold"]
+        cases = [case for each in record["classes"]["failures"] for case in each["cases"]]
+        assert bars(page)[alone] == counted([*cases, *cases_at(record, point)])[alone]
+        assert f"correct boxes of {record['data']['target']}" in page.locator("main").inner_text()
 
 
 @pytest.mark.parametrize("width", [700, 1280])
