@@ -203,7 +203,7 @@
     dogcam.reveal = (anchor) => {
       const element = anchor && document.getElementById(anchor);
       if (!element) return;
-      if (element.matches(".card") && element.hidden) dogcam.choice?.change({ class: element.dataset.class, type: "", size: "" });
+      if (element.matches(".card") && element.hidden) dogcam.choice?.change({ ...dogcam.choice.usual, class: element.dataset.class });
       open(element);
       element.scrollIntoView({ behavior: "instant" });
     };

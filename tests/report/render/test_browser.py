@@ -379,6 +379,17 @@ def test_a_type_or_a_correct_box_of_another_class_alone_can_be_filtered(browser,
         assert f"correct boxes of {record['data']['target']}" in page.locator("main").inner_text()
 
 
+def test_a_link_to_a_picture_that_the_threshold_hides_shows_it(desk, record):
+    page = desk.open("#score=1.000")
+    card = page.locator(".gallery .card[data-type=success]").first
+    address = card.get_attribute("id")
+    assert not card.is_visible()
+    page.evaluate(f"location.hash = {address!r}")
+    page.wait_for_function(f"!document.getElementById({address!r}).hidden")
+    assert card.is_visible()
+    assert counts_of(page)["threshold"] == record["operating_point"]["score_threshold"]
+
+
 @pytest.mark.parametrize("width", [700, 1280])
 def test_a_bar_of_a_failure_type_is_level_with_its_number(browser, finished, width):
     """A meaning of two lines makes its row higher."""
