@@ -141,12 +141,14 @@
       const correct = correctBoxes(record, choice);
       status.textContent = shown === 0 ? status.dataset.none : status.dataset.shown
         .replace("{shown}", shown).replace("{failures}", cases.length).replace("{correct}", correct);
-      const said = bar.querySelector("[data-score]");
-      const other = record.classes?.failures.find((each) => each.name === choice.value.class);
-      said.textContent = (other?.score_threshold ?? score).toFixed(3);
       /* Other classes are shown at their operating points alone. */
-      bar.querySelector("[type=range]").disabled = Boolean(other);
-      bar.querySelector("[type=range]").setAttribute("aria-valuetext", score.toFixed(3));
+      const other = record.classes?.failures.find((each) => each.name === choice.value.class);
+      const threshold = other?.score_threshold ?? score;
+      const slider = bar.querySelector("[type=range]");
+      slider.disabled = Boolean(other);
+      slider.value = threshold;
+      slider.setAttribute("aria-valuetext", threshold.toFixed(3));
+      bar.querySelector("[data-score]").textContent = threshold.toFixed(3);
     });
   }
 

@@ -333,8 +333,9 @@ def test_gallery_and_list_are_filtered_by_class(browser, several):
                 f"{len(each['cases'])} failures and {each['n_success']} correct" in status
                 or not each["items"]
             )
-            assert page.locator(".filters [type=range]").is_disabled()
-            assert page.locator(".filters [data-score]").inner_text() == f"{each['score_threshold']:.3f}"
+            slider, threshold = page.locator(".filters [type=range]"), f"{each['score_threshold']:.3f}"
+            assert slider.is_disabled() and slider.get_attribute("aria-valuetext") == threshold
+            assert page.locator(".filters [data-score]").inner_text() == threshold
         assert f"class={name}" in page.evaluate("decodeURIComponent(location.hash)")
         select.select_option("")
         assert total.inner_text() == str(n_main + sum(len(each["cases"]) for each in others.values()))
