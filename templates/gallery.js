@@ -10,18 +10,32 @@
     return area < medium ? "small" : area < large ? "medium" : "large";
   };
 
-  /* The failures of the main class at a threshold. */
-  const casesAt = (record, level) => record.evidence.cases
-    .filter((each) => each.first <= level && level <= each.last).map((each) => ({ ...each, target: record.data.target }));
+  /* Every failure with its class; those of one class are sorted by score in the record. */
+  class Failures {
+    constructor(record) {
+      const ofClass = (target, cases) => [target, cases.map((each) => ({ ...each, target }))];
+      this.main = record.data.target;
+      this.byClass = new Map([ofClass(this.main, record.evidence.cases),
+        ...(record.classes?.failures ?? []).map((each) => ofClass(each.name, each.cases))]);
+      this.key = this.cases = null;
+    }
 
-  /* The failures of the other classes, at their operating points. */
-  const casesOfOthers = (record) => (record.classes?.failures ?? [])
-    .flatMap((each) => each.cases.map((one) => ({ ...one, target: each.name })));
+    /* The failures of the main class at a threshold. */
+    at(level) { return this.byClass.get(this.main).filter((each) => each.first <= level && level <= each.last); }
 
-  /* The failures of the chosen class, or of all: of the main class at the threshold, of others at their operating points. */
-  function chosenCases(record, { level, value }) {
-    return [...casesAt(record, level), ...casesOfOthers(record)].filter((each) => !value.class || each.target === value.class)
-      .sort((a, b) => (b.score ?? -1) - (a.score ?? -1) || b.area - a.area);
+    /* Those of the main class at a threshold, then those of the others, at their operating points. */
+    ofAll(level) { return [...this.byClass].flatMap(([name, cases]) => name === this.main ? this.at(level) : cases); }
+
+    /* The failures of the chosen class, or of all, sorted by score. */
+    chosen({ level, value }) {
+      const key = `${level} ${value.class}`;
+      if (key !== this.key) {
+        this.key = key;
+        this.cases = value.class === this.main ? this.at(level) : this.byClass.get(value.class)
+          ?? this.ofAll(level).sort((a, b) => (b.score ?? -1) - (a.score ?? -1) || b.area - a.area);
+      }
+      return this.cases;
+    }
   }
 
   /* How many boxes are correct, counted as the failures are. */
@@ -99,7 +113,7 @@
     return [grid];
   }
 
-  function filters(record, choice) {
+  function filters(record, failures, choice) {
     const bar = document.querySelector(".filters");
     const cards = all(".gallery .card");
     const subjects = subjectsOf(record);
@@ -122,7 +136,7 @@
         if (select.selectedIndex < 0) choice.value[select.name] = select.value = "";
       }
       const { type, size, score } = choice.value;
-      const cases = chosenCases(record, choice);
+      const cases = failures.chosen(choice);
       for (const [card, subject] of byCard) {
         const moved = !choice.atPoint && card.dataset.class === choice.usual.class;
         card.hidden = Boolean((type && card.dataset.type !== type) || (size && card.dataset.size !== size)
@@ -153,7 +167,7 @@
   }
 
   /* Every failure at the threshold, sorted and filtered as the gallery is. */
-  function listOfAll(record, choice) {
+  function listOfAll(record, failures, choice) {
     const place = document.getElementById("all-failures");
     if (!place) return;
     const table = place.querySelector("table");
@@ -211,7 +225,7 @@
     });
     more.addEventListener("click", () => { limit += PAGE; fill(); });
     choice.follow(({ type, size }) => {
-      rows = chosenCases(record, choice).filter((each) => (!type || each.type === type) && (!size || sizeOf(record, each.area) === size));
+      rows = failures.chosen(choice).filter((each) => (!type || each.type === type) && (!size || sizeOf(record, each.area) === size));
       limit = PAGE;
       place.querySelector("[data-total]").textContent = rows.length;
       order();
@@ -233,7 +247,7 @@
     return link;
   }
 
-  function failuresAsCsv(record, level) {
+  function failuresAsCsv(failures, level) {
     const head = ["image", "class", "type", "subject", "score", "iou", "reason", "x0", "y0", "x1", "y1", "object_x0", "object_y0", "object_x1", "object_y1"];
     const guard = (value) => /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
     const cell = (value) => {
@@ -241,7 +255,7 @@
       return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const four = (box) => box ?? [null, null, null, null];
-    const rows = [...casesAt(record, level), ...casesOfOthers(record)].map((each) =>
+    const rows = failures.ofAll(level).map((each) =>
       [each.image_id, each.target, each.type, each.subject, each.score, each.iou, each.reason, ...four(each.box), ...four(each.matched)]);
     return `${[head, ...rows].map((row) => row.map(cell).join(",")).join("\n")}\n`;
   }
@@ -249,9 +263,10 @@
   document.addEventListener("DOMContentLoaded", () => {
     const { record, choice } = dogcam;
     if (!record) return;
-    filters(record, choice);
-    listOfAll(record, choice);
-    dogcam.failuresAsCsv = () => failuresAsCsv(record, choice.levels.indexOf(choice.usual.score));
+    const failures = new Failures(record);
+    filters(record, failures, choice);
+    listOfAll(record, failures, choice);
+    dogcam.failuresAsCsv = () => failuresAsCsv(failures, choice.levels.indexOf(choice.usual.score));
     choice.tell();
     /* A browser does not follow an address with a choice in it by itself. */
     if (location.hash.includes("=")) dogcam.reveal?.(choice.target);
