@@ -31,7 +31,8 @@ class Scene:
 
     Attributes:
         ids, sizes: of the images; sizes are (height, width) in pixels.
-        matches: at the operating point's IoU.
+        matches: of the class, at all IoU thresholds of the settings.
+        iou_threshold: of a correct detection: that of the operating point.
         others: objects of other classes.
         probabilities: (N,) float array, of the target class.
         seen_class: the class under the map's peak in a box, by the index of the detection; None for none.
@@ -42,6 +43,7 @@ class Scene:
     ids: list[str]
     sizes: list[tuple[int, int]]
     matches: Matches
+    iou_threshold: float
     others: OtherObjects
     probabilities: NDArray[np.float64]
     seen_class: Callable[[int], str | None]
@@ -49,12 +51,15 @@ class Scene:
     prefix: str = ""
 
 
-def make_scene(context: Context, matches: Matches, target: str | None = None, prefix: str = "") -> Scene:
+def make_scene(
+    context: Context, matches: Matches, iou_threshold: float, target: str | None = None, prefix: str = ""
+) -> Scene:
     """Gather what the failures of the main method are explained by.
 
     Args:
         context: after the stage `predict`.
         matches: of the class.
+        iou_threshold: of a correct detection.
         target: the class; None for the target of the run.
         prefix: begins the names of its pictures.
     """
@@ -78,8 +83,8 @@ def make_scene(context: Context, matches: Matches, target: str | None = None, pr
     )
     probabilities = predicted.probabilities(context.classifier.index_of(target))
     return Scene(
-        [image.id for image in images], [image.size for image in images], matches, other_objects,
-        probabilities, seen_class, target, prefix,
+        [image.id for image in images], [image.size for image in images], matches, iou_threshold,
+        other_objects, probabilities, seen_class, target, prefix,
     )  # fmt: skip
 
 
@@ -112,12 +117,11 @@ def score_levels(point: float) -> list[float]:
     return sorted({*(round(step * STEP, 2) for step in range(round(1 / STEP) + 1)), point})
 
 
-def all_cases(scene: Scene, iou_threshold: float, levels: list[float], point: float) -> list[results.Case]:
+def all_cases(scene: Scene, levels: list[float], point: float) -> list[results.Case]:
     """Return every failure at every level; one that keeps its type over adjoining levels is one case.
 
     Args:
         scene: the images, what was found in them and what else is annotated.
-        iou_threshold: of a correct detection.
         levels: score thresholds, ascending.
         point: the one of the operating point, whose failures have pictures.
     """
@@ -125,7 +129,7 @@ def all_cases(scene: Scene, iou_threshold: float, levels: list[float], point: fl
     done: list[results.Case] = []
     for index, level in enumerate(levels):
         failures = taxonomy.classify_failures(
-            scene.matches, iou_threshold=iou_threshold, score_threshold=level, others=scene.others
+            scene.matches, iou_threshold=scene.iou_threshold, score_threshold=level, others=scene.others
         )
         held: dict[tuple, results.Case] = {}
         for failure in failures:
@@ -156,7 +160,7 @@ def miss_reason(scene: Scene, failure: Failure, level: float) -> Miss:
         return "empty_map"
     if not kept.any():
         return "below_threshold"
-    right = scene.matches.kind_at(scene.matches.iou_thresholds[0]) == TRUE_POSITIVE
+    right = scene.matches.kind_at(scene.iou_threshold) == TRUE_POSITIVE
     return "box_on_another" if (kept & right).any() else "box_elsewhere"
 
 

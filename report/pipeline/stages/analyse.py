@@ -24,7 +24,7 @@ def run(context: Context) -> dict:
     iou_threshold, score_threshold = point["iou"], point["score_threshold"]
     matches = matches_of(context, MAIN)
     at_point = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
-    scene = cases.make_scene(context, matches)
+    scene = cases.make_scene(context, matches, iou_threshold)
     failures = taxonomy.classify_failures(matches, **at_point, others=scene.others)
     gains = taxonomy.ap_gains(matches, failures, **at_point, resampler=resampler_of(context))
     successes = taxonomy.find_successes(matches, **at_point)

@@ -41,7 +41,7 @@ def failures_of(context: Context, points: Sequence[AtPoint]) -> tuple[list[resul
     n_pictures = min(MOST, max(FEWEST, MOST_PICTURES // max(1, len(points))))
     found, files = [], []
     for number, point in enumerate(points):
-        scene = make_scene(context, point.matches, point.name, prefix=f"class-{number}-")
+        scene = make_scene(context, point.matches, point.iou, point.name, prefix=f"class-{number}-")
         failures = _failures(context, scene, point, n_pictures)
         files += draw_gallery(context, failures.items)
         wanted = {case.picture for case in failures.cases if case.picture}
@@ -69,7 +69,7 @@ def _failures(context: Context, scene: Scene, point: AtPoint, n_pictures: int) -
             for count in counts
         ],
         items=items,
-        cases=all_cases(scene, point.iou, [point.score_threshold], point.score_threshold),
+        cases=all_cases(scene, [point.score_threshold], point.score_threshold),
     )
 
 

@@ -58,8 +58,8 @@ def run(context: Context) -> dict:
     probabilities = predictions(context, "reported").probabilities(context.target)
     present = np.array([context.has_target(image) for image in context.reported.images])
     levels = score_levels(point["score_threshold"])
-    scene = make_scene(context, matches)
-    cases = all_cases(scene, point["iou"], levels, point["score_threshold"])
+    scene = make_scene(context, matches, point["iou"])
+    cases = all_cases(scene, levels, point["score_threshold"])
     tops = top_boxes(context, MAIN)
     evidence = results.Evidence(
         pointing=_pointing(context),
