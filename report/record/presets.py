@@ -28,7 +28,9 @@ class AblationStep(Model):
     name: str
     title: str
     rows: list[StepRow]
-    seconds: float = Field(description="mean processor time of an image, forward passes included")
+    seconds: float = Field(
+        description="mean processor time of an image, forward passes included, reading excluded"
+    )
 
 
 class PresetGroup(Model):
@@ -48,7 +50,9 @@ class MeasuredPreset(Model):
 
     name: str
     title: str
-    seconds: float = Field(description="mean processor time of an image, forward passes included")
+    seconds: float = Field(
+        description="mean processor time of an image, forward passes included, reading excluded"
+    )
     point: ThresholdRow
     chosen_on: str | None = Field(description="split with the best F1 at that score; null for the default")
     n_tops: int = Field(description="images whose highest-scored box reaches the operating point")

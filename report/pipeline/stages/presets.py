@@ -20,7 +20,7 @@ from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
 from report.pipeline.shared.preset_boxes import STAGE, is_whole, write_batch
 from report.pipeline.shared.preset_work import Task, Work, finish, rows_of_boxes
-from report.pipeline.workers import in_processes_as_made, in_threads
+from report.pipeline.workers import in_processes_as_made
 
 NAME = STAGE
 
@@ -118,7 +118,8 @@ def _detect_split(context: Context, role: str, methods: _Methods) -> list[str]:
     whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
     parts = [batch for batch, there in zip(batches, whole, strict=True) if not there]
     missing = [image for batch in parts for image in batch]
-    work = (_observed(photo, methods, role == "reported") for photo in in_threads(read_pixels, missing))
+    # Not in threads: the processor time of the process is measured, and reading is not part of a method.
+    work = (_observed(read_pixels(image), methods, role == "reported") for image in missing)
     made = in_processes_as_made(context.pool, finish, work, len(missing))
     work_list = list(zip(batches, paths, seals, whole, strict=True))
     for batch, path, seal, there in context.progress.track(work_list, len(images), f"presets {role}", BATCH):

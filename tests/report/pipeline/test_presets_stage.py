@@ -2,8 +2,10 @@
 
 import itertools
 import pickle
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +152,27 @@ def test_an_interrupted_run_goes_on_and_repairs_its_files(make, tmp_path, monkey
     again = replace(context, outputs={"presets": run_alone(context)}, memo={})
     assert found_of(again) == before
     assert whole.stat().st_mtime_ns == kept and len(seen) == N_REPORTED - presets.BATCH
+
+
+def test_no_photograph_is_read_while_a_method_is_timed(make, tmp_path, monkeypatch):
+    """The processor time is that of the process: a thread that decodes would be counted."""
+    reading, timed = [], []
+
+    def slow_read(image):
+        reading.append(image.id)
+        time.sleep(0.02)
+        pixels = read_pixels(image)
+        reading.remove(image.id)
+        return pixels
+
+    def clock() -> float:
+        timed.append(len(reading))
+        return time.process_time()
+
+    monkeypatch.setattr(presets, "read_pixels", slow_read)
+    monkeypatch.setattr(presets, "time", SimpleNamespace(process_time=clock))
+    run_alone(replace(make(tmp_path, presets=("published",)), tuning=None))
+    assert timed == [0] * 2 * N_REPORTED
 
 
 def test_a_damaged_file_is_named(make, tmp_path):
