@@ -107,6 +107,7 @@ def _methods(context: Context) -> _Methods:
             unavailable.append(results.UnavailablePreset(name=name, reason=str(error)))
     fullest = next(reversed(presets), None)
     steps = [] if fullest is None else steps_to(presets[fullest])[:-1]
+    observer = observer if presets else None
     return _Methods(config.target, detectors, observer, presets, fullest, steps, unavailable)
 
 
@@ -141,7 +142,7 @@ def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
         found[name] = {methods.target: rows_of_boxes(next(iter(detector.run(photo))).located[0])}
         seconds[name] = time.process_time() - started
     observer, size = methods.observer, (photo.height, photo.width)
-    if observer is None or not methods.presets:
+    if observer is None:
         return Work(size, 0, [], found, seconds)
     views = _Views(observer, photo)
     n_classes = len(observer.targets) if reported else 1

@@ -13,8 +13,9 @@ import pytest
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.ablation import steps_to
+from dogcam.detection.evidence import Observer
 from dogcam.detection.presets import find_preset, locator
-from dogcam.errors import RecordError
+from dogcam.errors import ModelError, RecordError
 from dogcam.evaluate.metrics import Resampler, match, precision_recall
 from dogcam.models.classifier import load_classifier
 from dogcam.structures.boxes import iou
@@ -195,6 +196,19 @@ def test_a_network_without_a_head_keeps_the_published_method(make, tmp_path):
     found = results.Presets(**next(iter(stages("ablation"))).run(after))
     assert [each.name for each in found.measured] == ["published"] and found.steps == []
     assert found.ablated is None and len(found.unavailable) == 2
+
+
+@pytest.mark.parametrize(("refused", "stated"), [(["best"], None), ([], "it has no last stride")])
+def test_the_resolution_of_views_is_stated_if_there_are_views(make, tmp_path, monkeypatch, refused, stated):
+    def require(observer, views) -> None:
+        observer.dense_fault = "it has no last stride"
+        if refused:
+            raise ModelError("the input has another size")
+
+    monkeypatch.setattr(Observer, "require", require)
+    output = run_alone(replace(make(tmp_path, presets=("published", "best")), tuning=None))
+    assert [each["name"] for each in output["unavailable"]] == refused
+    assert output["not_dense"] == stated
 
 
 def expected_detections(context: Context, name: str) -> Detections:
