@@ -2,13 +2,11 @@
 
 import difflib
 import functools
-import html
 import itertools
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
 
 import jinja2
 from markdown_it import MarkdownIt
@@ -23,10 +21,11 @@ from report.record.diff import RunDiff
 from report.record.files import read_file
 from report.record.photographs import Photographs
 from report.record.refs import Ref, entries, find, follow, path_of, raw
-from report.render import choices
+from report.render import choices, links
 from report.render.assets import data_uri, inline_svg, script_hash
 from report.render.compiled import CompiledTemplates
 from report.render.formats import Formatter
+from report.render.links import anchor_of
 from report.render.loader import Templates, open_templates
 from report.render.trace import Shown, Trace, audit, without_marks
 
@@ -39,17 +38,6 @@ _BLOCK = re.compile(r'<div data-block="(\d+)"></div>')
 _TABLE = re.compile("<table")
 _COLUMN = re.compile("<th(?=[ >])")
 _HEADING = re.compile(r"<h3>(.*?)</h3>")
-_ID = re.compile(r'<\w[^<>]*?\sid="([^"]*)"')
-_LINK = re.compile(
-    r'<(script|style)\b.*?</\1>|<a\b[^>]*\shref="#(?P<anchor>[^"]*)"[^>]*>(?P<words>.*?)</a>', re.DOTALL
-)
-_MARKDOWN_HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-_MARKDOWN_LINK = re.compile(
-    # Code is passed over.
-    r"^```.*?^```|(?<!\\)`[^`\n]+`"
-    r"|(?<![\\!])\[(?P<words>(?:\\.|[^\]\\])*)\]\(#(?P<anchor>[^)\s]*)\)",
-    re.DOTALL | re.MULTILINE,
-)
 
 
 _COMPILED = CompiledTemplates()
@@ -112,7 +100,7 @@ class _Output:
             **choices.of(self.record),
             "inline": lambda text: Markup(_markdown().renderInline(str(formatter.finalize(text)))),
             "raw": raw,
-            "slug": lambda words: _anchor(str(raw(words)))[:60] or "x",
+            "slug": lambda words: anchor_of(str(raw(words)))[:60] or "x",
             "format": self.name,
         }
 
@@ -185,10 +173,10 @@ class _Output:
         if self.name == "html":
             body = _HEADING.sub(_with_anchor, _markdown().render(body))
             places = itertools.count(1)
-            body = _TABLE.sub(lambda match: f'{match[0]} id="{_anchor(title)}-table-{next(places)}"', body)
+            body = _TABLE.sub(lambda match: f'{match[0]} id="{anchor_of(title)}-table-{next(places)}"', body)
             body = _COLUMN.sub('<th scope="col"', body)
             body = _BLOCK.sub(lambda match: self.blocks[int(match[1])], body)
-        return Section(_anchor(title), title, body.strip())
+        return Section(anchor_of(title), title, body.strip())
 
 
 @dataclass(frozen=True)
@@ -287,7 +275,7 @@ def _page(output: _Output) -> str:
         "embedded": Markup(_json_for_script(output.record)),
     }
     text = output.render("html/page.j2", **page)
-    return _without_dead_links(text, _LINK, set(_ID.findall(text)))
+    return links.page_without_dead_links(text)
 
 
 def _method_styles(record: Model) -> str:
@@ -303,19 +291,7 @@ def _method_styles(record: Model) -> str:
 
 def _markdown_page(output: _Output) -> str:
     text = output.render("markdown/page.j2", sections=_sections(output))
-    anchors = {_anchor(heading) for heading in _MARKDOWN_HEADING.findall(text)}
-    return _tidy(_without_dead_links(text, _MARKDOWN_LINK, anchors))
-
-
-def _without_dead_links(text: str, link: re.Pattern[str], anchors: set[str]) -> str:
-    """Replace links to omitted sections by their words."""
-
-    def keep(match: re.Match) -> str:
-        # After the anchor, the page keeps the choices of its reader: `#failure-gallery&type=missed`.
-        anchor = unquote(html.unescape(match["anchor"] or "")).split("&")[0]
-        return match[0] if not anchor or "=" in anchor or anchor in anchors else match["words"]
-
-    return link.sub(keep, text)
+    return _tidy(links.markdown_without_dead_links(text))
 
 
 def _tidy(markdown: str) -> str:
@@ -337,13 +313,7 @@ def _markdown() -> MarkdownIt:
 
 
 def _with_anchor(heading: re.Match) -> str:
-    return f'<h3 id="{_anchor(heading[1])}">{heading[1]}</h3>'
-
-
-def _anchor(title: str) -> str:
-    """Return the address of a heading within the page, as code hosts derive it from the words."""
-    words = re.sub(r"<[^>]*>|[^\w\s-]", "", without_marks(title).lower())
-    return re.sub(r"\s+", "-", words.strip())
+    return f'<h3 id="{anchor_of(heading[1])}">{heading[1]}</h3>'
 
 
 def _coordinate(value: float) -> Markup:
