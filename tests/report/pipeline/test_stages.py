@@ -152,6 +152,14 @@ def test_heat_maps_beyond_the_limit_are_made_again(localised, monkeypatch):
     assert np.array_equal(first, second)
 
 
+def test_heat_maps_of_other_classes_take_no_memory(localised):
+    fresh = replace(localised, memo={})
+    kept = heat_of(fresh, "reported", "grad_cam", 0)
+    others = [heat_of(fresh, "reported", "grad_cam", place, "cat") for place in (0, 0, 1)]
+    assert np.array_equal(others[0], others[1]) and others[0] is not others[1]
+    assert [each for each in fresh.memo.values() if isinstance(each, np.ndarray)] == [kept]
+
+
 def test_baselines_are_one_box_an_image(localised):
     found = localised.outputs["localise"]["detections"]["reported"]
     has_dog = ["dog" in image.labels for image in localised.reported.images]
