@@ -14,7 +14,7 @@ from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, METHODS, PUBLISHED
 from report.pipeline.shared.boxes import detections_of, ground_truth, matches_of, top_boxes
-from report.pipeline.shared.estimates import over_images, resampler_of
+from report.pipeline.shared.estimates import ap_samples, over_images, resampler_of
 from report.pipeline.shared.preset_boxes import STAGE, available, preset_boxes, preset_rows
 from report.pipeline.shared.shares import share
 from report.pipeline.stages import evaluate, localise
@@ -44,7 +44,8 @@ class _Measured:
 def run(context: Context) -> dict:
     """Measure the presets of the run."""
     config, resampler = context.config, resampler_of(context)
-    of_target = {name: _measure(matches_of(context, name), resampler) for name in available(context)}
+    matches = {name: matches_of(context, name) for name in available(context)}
+    of_target = {name: _Measured(each, ap_samples(context, each)) for name, each in matches.items()}
     output = context.outputs[STAGE]
     classes = _of_classes(context, of_target, resampler)
     return results.Presets(

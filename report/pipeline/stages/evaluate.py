@@ -16,7 +16,7 @@ from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, PUBLISHED, title_of
 from report.pipeline.shared.boxes import compared, matches_of
-from report.pipeline.shared.estimates import over_images, resampler_of
+from report.pipeline.shared.estimates import ap_samples, over_images, resampler_of
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.shared.shares import share
 
@@ -47,7 +47,7 @@ def run(context: Context) -> dict:
     matches = {name: matches_of(context, name) for name in names}
     resampler = resampler_of(context)
     in_turn = context.progress.track(names, len(names), "evaluate")
-    resampled = {name: resampler.ap_samples(matches[name]) for name in in_turn}
+    resampled = {name: ap_samples(context, matches[name]) for name in in_turn}
     point = _operating_point(context, matches[MAIN], resampler)
     detection = results.Detection(
         ap_variant="all_point",
@@ -87,7 +87,7 @@ def _method(
         difficult="ignored",
     )
     rows, curves = [], []
-    for iou, ap_samples in zip(matches.iou_thresholds, samples, strict=True):
+    for iou, drawn in zip(matches.iou_thresholds, samples, strict=True):
         curve = metrics.precision_recall(matches, iou)
         ties = metrics.ap_over_ties(matches, iou, seed=resampler.seed)
         rows.append(
@@ -98,7 +98,7 @@ def _method(
                 n_ground_truth=matches.n_ground_truth,
                 n_detections=len(matches.detections),
                 # Without a hit, every resample has an AP of 0: that is no interval.
-                ap_interval=resampler.interval(ap_samples) if curve.n_found else undefined(resampler.level),
+                ap_interval=resampler.interval(drawn) if curve.n_found else undefined(resampler.level),
                 recall_interval=share(
                     curve.n_found, matches.n_ground_truth, resampler.recall(matches, iou)
                 ).interval,

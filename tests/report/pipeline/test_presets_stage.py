@@ -242,6 +242,23 @@ def test_steps_have_their_own_ap_and_paired_differences(measured):
     assert seconds["dense"] < seconds["scales"] < seconds["further"]
 
 
+def test_presets_that_are_evaluated_are_not_resampled_again(measured, monkeypatch):
+    resampled = []
+    ap_samples = Resampler.ap_samples
+    monkeypatch.setattr(
+        Resampler, "ap_samples",
+        lambda resampler, matches: resampled.append(matches) or ap_samples(resampler, matches),
+    )  # fmt: skip
+    context = replace(measured, memo={})
+    evaluated, ablated = (next(iter(stages(name))) for name in ("evaluate", "ablation"))
+    evaluated.run(context)
+    first_stage = len(resampled)
+    assert first_stage == len(compared(context))
+    assert ablated.run(context) == measured.outputs["ablation"]
+    n_steps, n_of_the_other_class = len(steps_to(find_preset("best"))) - 1, len(PRESET_NAMES)
+    assert len(resampled) - first_stage == n_steps + n_of_the_other_class
+
+
 def test_the_measures_of_a_preset_are_counted_by_hand(measured):
     found = results.Presets(**measured.outputs["ablation"])
     best = found.measured[-1]
