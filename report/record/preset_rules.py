@@ -1,4 +1,4 @@
-"""The rules of the claims about presets: which steps help, which do not, and the two together."""
+"""The rule of the claim about the ablation: which steps change AP, and in which direction."""
 
 from collections.abc import Sequence
 

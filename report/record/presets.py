@@ -39,7 +39,6 @@ class PresetGroup(Model):
     name: str
     n_objects: int
     n_found: int
-    recall: Estimate
 
 
 class MeasuredPreset(Model):
@@ -54,11 +53,10 @@ class MeasuredPreset(Model):
         description="mean processor time of an image, forward passes included, reading excluded"
     )
     point: ThresholdRow
-    chosen_on: str | None = Field(description="split with the best F1 at that score; null for the default")
-    n_tops: int = Field(description="images whose highest-scored box reaches the operating point")
-    correlation: float | None = Field(description="of score and IoU, over these boxes")
-    high_score: Fraction
-    n_high: int = Field(description="boxes with at least that score")
+    correlation: float | None = Field(
+        description="of score and IoU, over the highest-scored boxes of images that reach the operating point"
+    )
+    n_high: int = Field(description="boxes with a score of at least high_score")
     n_high_correct: int
     groups: list[PresetGroup]
 
@@ -84,6 +82,10 @@ class Presets(Model):
     """The presets of a run."""
 
     iou: Fraction = Field(description="of the operating points")
+    chosen_on: str | None = Field(
+        description="split on which each score threshold has the best F1; null for the default threshold"
+    )
+    high_score: Fraction = Field(description="score from which the share of correct boxes is stated")
     unavailable: list[UnavailablePreset]
     not_dense: str | None = Field(description="why views have the plain resolution; null if they are dense")
     measured: list[MeasuredPreset]

@@ -14,6 +14,9 @@ from report.pipeline.context import Context
 from report.pipeline.methods import in_use
 from report.pipeline.shared.preset_boxes import available, preset_rows
 
+HIGH_SCORE = 0.9
+"""The score from which the share of correct boxes is stated."""
+
 Rows = list[list[list[float]]]
 """For each image its boxes, each [x0, y0, x1, y1, score]."""
 
@@ -89,6 +92,18 @@ def top_boxes(context: Context, method: str) -> list[list[float]]:
             overlap = iou(as_boxes([best[:4]]), image.boxes_of(context.config.target)).max(initial=0.0)
             tops.append([best[4], float(overlap), float(context.has_target(image))])
     return tops
+
+
+def correlation(tops: Sequence[Sequence[float]], score_threshold: float) -> float | None:
+    """Return the correlation of score and IoU over top-scoring boxes; None if it is not defined.
+
+    Args:
+        tops: as from `top_boxes`.
+        score_threshold: boxes of a lower score are left out.
+    """
+    pairs = np.array([top[:2] for top in tops if top[0] >= score_threshold])
+    known = len(pairs) > 2 and pairs.std(axis=0).min() > 0
+    return float(np.corrcoef(pairs.T)[0, 1]) if known else None
 
 
 def best_ious(context: Context, method: str) -> NDArray[np.float64]:

@@ -13,19 +13,22 @@ from dogcam.structures.detections import Detections
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, METHODS, PUBLISHED
-from report.pipeline.shared.boxes import detections_of, ground_truth, matches_of, top_boxes
+from report.pipeline.shared.boxes import (
+    HIGH_SCORE,
+    correlation,
+    detections_of,
+    ground_truth,
+    matches_of,
+    top_boxes,
+)
 from report.pipeline.shared.estimates import ap_samples, over_images, resampler_of
 from report.pipeline.shared.preset_boxes import STAGE, available, preset_boxes, preset_rows
-from report.pipeline.shared.shares import share
 from report.pipeline.stages import evaluate, localise
 
 NAME = "ablation"
 
-HIGH_SCORE = 0.9
-"""The score from which the share of correct boxes is stated."""
-
 GROUPS = ("sharing their image", "alone, small", "alone, larger")
-"""The kinds of objects whose recall is stated; small is below a tenth of the image."""
+"""The kinds of objects whose recall is stated; small is the size class of that name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ def run(context: Context) -> dict:
     classes = _of_classes(context, of_target, resampler)
     return results.Presets(
         iou=config.iou_thresholds[-1],
+        chosen_on=None if context.tuning is None else context.tuning.name,
+        high_score=HIGH_SCORE,
         unavailable=output["unavailable"],
         not_dense=output["not_dense"],
         measured=[_preset(context, name, each, resampler) for name, each in of_target.items()],
@@ -121,13 +126,10 @@ def _seconds(context: Context, method: str) -> float:
 
 def _preset(context: Context, name: str, found: _Measured, resampler: Resampler) -> results.MeasuredPreset:
     matches, iou = found.matches, context.config.iou_thresholds[-1]
-    threshold, chosen_on = evaluate.DEFAULT_SCORE_THRESHOLD, None
+    threshold = evaluate.DEFAULT_SCORE_THRESHOLD
     if context.tuning is not None:
-        chosen_on = context.tuning.name
         on_tuning = matches_of(context, name, "tuning")
-        threshold = evaluate.choose_threshold(on_tuning, iou, None, chosen_on)
-    tops = np.array([top[:2] for top in top_boxes(context, name) if top[0] >= threshold]).reshape(-1, 2)
-    known = len(tops) > 2 and tops.std(axis=0).min() > 0
+        threshold = evaluate.choose_threshold(on_tuning, iou, None, context.tuning.name)
     high = matches.detections.scores >= HIGH_SCORE
     right = matches.kind_at(iou) == metrics.TRUE_POSITIVE
     return results.MeasuredPreset(
@@ -135,34 +137,28 @@ def _preset(context: Context, name: str, found: _Measured, resampler: Resampler)
         title=METHODS[name].title,
         seconds=_seconds(context, name),
         point=results.ThresholdRow(**evaluate.at_threshold(matches, iou, threshold, resampler)),
-        chosen_on=chosen_on,
-        n_tops=len(tops),
-        correlation=float(np.corrcoef(tops.T)[0, 1]) if known else None,
-        high_score=HIGH_SCORE,
+        correlation=correlation(top_boxes(context, name), threshold),
         n_high=int(high.sum()),
         n_high_correct=int((high & right).sum()),
-        groups=_groups(context, matches, right, resampler),
+        groups=_groups(context, matches, iou, resampler),
     )
 
 
 def _groups(
-    context: Context, matches: Matches, right: NDArray[np.bool_], resampler: Resampler
+    context: Context, matches: Matches, iou: float, resampler: Resampler
 ) -> list[results.PresetGroup]:
     truth, sizes = matches.ground_truth, [image.size for image in context.reported.images]
-    found = np.zeros(len(truth.boxes), dtype=bool)
-    found[matches.best[right]] = True
-    shared = np.bincount(truth.image, minlength=len(sizes))[truth.image] > 1
-    small = next(group for group in breakdowns.by_size(truth, sizes) if group.name == "small").members
-    rows = []
-    for name, members in zip(GROUPS, (shared, ~shared & small, ~shared & ~small), strict=True):
-        part = members & matches.counted
-        hit, whole = (
-            np.bincount(truth.image, weights=each, minlength=len(sizes)) for each in (part & found, part)
-        )
-        n_found, n_objects = int(hit.sum()), int(whole.sum())
-        recall = share(n_found, n_objects, resampler.ratio(hit, whole))
-        rows.append(results.PresetGroup(name=name, n_objects=n_objects, n_found=n_found, recall=recall))
-    return rows
+    alone = breakdowns.by_n_instances(truth)[0].members
+    small = breakdowns.by_size(truth, sizes)[0].members
+    members = (~alone, alone & small, alone & ~small)
+    groups = [breakdowns.Group(*each) for each in zip(GROUPS, members, strict=True)]
+    found = breakdowns.measure_groups(
+        matches, groups, iou_threshold=iou, score_threshold=0.0, resampler=resampler
+    )
+    return [
+        results.PresetGroup(name=name, n_objects=each.n_objects, n_found=each.n_found)
+        for name, each in zip(GROUPS, found, strict=True)
+    ]
 
 
 def _of_classes(

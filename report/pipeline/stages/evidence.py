@@ -18,8 +18,10 @@ from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN, has_linear_head
 from report.pipeline.shared.boxes import (
+    HIGH_SCORE,
     best_ious,
     compared,
+    correlation,
     detections,
     ground_truth,
     matches_of,
@@ -35,7 +37,6 @@ NAME = "evidence"
 
 FINE_IOU = tuple(round(0.1 * step, 1) for step in range(1, 10))
 SCORE_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-HIGH_SCORE = 0.9
 DECIDES = 0.5
 """The probability from which an image is said to show the target."""
 
@@ -135,8 +136,6 @@ def _score_meaning(
     correct = matches.kind_at(point["iou"]) == metrics.TRUE_POSITIVE
     kept = scores >= point["score_threshold"]
     high = kept & (scores >= HIGH_SCORE)
-    pairs = np.array([row[:2] for row in tops if row[0] >= point["score_threshold"]])
-    known = len(pairs) > 2 and pairs.std(axis=0).min() > 0
     bins = []
     for low, upper in itertools.pairwise(SCORE_EDGES):
         boxes, images = (_between(values, low, upper) for values in (scores, probabilities))
@@ -156,7 +155,7 @@ def _score_meaning(
     return results.ScoreMeaning(
         n_boxes=int(kept.sum()),
         n_equal=int((kept & np.isclose(scores, probabilities[image], rtol=1e-6)).sum()),
-        correlation=float(np.corrcoef(pairs.T)[0, 1]) if known else None,
+        correlation=correlation(tops, point["score_threshold"]),
         n_high=int(high.sum()),
         n_high_correct=int((high & correct).sum()),
         high_score=HIGH_SCORE,
@@ -202,26 +201,24 @@ def _fine_ap(context: Context) -> list[results.ApByIou]:
 def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell]:
     """Count found targets by size and by whether they share their image."""
     truth, sizes = matches.ground_truth, [image.size for image in context.reported.images]
-    kept = matches.detections.scores >= point["score_threshold"]
-    right = kept & (matches.kind_at(point["iou"]) == metrics.TRUE_POSITIVE)
-    found = np.zeros(len(truth.boxes), dtype=bool)
-    found[matches.best[right]] = True
-    shared = np.bincount(truth.image, minlength=len(sizes))[truth.image] > 1
-    cells, level = [], context.config.confidence_level
+    alone = breakdowns.by_n_instances(truth)[0].members
+    cells, groups = [], []
     for group in breakdowns.by_size(truth, sizes):
-        for name, part in (("one", group.members & ~shared), ("several", group.members & shared)):
-            part = part & matches.counted
-            n, hit = int(part.sum()), int((part & found).sum())
-            cells.append(
-                results.Cell(
-                    size=group.name,
-                    instances=name,
-                    n_objects=n,
-                    n_found=hit,
-                    recall=wilson(hit, n, level),
-                )
-            )
-    return cells
+        for name, part in (("one", alone), ("several", ~alone)):
+            cells.append((group.name, name))
+            groups.append(breakdowns.Group(name, group.members & part))
+    found = breakdowns.measure_groups(
+        matches, groups, iou_threshold=point["iou"], score_threshold=point["score_threshold"],
+        resampler=resampler_of(context),
+    )  # fmt: skip
+    level = context.config.confidence_level
+    return [
+        results.Cell(
+            size=size, instances=instances, n_objects=each.n_objects, n_found=each.n_found,
+            recall=wilson(each.n_found, each.n_objects, level),
+        )
+        for (size, instances), each in zip(cells, found, strict=True)
+    ]  # fmt: skip
 
 
 def _other_classes(cases: Sequence[results.Case], level: int) -> list[results.OtherClass]:

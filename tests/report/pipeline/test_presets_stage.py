@@ -27,7 +27,7 @@ from report.pipeline import workers
 from report.pipeline.context import Context
 from report.pipeline.experiment import STAGES
 from report.pipeline.runner import run_stages
-from report.pipeline.shared.boxes import compared
+from report.pipeline.shared.boxes import compared, correlation
 from report.pipeline.shared.preset_boxes import preset_boxes, preset_rows
 from report.pipeline.stages import presets
 from tests.support.stages import SETTINGS
@@ -267,9 +267,8 @@ def test_the_measures_of_a_preset_are_counted_by_hand(measured):
         if rows and rows[0][4] >= best.point.score_threshold:
             overlap = iou(np.array([rows[0][:4]]), image.boxes_of("dog"))
             tops.append((rows[0][4], overlap.max(initial=0.0)))
-    assert best.n_tops == len(tops)
-    if best.correlation is not None:
-        assert best.correlation == pytest.approx(np.corrcoef(np.array(tops).T)[0, 1])
+    # The function is tested below with values.
+    assert best.correlation == correlation(tops, best.point.score_threshold)
     shared = sum(len(b) for b in (image.boxes_of("dog") for image in measured.reported.images) if len(b) > 1)
     alone = [image for image in measured.reported.images if len(image.boxes_of("dog")) == 1]
     areas = [np.prod(image.boxes_of("dog")[0][2:] - image.boxes_of("dog")[0][:2]) for image in alone]
@@ -279,6 +278,13 @@ def test_the_measures_of_a_preset_are_counted_by_hand(measured):
         match(GroundTruth.from_images([image.boxes_of("dog") for image in measured.reported.images]),
               expected_detections(measured, "best"), [0.5]), 0.5)  # fmt: skip
     assert sum(group.n_found for group in best.groups) == at_zero.n_found
+
+
+def test_the_correlation_is_that_of_the_boxes_at_the_operating_point():
+    tops = [[0.9, 0.8, 1.0], [0.7, 0.5, 1.0], [0.5, 0.4, 0.0], [0.2, 0.9, 1.0]]
+    assert correlation(tops, 0.5) == pytest.approx((12 / 13) ** 0.5)
+    assert correlation(tops, 0.6) is None, "two boxes have no correlation that means anything"
+    assert correlation([[0.9, overlap, 1.0] for overlap in (0.1, 0.2, 0.3)], 0.5) is None
 
 
 def test_the_mean_is_that_of_the_classes(measured):
