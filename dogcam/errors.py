@@ -30,3 +30,14 @@ class ConfigError(DogcamError):
 
 class RecordError(DogcamError):
     """A record (`results.json`) is missing, has another version, or differs from its report."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message that is not blank, or the name of its class without one.
+
+    >>> first_line(RuntimeError("\\n  no kernel image\\nat line 3"))
+    'no kernel image'
+    >>> first_line(AssertionError())
+    'AssertionError'
+    """
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dogcam.cam import Cam, explain
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 from dogcam.models.classifier import Classifier
 from dogcam.network.heads import JointHead, LogOddsHead
 
@@ -104,8 +104,7 @@ def _features(network: nn.Module, layer: str) -> fx.GraphModule:
     try:
         graph = fx.Tracer().trace(network)
     except Exception as error:  # the code of the network may raise anything if it receives a tracer
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{type(network).__name__} cannot be traced ({reason})") from error
+        raise ModelError(f"{type(network).__name__} cannot be traced ({first_line(error)})") from error
     inside = [node for node in graph.nodes if _belongs_to(node, layer)]
     if not inside:
         raise ModelError(f"the layer {layer!r} does not run in {type(network).__name__}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dogcam.backends.backend import Backend, BackendName
 from dogcam.backends.onnx_file import INPUT, OUTPUTS
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 
 
 def onnx_backend(path: Path, name: BackendName, threads: int | None = None) -> Backend:
@@ -36,8 +36,7 @@ def onnx_backend(path: Path, name: BackendName, threads: int | None = None) -> B
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the errors of the library have no common class
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"{path} is damaged ({reason}); delete it, and run again") from error
+        raise ModelError(f"{path} is damaged ({first_line(error)}); delete it, and run again") from error
     return Backend(name, "cam", partial(_run, session), {"onnxruntime": version("onnxruntime")})
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dogcam.backends.backend import Backend
 from dogcam.backends.onnx_backend import require_size
 from dogcam.backends.onnx_file import INPUT, OUTPUTS
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 
 
 def openvino_backend(path: Path, threads: int | None = None) -> Backend:
@@ -35,8 +35,9 @@ def openvino_backend(path: Path, threads: int | None = None) -> Backend:
     try:
         compiled = openvino.Core().compile_model(str(path), "CPU", settings)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"OpenVINO cannot open {path} ({reason}); delete it, and run again") from error
+        raise ModelError(
+            f"OpenVINO cannot open {path} ({first_line(error)}); delete it, and run again"
+        ) from error
     return Backend("openvino", "cam", partial(_run, compiled), {"openvino": version("openvino")})
 
 

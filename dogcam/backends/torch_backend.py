@@ -9,7 +9,7 @@ from torch import Tensor
 from dogcam.backends.backend import Backend
 from dogcam.backends.maps_network import MapsNetwork
 from dogcam.cam import GradCam, explain
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 from dogcam.models.classifier import Classifier
 
 
@@ -45,9 +45,9 @@ def _run_compiled(network: torch.nn.Module, images: Tensor) -> tuple[Tensor, Ten
         with torch.no_grad():
             logits, maps, _ = network(images.contiguous(memory_format=torch.channels_last))
     except torch._dynamo.exc.BackendCompilerFailed as error:
-        reason = str(error).splitlines()[0]
         raise ModelError(
-            f"the network cannot be compiled ({reason}); install a C++ compiler, or use the backend torch"
+            f"the network cannot be compiled ({first_line(error)}); install a C++ compiler, or use the "
+            "backend torch"
         ) from error
     return logits, maps
 

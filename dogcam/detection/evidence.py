@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from dogcam.detection.dense import without_last_stride
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 from dogcam.models.classifier import Classifier
 from dogcam.network.heads import LogOddsHead, LogOddsOfGroups, head_weights, position_head
 from dogcam.network.hooks import capture, find_layer
@@ -193,8 +193,8 @@ class Observer:
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ModelError(
                 f"{classifier.name} does not accept an input of {size[0]} x {size[1]} pixels "
-                f"({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}); "
-                "expected a network for inputs of any size: use the preset `published`"
+                f"({first_line(error)}); expected a network for inputs of any size: use the preset "
+                "`published`"
             ) from error
         output = activations[classifier.target_layer]
         layout = layout_of(output.shape, size)

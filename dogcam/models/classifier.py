@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from dogcam.errors import ConfigError, ModelError
+from dogcam.errors import ConfigError, ModelError, first_line
 from dogcam.models.card import network_of, read_card, with_given_card
 from dogcam.models.checkpoints import load_checkpoint, weights_sha256
 from dogcam.models.imagenet import are_imagenets
@@ -316,6 +316,7 @@ def choose_device(device: str) -> torch.device:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"the device {device!r} cannot be used ({reason}); use --device cpu") from error
+        raise ModelError(
+            f"the device {device!r} cannot be used ({first_line(error)}); use --device cpu"
+        ) from error
     return torch.device(device)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 from dogcam.models.architecture import AUXILIARY, Architecture, find_head, replace_head
 from dogcam.models.imagenet import N_CLASSES, imagenet_categories
 
@@ -164,8 +164,7 @@ def _fetched(name: str, fetch: Callable[[], Result], remedy: str) -> Result:
     try:
         return fetch()
     except Exception as error:  # HTTP clients of the libraries raise various errors
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise ModelError(
-            f"the ImageNet weights of {name} could not be downloaded ({reason}); connect to the network, or "
-            f"{remedy}. For other initial weights of a training, use --init"
+            f"the ImageNet weights of {name} could not be downloaded ({first_line(error)}); connect to the "
+            f"network, or {remedy}. For other initial weights of a training, use --init"
         ) from error

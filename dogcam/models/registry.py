@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from dogcam.errors import ModelError
+from dogcam.errors import ModelError, first_line
 from dogcam.models.architecture import Architecture
 from dogcam.models.libraries import (
     TIMM,
@@ -76,10 +76,9 @@ def require_input(network: nn.Module, name: str, size: tuple[int, int]) -> int:
             images = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
             return require_logits(network(images)).shape[-1]
     except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(
-            f"{name} does not accept images of {height} x {width} pixels ({reason}); choose another size, "
-            f"such as {find_architecture(name).input_size}"
+            f"{name} does not accept images of {height} x {width} pixels ({first_line(error)}); choose "
+            f"another size, such as {find_architecture(name).input_size}"
         ) from error
 
 

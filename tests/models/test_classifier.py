@@ -201,6 +201,16 @@ def test_a_device_that_cannot_be_used_is_refused(checkpoint, device):
         load_classifier("sample_net", checkpoint(CARD), device)
 
 
+@pytest.mark.parametrize(("message", "said"), [("", "AssertionError"), ("\n no driver\nat 3", "no driver")])
+def test_a_device_whose_error_begins_with_no_text_is_refused(monkeypatch, message, said):
+    def fail(*_, **__):
+        raise AssertionError(message)
+
+    monkeypatch.setattr(torch, "zeros", fail)
+    with pytest.raises(ModelError, match=rf"'cuda'.*\({said}\)"):
+        choose_device("cuda")
+
+
 def test_devices():
     assert choose_device("cpu") == torch.device("cpu")
     torch.zeros(1, device=choose_device("auto"))
