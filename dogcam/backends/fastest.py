@@ -26,7 +26,7 @@ class Fastest:
 
     Attributes:
         backend: the fastest one.
-        rates: images per second of each backend that ran, from the median of the rounds.
+        rates: images per second of each backend that was measured, from the median of the rounds.
         batch_size: number of images in a batch.
     """
 
@@ -40,7 +40,7 @@ def fastest_backend(
 ) -> Fastest:
     """Measure the exact backends that are installed on batches of noise, and return the fastest.
 
-    In each round, every backend runs one batch, so that a change in the load of the machine affects all.
+    In each round, every backend runs one batch: if the load of the machine changes, all rates change.
     Backends that approximate, such as `int8`, are not candidates.
 
     Args:
@@ -50,8 +50,8 @@ def fastest_backend(
         warn: receives the reason if a backend cannot run.
 
     Returns:
-        The fastest backend, and what was measured. Only torch is measured if the network does not end in
-        global average pooling and one head.
+        The fastest backend, and what was measured: nothing if the network does not end in global average
+        pooling and one head, because all names then stand for Grad-CAM in torch.
     """
     candidates: list[Backend] = []
     batch = noise_images(classifier, batch_size)
@@ -60,13 +60,13 @@ def fastest_backend(
             continue
         try:
             backend = load_backend(name, classifier, cache, warn=warn)
+            if backend.kind != "cam":
+                return Fastest(backend, {}, batch_size)
             backend.maps(batch)
         except ModelError as error:
             warn(f"the backend {name} is no candidate: {error}")
             continue
         candidates.append(backend)
-        if backend.kind != "cam":
-            break
     seconds = [[_seconds(backend, batch) for backend in candidates] for _ in range(ROUNDS)]
     medians = [statistics.median(column) for column in zip(*seconds, strict=True)]
     rates = {each.name: batch_size / median for each, median in zip(candidates, medians, strict=True)}

@@ -54,8 +54,8 @@ def choose(context: Context) -> Chosen:
     rates: list[results.BackendRate] = []
     batch_size: int | None = None
     if asked == AUTO:
-        found = fastest_backend(context.classifier, exported, context.config.batch_size, context.progress.say)
-        backend, batch_size = found.backend, found.batch_size
+        found = fastest_backend(context.classifier, exported, context.config.batch_size, messages.append)
+        backend, batch_size = found.backend, found.batch_size if found.rates else None
         rates = [results.BackendRate(name=name, images_per_second=rate) for name, rate in found.rates.items()]
     else:
         calibration = _calibration(context) if needs_calibration(asked) else None

@@ -168,6 +168,15 @@ def test_a_backend_that_is_not_installed_is_not_measured(cache, monkeypatch):
     assert list(found.rates) == ["torch", "compiled", "onnx"]
 
 
+def test_nothing_is_measured_for_a_network_of_another_build(cache, monkeypatch):
+    ran, said = [], []
+    monkeypatch.setattr(fastest, "time", Clock({}))
+    monkeypatch.setattr(loading, "explaining_backend", lambda _: Backend("torch", "grad_cam", ran.append))
+    found = fastest_backend(replace(tiny(), head=None), cache, 2, said.append)
+    assert (found.backend.kind, found.rates, ran) == ("grad_cam", {}, [])
+    assert len(said) == 1 and "torch" in said[0]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler; found no g++")
 def test_the_compiled_network_makes_the_maps_of_the_engine(cache):

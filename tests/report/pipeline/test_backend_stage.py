@@ -192,6 +192,19 @@ def test_a_network_that_no_graph_fits_is_run_by_the_engine(predicted, monkeypatc
     assert (chosen.info.asked, chosen.info.used) == ("torch", "reference")
 
 
+def test_auto_states_why_it_measured_nothing(predicted):
+    context = predicted["torch"]
+    context = replace(
+        context, config=context.config.model_copy(update={"backend": "auto"}),
+        classifier=replace(context.classifier, head=None),
+    )  # fmt: skip
+    chosen = backend.choose(context)
+    assert chosen.backend is None
+    assert (chosen.info.asked, chosen.info.used) == ("auto", "reference")
+    assert (chosen.info.rates, chosen.info.measured_batch) == ([], None)
+    assert chosen.info.reason is not None and repr(context.classifier.target_layer) in chosen.info.reason
+
+
 def test_auto_states_what_it_measured(predicted, small_data, small_checkpoint, tmp_path, monkeypatch):
     asked = []
 
