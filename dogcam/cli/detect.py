@@ -12,13 +12,13 @@ from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, MapOptions, classi
 from dogcam.cli.paths import images_at, require_distinct_stems
 from dogcam.cli.progress import tracked
 from dogcam.detection.detector import FoundBoxes
-from dogcam.detection.presets import detect_by_preset
+from dogcam.detection.presets import ThresholdMethod, detect_by_preset, find_preset
 from dogcam.detection.writers import WRITERS, Row
 from dogcam.errors import ConfigError
 from dogcam.structures.presets import PRESET_NAMES
 
 REPLACED = ("method", "layer", "flip", "cam_threshold")
-"""Options that a preset replaces."""
+"""Options that every preset replaces."""
 
 
 @click.command("detect")
@@ -28,7 +28,8 @@ REPLACED = ("method", "layer", "flip", "cam_threshold")
 @click.option(
     "--preset",
     type=click.Choice(list(PRESET_NAMES)),
-    help="A detection preset, instead of --method, --layer, --flip and --cam-threshold; see docs/boxes.md.",
+    help="A detection preset, instead of --method, --layer, --flip, --cam-threshold and, for fast and best, "
+    "--batch-size; see docs/boxes.md.",
 )
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.05, show_default=True,
@@ -65,7 +66,7 @@ def command(
     targets = classifier.classes_named(maps.targets)
     console = Console(stderr=True, highlight=False)
     results: Iterator[FoundBoxes] = (
-        detect_by_preset(images, classifier, targets, preset)
+        detect_by_preset(images, classifier, targets, preset, batch_size)
         if preset
         else maps.detector(classifier).run(images, batch_size)
     )
@@ -78,14 +79,18 @@ def command(
 
 def _refuse_both(preset: str | None) -> None:
     """Refuse a preset together with an option of the method that it replaces."""
+    if preset is None:
+        return
+    # A method of proposals makes the views of one image after another: it has no batches.
+    has_batches = isinstance(find_preset(preset), ThresholdMethod)
+    replaced = REPLACED if has_batches else (*REPLACED, "batch_size")
     context = click.get_current_context()
-    names = {each.name: each.opts[0] for each in context.command.params if each.name in REPLACED}
     given = [
-        flag
-        for name, flag in names.items()
-        if context.get_parameter_source(str(name)) is ParameterSource.COMMANDLINE
+        each.opts[0]
+        for each in context.command.params
+        if each.name in replaced and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE
     ]
-    if preset and given:
+    if given:
         raise ConfigError(f"--preset {preset} was given with {', '.join(given)}; expected one or the other")
 
 

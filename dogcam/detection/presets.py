@@ -16,6 +16,7 @@ from dogcam.detection.images import ImageSources, each_source, load_image
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
+from dogcam.structures.defaults import BATCH_SIZE
 from dogcam.structures.presets import PresetName
 
 
@@ -30,6 +31,15 @@ class ThresholdMethod:
 
     map_method: str = "grad_cam"
     rule: LocalisationRule = DEFAULT_RULE
+
+    def detector(self, classifier: Classifier, targets: Sequence[str]) -> Detector:
+        """Return the detector of this method.
+
+        Raises:
+            ModelError: if the classifier has no output for a target.
+        """
+        request = METHODS[self.map_method](classifier.target_layer)
+        return Detector(classifier, tuple(targets), request, self.rule)
 
 
 DetectionMethod: TypeAlias = ThresholdMethod | ProposalMethod
@@ -86,22 +96,27 @@ def locator(method: DetectionMethod, classifier: Classifier, targets: Sequence[s
         True
     """
     if isinstance(method, ThresholdMethod):
-        request = METHODS[method.map_method](classifier.target_layer)
-        detector = Detector(classifier, tuple(targets), request, method.rule)
+        detector = method.detector(classifier, targets)
         return lambda image: list(next(iter(detector.run(image))).located)
     observer = observer_for(method, classifier, targets)
     return lambda image: method.run(observer, image)
 
 
 def detect_by_preset(
-    images: ImageSources, classifier: Classifier, targets: Sequence[str], preset: str
+    images: ImageSources,
+    classifier: Classifier,
+    targets: Sequence[str],
+    preset: str,
+    batch_size: int = BATCH_SIZE,
 ) -> Iterator[FoundBoxes]:
     """Yield the boxes of each image by a preset, in the order of the images.
 
     Args:
-        images: one image or several; files are read one after the other.
+        images: one image or several; files are read batch by batch.
         classifier, targets: as for `locator`.
         preset: a name from `PRESETS`.
+        batch_size: images in one forward pass of a `ThresholdMethod`; a `ProposalMethod` makes the views of
+            one image after the other.
 
     Raises:
         ConfigError: if there is no such preset.
@@ -109,10 +124,12 @@ def detect_by_preset(
         ModelError: as `locator`.
     """
     method = find_preset(preset)
+    if isinstance(method, ThresholdMethod):
+        yield from method.detector(classifier, targets).run(images, batch_size)
+        return
     find = locator(method, classifier, targets)
-    # As for the detector, so that resizing averages over pixels.
-    scale = 1.0 if isinstance(method, ThresholdMethod) else max(view.scale for view in method.all_views)
-    least = round(2 * scale * max(classifier.preprocessing.size))
+    # Twice the largest input, so that resizing averages over pixels, as for a `Detector`.
+    least = round(2 * max(view.scale for view in method.all_views) * max(classifier.preprocessing.size))
     for source in each_source(images):
         image = load_image(source, least)
         (height, width), pixels = image.size, image.pixels

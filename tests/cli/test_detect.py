@@ -115,3 +115,19 @@ def test_a_preset_finds_the_boxes_of_its_locator(folder, tmp_path, name):
 def test_a_preset_replaces_the_options_of_the_map(folder):
     result = detect(folder, "--preset", "best", "--cam-threshold", "0.4")
     assert_one_line(result, 1, "--cam-threshold", "best")
+
+
+@pytest.mark.parametrize("name", ["fast", "best"])
+def test_a_preset_of_proposals_has_no_batches(folder, name):
+    result = detect(folder, "--preset", name, "--batch-size", "2")
+    assert_one_line(result, 1, "--batch-size", name)
+
+
+def test_the_published_preset_is_what_the_command_does_by_itself(folder, tmp_path):
+    written = []
+    for options in ((), ("--preset", "published")):
+        out = tmp_path / f"{len(options)}.csv"
+        result = detect(folder, *options, "--format", "csv", "--out", out)
+        assert result.exit_code == 0, result.output
+        written.append(out.read_text())
+    assert written[0] == written[1] and written[0].count("\n") > 2

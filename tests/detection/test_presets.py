@@ -18,6 +18,7 @@ from dogcam.detection.presets import PRESETS, detect_by_preset, find_preset, loc
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.models.two_scale import HighResolutionPass
 from dogcam.structures.boxes import iou
 from dogcam.structures.presets import PRESET_NAMES
 
@@ -80,6 +81,31 @@ def test_the_published_preset_is_the_chain_of_the_detector(classifier):
     [(boxes, scores)] = locator(find_preset("published"), classifier, ["dog"])(image)
     np.testing.assert_array_equal(boxes, expected.boxes)
     np.testing.assert_array_equal(scores, expected.scores)
+
+
+def test_the_published_preset_reads_files_as_the_detector_does(classifier, tmp_path):
+    classifier = replace(classifier, high_resolution=HighResolutionPass((320, 320)))
+    image, _ = scene_with_dogs(2)
+    paths = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for number, path in enumerate(paths):
+        # So large that the decoder shrinks it, less for the high-resolution pass than without.
+        image.resize((1600 + 160 * number, 1280)).save(path)
+    expected = list(find_preset("published").detector(classifier, ["dog"]).run(paths, batch_size=2))
+    sizes = []
+    hook = classifier.network.features.register_forward_pre_hook(
+        lambda _, given: sizes.append(given[0].shape)
+    )
+    try:
+        found = list(detect_by_preset(paths, classifier, ["dog"], "published", batch_size=2))
+    finally:
+        hook.remove()
+    assert [tuple(shape) for shape in sizes] == [
+        (2, 3, 160, 160), (2, 3, 320, 320), (1, 3, 160, 160), (1, 3, 320, 320),
+    ]  # fmt: skip
+    assert len(expected[0].boxes) > 0
+    for each, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(each.boxes, other.boxes)
+        np.testing.assert_array_equal(each.scores, other.scores)
 
 
 @pytest.mark.parametrize("name", ["fast", "best"])

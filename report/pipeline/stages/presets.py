@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from PIL.Image import Image
 
-from dogcam.cam import METHODS
 from dogcam.data.images import read_pixels
 from dogcam.detection.ablation import DenseThreshold, Step, steps_to
 from dogcam.detection.detector import Detector
@@ -95,8 +94,7 @@ def _methods(context: Context) -> _Methods:
     for name in config.presets:
         method = find_preset(name)
         if isinstance(method, ThresholdMethod):
-            request = METHODS[method.map_method](classifier.target_layer)
-            detectors[name] = Detector(classifier, (config.target,), request, method.rule)
+            detectors[name] = method.detector(classifier, (config.target,))
             continue
         try:
             # The target comes first: its time is measured.
