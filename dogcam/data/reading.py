@@ -111,7 +111,7 @@ def scan(
     """
     form, root = recognise(path)
     listing = form.open_split(root, split_name(split))
-    found = Scan(root, split, rules or ReadRules(), listing, warnings=list(listing.notes))
+    found = Scan(root, split, rules or ReadRules(), listing, warnings=list(listing.notes()))
     unsure: list[str] = []
     for each in _subset(listing.ids, split, root)[:limit]:
         try:

@@ -45,14 +45,14 @@ class Listing:
         read: id -> annotation; raises a DataError with the file and the fault.
         mask_classes: classes of the mask values 1, 2, ...; None if there are no masks.
         has_truth: whether the images are annotated.
-        notes: what was not read, for the user.
+        notes: searches the data set, and returns what is not read, for the user.
     """
 
     ids: Sequence[str]
     read: Callable[[str], Annotation]
     mask_classes: tuple[str, ...] | None = None
     has_truth: bool = True
-    notes: tuple[str, ...] = ()
+    notes: Callable[[], Sequence[str]] = tuple
 
 
 Pixels = Literal["inclusive", "half-open"]

@@ -50,12 +50,17 @@ def open_split(root: Path, split: str) -> Listing:
     # The suffix belongs to the id if both `a.jpg` and `a.png` exist.
     ids = [path.name if counts[stem] > 1 else stem for path, stem in zip(paths, stems, strict=True)]
     photos = dict(zip(ids, paths, strict=True))
-    unread = _unread(root, set(ids))
-    return Listing(ids, lambda name: Annotation(name, photos[name]), has_truth=False, notes=unread)
+    return Listing(
+        ids, lambda name: Annotation(name, photos[name]), has_truth=False,
+        notes=lambda: _unread(root, set(ids)),
+    )  # fmt: skip
 
 
 def _unread(root: Path, ids: Set[str]) -> tuple[str, ...]:
-    """Return a note if the folder contains files that may be annotations; those of detections are not."""
+    """Return a note if the folder contains files that may be annotations.
+
+    The JSON and CSV files of `dogcam detect`, whose default names begin with `detections`, are none.
+    """
     files = sorted(path for path in root.rglob("*.*") if path.suffix.lower() in _ANNOTATIONS)
     found = [
         path

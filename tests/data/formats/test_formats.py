@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from dogcam.data.box_files import truth
 from dogcam.data.conversion import convert
 from dogcam.data.formats import FORMATS, boxes_csv, coco, format_named, recognise, yolo
 from dogcam.data.formats.base import Annotation, Listing
-from dogcam.data.reading import read_split, split_names
+from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.errors import DataError, OutputError
 from dogcam.structures.images import LabelledObject
 from dogcam.structures.rules import ReadRules
@@ -299,6 +300,12 @@ def test_annotations_of_no_known_format_are_noted(tmp_path, caplog):
     (tmp_path / "Boxes.CSV").write_text("image,left,top,right,bottom\na.jpg,1,1,5,5\n")
     read_split(tmp_path, "all")
     assert "Boxes.CSV and 1 more" in caplog.text and "image, left, top, right, bottom" in caplog.text
+
+
+def test_the_ids_of_a_folder_are_listed_without_a_search_for_annotations(tmp_path, monkeypatch):
+    photograph(tmp_path / "a.jpg", (8, 9))
+    monkeypatch.setattr(Path, "rglob", lambda *_: pytest.fail("the folder is searched"))
+    assert split_ids(tmp_path, "all") == ["a"]
 
 
 def test_the_images_of_a_coco_file_are_found_without_the_first(written):
