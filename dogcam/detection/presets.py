@@ -1,5 +1,6 @@
 """Named detection methods, and one way to run any of them."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,6 +19,8 @@ from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.structures.defaults import BATCH_SIZE
 from dogcam.structures.presets import PresetName
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,9 +144,16 @@ def detect_by_preset(
 def observer_for(method: ProposalMethod, classifier: Classifier, targets: Sequence[str]) -> Observer:
     """Return an observer of classes that can make every view of a method.
 
+    A warning is logged if dense views have the plain resolution, because the network cannot be dilated.
+
     Raises:
         ModelError: if the classifier has no output for a target, or its network cannot make a view.
     """
     observer = Observer(classifier, targets)
     observer.require(method.all_views)
+    if observer.dense_fault is not None:
+        _log.warning(
+            "%s cannot be dilated: views have the plain resolution (%s)",
+            classifier.name, observer.dense_fault,
+        )  # fmt: skip
     return observer

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dogcam.cam import GradCam
 from dogcam.data.sample import render_scene
+from dogcam.detection import evidence
 from dogcam.detection.box_fit import FitRule
 from dogcam.detection.detector import DEFAULT_RULE, Detector
 from dogcam.detection.evidence import Evidence, Observer, View
@@ -181,6 +182,23 @@ def test_a_network_for_one_size_is_refused(classifier):
     fixed = replace(classifier, network=Fixed(), target_layer="inner.features.stage3", head="inner.head")
     with pytest.raises(ModelError, match="160 x 160"):
         locator(find_preset("best"), fixed, ["dog"])
+
+
+@pytest.mark.parametrize(("preset", "told"), [("best", 1), ("published", 0)])
+def test_a_network_that_cannot_be_dilated_is_reported_once(classifier, monkeypatch, caplog, preset, told):
+    def refuse(*_):
+        raise ModelError("a pooling layer of 77 channels")
+
+    monkeypatch.setattr(evidence, "without_last_stride", refuse)
+    images = [scene_with_dogs(number)[0] for number in (1, 2)]
+    assert len(list(detect_by_preset(images, classifier, ["dog"], preset))) == 2
+    warnings = [each for each in caplog.messages if "sample_net" in each and "77 channels" in each]
+    assert len(warnings) == told
+
+
+def test_a_network_that_is_dilated_is_not_reported(classifier, caplog):
+    list(detect_by_preset(scene_with_dogs(1)[0], classifier, ["dog"], "fast"))
+    assert caplog.messages == []
 
 
 def test_a_large_image_is_boxed_in_its_own_pixels(classifier):
