@@ -18,7 +18,7 @@ from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
 from dogcam.detection.evidence import Evidence, Observer
-from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset
+from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset, observer_for
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError
 from dogcam.evaluate.tuning import CrossValidation, cross_validate
@@ -98,7 +98,7 @@ def command(
         )
     photographs = read_split(data, split, limit)
     classifier = options.load()
-    observer = Observer(classifier, (target,))
+    observer = observer_for(method, classifier, (target,))
     console = Console(stderr=True, highlight=False)
     observed = _observe(photographs, method, observer, console)
     truth = GroundTruth.from_images([image.boxes_of(target) for image in photographs.images])
@@ -130,10 +130,10 @@ def _searchable(preset: str) -> ProposalMethod:
 def _observe(
     photographs: Split, method: ProposalMethod, observer: Observer, console: Console
 ) -> list[_Observed]:
-    images = tracked(photographs.images, "predict", len(photographs), console)
-    evidence = (partial(observer.evidence, read_pixels(image)) for image in images)
-    found = (method.observe(each)[0] for each in evidence)
-    return [_Observed(each, image.size) for each, image in zip(found, photographs.images, strict=True)]
+    return [
+        _Observed(method.observe(partial(observer.evidence, read_pixels(image)))[0], image.size)
+        for image in tracked(photographs.images, "predict", len(photographs), console)
+    ]
 
 
 def _trials(method: ProposalMethod, number: int, seed: int) -> Iterator[ProposalMethod]:
