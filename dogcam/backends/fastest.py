@@ -4,13 +4,12 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from torch import Tensor
 
 from dogcam.backends.backend import Backend, BackendName
-from dogcam.backends.loading import load_backend, packages_of
+from dogcam.backends.loading import load_backend, missing_packages
 from dogcam.backends.maps_network import noise_images
 from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier
@@ -56,7 +55,7 @@ def fastest_backend(
     candidates: list[Backend] = []
     batch = noise_images(classifier, batch_size)
     for name in EXACT:
-        if not all(find_spec(package) for package in packages_of(name)):
+        if missing_packages(name):
             continue
         try:
             backend = load_backend(name, classifier, cache, warn=warn)

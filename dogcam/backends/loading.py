@@ -66,8 +66,7 @@ def load_backend(
         warn(f"the backend {name} is replaced by Grad-CAM in torch: {error}")
         return explaining_backend(classifier)
     factory = _FACTORIES[name]
-    missing = [package for package in factory.packages if find_spec(package) is None]
-    if missing:
+    if missing := missing_packages(name):
         warn(
             f"the backend {name} is replaced by torch: {', '.join(missing)} is not installed; run  "
             f"pip install 'dogcam[{factory.extra}]'"
@@ -131,6 +130,11 @@ _FACTORIES: dict[BackendName, _Factory] = {
 def packages_of(name: BackendName) -> tuple[str, ...]:
     """Return the packages that a backend requires in addition to torch."""
     return _FACTORIES[name].packages
+
+
+def missing_packages(name: BackendName) -> list[str]:
+    """Return the packages that a backend requires and that are not installed."""
+    return [package for package in packages_of(name) if find_spec(package) is None]
 
 
 def needs_calibration(name: BackendName) -> bool:

@@ -151,7 +151,7 @@ def test_the_fastest_exact_backend_is_chosen_by_its_rate(winner, cache, monkeypa
     clock, said = Clock(costs), []
     monkeypatch.setattr(fastest, "load_backend", clock.backend)
     monkeypatch.setattr(fastest, "time", clock)
-    monkeypatch.setattr(fastest, "find_spec", lambda _package: True)
+    monkeypatch.setattr(loading, "find_spec", lambda _package: True)
     found = fastest_backend(tiny(), cache, 8, said.append)
     assert found.backend.name == winner
     assert found.rates == {name: 8 / costs[name] for name in ("torch", "onnx", "openvino")}
@@ -160,7 +160,7 @@ def test_the_fastest_exact_backend_is_chosen_by_its_rate(winner, cache, monkeypa
 
 
 def test_a_backend_that_is_not_installed_is_not_measured(cache, monkeypatch):
-    monkeypatch.setattr(fastest, "find_spec", lambda package: None if package == "openvino" else True)
+    monkeypatch.setattr(loading, "find_spec", lambda package: None if package == "openvino" else True)
     clock = Clock({"torch": 4.0, "compiled": 3.0, "onnx": 2.5})
     monkeypatch.setattr(fastest, "load_backend", clock.backend)
     monkeypatch.setattr(fastest, "time", clock)
