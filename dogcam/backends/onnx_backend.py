@@ -1,6 +1,5 @@
 """Run an ONNX file by ONNX Runtime."""
 
-from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dogcam.backends.backend import Backend, BackendName
-from dogcam.backends.onnx_file import INPUT, OUTPUTS
+from dogcam.backends.onnx_file import INPUT, OUTPUTS, as_input
 from dogcam.errors import ModelError, first_line
 
 
@@ -40,22 +39,7 @@ def onnx_backend(path: Path, name: BackendName, threads: int | None = None) -> B
     return Backend(name, "cam", partial(_run, session), {"onnxruntime": version("onnxruntime")})
 
 
-def require_size(images: Tensor, sides: Sequence[int]) -> None:
-    """Check that images have the channels, height and width that a network was exported for.
-
-    Raises:
-        ModelError: if they differ.
-    """
-    if list(images.shape[1:]) != list(sides):
-        raise ModelError(
-            f"the images have shape {tuple(images.shape)}; this network was exported for (N, "
-            f"{', '.join(map(str, sides))}): export it for the other size, or use the backend torch"
-        )
-
-
 def _run(session: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     (given,) = session.get_inputs()
-    require_size(images, given.shape[1:])
-    array = images.detach().to("cpu", torch.float32).contiguous().numpy()
-    logits, maps = session.run(OUTPUTS, {INPUT: array})
+    logits, maps = session.run(OUTPUTS, {INPUT: as_input(images, given.shape[1:])})
     return torch.from_numpy(logits), torch.from_numpy(maps)

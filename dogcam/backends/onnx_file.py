@@ -6,13 +6,17 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from dogcam.backends.maps_network import MapsNetwork, noise_images
+from dogcam.errors import ModelError
 from dogcam.files import atomic_write
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
@@ -65,6 +69,24 @@ def export(classifier: Classifier, network: MapsNetwork) -> bytes:
     # The output only names the activations in the graph; returning them would cost time.
     del model.graph.output[len(OUTPUTS) :]
     return model.SerializeToString()
+
+
+def as_input(images: Tensor, sides: Sequence[int]) -> NDArray[np.float32]:
+    """Return a batch as the input of an exported network: (N, 3, H, W) tensor -> array of the same shape.
+
+    Args:
+        images: preprocessed images on any device.
+        sides: the channels, height and width that the network was exported for.
+
+    Raises:
+        ModelError: if the images have other sides.
+    """
+    if list(images.shape[1:]) != list(sides):
+        raise ModelError(
+            f"the images have shape {tuple(images.shape)}; this network was exported for (N, "
+            f"{', '.join(map(str, sides))}): export it for the other size, or use the backend torch"
+        )
+    return images.detach().to("cpu", torch.float32).contiguous().numpy()
 
 
 @contextlib.contextmanager

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from dogcam.backends.backend import Backend
-from dogcam.backends.onnx_backend import require_size
-from dogcam.backends.onnx_file import INPUT, OUTPUTS
+from dogcam.backends.onnx_file import INPUT, OUTPUTS, as_input
 from dogcam.errors import ModelError, first_line
 
 
@@ -43,9 +42,7 @@ def openvino_backend(path: Path, threads: int | None = None) -> Backend:
 
 def _run(compiled: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     sides = [each.get_length() for each in list(compiled.input(INPUT).get_partial_shape())[1:]]
-    require_size(images, sides)
-    array = images.detach().to("cpu", torch.float32).contiguous().numpy()
     # Copies: the next batch overwrites the memory of these results.
-    found = compiled({INPUT: array}, share_inputs=True, share_outputs=False)
+    found = compiled({INPUT: as_input(images, sides)}, share_inputs=True, share_outputs=False)
     logits, maps = (torch.from_numpy(found[name]) for name in OUTPUTS)
     return logits, maps
