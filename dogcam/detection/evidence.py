@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from dogcam.detection.dense import without_last_stride
 from dogcam.errors import ModelError, first_line
 from dogcam.models.classifier import Classifier
-from dogcam.network.heads import LogOddsHead, LogOddsOfGroups, head_weights, position_head
+from dogcam.network.heads import LogOddsOfGroups, head_weights, position_head
 from dogcam.network.hooks import capture, find_layer
 from dogcam.network.spatial import layout_of
 
@@ -163,8 +163,8 @@ class Observer:
         maps = self._maps(part, self.classifier.network if dense is None else dense)
         # The logit is that of the original positions, so that dense views rank images equally.
         pooled = (maps if dense is None else maps[:, ::2, ::2]).mean(dim=(1, 2))[None]
-        head = self._head.of_many if isinstance(self._head, LogOddsHead) else position_head(self._head)
-        logits = self._logits(head(maps.flatten(1).T)).T.reshape(-1, *maps.shape[1:])
+        outputs = position_head(self._head)(maps.flatten(1).T)
+        logits = self._logits(outputs).T.reshape(-1, *maps.shape[1:])
         weights = head_weights(self._head, pooled)[0, self._indices]
         class_maps = torch.einsum("chw,kc->khw", maps, weights)
         step = size[0] / maps.shape[1]

@@ -183,8 +183,10 @@ class JointHead(nn.Module):
 
 
 def position_head(head: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return the function that scores single positions: (P, C) activations -> (P, K) logits."""
-    return head.of_positions if isinstance(head, JointHead) else head
+    """Return the function that scores many single positions: (P, C) activations -> (P, K) logits."""
+    if isinstance(head, JointHead):
+        return head.of_positions
+    return head.of_many if isinstance(head, LogOddsHead) else head
 
 
 def _check_group(group: list[int], n_classes: int) -> None:

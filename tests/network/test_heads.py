@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.network.heads import JointHead, LogOddsHead, head_weights
+from dogcam.network.heads import JointHead, LogOddsHead, head_weights, position_head
 
 GROUPS = [[1, 4], [0], range(2, 8), [7, 3, 1]]
 
@@ -52,6 +52,11 @@ def test_many_rows_have_the_same_log_odds(scale, dtype):
     head, x = LogOddsHead(linear(scale, dtype), GROUPS), pooled(dtype)
     assert head.of_many(x).dtype == dtype
     torch.testing.assert_close(head.of_many(x), head(x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("head", [linear(), LogOddsHead(linear(), GROUPS)])
+def test_a_position_is_scored_as_the_mean_of_positions_is(head):
+    torch.testing.assert_close(position_head(head)(pooled()), head(pooled()), rtol=1e-5, atol=1e-5)
 
 
 def test_log_odds_of_many_rows_stay_finite():
