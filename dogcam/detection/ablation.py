@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from dogcam.detection.boxes_from_maps import LocalisationRule, Located, localise
 from dogcam.detection.detector import DEFAULT_RULE
@@ -65,16 +66,12 @@ def steps_to(method: ProposalMethod) -> list[Step]:
     single = replace(method, views=method.views[:1], further_views=(), vote_iou=NO_VOTES)
     scales = replace(single, views=method.views)
     further = replace(scales, further_views=method.further_views)
-    first = DenseThreshold(method.views[0])
-    chain: list[Step] = [
-        Step("dense", "map of twice the resolution", first),
+    first = Step("dense", "dense map", DenseThreshold(method.views[0]))
+    chain = [
+        first,
         Step("proposals", "nested proposals, ranked by their fit", single),
         Step("scales", "magnified views of the image", scales),
         Step("further", "a mirrored and a more magnified view", further),
         Step("votes", "mean of the proposals that overlap a box", method),
     ]
-    return [step for before, step in zip([None, *chain], chain, strict=False) if not _same(before, step)]
-
-
-def _same(before: Step | None, step: Step) -> bool:
-    return before is not None and before.method == step.method
+    return [first, *(step for before, step in pairwise(chain) if step.method != before.method)]
