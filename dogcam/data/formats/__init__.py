@@ -28,7 +28,7 @@ def recognise(path: Path) -> tuple[Format, Path]:
         DataError: if the path does not exist, or has no known format; the message lists the known formats.
     """
     path = Path(path)
-    for each in (*ANNOTATED, image_folder):
+    for each in FORMATS:
         root = each.find(path)
         if root is not None:
             return each, root

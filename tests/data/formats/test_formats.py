@@ -14,7 +14,7 @@ from pycocotools import mask as coco_masks
 from dogcam.data import formats
 from dogcam.data.box_files import truth
 from dogcam.data.conversion import convert
-from dogcam.data.formats import FORMATS, boxes_csv, coco, format_named, recognise, yolo
+from dogcam.data.formats import FORMATS, boxes_csv, coco, format_named, image_folder, recognise, yolo
 from dogcam.data.formats.base import Annotation, Listing
 from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.errors import DataError, OutputError
@@ -367,8 +367,8 @@ def test_a_new_format_needs_its_module_and_an_entry(tmp_path, monkeypatch):
     (folder / "index.lines").write_text("new", encoding="utf-8")
     assert recognise(folder)[0].NAME == "folder"
     entries = (*formats.ANNOTATED, new)
-    for module, name in ((formats, "ANNOTATED"), (truth, "ANNOTATED")):
-        monkeypatch.setattr(module, name, entries)
+    monkeypatch.setattr(truth, "ANNOTATED", entries)
+    monkeypatch.setattr(formats, "FORMATS", (*entries, image_folder))
     assert recognise(folder)[0].NAME == "lines"
     found = truth.read_truth(folder / "index.lines")
     assert found.ids == (annotation.id,) and found.objects == (split.images[0].objects,)
