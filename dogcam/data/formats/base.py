@@ -89,6 +89,11 @@ class Format(Protocol):
         """
 
 
+def no_numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
+    """Return no numbers, as `Format.numbers` of a format whose result files use names."""
+    return {}, {}
+
+
 def image_id(text: str, source: Path) -> str:
     """Return the canonical form of an id: `a`, `./a` and `s/../a` are one image.
 

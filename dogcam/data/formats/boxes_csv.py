@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from dogcam.data.formats.base import (
     coordinate,
     copy_image,
     image_id,
+    no_numbers,
     no_such_split,
     side,
     without_suffix,
@@ -32,6 +32,7 @@ PIXELS: Pixels | None = None
 LAYOUT = (
     "SPLIT.csv with the columns image, class, x0, y0, x1, y1 (0-based half-open) or xmin, ymin, xmax, ymax"
 )
+numbers = no_numbers
 
 IMAGE_COLUMNS = ("image", "image_id", "filename", "file_name", "path")
 CLASS_COLUMNS = ("class", "label", "name", "category")
@@ -145,11 +146,6 @@ def read_box(row: Mapping[str, str]) -> tuple[float, float, float, float]:
     box = np.array([[coordinate(row[key], key) for key in HALF_OPEN]])
     x0, y0, x1, y1 = (to_half_open(box) if row["inclusive"] else box)[0].tolist()
     return x0, y0, x1, y1
-
-
-def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
-    """Return no numbers: result files use names."""
-    return {}, {}
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:

@@ -3,10 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Any
 
 from dogcam.data.formats import boxes_csv
-from dogcam.data.formats.base import Annotation, Listing, Pixels, copy_image, no_such_split, without_suffix
+from dogcam.data.formats.base import (
+    Annotation,
+    Listing,
+    Pixels,
+    copy_image,
+    no_numbers,
+    no_such_split,
+    without_suffix,
+)
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
 from dogcam.structures.images import Split
@@ -15,6 +22,7 @@ NAME = "folder"
 LAYOUT = "images in a folder, or in one folder for each split; no annotations"
 FILE_SUFFIXES: tuple[str, ...] = ()
 PIXELS: Pixels | None = None
+numbers = no_numbers
 
 _ANNOTATIONS = (".csv", ".json", ".xml", ".yaml", ".yml", ".txt")
 """Suffixes of files that may be annotations; a text file is one if it is named after an image."""
@@ -80,11 +88,6 @@ def _unread(root: Path, ids: Set[str]) -> tuple[str, ...]:
         f"{root} is read as images without annotations; {found[0].name}{others} may be annotations, but the "
         f"folder has no known format for them{reason}",
     )
-
-
-def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
-    """Return no numbers: result files use names."""
-    return {}, {}
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, indent, tostring
 
 import numpy as np
@@ -19,6 +18,7 @@ from dogcam.data.formats.base import (
     coordinate,
     copy_image,
     image_id,
+    no_numbers,
     side,
     without_suffix,
 )
@@ -32,6 +32,7 @@ NAME = "voc"
 LAYOUT = "ImageSets/Main/SPLIT.txt, Annotations/ID.xml, JPEGImages/ID.jpg"
 FILE_SUFFIXES: tuple[str, ...] = ()
 PIXELS: Pixels | None = "inclusive"
+numbers = no_numbers
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -136,11 +137,6 @@ def read_annotation(root: Path, name: str, images: ImageFiles) -> Annotation:
         raise DataError(f"{path} is not a VOC annotation: {error or type(error).__name__}") from error
     photo = images.find(name, (tree.findtext("filename") or "").strip())
     return Annotation(name, photo, path, size, objects, mask_path=root / "SegmentationClass" / f"{name}.png")
-
-
-def numbers(root: Path, split: str) -> tuple[dict[Any, str], dict[Any, str]]:
-    """Return no numbers: result files use names."""
-    return {}, {}
 
 
 def write(root: Path, splits: Sequence[Split]) -> None:
