@@ -150,7 +150,7 @@ def _from_json(path: Path, document: Any, pixels: Pixels | None, on_bad_box: Bad
             size = side(image.get("height"), "height"), side(image.get("width"), "width")
             rows = _required_rows(image)
             _refuse_unknown_lists(image)
-            difficult, crowd = (_flags(image, key, len(rows)) for key in _FLAGS)
+            difficult, crowd = (_flag_of_each(image, key, len(rows)) for key in _FLAGS)
             found = []
             for number, row in enumerate(rows):
                 box = own_box(row, CORNERS, convention, f"box {number}")[:4]
@@ -227,7 +227,7 @@ def _refuse_unknown_lists(image: Mapping[str, Any]) -> None:
         raise ValueError(f"{unknown[0]!r} is not a list that is read; expected dogs, {' or '.join(_FLAGS)}")
 
 
-def _flags(image: Mapping[str, Any], key: str, length: int) -> list[bool]:
+def _flag_of_each(image: Mapping[str, Any], key: str, length: int) -> list[bool]:
     """Return a flag of each box; by default it is not set."""
     flags = image.get(key, [0] * length)
     if not isinstance(flags, list) or len(flags) != length or any(flag not in (0, 1) for flag in flags):
