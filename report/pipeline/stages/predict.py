@@ -1,7 +1,7 @@
 """Run the network once over every image: logits and class activation maps, kept batch by batch."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,8 @@ from report import record as results
 from report.config import REFERENCE
 from report.pipeline.backend import Chosen, choose, run_backend
 from report.pipeline.context import Context
-from report.pipeline.fingerprint import digest
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
+from report.pipeline.shared.batches import Batch, resume
 from report.pipeline.shared.predictions import CLASS_MAPS, LOGITS, REFERENCE_LOGITS, is_whole, write_batch
 from report.pipeline.workers import in_threads
 
@@ -45,23 +45,18 @@ def run(context: Context) -> dict:
 
 
 def _predict_split(context: Context, role: str, chosen: Chosen) -> list[str]:
-    images, size = context.splits[role].images, context.config.batch_size
-    batches = context.in_batches(images)
-    paths = [context.workspace / f"{role}-{place:05d}.npz" for place in range(len(batches))]
+    def make(batches: Sequence[Batch]) -> Iterator[dict[str, NDArray[np.float32]]]:
+        # The next photographs are decoded while the network runs.
+        photos = in_threads(read_pixels, itertools.chain.from_iterable(batches))
+        return (
+            _predict(context, list(itertools.islice(photos, len(each))), chosen.backend) for each in batches
+        )
+
+    batches = context.in_batches(context.splits[role].images)
     # With `auto`, a run that is resumed may find that another backend is the fastest.
-    common = (context.workspace.name, chosen.info.used, role)
-    seals = [digest(*common, *(image.id for image in batch)) for batch in batches]
-    whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
-    missing = (batch for batch, there in zip(batches, whole, strict=True) if not there)
-    # The next photographs are decoded while the network runs.
-    photos = in_threads(read_pixels, itertools.chain.from_iterable(missing))
-    work = list(zip(batches, paths, seals, whole, strict=True))
-    for batch, path, seal, there in context.progress.track(work, len(images), f"predict {role}", size):
-        if not there:
-            made = _predict(context, list(itertools.islice(photos, len(batch))), chosen.backend)
-            context.sources.require_unchanged(image.path for image in batch)
-            write_batch(path, made, seal)
-    return [path.relative_to(context.folder).as_posix() for path in paths]
+    return resume(
+        context, role, NAME, batches, make, is_whole, write_batch, made_by=chosen.info.used, suffix=".npz"
+    )
 
 
 def _predict(

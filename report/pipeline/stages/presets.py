@@ -2,8 +2,9 @@
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from PIL.Image import Image
 
@@ -16,7 +17,7 @@ from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ModelError
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.fingerprint import digest
+from report.pipeline.shared.batches import Batch, resume
 from report.pipeline.shared.preset_boxes import STAGE, is_whole, write_batch
 from report.pipeline.shared.preset_work import Task, Work, finish, rows_of_boxes
 from report.pipeline.workers import in_processes_as_made
@@ -110,23 +111,16 @@ def _methods(context: Context) -> _Methods:
 
 
 def _detect_split(context: Context, role: str, methods: _Methods) -> list[str]:
+    def make(batches: Sequence[Batch]) -> Iterator[list[dict[str, Any]]]:
+        images = list(itertools.chain.from_iterable(batches))
+        # Not in threads: the processor time of the process is measured, and reading is not part of a method.
+        work = (_observed(read_pixels(image), methods, role == "reported") for image in images)
+        made = in_processes_as_made(context.pool, finish, work, len(images))
+        return (list(itertools.islice(made, len(batch))) for batch in batches)
+
     images = context.splits[role].images
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    paths = [context.workspace / f"{role}-{place:05d}.json" for place in range(len(batches))]
-    seals = [digest(context.workspace.name, role, *(image.id for image in batch)) for batch in batches]
-    whole = [is_whole(path, seal) for path, seal in zip(paths, seals, strict=True)]
-    parts = [batch for batch, there in zip(batches, whole, strict=True) if not there]
-    missing = [image for batch in parts for image in batch]
-    # Not in threads: the processor time of the process is measured, and reading is not part of a method.
-    work = (_observed(read_pixels(image), methods, role == "reported") for image in missing)
-    made = in_processes_as_made(context.pool, finish, work, len(missing))
-    work_list = list(zip(batches, paths, seals, whole, strict=True))
-    for batch, path, seal, there in context.progress.track(work_list, len(images), f"presets {role}", BATCH):
-        if not there:
-            found = list(itertools.islice(made, len(batch)))
-            context.sources.require_unchanged(image.path for image in batch)
-            write_batch(path, found, seal)
-    return [path.relative_to(context.folder).as_posix() for path in paths]
+    return resume(context, role, NAME, batches, make, is_whole, write_batch, suffix=".json")
 
 
 def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
