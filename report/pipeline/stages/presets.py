@@ -58,7 +58,7 @@ class _Methods:
         observer: makes the views of the others; None if there are none.
         presets: the presets of proposals.
         ablated: the fullest of them; None if there are none.
-        steps: towards that one, without it.
+        steps: towards that one, which is the last.
         unavailable: the presets that the network cannot run.
     """
 
@@ -77,13 +77,12 @@ def run(context: Context) -> dict:
     for each in methods.unavailable:
         context.progress.say(f"the preset {each.name} is left out: {each.reason}")
     files = {role: _detect_split(context, role, methods) for role in context.splits}
-    steps = [] if methods.ablated is None else steps_to(methods.presets[methods.ablated])
     return Output(
         by_split=files, files=[name for names in files.values() for name in names],
         unavailable=methods.unavailable,
         not_dense=None if methods.observer is None else methods.observer.dense_fault,
         ablated=methods.ablated,
-        steps=[(step.name, step.title) for step in steps],
+        steps=[(step.name, step.title) for step in methods.steps],
     ).model_dump(mode="json")  # fmt: skip
 
 
@@ -105,7 +104,7 @@ def _methods(context: Context) -> _Methods:
         except ModelError as error:
             unavailable.append(results.UnavailablePreset(name=name, reason=str(error)))
     fullest = next(reversed(presets), None)
-    steps = [] if fullest is None else steps_to(presets[fullest])[:-1]
+    steps = [] if fullest is None else steps_to(presets[fullest])
     observer = observer if presets else None
     return _Methods(config.target, detectors, observer, presets, fullest, steps, unavailable)
 
@@ -140,7 +139,8 @@ def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
     n_classes = len(observer.targets) if reported else 1
     tasks = [task for name, each in methods.presets.items() for task in _tasks(name, each, views, n_classes)]
     if reported:
-        tasks += [task for step in methods.steps for task in _tasks(step.name, step.method, views, 1)]
+        # The last step is the preset itself.
+        tasks += [task for step in methods.steps[:-1] for task in _tasks(step.name, step.method, views, 1)]
     return Work(size, observer.side, tasks, found, seconds)
 
 
