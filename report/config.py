@@ -10,7 +10,7 @@ from dogcam.errors import ConfigError
 from dogcam.files import printable
 from dogcam.structures import defaults
 from dogcam.structures.backends import BackendName
-from dogcam.structures.presets import PRESET_NAMES, PresetName
+from dogcam.structures.presets import PRESET_NAMES, PUBLISHED, PresetName
 from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -112,7 +112,7 @@ class RunConfig(BaseModel):
     @field_validator("presets")
     @classmethod
     def _with_published(cls, values: tuple[PresetName, ...]) -> tuple[PresetName, ...]:
-        return tuple(name for name in PRESET_NAMES if name in values or (values and name == "published"))
+        return tuple(name for name in PRESET_NAMES if name in values or (values and name == PUBLISHED))
 
     @model_validator(mode="after")
     def _tuning_apart(self) -> "RunConfig":

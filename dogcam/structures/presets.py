@@ -5,4 +5,7 @@ from typing import Literal, get_args
 PresetName = Literal["published", "fast", "best"]
 """The keys of `dogcam.detection.presets.PRESETS`, in their order."""
 
+PUBLISHED: PresetName = "published"
+"""The preset that the others are compared with."""
+
 PRESET_NAMES: tuple[PresetName, ...] = get_args(PresetName)

@@ -8,7 +8,8 @@ from torch import nn
 
 from dogcam.cam import Cam, GradCam, GradCamPlusPlus, HiResCam, LayerCam, Request
 from dogcam.models.classifier import Classifier
-from dogcam.structures.presets import PresetName
+from dogcam.structures.defaults import CAM_THRESHOLD
+from dogcam.structures.presets import PUBLISHED
 from report.config import REFERENCE, RunConfig
 
 
@@ -53,9 +54,6 @@ GRAD_CAM_REFERENCE = "grad_cam_reference"
 CAM = "cam"
 PROBABILITY = "grad_cam_probability"
 EARLIER = "grad_cam_earlier"
-
-PUBLISHED: PresetName = "published"
-"""The preset that the others are compared with."""
 
 METHODS = {
     method.name: method
@@ -110,7 +108,8 @@ METHODS = {
             "baseline", SLATE, 2,
         ),
         Method(
-            PUBLISHED, "Preset published", "Grad-CAM, threshold 0.3, every component", "preset", BROWN, 2
+            PUBLISHED, "Preset published", f"Grad-CAM, threshold {CAM_THRESHOLD:g}, every component",
+            "preset", BROWN, 2,
         ),
         Method("fast", "Preset fast", "nested proposals of one dense view", "preset", GREEN, 0),
         Method(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dogcam.errors import RecordError
-from dogcam.structures.presets import PRESET_NAMES
+from dogcam.structures.presets import PRESET_NAMES, PUBLISHED
 from report.record import Claim, ClaimChange, ClaimPart, Results, preset_rules, verdict_rules
 from report.record.claims import Status
 from report.record.findings import Finding, Part, status_of
@@ -115,8 +115,8 @@ DECLARATIONS = (
     _of_ap("map_beats_full_image", "full_image", _against("the whole image with the same scores")),
     _of_ap("target_layer_beats_earlier_layer", EARLIER, _against("Grad-CAM at the earlier layer")),
     *(
-        _of_ap(f"{preset}_beats_published", "published", _PRESET_WORDS, preset)
-        for preset in PRESET_NAMES if preset != "published"
+        _of_ap(f"{preset}_beats_published", PUBLISHED, _PRESET_WORDS, preset)
+        for preset in PRESET_NAMES if preset != PUBLISHED
     ),
     Declaration("preset_steps", preset_rules.preset_steps),
     Declaration("growing_beats_thresholding", _of_masks),

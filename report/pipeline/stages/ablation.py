@@ -10,9 +10,10 @@ from dogcam.evaluate import breakdowns, metrics
 from dogcam.evaluate.classification import mean_over_classes
 from dogcam.evaluate.metrics import Estimate, Matches, Resampler, estimate, undefined
 from dogcam.structures.detections import Detections
+from dogcam.structures.presets import PUBLISHED
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import MAIN, METHODS, PUBLISHED
+from report.pipeline.methods import MAIN, METHODS
 from report.pipeline.shared.boxes import (
     HIGH_SCORE,
     correlation,

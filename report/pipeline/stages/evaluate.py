@@ -12,9 +12,10 @@ from dogcam.errors import ConfigError
 from dogcam.evaluate import metrics
 from dogcam.evaluate.classification import AP_VARIANT, score_classes
 from dogcam.evaluate.metrics import Matches, Resampler, defined, estimate, undefined
+from dogcam.structures.presets import PUBLISHED
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, PUBLISHED, title_of
+from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, title_of
 from report.pipeline.shared.boxes import compared, matches_of
 from report.pipeline.shared.estimates import ap_samples, over_images, resampler_of
 from report.pipeline.shared.predictions import predictions

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dogcam.detection import baselines
 from dogcam.detection.boxes_from_maps import Components, LocalisationRule, localise_map
 from dogcam.evaluate.metrics import match, precision_recall
+from dogcam.structures import defaults
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.detections import Detections
 from report.pipeline.context import Context
@@ -25,9 +26,6 @@ NAME = "localise"
 
 CAM_THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 COMPONENTS = get_args(Components)
-DEFAULT_CAM_THRESHOLD = 0.3
-"""The threshold without a tuning split: the customary value."""
-
 Found = list[tuple[Boxes, NDArray[np.float64]]]
 """For each image its boxes and their scores."""
 
@@ -86,7 +84,7 @@ def choose_rule(context: Context, method: str, target: str | None = None) -> Cho
     """
     given, name = context.config.cam_threshold, target or context.config.target
     if given is not None or context.tuning is None or name not in context.tuning.class_names():
-        threshold = DEFAULT_CAM_THRESHOLD if given is None else given
+        threshold = defaults.CAM_THRESHOLD if given is None else given
         return Choice(Tuning(method=method, cam_threshold=threshold, components="all", chosen=False, rows=[]))
     rows, found = _sweep(context, method, name)
     # The first of equals wins: the lower threshold, and all components.

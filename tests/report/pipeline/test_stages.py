@@ -13,6 +13,7 @@ from dogcam.data.reading import read_split
 from dogcam.errors import ConfigError, RecordError
 from dogcam.evaluate import metrics
 from dogcam.models.checkpoints import load_checkpoint, save_checkpoint
+from dogcam.structures.defaults import CAM_THRESHOLD
 from dogcam.structures.detections import Detections, GroundTruth
 from report.pipeline import methods
 from report.pipeline.gather import split_info
@@ -20,7 +21,7 @@ from report.pipeline.shared import gallery, maps
 from report.pipeline.shared.boxes import ground_truth, matches_of
 from report.pipeline.shared.maps import heat_of
 from report.pipeline.shared.predictions import predictions
-from report.pipeline.stages import draw, evaluate, localise, picture, segment
+from report.pipeline.stages import draw, evaluate, picture, segment
 from tests.support import runs as fixtures
 from tests.support.stages import COMPUTING, after, context_of
 
@@ -117,7 +118,7 @@ def test_the_test_split_never_chooses(small_data, small_checkpoint, tmp_path):
     context = context_of(small_data, small_checkpoint, tmp_path, tuned=False)
     context = after(context, "predict", "localise", "evaluate", "compare", "analyse", "segment")
     tuning = context.outputs["localise"]["tuning"]["grad_cam"]
-    assert (tuning["cam_threshold"], tuning["chosen"]) == (localise.DEFAULT_CAM_THRESHOLD, False)
+    assert (tuning["cam_threshold"], tuning["chosen"]) == (CAM_THRESHOLD, False)
     point = context.outputs["evaluate"]["operating_point"]
     assert point["score_threshold"] == evaluate.DEFAULT_SCORE_THRESHOLD
     masks = context.outputs["segment"]
