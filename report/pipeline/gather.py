@@ -18,9 +18,8 @@ from report.pipeline import prepare
 from report.pipeline.context import Context
 from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.pipeline.published import PUBLISHED
-from report.pipeline.shared.boxes import found_rows, is_ignored
+from report.pipeline.shared.boxes import compared, is_ignored, rows_of
 from report.pipeline.shared.predictions import predictions
-from report.pipeline.shared.preset_boxes import available, preset_rows
 from report.record.tables import (
     DETECTIONS_HEAD,
     DETECTIONS_NAME,
@@ -197,12 +196,10 @@ def write_tables(context: Context) -> None:
         for image in images
         for box, thing in zip(image.boxes_of(target).tolist(), image.objects_of(target), strict=True)
     )
-    presets = {name: preset_rows(context, name) for name in available(context)}
-    rows_by_method = found_rows(context) | presets
     found = (
         (method, image.id, *row)
-        for method, of_method in rows_by_method.items()
-        for image, rows in zip(images, of_method, strict=True)
+        for method in compared(context)
+        for image, rows in zip(images, rows_of(context, method), strict=True)
         for row in rows
     )
     evidence_found = results.Evidence(**context.outputs["evidence"]["evidence"])
