@@ -13,6 +13,7 @@ from dogcam.evaluate import metrics
 from dogcam.models.classifier import load_classifier
 from report.config import make_config
 from report.pipeline.shared.boxes import ground_truth
+from report.pipeline.stages.class_failures import pictures_by_class
 from report.pipeline.targets import choose_targets
 from report.record.io import read_results
 from tests.support.runs import invoke
@@ -80,6 +81,14 @@ def test_the_failures_of_every_class_are_typed_at_its_operating_point(several):
             )
             assert shown, item
         assert all((several / case.picture).is_file() for case in each.cases)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "expected"),
+    [(0, []), (2, [16, 16]), (3, [13] * 3), (19, [2] * 19), (30, [1] * 30), (79, [1] * 40 + [0] * 39)],
+)
+def test_many_classes_share_the_pictures_of_a_page(n_classes, expected):
+    assert pictures_by_class(n_classes) == expected
 
 
 def test_the_table_of_failures_names_the_class_of_each(several):

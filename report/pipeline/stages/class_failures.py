@@ -1,4 +1,4 @@
-"""The failures of the classes beside the main one: at their operating points, with pictures by rule."""
+"""The failures of all classes but the main one: at their operating points, with pictures by rule."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from report.pipeline.stages.draw import draw_gallery
 from report.pipeline.stages.picture import draw_failing
 
 MOST_PICTURES = 40
-"""Pictures of all these classes together: with those of the main class they keep a page below 4 MB."""
+"""Limit of the pictures of all these classes: with those of the main class they keep a page below 4 MB."""
 
-FEWEST, MOST = 2, 16
-"""Pictures of one class."""
+MOST_OF_A_CLASS = 16
+"""Limit of the pictures of one class."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,18 @@ class AtPoint:
 
 
 def failures_of(context: Context, points: Sequence[AtPoint]) -> tuple[list[results.ClassFailures], list[str]]:
-    """Type the failures of each class and draw their pictures; return them and the names of the files."""
-    n_pictures = min(MOST, max(FEWEST, MOST_PICTURES // max(1, len(points))))
+    """Type the failures of each class and draw their pictures.
+
+    Args:
+        context: after the stage `predict`.
+        points: for each class but the main one its boxes and its operating point; the first classes have
+            pictures if there are too many.
+
+    Returns:
+        The failures of each class, and the names of the files of their pictures.
+    """
     found, files = [], []
-    for number, point in enumerate(points):
+    for number, (point, n_pictures) in enumerate(zip(points, pictures_by_class(len(points)), strict=True)):
         scene = make_scene(context, point.matches, point.iou, point.name, prefix=f"class-{number}-")
         failures = _failures(context, scene, point, n_pictures)
         files += draw_gallery(context, failures.items)
@@ -49,6 +57,12 @@ def failures_of(context: Context, points: Sequence[AtPoint]) -> tuple[list[resul
         files += draw_failing(context, point.name, kept, wanted, scene.prefix)
         found.append(failures)
     return found, files
+
+
+def pictures_by_class(n_classes: int) -> list[int]:
+    """Return how many pictures each class may have: as many each, at most `MOST_PICTURES` together."""
+    each = min(MOST_OF_A_CLASS, max(1, MOST_PICTURES // max(1, n_classes)))
+    return [each if number < MOST_PICTURES else 0 for number in range(n_classes)]
 
 
 def _failures(context: Context, scene: Scene, point: AtPoint, n_pictures: int) -> results.ClassFailures:
