@@ -23,7 +23,7 @@ WITHOUT = {
         "GradientCheck.tolerance", "OverlapBin.low", "OverlapBin.high", "ScoreBin.low", "ScoreBin.high",
         "ScoreMeaning.high_score", "ClassResult.cam_threshold", "ClassRow.iou", "Classes.iou",
         "Classes.iou_range", "Classes.size_edges", "Confusion.iou", "MeanRow.iou", "Presets.iou",
-        "MeasuredPreset.high_score", "PresetMean.iou", "StepRow.iou", "ClassFailures.score_threshold",
+        "Presets.high_score", "PresetMean.iou", "StepRow.iou", "ClassFailures.score_threshold",
         "GalleryItem.score_threshold",
     },
     "facts about one image or one box": {
