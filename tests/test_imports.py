@@ -186,6 +186,13 @@ def test_a_run_reaches_no_library_that_is_slow_to_import():
     assert reached & {"torchvision", "sklearn", "pandas", "scipy.stats", "onnx", "onnxruntime"} == set()
 
 
+def test_a_process_that_locates_boxes_reaches_no_torch():
+    """It would take most of the time in which the process starts, and most of its memory."""
+    reached = reached_from("report.pipeline.shared.preset_work")
+    assert "dogcam.detection.proposal_method" in reached
+    assert reached & {"torch", "torchvision"} == set()
+
+
 def test_rendering_loads_no_torch_in_a_fresh_interpreter():
     modules = ", ".join(module for module in FILES if room_of(module) in {"report.cli", *WITHOUT_TORCH})
     code = f"import {modules}, sys; print(*sorted({{'torch', 'torchvision'}} & sys.modules.keys()))"

@@ -17,7 +17,8 @@ from dogcam.cli.progress import tracked
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
-from dogcam.detection.evidence import Evidence, Observer
+from dogcam.detection.evidence import Evidence
+from dogcam.detection.observer import Observer
 from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset, observer_for
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError

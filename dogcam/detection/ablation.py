@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from dogcam.detection.boxes_from_maps import LocalisationRule, Located, localise
-from dogcam.detection.detector import DEFAULT_RULE
+from dogcam.detection.boxes_from_maps import DEFAULT_RULE, LocalisationRule, Located, localise
 from dogcam.detection.evidence import Evidence, Grid, View
 from dogcam.detection.proposal_method import ProposalMethod, ViewEvidence, probability_of
 from dogcam.structures.boxes import clip

@@ -11,6 +11,7 @@ from PIL import Image
 from dogcam.detection.components import FoundComponents, Runs, components_of, runs_of_heat
 from dogcam.detection.interpolated import InterpolatedMap, has_exact_runs, runs_of_map
 from dogcam.structures.boxes import Boxes
+from dogcam.structures.defaults import CAM_THRESHOLD
 
 Components = Literal["all", "largest"]
 
@@ -38,6 +39,10 @@ class LocalisationRule:
     def __post_init__(self) -> None:
         if not 0 < self.cam_threshold < 1:
             raise ValueError(f"cam_threshold is {self.cam_threshold}; expected a fraction between 0 and 1")
+
+
+DEFAULT_RULE = LocalisationRule(CAM_THRESHOLD)
+"""The customary threshold for class activation maps, tuned on no data; all components are boxed."""
 
 
 def normalise(map_: Map) -> Map:

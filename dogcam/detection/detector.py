@@ -13,18 +13,22 @@ from torch import Tensor, nn
 from dogcam.cam import OfClasses, Request, Views, explain
 from dogcam.cam.targets import Targets
 from dogcam.cam.views import ONE_VIEW
-from dogcam.detection.boxes_from_maps import LocalisationRule, Located, Map, heat_map, localise_map
+from dogcam.detection.boxes_from_maps import (
+    DEFAULT_RULE,
+    LocalisationRule,
+    Located,
+    Map,
+    heat_map,
+    localise_map,
+)
 from dogcam.detection.images import ImageSources, LoadedImage, each_source, in_batches, load_image
 from dogcam.models.classifier import Classifier
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass, fuse_logits, high_resolution_logits
 from dogcam.network.memory import in_parts
 from dogcam.structures.boxes import Boxes
-from dogcam.structures.defaults import BATCH_SIZE, CAM_THRESHOLD
+from dogcam.structures.defaults import BATCH_SIZE
 from dogcam.structures.detections import Detections
-
-DEFAULT_RULE = LocalisationRule(CAM_THRESHOLD)
-"""The customary threshold for class activation maps, tuned on no data; all components are boxed."""
 
 MOST_SIDE = 1024
 """Pixels of the longer side of a heat map that is drawn; boxes are computed at the size of the image."""

@@ -10,10 +10,11 @@ from PIL import Image
 
 from dogcam.cam import METHODS
 from dogcam.detection.box_fit import FitRule
-from dogcam.detection.boxes_from_maps import LocalisationRule
-from dogcam.detection.detector import DEFAULT_RULE, Detector, FoundBoxes, Located
-from dogcam.detection.evidence import Observer, View
+from dogcam.detection.boxes_from_maps import DEFAULT_RULE, LocalisationRule, Located
+from dogcam.detection.detector import Detector, FoundBoxes
+from dogcam.detection.evidence import View
 from dogcam.detection.images import ImageSources, each_source, load_image
+from dogcam.detection.observer import Observer
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier

@@ -3,17 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PIL import Image
 
 from dogcam.detection.box_fit import FitRule, fits
-from dogcam.detection.detector import Located
-from dogcam.detection.evidence import Evidence, Grid, Observer, View
+from dogcam.detection.boxes_from_maps import Located
+from dogcam.detection.evidence import Evidence, Grid, View
 from dogcam.detection.proposals import nested_boxes
 from dogcam.detection.selection import select, voted
 from dogcam.structures.boxes import as_boxes, clip
+
+if TYPE_CHECKING:
+    from dogcam.detection.observer import Observer
 
 LOGIT_THRESHOLDS = tuple(float(value) for value in range(-3, 10))
 """Logits at which a position may begin to belong to an object, for the proposals."""
@@ -107,7 +110,7 @@ class ProposalMethod:
         # A mean of boxes at the edge may exceed it by a rounding error.
         return clip(grid.to_pixels(means), size), scores
 
-    def run(self, observer: Observer, image: Image.Image) -> list[Located]:
+    def run(self, observer: "Observer", image: Image.Image) -> list[Located]:
         """Return the boxes of an image and their scores for each of the observer's classes, see `locate`."""
         size = (image.height, image.width)
         found = self.observe(partial(observer.evidence, image))

@@ -10,8 +10,8 @@ from dogcam.cam import GradCam
 from dogcam.data.formats import image_folder, recognise
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split, split_names
-from dogcam.detection.boxes_from_maps import LocalisationRule, normalise
-from dogcam.detection.detector import DEFAULT_RULE, Detector, ImageResult
+from dogcam.detection.boxes_from_maps import DEFAULT_RULE, LocalisationRule, normalise
+from dogcam.detection.detector import Detector, ImageResult
 from dogcam.draw import overlays
 from dogcam.draw.overlays import DrawnBox
 from dogcam.errors import ConfigError

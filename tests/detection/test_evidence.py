@@ -7,7 +7,8 @@ from PIL import Image
 from torch import nn
 
 from dogcam.data.sample import CLASSES
-from dogcam.detection.evidence import Evidence, Grid, Observer, View
+from dogcam.detection.evidence import Evidence, Grid, View
+from dogcam.detection.observer import Observer
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.network.hooks import capture

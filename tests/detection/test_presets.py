@@ -10,11 +10,13 @@ from PIL import Image
 
 from dogcam.cam import GradCam
 from dogcam.data.sample import render_scene
-from dogcam.detection import evidence
+from dogcam.detection import observer
 from dogcam.detection.box_fit import FitRule
-from dogcam.detection.detector import DEFAULT_RULE, Detector
-from dogcam.detection.evidence import Evidence, Observer, View
+from dogcam.detection.boxes_from_maps import DEFAULT_RULE
+from dogcam.detection.detector import Detector
+from dogcam.detection.evidence import Evidence, View
 from dogcam.detection.images import LoadedImage
+from dogcam.detection.observer import Observer
 from dogcam.detection.presets import PRESETS, detect_by_preset, find_preset, locator
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, ModelError
@@ -189,7 +191,7 @@ def test_a_network_that_cannot_be_dilated_is_reported_once(classifier, monkeypat
     def refuse(*_):
         raise ModelError("a pooling layer of 77 channels")
 
-    monkeypatch.setattr(evidence, "without_last_stride", refuse)
+    monkeypatch.setattr(observer, "without_last_stride", refuse)
     images = [scene_with_dogs(number)[0] for number in (1, 2)]
     assert len(list(detect_by_preset(images, classifier, ["dog"], preset))) == 2
     warnings = [each for each in caplog.messages if "sample_net" in each and "77 channels" in each]

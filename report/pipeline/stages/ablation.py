@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.detection.detector import DEFAULT_RULE
+from dogcam.detection.boxes_from_maps import DEFAULT_RULE
 from dogcam.evaluate import breakdowns, metrics
 from dogcam.evaluate.classification import mean_over_classes
 from dogcam.evaluate.metrics import Estimate, Matches, Resampler, estimate, undefined

@@ -11,7 +11,8 @@ from PIL.Image import Image
 from dogcam.data.images import read_pixels
 from dogcam.detection.ablation import DenseThreshold, Step, steps_to
 from dogcam.detection.detector import Detector
-from dogcam.detection.evidence import Evidence, Observer, View
+from dogcam.detection.evidence import Evidence, View
+from dogcam.detection.observer import Observer
 from dogcam.detection.presets import ThresholdMethod, find_preset
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ModelError

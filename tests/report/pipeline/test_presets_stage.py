@@ -13,7 +13,7 @@ import pytest
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.ablation import steps_to
-from dogcam.detection.evidence import Observer
+from dogcam.detection.observer import Observer
 from dogcam.detection.presets import find_preset, locator
 from dogcam.errors import ModelError, RecordError
 from dogcam.evaluate.metrics import Resampler, match, precision_recall
