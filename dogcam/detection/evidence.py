@@ -23,8 +23,8 @@ class View:
         scale: length of the longer side, as a multiple of the classifier's own input side.
         keep_aspect: keep the aspect ratio, up to rounding to the network's stride; otherwise the input is a
             square.
-        dense: run the network without its last stride, so that maps have twice the resolution; a network
-            that cannot be run so, for example with squeeze-and-excitation, makes a plain view.
+        dense: run the network without its last stride: maps have twice the resolution. A network that cannot
+            be dilated, such as one with squeeze-and-excitation, makes a plain view.
         mirrored: mirror the image, and mirror the map back.
 
     Raises:

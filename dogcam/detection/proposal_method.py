@@ -68,8 +68,8 @@ class ProposalMethod:
     def observe(self, evidence_of: ViewEvidence) -> list[list[Evidence]]:
         """Return the evidence that the method needs for each of K classes.
 
-        The further views count for the classes whose largest logit reaches the gate, so that the boxes of a
-        class do not depend on the other classes.
+        Only a class whose largest logit reaches the gate uses the further views. The boxes of a class thus
+        do not depend on the other classes.
 
         Args:
             evidence_of: returns the evidence of one view of the image.

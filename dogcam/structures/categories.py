@@ -15,17 +15,17 @@ FailureType = Literal[
 ]
 
 OracleFix = Literal["remove", "move", "one_each", "add"]
-"""What an oracle does with a false positive: it removes the box, moves it onto its object, or replaces it by
-a box on each of its objects. A type with `add` has missed objects only."""
+"""What an oracle does with a false positive: remove the box, move it onto its object, or replace it by one
+box on each of its objects. A type with `add` has no false positives, only missed objects."""
 
 
 class TypeText(NamedTuple):
-    """The texts of a failure type.
+    """The title and meaning of a failure type, and how an oracle fixes it.
 
     Attributes:
-        title: its title in tables and figures.
-        meaning: its meaning, with the placeholders `{target}`, `{targets}` and `{a_target}`.
-        fix: the oracle fix of its false positives.
+        title: in tables and figures.
+        meaning: a phrase with the placeholders `{target}`, `{targets}` and `{a_target}`.
+        fix: what the oracle does with its failures.
     """
 
     title: str

@@ -169,7 +169,7 @@ def write(root: Path, splits: Sequence[Split]) -> None:
 def _delimiter(text: str) -> str:
     """Return what separates most names of the header: a comma, a semicolon or a tab.
 
-    Where a comma separates decimals, spreadsheets separate cells by semicolons; such decimals are refused.
+    If a comma separates decimals, spreadsheets separate cells by semicolons; such decimals are refused.
     """
     header = next((line for line in text.splitlines() if line and not line.startswith("#")), "")
     return max(",;\t", key=header.count)

@@ -29,8 +29,8 @@ _STACK_WIDTH = 4.6
 _SINGLE_WIDTH = 5.2
 _TENTHS = np.linspace(0, 1, 6)
 
-# Panels of a fixed shape find their place only in the second or third pass of constrained layout; others move
-# by less than half a point after the first.
+# Constrained layout places panels of a fixed shape in its second or third pass. Other panels move by less
+# than half a point after the first.
 _PASSES_OF_FIXED_SHAPES = 3
 
 
