@@ -35,8 +35,9 @@ def test_no_test_module_is_imported(path):
 def test_a_test_is_marked_by_the_fixtures_that_it_uses(request, fixture, marker):
     """So that `make test-fast` needs neither a browser nor photographs, whoever writes the next test."""
     marks = []
-    item = SimpleNamespace(fixturenames=["tmp_path", fixture], add_marker=marks.append)
-    plain = SimpleNamespace(fixturenames=["tmp_path"], add_marker=pytest.fail)
+    fast = {"path": Path(__file__), "get_closest_marker": lambda _: None}
+    item = SimpleNamespace(fixturenames=["tmp_path", fixture], add_marker=marks.append, **fast)
+    plain = SimpleNamespace(fixturenames=["tmp_path"], add_marker=pytest.fail, **fast)
     conftest = request.config.pluginmanager.get_plugin(str(TESTS / "conftest.py"))
     conftest.pytest_collection_modifyitems([item, plain])
     assert marks == [marker]
