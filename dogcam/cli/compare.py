@@ -15,18 +15,15 @@ from rich.table import Table
 from dogcam.cam import GradCam
 from dogcam.cli.options import (
     CAM_THRESHOLD,
-    CONFIDENCE_LEVEL,
-    RESAMPLE_SEED,
-    RESAMPLES,
     ClassifierOptions,
     classifier_options,
 )
+from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
-from dogcam.evaluate.metrics import Resampler
 from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.structures.defaults import IOU_THRESHOLDS, TARGET
 from dogcam.structures.detections import Detections
@@ -47,9 +44,7 @@ if TYPE_CHECKING:
 @click.option("--other-classes", metavar="FILE|NAME,...|imagenet", help="Its outputs, without a card.")
 @click.option("--other-activation", type=click.Choice(["sigmoid", "softmax"]), help="Of its head.")
 @CAM_THRESHOLD
-@RESAMPLES
-@CONFIDENCE_LEVEL
-@RESAMPLE_SEED
+@resampling_options
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON and nothing else.")
 def command(
     data: Path,
@@ -62,9 +57,7 @@ def command(
     other_classes: str | None,
     other_activation: str | None,
     cam_threshold: float,
-    resamples: int,
-    confidence_level: float,
-    seed: int,
+    resampling: Resampling,
     as_json: bool,
 ) -> None:
     """Compare two classifiers on the same images: the AP of their Grad-CAM boxes, and of their rankings.
@@ -91,7 +84,7 @@ def command(
     (boxes_a, ranking_a), (boxes_b, ranking_b) = (
         _detect(each, images, target, cam_threshold) for each in classifiers
     )
-    resampler = Resampler(len(images), resamples, confidence_level, seed)
+    resampler = resampling.of(len(images))
     boxes = compare_boxes(images, target, boxes_a, boxes_b, IOU_THRESHOLDS, resampler)
     ranking = compare_rankings(images, ranking_a, ranking_b, resampler)
     if as_json:
@@ -116,7 +109,8 @@ def command(
     for which, each in zip(("first", "second"), classifiers, strict=True):
         weights = each.weights_sha256()[:8]
         console.print(f"{which}: {each.name} at {each.input_sizes} pixels, {each.source}, sha256 {weights}")
-    console.print(f"{len(images):,} images, {shown:,} with the class {target}; {resamples:,} resamples")
+    n_resamples = resampling.n_resamples
+    console.print(f"{len(images):,} images, {shown:,} with the class {target}; {n_resamples:,} resamples")
 
 
 def _detect(

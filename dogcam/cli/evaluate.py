@@ -10,20 +10,18 @@ from rich.table import Table
 
 from dogcam.cli.options import (
     BATCH_SIZE,
-    CONFIDENCE_LEVEL,
-    RESAMPLE_SEED,
-    RESAMPLES,
     ClassifierOptions,
     classifier_options,
 )
 from dogcam.cli.progress import counting
+from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.reading import read_split
 from dogcam.draw.plots import EstimateRow, class_figure
 from dogcam.draw.svg import to_svg
 from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
-from dogcam.evaluate.metrics import Interval, Resampler, defined
+from dogcam.evaluate.metrics import Interval, defined
 from dogcam.files import atomic_write
 from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.models.registry import require_input
@@ -44,9 +42,7 @@ from dogcam.structures.images import Split
     help="Use the second pass at a higher resolution if the card has one.",
 )  # fmt: skip
 @BATCH_SIZE
-@RESAMPLES
-@CONFIDENCE_LEVEL
-@RESAMPLE_SEED
+@resampling_options
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the numbers to this file.")
 @click.option("--figure", type=click.Path(path_type=Path), help="Write a drawing to this SVG file.")
 def command(
@@ -58,9 +54,7 @@ def command(
     flip: bool,
     high_resolution_pass: bool,
     batch_size: int,
-    resamples: int,
-    confidence_level: float,
-    seed: int,
+    resampling: Resampling,
     json_path: Path | None,
     figure: Path | None,
 ) -> None:
@@ -84,12 +78,12 @@ def command(
             flip=flip, high_resolution=classifier.high_resolution, progress=progress,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
-    resampler = Resampler(len(photographs), resamples, confidence_level, seed)
+    resampler = resampling.of(len(photographs))
     scores = score_classes(labels, classifier.log_odds(logits), classifier.classes, resampler)
     # Printed first: a failure to write a file must not lose the measurement.
     Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
     if json_path:
-        settings = {"flip": flip, "n_resamples": resamples, "seed": seed}
+        settings = {"flip": flip, "n_resamples": resampling.n_resamples, "seed": resampling.seed}
         document = describe(classifier, photographs, scores) | settings
         atomic_write(json_path, json.dumps(document, indent=1, allow_nan=False) + "\n")
     if figure:

@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from dogcam.cli.common import choice
+from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.box_files.results import read_results
 from dogcam.data.box_files.truth import read_truth
 from dogcam.data.formats.base import Pixels
@@ -23,11 +25,13 @@ from dogcam.evaluate.metrics import (
     VARIANTS,
     Difficult,
     Matches,
+    Resampler,
     TieRange,
     Ties,
     Variant,
     ap_over_ties,
     match,
+    mean_over_classes,
     precision_recall,
 )
 from dogcam.evaluate.metrics.coco_matching import match_coco
@@ -98,6 +102,8 @@ class SeveralNumbers(click.Command):
     type=click.Choice(VARIANTS),
     help="Variant of AP.  [default: all_point; coco_101point for coco]",
 )
+@click.option("--intervals", is_flag=True, help="Add bootstrap intervals of AP, over images.")
+@resampling_options
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write the JSON to a file too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the list of {iou, ap, recall} and nothing else.")
 def command(
@@ -107,6 +113,8 @@ def command(
     targets: tuple[str, ...],
     pixels: Pixels | None,
     on_bad_box: BadBoxes,
+    intervals: bool,
+    resampling: Resampling,
     out: Path | None,
     as_json: bool,
     **options: Any,
@@ -134,14 +142,15 @@ def command(
     if not targets and set(found.class_names()) - set(names):
         click.echo(f"not measured: {', '.join(sorted(set(found.class_names()) - set(names)))}", err=True)
     matches = {name: rules.match(truth.ground_truth(name), found.detections(name)) for name in names}
-    rows = json_rows(matches, rules.ap_variant)
+    drawn = Drawn.of(matches, rules.ap_variant, resampling) if intervals else None
+    rows = json_rows(matches, rules.ap_variant, drawn)
     text = json.dumps(rows, allow_nan=False)
     if out:
         atomic_write(out, text + "\n")
     if as_json:
         click.echo(text)
     else:
-        _print_report(matches, rules)
+        _print_report(matches, rules, drawn)
 
 
 @dataclass(frozen=True)
@@ -187,23 +196,54 @@ class Rules:
         )  # fmt: skip
 
 
-def json_rows(matches: Mapping[str, Matches], variant: Variant) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Drawn:
+    """The AP of each class in resamples of the images.
+
+    Attributes:
+        resampler: of the images.
+        samples: for each class a (T, B) array: B resamples at each of T IoU thresholds.
+    """
+
+    resampler: Resampler
+    samples: Mapping[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, matches: Mapping[str, Matches], variant: Variant, resampling: Resampling) -> "Drawn":
+        """Compute the AP of each resample; all classes are measured on the same resamples."""
+        resampler = resampling.of(next(iter(matches.values())).n_images)
+        return cls(resampler, {name: resampler.ap_samples(each, variant) for name, each in matches.items()})
+
+    def interval(self, name: str | None, place: int) -> list[float | None]:
+        """Return the ends of the interval of a class, or of the mean over all for None, at a threshold."""
+        of_mean = mean_over_classes([each[place] for each in self.samples.values()])
+        found = self.resampler.interval(of_mean if name is None else self.samples[name][place])
+        return [found.low, found.high]
+
+
+def json_rows(
+    matches: Mapping[str, Matches], variant: Variant, drawn: Drawn | None = None
+) -> list[dict[str, Any]]:
     """Return fractions a threshold; with several classes a row for each, then the means with class null."""
     rows: list[dict[str, Any]] = []
     for name, each in matches.items():
-        for threshold in each.iou_thresholds:
+        for place, threshold in enumerate(each.iou_thresholds):
             curve = precision_recall(each, threshold)
             row: dict[str, Any] = {
                 "iou": threshold,
                 "ap": curve.average_precision(variant),
                 "recall": curve.total_recall,
+                **({"ap_interval": drawn.interval(name, place)} if drawn else {}),
             }
             rows.append(row if len(matches) == 1 else {"class": name, **row})
     if len(matches) > 1:
-        for threshold in next(iter(matches.values())).iou_thresholds:
+        for place, threshold in enumerate(next(iter(matches.values())).iou_thresholds):
             of = [row for row in rows if row["iou"] == threshold]
-            means = {key: float(np.mean([row[key] for row in of])) for key in ("ap", "recall")}
-            rows.append({"class": None, "iou": threshold, **means})
+            means: dict[str, Any] = {
+                key: float(np.mean([row[key] for row in of])) for key in ("ap", "recall")
+            }
+            interval = {"ap_interval": drawn.interval(None, place)} if drawn else {}
+            rows.append({"class": None, "iou": threshold, **means, **interval})
     # nan, which JSON lacks, becomes null.
     return [
         {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
@@ -211,9 +251,9 @@ def json_rows(matches: Mapping[str, Matches], variant: Variant) -> list[dict[str
     ]
 
 
-def _print_report(matches: Mapping[str, Matches], rules: Rules) -> None:
+def _print_report(matches: Mapping[str, Matches], rules: Rules, drawn: Drawn | None) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(_table(matches, rules))
+    console.print(_table(matches, rules, drawn))
     first = next(iter(matches.values()))
     counts = (
         (sum(each.n_ground_truth for each in matches.values()), "ground-truth boxes"),
@@ -229,30 +269,35 @@ def _print_report(matches: Mapping[str, Matches], rules: Rules) -> None:
                 console.print(_warning(threshold, tie_range, of), style="yellow")
 
 
-def _table(matches: Mapping[str, Matches], rules: Rules) -> Table:
+def _table(matches: Mapping[str, Matches], rules: Rules, drawn: Drawn | None) -> Table:
+    several = len(matches) > 1
     table = Table(title=f"AP {rules.ap_variant}, ties {rules.ties}", title_justify="left")
-    if len(matches) > 1:
+    if several:
         table.add_column("class")
     sign = ">" if rules.rule == "greater" else ">="
-    for heading in (f"IoU {sign}", "AP", "recall", "found", "missed", "false"):
+    level = [f"{drawn.resampler.level:.0%} interval"] if drawn else []
+    for heading in (f"IoU {sign}", "AP", *level, "recall", "found", "missed", "false"):
         table.add_column(heading, justify="right")
-    for name, each in matches.items():
-        for threshold in each.iou_thresholds:
-            curve = precision_recall(each, threshold)
-            counts = (curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives)
-            ratios = (curve.average_precision(rules.ap_variant), curve.total_recall)
-            cells = [
-                f"{threshold:g}",
-                *(f"{value:.4f}" for value in ratios),
-                *(f"{count:,}" for count in counts),
-            ]
-            table.add_row(*([name] if len(matches) > 1 else []), *cells)
-    if len(matches) > 1:
-        for row in json_rows(matches, rules.ap_variant):
-            if row["class"] is None:
-                means = (float("nan") if row[key] is None else row[key] for key in ("ap", "recall"))
-                table.add_row("mean", f"{row['iou']:g}", *(f"{value:.4f}" for value in means), "", "", "")
+    curves = [precision_recall(each, iou) for each in matches.values() for iou in each.iou_thresholds]
+    counts = [
+        (curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives) for curve in curves
+    ]
+    rows = json_rows(matches, rules.ap_variant, drawn)
+    means = [()] * (len(rows) - len(counts))
+    for row, of_row in zip(rows, (*counts, *means), strict=True):
+        table.add_row(
+            *([row["class"] or "mean"] if several else []),
+            f"{row['iou']:g}",
+            _decimal(row["ap"]),
+            *([" to ".join(_decimal(end) for end in row["ap_interval"])] if drawn else []),
+            _decimal(row["recall"]),
+            *(f"{count:,}" for count in of_row or ()),
+        )
     return table
+
+
+def _decimal(value: float | None) -> str:
+    return f"{float('nan') if value is None else value:.4f}"
 
 
 def _warning(iou_threshold: float, ties: TieRange, of: str) -> str:

@@ -1,4 +1,4 @@
-"""Options that several commands share: the classifier, its maps, the bootstrap."""
+"""Options that several commands share: the classifier and its maps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,20 +131,6 @@ BATCH_SIZE = click.option(
     default=defaults.BATCH_SIZE,
     show_default=True,
     help="Number of images in a forward pass.",
-)
-RESAMPLES = click.option(
-    "--resamples",
-    type=click.IntRange(min=100),
-    default=defaults.N_RESAMPLES,
-    show_default=True,
-    help="Number of bootstrap resamples.",
-)
-CONFIDENCE_LEVEL = click.option(
-    "--confidence-level", type=FRACTION, default=defaults.CONFIDENCE_LEVEL, show_default=True,
-    help="Level of the intervals.",
-)  # fmt: skip
-RESAMPLE_SEED = click.option(
-    "--seed", default=defaults.RESAMPLE_SEED, show_default=True, help="Random seed of the resamples."
 )
 
 

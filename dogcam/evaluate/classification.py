@@ -12,7 +12,7 @@ from dogcam.cam import Views
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.images import read_pixels
 from dogcam.detection import detector
-from dogcam.evaluate.metrics import Interval, Resampler
+from dogcam.evaluate.metrics import Interval, Resampler, mean_over_classes
 from dogcam.evaluate.metrics.ranking import ranking_ap
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.two_scale import HighResolutionPass
@@ -153,21 +153,6 @@ def resampled_by_class(
         for column, name in enumerate(classes)
         if labels[:, column].any()
     }
-
-
-def mean_over_classes(drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return the mean over the classes in every resample.
-
-    Args:
-        drawn: C arrays (B,), nan if a resample does not show the class; the mean is over the others.
-
-    Returns:
-        (B,) float array, nan if a resample shows none of the classes; (0,) without classes.
-    """
-    if not drawn:
-        return np.zeros(0)
-    shown = (~np.isnan(drawn)).sum(axis=0)
-    return np.divide(np.nansum(drawn, axis=0), shown, out=np.full(len(shown), np.nan), where=shown > 0)
 
 
 def measure(

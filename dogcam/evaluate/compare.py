@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dogcam.data.image_cache import label_matrix
 from dogcam.errors import DataError
-from dogcam.evaluate.classification import class_ap, mean_over_classes, resampled_by_class
-from dogcam.evaluate.metrics import Interval, Matches, Resampler, match, precision_recall
+from dogcam.evaluate.classification import class_ap, resampled_by_class
+from dogcam.evaluate.metrics import Interval, Matches, Resampler, match, mean_over_classes, precision_recall
 from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.images import LabelledImage
 

@@ -3,12 +3,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from dogcam.cli.main import COMMANDS, main
 from dogcam.data.box_files.results import read_results
 from dogcam.data.box_files.truth import read_truth
+from dogcam.evaluate.metrics import Resampler
+from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.references import slow_ap
 
 TRUTH = {
@@ -110,6 +113,42 @@ def test_table_states_rule_variant_and_counts(files):
 
 def line_with(text, output):
     return next(line for line in output.splitlines() if text in line)
+
+
+def test_an_interval_is_that_of_the_average_precision_of_resampled_images(files):
+    options = (
+        "--iou",
+        "0.3",
+        "--intervals",
+        "--resamples",
+        "200",
+        "--confidence-level",
+        "0.9",
+        "--seed",
+        "3",
+    )
+    (row,) = rows(*files, *options)
+    assert row.pop("ap_interval") == pytest.approx(_slow_interval(files, 200, 3, 0.9))
+    assert [row] == rows(*files, "--iou", "0.3")
+    output = run(*files, *options).output
+    low, high = _slow_interval(files, 200, 3, 0.9)
+    assert "90% interval" in output and f"{low:.4f} to {high:.4f}" in line_with("0.3 ", output)
+
+
+def _slow_interval(files, n_resamples, seed, level):
+    """Measure copies of the images that each resample draws, with the reference of AP."""
+    annotated = read_truth(Path(files[0]))
+    truth, found = annotated.ground_truth("dog"), read_results(Path(files[1]), annotated).detections("dog")
+    values = []
+    for counts in np.concatenate(list(Resampler(truth.n_images, n_resamples, seed=seed).draws()), axis=1).T:
+        drawn = [image for image, count in enumerate(counts) for _ in range(int(count))]
+        boxes = GroundTruth.from_images([truth.boxes[truth.image == image] for image in drawn])
+        parts = [found.image == image for image in drawn]
+        copies = Detections.from_images(
+            [found.boxes[part] for part in parts], [found.scores[part] for part in parts]
+        )
+        values.append(slow_ap(boxes, copies, 0.3, "all_point"))
+    return [np.nanpercentile(values, 100 * tail) for tail in ((1 - level) / 2, (1 + level) / 2)]
 
 
 def test_warning_where_ties_decide(tmp_path):

@@ -1,6 +1,11 @@
 """How good boxes are: matching, precision and recall, average precision, operating points, intervals."""
 
-from dogcam.evaluate.metrics.bootstrap import Resampler, counts_per_image, ground_truth_per_image
+from dogcam.evaluate.metrics.bootstrap import (
+    Resampler,
+    counts_per_image,
+    ground_truth_per_image,
+    mean_over_classes,
+)
 from dogcam.evaluate.metrics.estimates import (
     Estimate,
     Interval,
@@ -65,6 +70,7 @@ __all__ = [
     "ground_truth_per_image",
     "located",
     "match",
+    "mean_over_classes",
     "operating_point",
     "percentile_interval",
     "precision_at_least",

@@ -1,6 +1,6 @@
 """Bootstrap confidence intervals: images are resampled with replacement, once for every number of a run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -291,3 +291,18 @@ class _RankingSteps:
         found = np.cumsum(np.ascontiguousarray(counts[self.image].T), axis=1)
         precision = np.divide(found, detected, out=np.zeros(found.shape), where=detected > 0)
         return ratio(found, n_ground_truth[:, None]), precision
+
+
+def mean_over_classes(drawn: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the mean over the classes in every resample.
+
+    Args:
+        drawn: C arrays (B,), nan if a resample does not show the class; the mean is over the others.
+
+    Returns:
+        (B,) float array, nan if a resample shows none of the classes; (0,) without classes.
+    """
+    if not drawn:
+        return np.zeros(0)
+    shown = (~np.isnan(drawn)).sum(axis=0)
+    return np.divide(np.nansum(drawn, axis=0), shown, out=np.full(len(shown), np.nan), where=shown > 0)

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from dogcam.detection.boxes_from_maps import DEFAULT_RULE
 from dogcam.evaluate import breakdowns, metrics
-from dogcam.evaluate.classification import mean_over_classes
 from dogcam.evaluate.metrics import Estimate, Matches, Resampler, estimate, undefined
 from dogcam.structures.detections import Detections
 from dogcam.structures.presets import PUBLISHED
@@ -216,5 +215,5 @@ def _mean(
     classes: dict[str, dict[str, _Measured]], name: str, place: int
 ) -> tuple[float, NDArray[np.float64]]:
     found = [each[name] for each in classes.values()]
-    drawn = mean_over_classes([each.samples[place] for each in found])
+    drawn = metrics.mean_over_classes([each.samples[place] for each in found])
     return float(np.nanmean([each.ap(place) for each in found])), drawn

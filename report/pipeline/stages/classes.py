@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from dogcam.evaluate import metrics
 from dogcam.evaluate.breakdowns import SIZES
-from dogcam.evaluate.classification import mean_over_classes
 from dogcam.evaluate.confusion import confusion
 from dogcam.evaluate.metrics import Matches, Resampler, estimate, undefined
 from dogcam.evaluate.metrics.by_size import match_of_size
@@ -88,8 +87,8 @@ def _gathered(
 ) -> results.Classes:
     config, known = context.config, context.classifier.classes
     samples = np.array([each.samples for each in measured.values()])
-    means = [mean_over_classes(list(drawn)) for drawn in samples.swapaxes(0, 1)]
-    range_means = mean_over_classes(list(samples[:, -len(IOU_RANGE) :].mean(axis=1)))
+    means = [metrics.mean_over_classes(list(drawn)) for drawn in samples.swapaxes(0, 1)]
+    range_means = metrics.mean_over_classes(list(samples[:, -len(IOU_RANGE) :].mean(axis=1)))
     found = [each.result for each in measured.values()]
     counts = Counter(thing.name for image in context.reported.images for thing in image.objects)
     shown = Counter(name for image in context.reported.images for name in image.labels)
