@@ -125,8 +125,9 @@ def command(
     GROUND_TRUTH  a data set in any format of docs/howto/photographs.md, or
                   {"images": [{"id", "width", "height", "dogs": [[xmin, ymin, xmax, ymax], ...]}, ...]}
                   with "difficult": [0, 1, ...] or "crowd" if objects are marked
-    DETECTIONS    COCO results, a VOC results file or a folder of them, a folder of YOLO labels with scores,
-                  a CSV with the column score, or {"id": [[xmin, ymin, xmax, ymax, score], ...], ...}
+    DETECTIONS    what `dogcam detect` writes as coco, yolo or csv; COCO results; a VOC results file or a
+                  folder of them; a folder of YOLO labels with scores; a CSV with the column score; or
+                  {"id": [[xmin, ymin, xmax, ymax, score], ...], ...}
 
     Boxes in dogcam's own JSON and in VOC files are 1-based inclusive pixels. Both kinds of JSON may state
     their convention: "pixels": "half-open" next to "images", or {"pixels", "boxes": {"id": [...]}}.

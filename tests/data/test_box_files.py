@@ -1,10 +1,15 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dogcam.data.box_files.results import read_results
 from dogcam.data.box_files.truth import BoxTruth, read_truth
+from dogcam.detection.detector import FoundBoxes
+from dogcam.detection.writers import WRITERS, Row
 from dogcam.errors import DataError
+from dogcam.structures.images import LabelledObject
 
 TRUTH = {
     "note": "left alone",
@@ -134,6 +139,36 @@ def test_faults_of_detections_are_named(tmp_path, content, fault):
     with pytest.raises(DataError, match=fault) as caught:
         read_detections(path, ("a",))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["coco", "csv", "yolo"])
+def test_the_files_of_the_command_detect_are_read(tmp_path, name):
+    """Their images are paths of any folder, and their class numbers are their own."""
+    sizes, thing = ((40, 50), (60, 30), (9, 9)), LabelledObject("aeroplane", (0, 0, 9, 9))
+    ids = ("000005", "s/000007", "000009")
+    truth = BoxTruth(tmp_path / "truth", ids, sizes, ((thing,), (), ()), "inclusive", {}, {0: "aeroplane"})
+    boxes = {"dog": [[1.25, 2, 30, 20.5]], "cat": [[0, 0, 12, 12], [3, 4, 5, 6]]}
+    found = [
+        tuple(
+            (np.array(boxes[target], dtype=float), np.linspace(0.9, 0.5, len(boxes[target])))
+            for target in boxes
+        ),
+        tuple((np.zeros((0, 4)), np.zeros(0)) for _ in boxes),
+    ]
+    paths = (tmp_path / "photos" / "000005.jpg", Path("photos/000009.JPG"))
+    rows = [
+        Row(path, FoundBoxes(size, tuple(boxes), located))
+        for path, size, located in zip(paths, (sizes[0], sizes[2]), found, strict=True)
+    ]
+    writer = WRITERS[name]
+    writer.write(rows, list(boxes), tmp_path / writer.default)
+    read = read_results(tmp_path / writer.default, truth)
+    assert read.class_names() == ("cat", "dog")
+    for target, expected in boxes.items():
+        detections = read.detections(target)
+        assert detections.image.tolist() == [0] * len(expected)
+        np.testing.assert_allclose(detections.boxes, expected, atol=1e-6)
+        np.testing.assert_allclose(detections.scores, np.linspace(0.9, 0.5, len(expected)))
 
 
 def test_missing_file_is_named(tmp_path):

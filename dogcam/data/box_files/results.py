@@ -1,9 +1,10 @@
-"""Detections from JSON files of dogcam, COCO results, VOC results files, YOLO labels and CSV."""
+"""Detections from JSON files of dogcam, COCO, VOC results files, YOLO labels and CSV."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,12 +12,14 @@ import numpy as np
 from dogcam.data.box_files.truth import CORNERS, BoxTruth, own_box, shown, stated_pixels
 from dogcam.data.boxes_in_image import are_fractions, in_pixels
 from dogcam.data.formats import boxes_csv, coco, yolo
-from dogcam.data.formats.base import Pixels, finite, image_id, without_suffix
+from dogcam.data.formats.base import Pixels, finite, without_suffix
 from dogcam.errors import DataError
 from dogcam.files import read_json, read_text
 from dogcam.structures.boxes import as_boxes
 from dogcam.structures.defaults import TARGET
 from dogcam.structures.detections import Detections
+
+_COCO_KEYS = {"images", "categories", "annotations"}
 
 DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
 """The JSON format of dogcam, for error messages."""
@@ -57,8 +60,9 @@ def read_results(
     """Read detections of any supported format, which is recognised.
 
     Args:
-        path: a JSON file of dogcam, COCO results, a VOC results file or a folder of them, a folder of YOLO
-            label files with scores, or a CSV file with the column `score`.
+        path: a JSON file of dogcam, COCO results, a COCO document whose annotations have scores, a VOC
+            results file or a folder of them, a folder of YOLO label files with scores, or a CSV file with
+            the column `score`. Those of `dogcam detect` name the paths of images, which may be absolute.
         truth: the images; images without detections may be missing in the file.
         pixels: box convention of a JSON file of dogcam; None for the one that the file states, or else that
             of the ground truth.
@@ -89,7 +93,12 @@ class _ResultsReader:
             yield from self._voc(self.path)
         else:
             document = read_json(self.path)
-            yield from self._coco(document) if isinstance(document, list) else self._own(document)
+            if isinstance(document, list):
+                yield from self._coco(document)
+            elif set(document if isinstance(document, dict) else ()) - self.indices.keys() >= _COCO_KEYS:
+                yield from self._coco_document(document)
+            else:
+                yield from self._own(document)
 
     def checked(self, row: DetectionRow) -> DetectionRow:
         """Return a row after checking its box against its image."""
@@ -113,6 +122,12 @@ class _ResultsReader:
                 f"expected an id such as {self.truth.ids[0]!r}"
             )
         return self.indices[name]
+
+    def index_of_path(self, path: str) -> int:
+        """Return the index of the image whose id ends the path of its file, the longest such id."""
+        parts = PurePosixPath(without_suffix(path)).parts
+        names = ("/".join(parts[start:]) for start in range(len(parts)))
+        return self.index(next((name for name in names if name in self.indices), without_suffix(path)))
 
     @cached_property
     def indices(self) -> dict[str, int]:
@@ -163,6 +178,25 @@ class _ResultsReader:
                 raise DataError(f"{self.path}, entry {number}: {error}") from error
             yield DetectionRow(self.index(images[image]), self.truth.classes[category], box, score)
 
+    def _coco_document(self, document: dict[str, Any]) -> Iterator[DetectionRow]:
+        """Read a document that states its own images and categories, such as that of `dogcam detect`."""
+        try:
+            names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
+            paths = {entry["id"]: str(entry["file_name"]) for entry in document["images"]}
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{self.path} is no COCO document ({error!r}); expected images with id and file_name, and "
+                "categories with id and name"
+            ) from error
+        indices = {number: self.index_of_path(path) for number, path in paths.items()}
+        for number, row in enumerate(document["annotations"]):
+            try:
+                index, name = indices[row["image_id"]], names[row["category_id"]]
+                box, score = coco.corners(row["bbox"], "the detection"), finite(row["score"], "score")
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(f"{self.path}, annotation {number}: {error!r}") from error
+            yield DetectionRow(index, name, box, score)
+
     def _csv(self) -> Iterator[DetectionRow]:
         for number, row in boxes_csv.read_rows(self.path):
             if not row["x0"].strip():
@@ -172,19 +206,22 @@ class _ResultsReader:
                 box = boxes_csv.read_box(row)
             except ValueError as error:
                 raise DataError(f"{self.path}, line {number}: {error}") from error
-            name = without_suffix(image_id(row["image"], self.path))
-            yield DetectionRow(self.index(name), row["class"].strip(), box, score)
+            yield DetectionRow(self.index_of_path(row["image"]), row["class"].strip(), box, score)
 
     def _folder(self) -> Iterator[DetectionRow]:
         files = sorted(self.path.rglob("*.txt"))
         if not files:
             raise DataError(f"{self.path} has no results; expected VOC results files or YOLO label files")
-        names = [path.relative_to(self.path).with_suffix("").as_posix() for path in files]
+        config = yolo.find(self.path) or yolo.find(self.path.parent / "data.yaml")
+        folder = self.path / "labels" if config and config.parent == self.path else self.path
+        names = [os.path.relpath(path.with_suffix(""), folder).replace(os.sep, "/") for path in files]
         if not set(names) <= self.indices.keys():
             for path in files:
                 yield from self._voc(path)
             return
-        classes = dict(self.truth.classes) or dict(enumerate(self.truth.class_names()))
+        # The class numbers are those of the file next to the labels; the ground truth may have others.
+        classes = yolo.numbers(config, "")[1] if config else dict(self.truth.classes)
+        classes = classes or dict(enumerate(self.truth.class_names()))
         for name, path in zip(names, files, strict=True):
             index = self.index(name)
             for label, box, score in yolo.read_labels(path, classes, scored=True):
