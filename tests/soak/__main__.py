@@ -18,12 +18,14 @@ from dogcam.cli.main import COMMANDS as DOGCAM
 from tests.soak.cases import GOOD, Material, chosen, faulty, killed, prepare
 
 KILLED = 40
-"""One of so many cases is a command that is killed 3 to 8 times before it may end."""
+"""By default, one of so many cases is a command that is killed 3 to 8 times before it may end."""
 
 Counts = Counter[tuple[str, str]]
 
 
-def soak(folder: Path, cases: int, seed: int, material: Material | None = None) -> tuple[Counts, int]:
+def soak(
+    folder: Path, cases: int, seed: int, material: Material | None = None, kill_every: int = KILLED
+) -> tuple[Counts, int]:
     """Run generated cases; print every finding.
 
     Args:
@@ -31,6 +33,7 @@ def soak(folder: Path, cases: int, seed: int, material: Material | None = None) 
         cases: their number.
         seed: of the generator; the same seed gives the same cases.
         material: the inputs; they are made if None.
+        kill_every: one of so many cases is a killed command.
 
     Returns:
         How many cases of each (command, outcome) there were, and the number of kills.
@@ -45,7 +48,7 @@ def soak(folder: Path, cases: int, seed: int, material: Material | None = None) 
     for number in range(cases):
         random = Random(f"{seed}/{number}")
         case = folder / f"case-{number:05d}"
-        if number % KILLED == KILLED - 1:
+        if number % kill_every == kill_every - 1:
             # A run takes twenty times as long as a training.
             command = "run" if "run" in material.seconds and random.random() < 0.25 else "train"
             outcome, what, output, n = killed(material, case, command, random)
@@ -64,10 +67,14 @@ def soak(folder: Path, cases: int, seed: int, material: Material | None = None) 
 @click.command()
 @click.option("--cases", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-def main(cases: int, seed: int) -> None:
+@click.option(
+    "--kill-every", type=click.IntRange(min=1), default=KILLED, show_default=True,
+    help="One of so many cases is a killed command.",
+)  # fmt: skip
+def main(cases: int, seed: int, kill_every: int) -> None:
     """Generate faulty inputs and random kills, and print how many cases ended in which way."""
     folder = Path(tempfile.mkdtemp(prefix="dogcam-soak-"))
-    found, n_kills = soak(folder, cases, seed)
+    found, n_kills = soak(folder, cases, seed, kill_every=kill_every)
     for (command, outcome), count in sorted(found.items()):
         click.echo(f"{command:<20} {outcome:<22}{count:>6}")
     bad = sum(count for (_, outcome), count in found.items() if outcome not in GOOD)
