@@ -171,6 +171,37 @@ def test_the_files_of_the_command_detect_are_read(tmp_path, name):
         np.testing.assert_allclose(detections.scores, np.linspace(0.9, 0.5, len(expected)))
 
 
+def test_paths_that_end_in_one_id_are_not_one_image(tmp_path):
+    path = tmp_path / "found.csv"
+    path.write_text("image,class,x0,y0,x1,y1,score\nx/b.jpg,dog,1,1,2,2,1\ny/b.jpg,dog,1,1,2,2,1\n")
+    with pytest.raises(DataError, match="'x/b' and 'y/b'"):
+        read_detections(path, ("a", "b"))
+    assert read_detections(path, ("x/b", "b")).image.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"annotations": None}, "annotations"),
+        ({"images": [{"id": 1, "file_name": "zebra.jpg"}]}, "'zebra'"),
+        ({"images": [{"id": 1}]}, "file_name"),
+        ({"categories": [{"id": 1, "name": 7}]}, "name is not text"),
+        ({"annotations": [{"image_id": 9, "category_id": 1}]}, "entry 0.* 9 "),
+        ({"annotations": [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]}, "entry 0.*score"),
+    ],
+)  # fmt: skip
+def test_faults_of_a_coco_document_are_named(tmp_path, change, fault):
+    document = {
+        "images": [{"id": 1, "file_name": "x/b.jpg"}],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2], "score": 0.5}],
+    }
+    assert read_detections(written(tmp_path, document), ("a", "b")).boxes.tolist() == [[1, 1, 3, 3]]
+    path = written(tmp_path, document | change)
+    with pytest.raises(DataError, match=rf"{path.name}.*{fault}"):
+        read_detections(path, ("a", "b"))
+
+
 def test_missing_file_is_named(tmp_path):
     for read in (read_ground_truth, lambda path: read_detections(path, ("a",))):
         with pytest.raises(DataError, match=r"absent\.json.*No such file"):

@@ -1,7 +1,7 @@
 """Detections from JSON files of dogcam, COCO, VOC results files, YOLO labels and CSV."""
 
-import os
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,8 +18,6 @@ from dogcam.files import read_json, read_text
 from dogcam.structures.boxes import as_boxes
 from dogcam.structures.defaults import TARGET
 from dogcam.structures.detections import Detections
-
-_COCO_KEYS = {"images", "categories", "annotations"}
 
 DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
 """The JSON format of dogcam, for error messages."""
@@ -94,8 +92,8 @@ class _ResultsReader:
         else:
             document = read_json(self.path)
             if isinstance(document, list):
-                yield from self._coco(document)
-            elif set(document if isinstance(document, dict) else ()) - self.indices.keys() >= _COCO_KEYS:
+                yield from self._coco_results(document)
+            elif isinstance(document, dict) and "annotations" in document.keys() - self.indices.keys():
                 yield from self._coco_document(document)
             else:
                 yield from self._own(document)
@@ -124,10 +122,28 @@ class _ResultsReader:
         return self.indices[name]
 
     def index_of_path(self, path: str) -> int:
-        """Return the index of the image whose id ends the path of its file, the longest such id."""
-        parts = PurePosixPath(without_suffix(path)).parts
-        names = ("/".join(parts[start:]) for start in range(len(parts)))
-        return self.index(next((name for name in names if name in self.indices), without_suffix(path)))
+        """Return the index of the image whose id ends the path of its file; the longest such id is taken.
+
+        Raises:
+            DataError: if there is none, or the same id ends another path: two images would count as one.
+        """
+        parts = PurePosixPath(posixpath.normpath(path)).parts
+        ends = ["/".join(parts[start:]) for start in range(len(parts))]
+        names = (form for end in ends for form in (end, without_suffix(end)))
+        stem = without_suffix(ends[0])
+        index = self.index(next((name for name in names if name in self.indices), stem))
+        other = self.stems.setdefault(index, stem)
+        if other != stem:
+            raise DataError(
+                f"{self.path} has boxes for the images {other!r} and {stem!r}, whose paths both end in the "
+                f"id {self.truth.ids[index]!r}; expected one image for each id"
+            )
+        return index
+
+    @cached_property
+    def stems(self) -> dict[int, str]:
+        """The path without suffix by which an image was found, by its index."""
+        return {}
 
     @cached_property
     def indices(self) -> dict[str, int]:
@@ -163,39 +179,37 @@ class _ResultsReader:
                     raise DataError(f"{self.path}: image {image!r}, {error}") from error
                 yield DetectionRow(index, name, (x0, y0, x1, y1), score)
 
-    def _coco(self, document: list[Any]) -> Iterator[DetectionRow]:
+    def _coco_results(self, rows: list[Any]) -> Iterator[DetectionRow]:
+        """Read a list whose numbers of images and categories are those of the ground truth."""
         images = self.truth.numbers or {name: name for name in self.truth.ids}
-        for number, row in enumerate(document):
+        indices = {number: self.indices[name] for number, name in images.items() if name in self.indices}
+        return self._coco(rows, indices, self.truth.classes)
+
+    def _coco_document(self, content: Any) -> Iterator[DetectionRow]:
+        """Read a document that states its own images and categories, such as that of `dogcam detect`."""
+        document = coco.checked_document(content, self.path)
+        try:
+            names = coco.category_names(document["categories"])
+            indices = {each["id"]: self.index_of_path(str(each["file_name"])) for each in document["images"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{self.path} is not a COCO annotation: {error}") from error
+        return self._coco(document["annotations"], indices, names)
+
+    def _coco(
+        self, rows: list[Any], indices: Mapping[Any, int], names: Mapping[Any, str]
+    ) -> Iterator[DetectionRow]:
+        for number, row in enumerate(rows):
             try:
                 image, category = row["image_id"], row["category_id"]
-                if image not in images:
+                if image not in indices:
                     raise ValueError(f"the image {image!r} is unknown")
-                if category not in self.truth.classes:
+                if category not in names:
                     raise ValueError(f"the category {category!r} is unknown")
                 box = coco.corners(row["bbox"], "the detection")
                 score = finite(row["score"], "score")
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{self.path}, entry {number}: {error}") from error
-            yield DetectionRow(self.index(images[image]), self.truth.classes[category], box, score)
-
-    def _coco_document(self, document: dict[str, Any]) -> Iterator[DetectionRow]:
-        """Read a document that states its own images and categories, such as that of `dogcam detect`."""
-        try:
-            names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
-            paths = {entry["id"]: str(entry["file_name"]) for entry in document["images"]}
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{self.path} is no COCO document ({error!r}); expected images with id and file_name, and "
-                "categories with id and name"
-            ) from error
-        indices = {number: self.index_of_path(path) for number, path in paths.items()}
-        for number, row in enumerate(document["annotations"]):
-            try:
-                index, name = indices[row["image_id"]], names[row["category_id"]]
-                box, score = coco.corners(row["bbox"], "the detection"), finite(row["score"], "score")
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{self.path}, annotation {number}: {error!r}") from error
-            yield DetectionRow(index, name, box, score)
+            yield DetectionRow(indices[image], names[category], box, score)
 
     def _csv(self) -> Iterator[DetectionRow]:
         for number, row in boxes_csv.read_rows(self.path):
@@ -209,17 +223,18 @@ class _ResultsReader:
             yield DetectionRow(self.index_of_path(row["image"]), row["class"].strip(), box, score)
 
     def _folder(self) -> Iterator[DetectionRow]:
-        files = sorted(self.path.rglob("*.txt"))
+        labels = self.path / "labels"
+        folder = labels if labels.is_dir() else self.path
+        files = sorted(folder.rglob("*.txt"))
         if not files:
             raise DataError(f"{self.path} has no results; expected VOC results files or YOLO label files")
-        config = yolo.find(self.path) or yolo.find(self.path.parent / "data.yaml")
-        folder = self.path / "labels" if config and config.parent == self.path else self.path
-        names = [os.path.relpath(path.with_suffix(""), folder).replace(os.sep, "/") for path in files]
+        names = [path.relative_to(folder).with_suffix("").as_posix() for path in files]
         if not set(names) <= self.indices.keys():
             for path in files:
                 yield from self._voc(path)
             return
         # The class numbers are those of the file next to the labels; the ground truth may have others.
+        config = yolo.find(self.path) or yolo.find(self.path.parent / "data.yaml")
         classes = yolo.numbers(config, "")[1] if config else dict(self.truth.classes)
         classes = classes or dict(enumerate(self.truth.class_names()))
         for name, path in zip(names, files, strict=True):

@@ -88,7 +88,11 @@ def read_document(path: Path) -> dict[str, list[Any]]:
     Raises:
         DataError: if it is not such a file.
     """
-    document = read_json(path)
+    return checked_document(read_json(path), path)
+
+
+def checked_document(document: object, path: Path) -> dict[str, list[Any]]:
+    """Return the content of an annotation file after a check of its form, as from `read_document`."""
     keys = ("images", "annotations", "categories")
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in keys):
         raise DataError(f"{path} is not a COCO annotation; expected an object with lists {', '.join(keys)}")
