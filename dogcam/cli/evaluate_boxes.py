@@ -1,8 +1,7 @@
 """The command `dogcam evaluate-boxes`: ground truth and detections of any program, a table or JSON."""
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -24,12 +23,14 @@ from dogcam.evaluate.metrics import (
     TIES,
     VARIANTS,
     Difficult,
+    Interval,
     Matches,
     Resampler,
     TieRange,
     Ties,
     Variant,
     ap_over_ties,
+    defined,
     match,
     mean_over_classes,
     precision_recall,
@@ -144,14 +145,14 @@ def command(
         click.echo(f"not measured: {', '.join(sorted(set(found.class_names()) - set(names)))}", err=True)
     matches = {name: rules.match(truth.ground_truth(name), found.detections(name)) for name in names}
     drawn = Drawn.of(matches, rules.ap_variant, resampling) if intervals else None
-    rows = json_rows(matches, rules.ap_variant, drawn)
-    text = json.dumps(rows, allow_nan=False)
+    rows = measure(matches, rules.ap_variant, drawn)
+    text = json.dumps([row.as_json(several=len(matches) > 1) for row in rows], allow_nan=False)
     if out:
         atomic_write(out, text + "\n")
     if as_json:
         click.echo(text)
     else:
-        _print_report(matches, rules, drawn)
+        _print_report(matches, rules, rows)
 
 
 @dataclass(frozen=True)
@@ -215,46 +216,62 @@ class Drawn:
         resampler = resampling.of(next(iter(matches.values())).n_images)
         return cls(resampler, {name: resampler.ap_samples(each, variant) for name, each in matches.items()})
 
-    def interval(self, name: str | None, place: int) -> list[float | None]:
-        """Return the ends of the interval of a class, or of the mean over all for None, at a threshold."""
-        of_mean = mean_over_classes([each[place] for each in self.samples.values()])
-        found = self.resampler.interval(of_mean if name is None else self.samples[name][place])
-        return [found.low, found.high]
+    def interval(self, name: str | None, place: int) -> Interval:
+        """Return the interval of a class, or of the mean over all for None, at a threshold."""
+        if name is not None:
+            return self.resampler.interval(self.samples[name][place])
+        return self.resampler.interval(mean_over_classes([each[place] for each in self.samples.values()]))
 
 
-def json_rows(
-    matches: Mapping[str, Matches], variant: Variant, drawn: Drawn | None = None
-) -> list[dict[str, Any]]:
-    """Return fractions a threshold; with several classes a row for each, then the means with class null."""
-    rows: list[dict[str, Any]] = []
+@dataclass(frozen=True)
+class Measured:
+    """The measures of a class at an IoU threshold, or their means over the classes.
+
+    Attributes:
+        name: the class; None for the means.
+        iou: the threshold.
+        ap, recall: fractions; nan without ground truth.
+        interval: of AP; None if none was asked for.
+        counts: objects found and missed, and false positives; empty for the means.
+    """
+
+    name: str | None
+    iou: float
+    ap: float
+    recall: float
+    interval: Interval | None
+    counts: tuple[int, ...] = ()
+
+    def as_json(self, several: bool) -> dict[str, Any]:
+        """Return plain values, with the class if there are several; nan, which JSON lacks, becomes null."""
+        ends = {"ap_interval": [self.interval.low, self.interval.high]} if self.interval else {}
+        return {
+            **({"class": self.name} if several else {}),
+            "iou": self.iou, "ap": defined(self.ap), "recall": defined(self.recall), **ends,
+        }  # fmt: skip
+
+
+def measure(matches: Mapping[str, Matches], variant: Variant, drawn: Drawn | None) -> list[Measured]:
+    """Return the measures of each class at each threshold; with several classes, then the means."""
+    rows: list[Measured] = []
     for name, each in matches.items():
-        for place, threshold in enumerate(each.iou_thresholds):
-            curve = precision_recall(each, threshold)
-            row: dict[str, Any] = {
-                "iou": threshold,
-                "ap": curve.average_precision(variant),
-                "recall": curve.total_recall,
-                **({"ap_interval": drawn.interval(name, place)} if drawn else {}),
-            }
-            rows.append(row if len(matches) == 1 else {"class": name, **row})
+        for place, iou in enumerate(each.iou_thresholds):
+            curve = precision_recall(each, iou)
+            counts = curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives
+            interval = drawn.interval(name, place) if drawn else None
+            ap = curve.average_precision(variant)
+            rows.append(Measured(name, iou, ap, curve.total_recall, interval, counts))
     if len(matches) > 1:
-        for place, threshold in enumerate(next(iter(matches.values())).iou_thresholds):
-            of = [row for row in rows if row["iou"] == threshold]
-            means: dict[str, Any] = {
-                key: float(np.mean([row[key] for row in of])) for key in ("ap", "recall")
-            }
-            interval = {"ap_interval": drawn.interval(None, place)} if drawn else {}
-            rows.append({"class": None, "iou": threshold, **means, **interval})
-    # nan, which JSON lacks, becomes null.
-    return [
-        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        for row in rows
-    ]
+        for place, iou in enumerate(next(iter(matches.values())).iou_thresholds):
+            of_iou = [(row.ap, row.recall) for row in rows if row.iou == iou]
+            ap, recall = np.mean(of_iou, axis=0).tolist()
+            rows.append(Measured(None, iou, ap, recall, drawn.interval(None, place) if drawn else None))
+    return rows
 
 
-def _print_report(matches: Mapping[str, Matches], rules: Rules, drawn: Drawn | None) -> None:
+def _print_report(matches: Mapping[str, Matches], rules: Rules, rows: Sequence[Measured]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
-    console.print(_table(matches, rules, drawn))
+    console.print(_table(rows, rules, several=len(matches) > 1))
     first = next(iter(matches.values()))
     counts = (
         (sum(each.n_ground_truth for each in matches.values()), "ground-truth boxes"),
@@ -270,35 +287,29 @@ def _print_report(matches: Mapping[str, Matches], rules: Rules, drawn: Drawn | N
                 console.print(_warning(threshold, tie_range, of), style="yellow")
 
 
-def _table(matches: Mapping[str, Matches], rules: Rules, drawn: Drawn | None) -> Table:
-    several = len(matches) > 1
+def _table(rows: Sequence[Measured], rules: Rules, several: bool) -> Table:
     table = Table(title=f"AP {rules.ap_variant}, ties {rules.ties}", title_justify="left")
     if several:
         table.add_column("class")
     sign = ">" if rules.rule == "greater" else ">="
-    level = [f"{drawn.resampler.level:.0%} interval"] if drawn else []
+    interval = rows[0].interval
+    level = [f"{interval.level:.0%} interval"] if interval else []
     for heading in (f"IoU {sign}", "AP", *level, "recall", "found", "missed", "false"):
         table.add_column(heading, justify="right")
-    curves = [precision_recall(each, iou) for each in matches.values() for iou in each.iou_thresholds]
-    counts = [
-        (curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives) for curve in curves
-    ]
-    rows = json_rows(matches, rules.ap_variant, drawn)
-    means = [()] * (len(rows) - len(counts))
-    for row, of_row in zip(rows, (*counts, *means), strict=True):
+    for row in rows:
         table.add_row(
-            *([row["class"] or "mean"] if several else []),
-            f"{row['iou']:g}",
-            _decimal(row["ap"]),
-            *([" to ".join(_decimal(end) for end in row["ap_interval"])] if drawn else []),
-            _decimal(row["recall"]),
-            *(f"{count:,}" for count in of_row or ()),
+            *([row.name or "mean"] if several else []),
+            f"{row.iou:g}",
+            f"{row.ap:.4f}",
+            *([_ends(row.interval)] if row.interval else []),
+            f"{row.recall:.4f}",
+            *(f"{count:,}" for count in row.counts),
         )
     return table
 
 
-def _decimal(value: float | None) -> str:
-    return f"{float('nan') if value is None else value:.4f}"
+def _ends(interval: Interval) -> str:
+    return " to ".join("nan" if end is None else f"{end:.4f}" for end in (interval.low, interval.high))
 
 
 def _warning(iou_threshold: float, ties: TieRange, of: str) -> str:
