@@ -23,7 +23,7 @@ TIMEOUT = 30.0
 """Seconds without any response after which a connection counts as lost."""
 
 MAX_BYTES = 4 * 2**30
-"""Largest file that is downloaded, so that a server cannot fill the disk; the largest known has 451 MB."""
+"""Limit of a download: a server cannot fill the disk. The largest known file has 451 MB."""
 
 ATTEMPTS = 3
 """Number of attempts; the wait before each is a second longer than before the previous one."""

@@ -80,7 +80,7 @@ class Observer:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         dense = self._dense_network() if view.dense else None
         maps = self._maps(part, self.classifier.network if dense is None else dense)
-        # The logit is that of the original positions, so that dense views rank images equally.
+        # Only the original positions count: a dense view ranks images as a plain view does.
         pooled = (maps if dense is None else maps[:, ::2, ::2]).mean(dim=(1, 2))[None]
         outputs = position_head(self._head)(maps.flatten(1).T)
         logits = self._logits(outputs).T.reshape(-1, *maps.shape[1:])

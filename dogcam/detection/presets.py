@@ -132,7 +132,7 @@ def detect_by_preset(
         yield from method.detector(classifier, targets).run(images, batch_size)
         return
     find = locator(method, classifier, targets)
-    # Twice the largest input, so that resizing averages over pixels, as for a `Detector`.
+    # At twice the largest input, resizing averages over pixels, as in `Detector`.
     least = round(2 * max(view.scale for view in method.all_views) * max(classifier.preprocessing.size))
     for source in each_source(images):
         image = load_image(source, least)

@@ -1,4 +1,4 @@
-"""Results of a split in a file for each batch of images, so that an interrupted run can be resumed."""
+"""Results of a split, one file for each batch of images: an interrupted run resumes after the last one."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
