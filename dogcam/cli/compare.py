@@ -13,11 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.cam import GradCam
-from dogcam.cli.options import (
-    CAM_THRESHOLD,
-    ClassifierOptions,
-    classifier_options,
-)
+from dogcam.cli.options import CAM_THRESHOLD, ClassifierOptions, classifier_options
 from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split

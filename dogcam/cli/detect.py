@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
 
 from dogcam.cli.common import FiniteRange
 from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import images_at, require_distinct_stems
-from dogcam.cli.progress import tracked
+from dogcam.cli.progress import StepProgress
 from dogcam.detection.detector import FoundBoxes
 from dogcam.detection.presets import ThresholdMethod, detect_by_preset, find_preset
 from dogcam.detection.writers import WRITERS, Row
@@ -64,14 +63,14 @@ def command(
     _refuse_both(preset)
     classifier = options.load("efficientnet_lite0")
     targets = classifier.classes_named(maps.targets)
-    console = Console(stderr=True, highlight=False)
     results: Iterator[FoundBoxes] = (
         detect_by_preset(images, classifier, targets, preset, batch_size)
         if preset
         else maps.detector(classifier).run(images, batch_size)
     )
-    shown = tracked(results, "detect", len(images), console)
-    rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
+    with StepProgress() as progress:
+        shown = progress.track(results, len(images), "detect")
+        rows = [Row(path, result.above(score_threshold)) for path, result in zip(images, shown, strict=True)]
     target = out or Path(writer.default)
     writer.write(rows, targets, target)
     click.echo(f"{target}: {_summary(rows)}")

@@ -8,12 +8,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.options import (
-    BATCH_SIZE,
-    ClassifierOptions,
-    classifier_options,
-)
-from dogcam.cli.progress import counting
+from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, classifier_options
+from dogcam.cli.progress import StepProgress
 from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.image_cache import label_matrix
 from dogcam.data.reading import read_split
@@ -71,11 +67,10 @@ def command(
             f"{data}, split {split!r}, shows {', '.join(photographs.class_names()) or 'nothing'}; "
             f"{classifier.name} has {', '.join(classifier.classes)}; choose a split with one of these classes"
         )
-    console = Console(stderr=True, highlight=False)
-    with counting("predict", console) as progress:
+    with StepProgress() as progress, progress.counter("predict") as count:
         logits = predict(
             classifier.network, photographs.images, classifier.preprocessing, batch_size,
-            flip=flip, high_resolution=classifier.high_resolution, progress=progress,
+            flip=flip, high_resolution=classifier.high_resolution, progress=count,
         )  # fmt: skip
     labels = label_matrix(photographs.images, classifier.classes)
     resampler = resampling.of(len(photographs))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.cli.options import ClassifierOptions, classifier_options
-from dogcam.cli.progress import tracked
+from dogcam.cli.progress import StepProgress
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
@@ -98,17 +98,16 @@ def command(
             "the result"
         )
     photographs = read_split(data, split, limit)
-    classifier = options.load()
-    observer = observer_for(method, classifier, (target,))
-    console = Console(stderr=True, highlight=False)
-    observed = _observe(photographs, method, observer, console)
     truth = GroundTruth.from_images([image.boxes_of(target) for image in photographs.images])
     if not len(truth):
         raise ConfigError(f"{data}, split {split!r}, shows no {target}; choose another split or --target")
+    classifier = options.load()
+    observer = observer_for(method, classifier, (target,))
     methods = list(_trials(method, trials, seed))
-    found = [
-        _detect(each, observed, observer.side) for each in tracked(methods, "search", len(methods), console)
-    ]
+    with StepProgress() as progress:
+        observed = _observe(photographs, method, observer, progress)
+        in_turn = progress.track(methods, len(methods), "search")
+        found = [_detect(each, observed, observer.side) for each in in_turn]
     result = cross_validate(truth, found, folds=folds, seed=seed)
     Console(highlight=False, soft_wrap=True).print(_table(methods, result))
     record = {
@@ -129,11 +128,11 @@ def _searchable(preset: str) -> ProposalMethod:
 
 
 def _observe(
-    photographs: Split, method: ProposalMethod, observer: Observer, console: Console
+    photographs: Split, method: ProposalMethod, observer: Observer, progress: StepProgress
 ) -> list[_Observed]:
     return [
         _Observed(method.observe(partial(observer.evidence, read_pixels(image)))[0], image.size)
-        for image in tracked(photographs.images, "predict", len(photographs), console)
+        for image in progress.track(photographs.images, len(photographs), "predict")
     ]
 
 

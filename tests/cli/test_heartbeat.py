@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from dogcam.cli.heartbeat import Heartbeat
-from dogcam.cli.progress import counting, tracked
+from dogcam.cli.progress import StepProgress
 from dogcam.cli.train import ConsoleObserver
 from report.progress import ConsoleProgress
 
@@ -68,7 +68,7 @@ def written(terminal: bool = False) -> tuple[io.StringIO, Console]:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_a_command_that_counts_prints_lines_to_a_log_alone(terminal):
     text, console = written(terminal)
-    with counting("predict", console, seconds=0.1) as count:
+    with StepProgress(console, seconds=0.1) as progress, progress.counter("predict") as count:
         count(30, 120)
         if terminal:
             time.sleep(0.3)
@@ -78,7 +78,8 @@ def test_a_command_that_counts_prints_lines_to_a_log_alone(terminal):
 
 
 def test_tracking_yields_every_item():
-    assert list(tracked(iter("abc"), "detect", 3, written()[1])) == ["a", "b", "c"]
+    with StepProgress(written()[1]) as progress:
+        assert list(progress.track(iter("abc"), 3, "detect")) == ["a", "b", "c"]
 
 
 def test_every_part_of_a_training_counts_its_own_images():
