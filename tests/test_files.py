@@ -1,12 +1,16 @@
 """Files are written whole or not at all."""
 
+import io
+import os
 import re
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 
+from dogcam import files
 from dogcam.errors import OutputError, RecordError
-from dogcam.files import atomic_write, path_inside
+from dogcam.files import atomic_write, path_inside, remove_temporary_files, unfolds
 
 
 def test_text_and_bytes_are_written_as_they_are(tmp_path):
@@ -79,3 +83,38 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(folder_with_links, name)
 def test_a_name_inside_its_folder_is_resolved(folder_with_links, name):
     path = path_inside(folder_with_links, name)
     assert path.parent in (folder_with_links, folder_with_links / "figures", folder_with_links / "new")
+
+
+def test_a_link_in_the_place_of_the_temporary_file_is_not_written_through(tmp_path):
+    """The name is known from the process; a folder from elsewhere can have links of all such names."""
+    precious = tmp_path / "precious.txt"
+    precious.write_text("kept")
+    path = tmp_path / "run" / "report.html"
+    path.parent.mkdir()
+    (path.parent / f".{path.name}.{os.getpid()}.part").symlink_to(precious)
+    atomic_write(path, "new")
+    assert precious.read_text() == "kept"
+    assert path.read_text() == "new" and not path.is_symlink()
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def test_only_temporary_files_of_the_program_are_removed(tmp_path):
+    names = [".report.html.123.part", ".movie.part", "report.html.123.part", ".123.part"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_temporary_files(tmp_path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == sorted(names[1:])
+
+
+@pytest.mark.parametrize(
+    ("compression", "n_bytes", "expected"),
+    [(ZIP_STORED, 10_000, False), (ZIP_DEFLATED, 10_000, True), (ZIP_DEFLATED, 1, False)],
+)
+def test_an_archive_that_is_larger_inside_unfolds(tmp_path, monkeypatch, compression, n_bytes, expected):
+    monkeypatch.setattr(files, "MAX_UNFOLDED", 1000)
+    path = tmp_path / "a.zip"
+    with ZipFile(path, "w", compression) as file:
+        file.writestr("a", bytes(n_bytes))
+    assert unfolds(path) is unfolds(io.BytesIO(path.read_bytes())) is expected
+    path.write_bytes(b"no archive")
+    assert unfolds(path) is False

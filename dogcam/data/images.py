@@ -1,18 +1,21 @@
 """Read images and masks: upright, 8-bit RGB, of listed formats, within a pixel limit."""
 
 import io
+import itertools
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from dogcam.errors import DataError
-from dogcam.files import limit_from, open_plain, read_bytes
+from dogcam.files import limit_from, open_plain, read_bytes, require_size
 from dogcam.structures.images import LabelledImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -26,6 +29,9 @@ MAX_MEGAPIXELS = 120
 
 VOID = 255
 """Value of mask pixels without a class: borders between objects."""
+
+# Pillow warns of images that are within the limit here.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 _UNREADABLE = (OSError, ValueError, SyntaxError, TypeError, struct.error, EOFError, MemoryError,
                Image.DecompressionBombError)  # fmt: skip
@@ -47,6 +53,12 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """The operation that turns an image upright, by its EXIF orientation; none for 1 and invalid values."""
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+"""The first bytes of a PNG."""
+
+_MOST_CHUNKS = 100_000
+"""Chunks of a PNG that are read: usual programs write one for each 8 KiB or more of compressed pixels."""
 
 _16_BITS_IN_INTEGERS = ("PNG", "PPM")
 """Formats of which Pillow reads 16-bit greyscale as 32-bit integers (PNG before Pillow 11)."""
@@ -180,7 +192,9 @@ def _opened(path: Path, kind: str, formats: tuple[str, ...] = FORMATS) -> Iterat
     if Image.MAX_IMAGE_PIXELS and most * 1_000_000 > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = most * 1_000_000  # Pillow's own limit is below that of the user
     with open_plain(path) as file:
+        require_size(file, path)
         try:
+            _require_few_chunks(file)
             with Image.open(file, formats=formats) as image:
                 _check_header(image, path, most)
                 yield image
@@ -199,10 +213,10 @@ def _check_header(image: Image.Image, path: Path, most: int) -> None:
             f"{path} has {image.width} x {image.height} pixels; at most {most} megapixels are decoded: "
             "resize it, or set DOGCAM_MAX_MEGAPIXELS"
         )
-    # A JPEG of a phone may contain a second view (MPO); the first one is the image.
-    n_frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-    if n_frames > 1:
-        raise DataError(f"{path} has {n_frames} frames; expected one: save one frame as an image")
+    # A JPEG of a phone may contain a second view (MPO); the first one is the image. The frames are not
+    # counted: a file can have millions.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise DataError(f"{path} has several frames; expected one: save one frame as an image")
 
 
 def to_rgb(image: Image.Image, name: Path | str = "the image") -> Image.Image:
@@ -234,7 +248,8 @@ def _scaled(values: NDArray[np.integer], name: Path | str) -> Image.Image:
             f"{name} has 16 bits per pixel, but its maximum is {peak} of 65535; it probably has "
             f"{max(peak.bit_length(), 8)} bits: scale its values, and save it as an 8-bit image"
         )
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
+    # Rounded in integers, which take an eighth of the memory of floats.
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
 
 
 def _turn_of(image: Image.Image) -> Image.Transpose | None:
@@ -247,6 +262,31 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 
 
 def _mentions_exif(path: Path) -> bool:
+    """Return whether a PNG has a chunk of EXIF, or of text in which some programs write it."""
     with open_plain(path) as file:
-        content = file.read()
-    return b"eXIf" in content or b"Raw profile type" in content
+        return any(
+            kind == b"eXIf" or start.startswith(b"Raw profile type") for kind, start in _png_chunks(file)
+        )
+
+
+def _require_few_chunks(file: BinaryIO) -> None:
+    """Refuse a PNG with very many chunks, for which Pillow takes minutes.
+
+    Raises:
+        ValueError: if it has more than `_MOST_CHUNKS`.
+    """
+    n = sum(1 for _ in itertools.islice(_png_chunks(file), _MOST_CHUNKS + 1))
+    file.seek(0)
+    if n > _MOST_CHUNKS:
+        raise ValueError(f"it has more than {_MOST_CHUNKS:,} chunks")
+
+
+def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the type and the first bytes of each chunk of a PNG; nothing for other files."""
+    if file.read(len(_PNG)) != _PNG:
+        return
+    position = len(_PNG)
+    while len(head := file.read(24)) >= 8 and head[4:8] != b"IEND":
+        yield head[4:8], head[8:]
+        position += int.from_bytes(head[:4], "big") + 12
+        file.seek(position)

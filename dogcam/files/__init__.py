@@ -8,6 +8,7 @@ import stat
 from collections import Counter
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import BadZipFile, ZipFile
 
 from dogcam.errors import ConfigError, DataError, DogcamError, OutputError, RecordError
 
@@ -17,6 +18,9 @@ MAX_MEGABYTES = 1000
 MAX_DEPTH = 64
 """Maximum nesting of lists and objects in a JSON file."""
 
+MAX_UNFOLDED = 100_000_000
+"""Bytes by which the content of a zip archive may exceed its size; weights and arrays are not compressed."""
+
 _KINDS = (
     (stat.S_ISDIR, "folder"),
     (stat.S_ISFIFO, "FIFO"),
@@ -24,6 +28,9 @@ _KINDS = (
     (stat.S_ISCHR, "device"),
     (stat.S_ISBLK, "device"),
 )
+
+_PART = re.compile(r"\..+\.[0-9]+\.part")
+"""The name of a temporary file of `atomic_write`."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 """An escape of JSON that is half of a character; without its other half it is none."""
@@ -95,7 +102,9 @@ def path_inside(folder: Path, name: str) -> Path:
     try:
         path, root = (folder / name).resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:
-        raise RecordError(f"{folder / name} is a link that cannot be followed ({error})") from error
+        raise RecordError(
+            f"{folder / name} is a link that cannot be followed ({error}); remove the link"
+        ) from error
     if not path.is_relative_to(root) or path == root:
         raise RecordError(f"{folder / name} is a link to {path}, outside {root}; remove the link")
     return path
@@ -114,11 +123,15 @@ def sha256_of(content: bytes) -> str:
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files of processes that were killed while writing to a folder."""
     for part in folder.glob(".*.part"):
-        part.unlink(missing_ok=True)
+        if _PART.fullmatch(part.name):
+            part.unlink(missing_ok=True)
 
 
 def _write_and_move(part: Path, path: Path, content: bytes, durable: bool) -> None:
     try:
+        # A folder from elsewhere may have a link of this name: only a new file is written to.
+        part.unlink(missing_ok=True)
+        part.touch(exist_ok=False)
         part.write_bytes(content)
         if durable:
             with part.open("rb") as written:
@@ -146,12 +159,15 @@ def open_plain(path: Path, error: type[DogcamError] = DataError) -> BinaryIO:
     try:
         descriptor = os.open(path, flags)
     except (OSError, ValueError) as fault:  # ValueError: a null byte in the name
-        raise error(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}") from fault
+        reason = getattr(fault, "strerror", None) or fault
+        raise error(
+            f"{path} cannot be read: {reason}; correct the name or the permissions, or restore the file"
+        ) from fault
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         kind = next((name for test, name in _KINDS if test(mode)), "special file")
-        raise error(f"{path} is a {kind}; expected a regular file")
+        raise error(f"{path} is a {kind}; expected a regular file: name or put one there")
     return os.fdopen(descriptor, "rb")
 
 
@@ -167,20 +183,51 @@ def read_bytes(path: Path, limit: int | None = None, error: type[DogcamError] = 
     Raises:
         DogcamError: if it is not a regular file, is larger than the limit, or cannot be read.
     """
-    most = limit_from("DOGCAM_MAX_MEGABYTES", MAX_MEGABYTES) * 1_000_000 if limit is None else limit
+    most = _most_bytes(limit)
     with open_plain(path, error) as file:
+        require_size(file, path, limit, error)
         try:
-            size = os.fstat(file.fileno()).st_size
-            content = file.read(most + 1) if size <= most else b""
+            content = file.read(most + 1)
         except (OSError, MemoryError) as fault:
             raise error(
-                f"{path} cannot be read: {getattr(fault, 'strerror', None) or 'no memory'}"
+                f"{path} cannot be read: {getattr(fault, 'strerror', None) or 'no memory'}; restore the "
+                "file, or correct its permissions"
             ) from fault
-    size = max(size, len(content))
+    if len(content) > most:
+        raise error(f"{path} grew beyond {most:,} bytes while it was read; read it when it is complete")
+    return content
+
+
+def require_size(
+    file: BinaryIO, path: Path, limit: int | None = None, error: type[DogcamError] = DataError
+) -> None:
+    """Refuse an open file that is larger than a limit, as `read_bytes`."""
+    most = _most_bytes(limit)
+    size = os.fstat(file.fileno()).st_size
     if size > most:
         remedy = "set DOGCAM_MAX_MEGABYTES to read more" if limit is None else "use a smaller file"
         raise error(f"{path} has {size:,} bytes; at most {most:,} are read: {remedy}")
-    return content
+
+
+def _most_bytes(limit: int | None) -> int:
+    return limit_from("DOGCAM_MAX_MEGABYTES", MAX_MEGABYTES) * 1_000_000 if limit is None else limit
+
+
+def unfolds(archive: Path | BinaryIO) -> bool:
+    """Return whether a zip archive holds more than its size and `MAX_UNFOLDED`: compressed, or overlapping.
+
+    Args:
+        archive: a file, which may also be damaged or of another kind; an open one is then at its start.
+    """
+    size = archive.stat().st_size if isinstance(archive, Path) else archive.seek(0, os.SEEK_END)
+    try:
+        with ZipFile(archive) as file:
+            return sum(each.file_size for each in file.infolist()) > size + MAX_UNFOLDED
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+    finally:
+        if not isinstance(archive, Path):
+            archive.seek(0)
 
 
 def limit_from(variable: str, default: int) -> int:

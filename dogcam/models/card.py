@@ -1,6 +1,7 @@
 """Model cards: architecture, classes, preprocessing and activation of the weights in a checkpoint."""
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from dogcam.errors import ConfigError, ModelError
 from dogcam.models.architecture import Architecture, find_head
 from dogcam.models.checkpoints import Checkpoint, fitted_to, load_into
 from dogcam.models.libraries import is_function
+from dogcam.models.payload import some
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture
 from dogcam.models.two_scale import HighResolutionPass, require_position_scores
@@ -120,7 +122,7 @@ def with_given_card(
         ModelError: if the file has a card, or an option is missing; the message names the option.
     """
     own = loaded.meta.get("classes")
-    named = isinstance(own, list) and ", ".join(map(str, own))
+    named = isinstance(own, list) and some(map(str, own))
     if named and ("architecture" in loaded.meta or classes):
         needless = "--model, --classes and --input-size" if "architecture" in loaded.meta else "--classes"
         raise ModelError(f"{path} names its classes ({named}); remove {needless}")
@@ -200,7 +202,8 @@ def require_classes(found: object, path: Path) -> tuple[str, ...]:
     """
     names = found if isinstance(found, list) and all(isinstance(name, str) for name in found) else []
     if not names or len(set(names)) != len(names):
-        raise ModelError(f"{path} has no card with a list of different classes: found {found!r}. {GIVE_CARD}")
+        shown = reprlib.repr(found)
+        raise ModelError(f"{path} has no card with a list of different classes: found {shown}. {GIVE_CARD}")
     return tuple(names)
 
 
@@ -304,5 +307,5 @@ def _require_outputs(loaded: Checkpoint, head: str, classes: Sequence[str], path
     if found is not None and len(found) != len(classes):
         raise ModelError(
             f"{path}: its head {head} has {len(found)} outputs, its class list {len(classes)} "
-            f"({', '.join(classes)}); name the classes of this head in its card, in their order"
+            f"({some(classes)}); name the classes of this head in its card, in their order"
         )

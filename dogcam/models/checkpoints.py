@@ -22,6 +22,12 @@ _FINGERPRINT = "weights_sha256"
 _MOST_BYTES = 16 * 2**30
 """Maximum size of a checkpoint, larger than the weights of any image classifier."""
 
+_DTYPES = frozenset({
+    torch.float64, torch.float32, torch.float16, torch.bfloat16,
+    torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+})  # fmt: skip
+"""Types of the tensors that are read: those for which torch can tell whether a value is finite."""
+
 _AUXILIARY = tuple(f"{name}." for name in AUXILIARY)
 
 
@@ -59,8 +65,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     _require_file(path)
     if path.suffix == ".safetensors":
-        return _load_safetensors(path)
-    return Checkpoint(*state_in(load_torch(path), path))
+        loaded = _load_safetensors(path)
+    else:
+        loaded = Checkpoint(*state_in(load_torch(path), path))
+    for name, tensor in loaded.state.items():
+        _require_stored(tensor, name, path)
+    return loaded
+
+
+def _require_stored(tensor: torch.Tensor, name: str, path: Path) -> None:
+    """Refuse a tensor whose values are not all in the file, or of a type without finite values.
+
+    A file of a few bytes can state a tensor of any size that repeats one value, or that has none.
+    """
+    usual = tensor.layout == torch.strided and tensor.device.type == "cpu" and tensor.dtype in _DTYPES
+    if not usual or tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+        raise ModelError(
+            f"{path}: the tensor {name[:200]} ({tensor.dtype}, {tensor.layout}, {tuple(tensor.shape)}) is "
+            "not stored value by value; expected dense numbers: save tensor.to_dense().float().contiguous()"
+        )
 
 
 def _require_file(path: Path) -> None:
@@ -128,16 +151,16 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
         ("", sorted(faults)),
     )
     reasons = [f"{what} {some(names)}".strip() for what, names in lists if names]
+    if reasons:
+        raise ModelError(
+            f"{path} does not fit this {type(model).__name__}: {'; '.join(reasons)}. Use the architecture "
+            "and the number of outputs of the checkpoint, or choose another checkpoint"
+        )
     broken = [name for name, tensor in sorted(state.items()) if not torch.isfinite(tensor).all()]
     if broken:
         raise ModelError(
             f"{path} contains values that are not finite, in {some(broken)}: the training diverged, or the "
             "file is damaged; choose another checkpoint"
-        )
-    if reasons:
-        raise ModelError(
-            f"{path} does not fit this {type(model).__name__}: {'; '.join(reasons)}. Use the architecture "
-            "and the number of outputs of the checkpoint, or choose another checkpoint"
         )
     model.load_state_dict(state, strict=True)
 
@@ -248,7 +271,10 @@ def _load_safetensors(path: Path) -> Checkpoint:
     else:
         meta = read_json(card_file, ModelError) if card_file.exists() else dict(header)
     if not isinstance(meta, dict):
-        raise ModelError(f"the card of {path} (its header, or {card_file}) is not a JSON object")
+        raise ModelError(
+            f"the card of {path} (its header, or {card_file}) is not a JSON object; download or create it "
+            "again"
+        )
     if meta.get(_FINGERPRINT) not in (None, weights_sha256(state)):
         raise ModelError(
             f"{path} does not contain the weights of its card ({_FINGERPRINT} differs): it is damaged, or "

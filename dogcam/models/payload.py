@@ -43,13 +43,26 @@ def state_in(payload: object, path: Path) -> tuple[State, dict[str, Any]]:
     Raises:
         ModelError: if no weights are found; the message lists the keys that were found.
     """
+    try:
+        return _state_in(payload, path)
+    except RecursionError as error:  # the file nests mappings deeply, or contains itself
+        raise ModelError(
+            f"{path} nests its weights too deeply; save the state alone: "
+            "torch.save(network.state_dict(), 'weights.pt')"
+        ) from error
+
+
+def _state_in(payload: object, path: Path) -> tuple[State, dict[str, Any]]:
     if not isinstance(payload, Mapping):
-        raise ModelError(f"{path} contains a {type(payload).__name__}; expected the state dict of a network")
+        raise ModelError(
+            f"{path} contains a {type(payload).__name__}; expected the state dict of a network: "
+            "torch.save(network.state_dict(), 'weights.pt')"
+        )
     tensors = {k: value for k, value in payload.items() if isinstance(k, str) and isinstance(value, Tensor)}
     nested = [key for key, value in payload.items() if _holds_tensors(value)]
     keys = [key for key in WRAPPERS if key in nested] or (nested if len(nested) == 1 and not tensors else [])
     if keys:
-        state, inner = state_in(payload[keys[0]], path)
+        state, inner = _state_in(payload[keys[0]], path)
         meta = inner | _meta(payload, path)
         return state, meta | ({"weights_from": keys[0]} if len(keys) > 1 else {})
     if not tensors or nested:

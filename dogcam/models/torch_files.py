@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from dogcam.errors import ModelError
+from dogcam.files import unfolds
 
 _NUMBERS = {
     "f8": "d", "f4": "f", "f2": "e", "b1": "?",
@@ -66,9 +67,14 @@ def load_torch(path: Path) -> object:
     """Read a file of `torch.save` that contains only tensors and plain containers.
 
     Raises:
-        ModelError: if the file is damaged, a TorchScript program, or contains any other object; the message
-            names the object.
+        ModelError: if the file is damaged, compressed, a TorchScript program, or contains any other object;
+            the message names the object.
     """
+    if unfolds(path):
+        raise ModelError(
+            f"{path} is a compressed archive that would take much more memory than its size; expected a file "
+            "of torch.save, which is not compressed: save it again"
+        )
     try:
         with torch.serialization.safe_globals(_REPLACEMENTS):
             return torch.load(path, map_location="cpu", weights_only=True)

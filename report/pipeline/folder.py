@@ -1,6 +1,7 @@
 """The folder of a run: what an earlier run left there, and what of it must go."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def remove_partial_files(folder: Path) -> None:
         RecordError: if a folder of the run is a link out of it.
     """
     inside = [path_inside(folder, name) for name in (*PICTURE_FOLDERS, "stages")]
-    for each in (folder, *inside[:-1], *inside[-1].rglob("*/")):
+    # `os.walk` does not follow links, which may lead out of the run.
+    for each in (folder, *inside[:-1], *(Path(path) for path, _, _ in os.walk(inside[-1]))):
         remove_temporary_files(each)
 
 

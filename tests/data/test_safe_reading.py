@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from dogcam.data.box_files.truth import read_truth
 from dogcam.data.formats import format_named
-from dogcam.data.images import read_header, read_image
+from dogcam.data.images import read_header, read_image, require_decodable
 from dogcam.data.reading import read_split, split_ids
 from dogcam.errors import ConfigError, DataError, ModelError
 from dogcam.files import MAX_DEPTH, open_plain, read_bytes, read_json, read_text
@@ -297,8 +298,41 @@ def test_the_pixel_limit_is_an_option(tmp_path, monkeypatch):
 def test_animations_and_pages_are_refused(tmp_path, suffix):
     first, second = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "blue")
     first.save(tmp_path / f"two.{suffix}", save_all=True, append_images=[second])
-    with pytest.raises(DataError, match="2 frames"):
+    with pytest.raises(DataError, match=rf"two\.{suffix} has several frames"):
         read_image(tmp_path / f"two.{suffix}")
+
+
+def test_the_frames_of_an_animation_are_not_counted(tmp_path, monkeypatch):
+    """Pillow takes minutes to count those of a GIF of 100 MB."""
+    many = tmp_path / "many.gif"
+    first, *others = (Image.new("RGB", (4, 4), (shade, 0, 0)) for shade in range(100))
+    first.save(many, save_all=True, append_images=others)
+    sought = []
+    seek = GifImageFile._seek
+    monkeypatch.setattr(GifImageFile, "_seek", lambda self, *a, **k: sought.append(a) or seek(self, *a, **k))
+    with pytest.raises(DataError, match=r"many\.gif has several frames"):
+        read_image(many)
+    assert len(sought) < 5
+
+
+@pytest.mark.parametrize("read", [read_image, read_header, require_decodable])
+def test_an_image_file_over_the_limit_is_refused(tmp_path, monkeypatch, read):
+    path = photograph(tmp_path / "photo.png", (30, 20))
+    os.truncate(path, 10**12)
+    with pytest.raises(DataError, match=r"photo\.png has 1,000,000,000,000 bytes.*DOGCAM_MAX_MEGABYTES"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [read_image, read_header])
+def test_a_png_of_very_many_chunks_is_refused(tmp_path, read):
+    path = photograph(tmp_path / "photo.png", (30, 20))
+    content = path.read_bytes()
+    chunk = struct.pack(">I", 3) + b"tEXtk\0v" + struct.pack(">I", zlib.crc32(b"tEXtk\0v"))
+    path.write_bytes(content[:33] + 1000 * chunk + content[33:])
+    read(path)
+    path.write_bytes(content[:33] + 100_001 * chunk + content[33:])
+    with pytest.raises(DataError, match=r"photo\.png.*100,000 chunks"):
+        read(path)
 
 
 @pytest.mark.parametrize("below", [(0, 0, 0), (255, 255, 255), (9, 200, 31)])

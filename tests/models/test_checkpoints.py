@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from dogcam import files
 from dogcam.errors import ModelError, OutputError
 from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint, weights_sha256
 
@@ -110,6 +111,56 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path, monkeypatch, zipped, trap):
     assert not witness.exists()
     torch.load(path, weights_only=False)
     assert witness.exists(), "the trap does not work, so this test shows nothing"
+
+
+NOT_STORED = {
+    "repeated": lambda tensor: torch.zeros(1).expand(10**10),
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "of no device": lambda tensor: tensor.to("meta"),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "8-bit floats": lambda tensor: tensor.to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse")
+@pytest.mark.parametrize("kind", NOT_STORED)
+def test_a_tensor_that_is_not_stored_value_by_value_is_refused(tmp_path, kind):
+    """Such as one of 40 GB in a file of a few KiB, or one whose values cannot be checked."""
+    state = make_model().state_dict()
+    name = next(name for name, tensor in state.items() if tensor.dim() > 1)
+    path = tmp_path / "odd.pt"
+    torch.save(
+        make_published(make_model()) | {"model_sdict": {**state, name: NOT_STORED[kind](state[name])}}, path
+    )
+    with pytest.raises(ModelError, match=rf"odd\.pt: the tensor {re.escape(name)}"):
+        load_checkpoint(path)
+
+
+def test_a_compressed_checkpoint_is_refused(tmp_path, monkeypatch):
+    """It could unfold to a thousand times its size."""
+    monkeypatch.setattr(files, "MAX_UNFOLDED", 1000)
+    path, small = tmp_path / "whole.pt", tmp_path / "small.pt"
+    torch.save({"model_sdict": {"w": torch.zeros(100_000)}}, path)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as made:
+        for each in whole.infolist():
+            made.writestr(each.filename, whole.read(each))
+    assert small.stat().st_size < path.stat().st_size / 10
+    assert load_checkpoint(path).state["w"].numel() == 100_000
+    with pytest.raises(ModelError, match=r"small\.pt is a compressed archive"):
+        load_checkpoint(small)
+
+
+@pytest.mark.parametrize("endless", [True, False])
+def test_mappings_nested_without_end_are_refused(tmp_path, endless):
+    payload: dict = {}
+    inner = payload
+    for _ in range(200):
+        inner["state_dict"] = inner = {}
+    if endless:
+        inner["state_dict"] = payload
+    torch.save(payload, tmp_path / "deep.pt")
+    with pytest.raises(ModelError, match=r"deep\.pt"):
+        load_checkpoint(tmp_path / "deep.pt")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogcam.errors import RecordError
-from dogcam.files import atomic_write, read_bytes, sha256_of
+from dogcam.files import atomic_write, read_bytes, sha256_of, unfolds
 from dogcam.models.classifier import Classifier
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
@@ -111,8 +111,11 @@ def _sealed(arrays: dict[str, NDArray], seal: str) -> str:
 
 
 def _read(path: Path) -> dict[str, NDArray]:
+    content = io.BytesIO(read_bytes(path, error=RecordError))
     try:
-        with np.load(io.BytesIO(read_bytes(path, error=RecordError))) as file:
+        if unfolds(content):
+            raise ValueError("it is compressed")
+        with np.load(content) as file:
             return {name: file[name] for name in file.files}
     except _UNREADABLE as error:
         raise RecordError(f"{path} is damaged ({error}); delete it, and run again") from error

@@ -98,6 +98,19 @@ def test_stale_pictures_elsewhere_are_not_removed(copied, tmp_path):
     assert (elsewhere / "precious.webp").exists()
 
 
+def test_temporary_files_behind_a_link_are_not_removed(copied, tmp_path):
+    elsewhere, name = tmp_path / "elsewhere", ".report.html.7.part"
+    (elsewhere / "below").mkdir(parents=True)
+    foreign = [elsewhere / name, elsewhere / "below" / name]
+    mine = [copied / "stages" / name, copied / "stages" / "predict" / name]
+    for part in (*foreign, *mine):
+        part.touch()
+    (copied / "stages" / "link").symlink_to(elsewhere)
+    (copied / "stages" / "predict" / "link").symlink_to(elsewhere)
+    remove_partial_files(copied)
+    assert [part.exists() for part in (*foreign, *mine)] == [True, True, False, False]
+
+
 def test_a_faulty_date_is_refused_before_the_work(small_data, small_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "abc")
     result = invoke(options(small_data, small_checkpoint, tmp_path / "run"))

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dogcam import files
+from dogcam.errors import RecordError
 from report.pipeline.experiment import STAGES
-from report.pipeline.shared.predictions import is_whole, write_batch
+from report.pipeline.shared.predictions import _read, is_whole, write_batch
 
 ARRAYS = {"logits": np.arange(6, dtype=np.float32).reshape(2, 3), "grad_cam": np.ones((2, 4, 4), np.float32)}
 
@@ -26,6 +28,17 @@ def batch(tmp_path):
 
 def test_a_batch_of_another_run_is_not_used(batch):
     assert not is_whole(batch, "another run")
+
+
+def test_a_compressed_batch_is_not_used(batch, monkeypatch):
+    """It could unfold to a thousand times its size."""
+    monkeypatch.setattr(files, "MAX_UNFOLDED", 1000)
+    with np.load(batch) as file:
+        content = {name: file[name] for name in file.files}
+    np.savez_compressed(batch, **content, more=np.zeros(100_000))
+    with pytest.raises(RecordError, match="compressed"):
+        _read(batch)
+    assert not is_whole(batch, "this run")
 
 
 @pytest.mark.parametrize("change", ["a number", "a shape", "a type", "a name", "one more", "one less"])
