@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, parse_json, read_bytes
 from report.record import SCHEMA_VERSION, Results
+from report.record.base import seal_of
 from report.record.files import MOST_BYTES
 from report.record.photographs import Photographs
 
@@ -51,13 +52,21 @@ def read_record(folder: Path) -> Results | Photographs:
             f"{path} is a record of version {version}; this program reads version {SCHEMA_VERSION}: "
             "make it again with `dogcam-report run`"
         )
+    if document.get("seal") != seal_of(document):
+        raise RecordError(
+            f"{path} was changed after it was written: its checksum (seal) is that of another content; make "
+            "it again with `dogcam-report run`"
+        )
     model = Photographs if document.get("kind") == "photographs" else Results
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: {place}: {first['msg']} ({error.error_count()} faults in all)") from error
+        raise RecordError(
+            f"{path}: {place}: {first['msg']} ({error.error_count()} faults in all); make it again with "
+            "`dogcam-report run`"
+        ) from error
 
 
 def json_schema() -> str:

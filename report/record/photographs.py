@@ -1,13 +1,12 @@
 """The record of a run on photographs without annotations: boxes, maps, pictures, and no measure."""
 
-import json
 from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from report.config import RunConfig
-from report.record.base import Fraction, Model
+from report.record.base import Fraction, Model, Sealed
 from report.record.claims import Claim, ClaimChange
 from report.record.files import FileName, GalleryName, Sha256
 from report.record.run import RunInfo
@@ -42,7 +41,7 @@ class FoundClass(Model):
     highest: Fraction | None = Field(description="highest score of a box; null without one")
 
 
-class Photographs(Model):
+class Photographs(Sealed):
     """The record of a run without ground truth."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -80,7 +79,3 @@ class Photographs(Model):
     def pictures_named(self) -> Iterator[str]:
         """Yield the name of every picture."""
         yield from (item.composite for item in self.items)
-
-    def to_json(self) -> str:
-        """Return the record as JSON text, the same text for equal records."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

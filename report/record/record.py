@@ -1,14 +1,13 @@
 """The whole record of one run: everything that a report states; `io.py` reads and writes it."""
 
 import itertools
-import json
 from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from report.config import RunConfig
-from report.record.base import Model
+from report.record.base import Sealed
 from report.record.breakdowns import Breakdowns
 from report.record.claims import Claim, ClaimChange
 from report.record.classes import Classes
@@ -28,7 +27,7 @@ from report.record.segmentation import Segmentation
 SCHEMA_VERSION: Literal[2] = 2
 
 
-class Results(Model):
+class Results(Sealed):
     """The record of one run."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
@@ -78,7 +77,3 @@ class Results(Model):
         yield from filter(None, self.pictures.named())
         for cases in (self.evidence.cases, *(each.cases for each in of_classes)):
             yield from filter(None, (case.picture for case in cases))
-
-    def to_json(self) -> str:
-        """Return the record as JSON text, the same text for equal records."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -28,6 +28,7 @@ from report.cli import main
 from report.config import RunConfig
 from report.pipeline.experiment import stages_of
 from report.pipeline.stages import draw
+from report.record.base import seal_of
 
 SHRINK = 3
 SIZE = (96, 96)
@@ -144,9 +145,10 @@ def record_of(run: Path) -> dict:
 
 
 def change_record(run: Path, change) -> dict:
-    """Apply a function to the record of a run and write it back."""
+    """Apply a function to the record of a run and write it back, sealed as if a run had written it."""
     record = record_of(run)
     change(record)
+    record["seal"] = seal_of(record)
     (run / "results.json").write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
     return record
 

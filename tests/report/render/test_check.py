@@ -1,5 +1,6 @@
 """A report that does not follow from its record is refused, whatever was changed by hand."""
 
+import json
 import re
 
 import pytest
@@ -10,7 +11,7 @@ from report.render import loader as installed
 from report.render.check import check_report
 from report.render.render import render
 from tests.support.pages import copy_templates
-from tests.support.runs import assert_one_line, change_record, invoke
+from tests.support.runs import assert_one_line, change_record, invoke, record_of
 
 
 def edit(path, before: str, after: str) -> None:
@@ -97,6 +98,32 @@ def test_a_number_that_was_changed_in_the_record_is_caught_until_it_is_rendered(
         check_report(copied)
     assert invoke(["render", str(copied)]).exit_code == 0
     check_report(copied)
+
+
+@pytest.mark.parametrize("command", ["render", "check"])
+def test_a_number_that_was_changed_by_hand_is_refused(copied, command):
+    """Also one on which no claim rests."""
+    path, page = copied / "results.json", (copied / "report.html").read_bytes()
+    n_objects = record_of(copied)["data"]["reported"]["n_target_objects"]
+    text = path.read_text(encoding="utf-8")
+    assert f'"n_target_objects": {n_objects},' in text
+    path.write_text(text.replace(f'"n_target_objects": {n_objects},', '"n_target_objects": 990,'))
+    assert_one_line(invoke([command, str(copied)]), 1, str(path), "changed after it was written")
+    assert (copied / "report.html").read_bytes() == page
+
+
+def test_a_record_without_its_checksum_is_refused(copied):
+    record = record_of(copied)
+    del record["seal"]
+    (copied / "results.json").write_text(json.dumps(record))
+    assert_one_line(invoke(["render", str(copied)]), 1, "changed after it was written")
+
+
+def test_the_page_offers_a_record_that_can_be_read(copied):
+    page = (copied / "report.html").read_text(encoding="utf-8")
+    embedded = re.search(r'<script[^>]*type="application/json"[^>]*>(.*?)</script>', page, re.DOTALL)
+    (copied / "results.json").write_text(embedded[1], encoding="utf-8")
+    assert invoke(["check", str(copied)]).exit_code == 0
 
 
 def test_words_that_were_changed_in_the_record_are_caught(copied):
