@@ -95,7 +95,7 @@ class MeasuredRun:
         return Measured(value, self.resampler.ratio_samples(numerator, denominator))
 
     def failing(self) -> dict[str, ImageChange]:
-        """Return the images with a wrong box or a missed object at the operating point, in their order."""
+        """Return the images that fail at the operating point, in their order."""
         counts = self._at_point
         wrong, missed = counts.found - counts.right, counts.objects - counts.right
         rows = zip(self.tables.ids, wrong.tolist(), missed.tolist(), strict=True)
@@ -108,7 +108,7 @@ class MeasuredRun:
 
 @dataclass(frozen=True)
 class _Counts:
-    """In each image the right boxes, the boxes, and the objects: (N,) int arrays."""
+    """In each image the correct boxes, the boxes, and the objects: (N,) int arrays."""
 
     right: NDArray[np.int64]
     found: NDArray[np.int64]

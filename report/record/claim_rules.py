@@ -105,7 +105,7 @@ DECLARATIONS = (
     Declaration("how_large", verdict_rules.how_large),
     Declaration("which_not", verdict_rules.which_not),
     Declaration("score_meaning", verdict_rules.score_meaning),
-    Declaration("found_most", verdict_rules.found_most),
+    Declaration("found_more", verdict_rules.found_more),
     Declaration("best_method", verdict_rules.best_method),
     Declaration("sanity", verdict_rules.sanity),
     _of_ap("map_beats_scored_centre_box", "centerbox_scored",

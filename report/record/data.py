@@ -1,4 +1,4 @@
-"""What was looked at, and by which classifier."""
+"""The data and the classifier."""
 
 from typing import Literal
 
@@ -69,7 +69,7 @@ class BackendInfo(Model):
     used: MapSource
     reason: str | None = Field(None, description="why another than the one that was asked for")
     n_calibration: int | None = Field(None, description="images that 8 bits were fitted to")
-    versions: dict[str, str] = Field(default_factory=dict, description="of the libraries besides torch")
+    versions: dict[str, str] = Field(default_factory=dict, description="of the libraries other than torch")
     rates: list[BackendRate] = Field(
         default_factory=list, description="of the exact backends, of which `auto` took the fastest"
     )
@@ -81,7 +81,7 @@ class HighResolutionPassInfo(Model):
 
     height: int
     width: int
-    share: Fraction = Field(description="of the places of the last maps, the highest of which score a class")
+    share: Fraction = Field(description="share of spatial positions, by descending logit, that are averaged")
 
 
 class ModelInfo(Model):
@@ -95,7 +95,7 @@ class ModelInfo(Model):
     input_height: int
     input_width: int
     high_resolution_pass: HighResolutionPassInfo | None = Field(
-        description="how pictures are looked at again for the probability; null for not at all"
+        description="the second forward pass on a larger copy; null without one"
     )
     map_height: int
     map_width: int

@@ -40,10 +40,10 @@ class Classification(Model):
 
     target: Estimate = Field(description="AP of the target class")
     chance: Fraction = Field(description="AP of a random order: the share of images with the target")
-    accuracy: Estimate = Field(description="share of images on the right side of probability one half")
+    accuracy: Estimate = Field(description="share of images classified correctly at probability one half")
     mean_ap: Estimate | None = Field(description="mean over the classes that occur")
     classes: list[ClassAp]
-    ap_variant: str = Field(description="which average precision these are")
+    ap_variant: str = Field(description="variant of AP")
 
 
 class DetectionRow(Model):
@@ -100,7 +100,7 @@ class Method(Model):
 
 
 class ThresholdRow(Model):
-    """What comes of one score threshold: how many boxes are right or wrong, how many objects missed."""
+    """The counts at one score threshold: correct boxes, false positives and missed objects."""
 
     score_threshold: float
     true_positives: int
@@ -134,11 +134,11 @@ class Detection(Model):
     methods: list[Method]
     comparisons: list[Comparison]
     points: list[ScoredDetection] = Field(
-        description="every detection of the main method at the operating point's IoU, in rank order: what "
-        "any other score threshold would find can be counted from them"
+        description="every detection of the main method at the operating point's IoU, in rank order; "
+        "the counts at every score threshold follow from them"
     )
     thresholds: list[ThresholdRow] = Field(
-        description="what comes of round scores and of the operating point's, descending, at its IoU"
+        description="counts at round thresholds and at the operating point, descending, at its IoU"
     )
 
     def method(self, name: str) -> Method:
@@ -147,7 +147,7 @@ class Detection(Model):
 
 
 class ChosenThreshold(ThresholdRow):
-    """The score threshold that was chosen and what comes of it; counts and gallery are all taken here."""
+    """The operating point: the score threshold of all counts and of the gallery."""
 
     method: str
     iou: Fraction

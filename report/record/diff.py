@@ -24,7 +24,7 @@ class MetricChange(Model):
     """A number that both runs measured, and that came out differently."""
 
     what: str
-    iou: Fraction | None = Field(description="null for what hangs on no overlap")
+    iou: Fraction | None = Field(description="null for what depends on no IoU")
     before: Fraction | None
     after: Fraction | None
     difference: Estimate = Field(description="after minus before; its interval is paired, or null")
@@ -35,7 +35,7 @@ class ImageChange(Model):
     """An image that one run gets right as a whole, at its operating point, and the other does not."""
 
     image_id: str
-    n_wrong: int = Field(description="wrong boxes in the run that fails")
+    n_wrong: int = Field(description="false positives in the run that fails")
     n_missed: int = Field(description="missed objects in the run that fails")
 
 

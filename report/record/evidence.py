@@ -23,9 +23,7 @@ class Pointing(Model):
 class Decision(Model):
     """The classifier as a yes-or-no answer per image, at probability one half."""
 
-    majority_accuracy: Fraction = Field(
-        description="accuracy of the constant answer that is right more often"
-    )
+    majority_accuracy: Fraction = Field(description="accuracy of always giving the more frequent answer")
     majority_answer: Literal["target", "no target"]
     balanced_accuracy: Estimate
     true_positive_rate: Estimate
@@ -199,6 +197,7 @@ class MaskExample(Model):
 
     image_id: str
     picked: Literal["best", "median", "worst"]
+    picked_from: int = Field(description="images whose pseudo-masks were compared")
     iou: Fraction
     photo: GalleryName
     truth: GalleryName
@@ -209,7 +208,7 @@ class MaskExample(Model):
 
 
 class Pictures(Model):
-    """Pictures selected by rule, besides the gallery."""
+    """Pictures selected by rule that are not in the gallery."""
 
     grid: list[GridRow]
     randomised: RandomisedExample | None

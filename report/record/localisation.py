@@ -6,7 +6,7 @@ from report.record.base import Estimate, Fraction, Model
 
 
 class MapMetrics(Model):
-    """The metrics of one kind of map, over all images with a target."""
+    """The metrics of one CAM method, over all images with a target."""
 
     name: str
     title: str
@@ -25,16 +25,16 @@ class MapMetrics(Model):
 
 
 class ClassifiedAndLocalised(Model):
-    """The images with a target, by their classification and by the position of the best-scored box."""
+    """The images with a target, by their classification and by the IoU of the top-scoring box."""
 
-    n_both: int = Field(description="right label, right place")
-    n_classified_only: int = Field(description="right label, wrong place")
-    n_localised_only: int = Field(description="wrong label, right place")
+    n_both: int = Field(description="classified and localised")
+    n_classified_only: int = Field(description="classified, not localised")
+    n_localised_only: int = Field(description="localised, not classified")
     n_neither: int
-    localised: Estimate = Field(description="share of right places: CorLoc")
-    classified: Estimate = Field(description="share of right labels")
-    localised_given_label: Estimate = Field(description="share of right places among the right labels")
-    both: Estimate = Field(description="share with both")
+    localised: Estimate = Field(description="CorLoc: share with a top-scoring box of IoU > strict_iou")
+    classified: Estimate = Field(description="share of images with a probability above score_threshold")
+    localised_given_label: Estimate = Field(description="share of localised images among the classified ones")
+    both: Estimate = Field(description="share of images that are classified and localised")
 
 
 class Localisation(Model):
@@ -47,6 +47,6 @@ class Localisation(Model):
     strict_iou: Fraction
     iou_levels: list[Fraction]
     tolerance: int = Field(description="of the pointing game, in pixels")
-    score_threshold: Fraction = Field(description="probability from which on a label counts as given")
+    score_threshold: Fraction = Field(description="an image above this probability counts as classified")
     rows: list[MapMetrics]
     classified_and_localised: ClassifiedAndLocalised

@@ -13,11 +13,11 @@ class MapComparison(Model):
     n_images: int
     n_empty_a: int
     n_empty_b: int
-    largest_difference: Fraction | None = Field(description="of the normalised maps, in any cell")
-    mean_difference: Estimate = Field(description="of the normalised maps, over cells and images")
+    largest_difference: Fraction | None = Field(description="of the normalised maps, at any position")
+    mean_difference: Estimate = Field(description="of the normalised maps, over positions and images")
     correlation: Estimate = Field(description="Pearson's, mean over the images in which neither map is flat")
     lowest_correlation: float | None
-    mean_iou_a: Estimate = Field(description="best IoU of the image's best-scored box, over target images")
+    mean_iou_a: Estimate = Field(description="mean IoU of the image's top-scoring box, over target images")
     mean_iou_b: Estimate
     factor_lowest: float | None = Field(description="smallest ratio of the peaks of a and b over images")
     factor_highest: float | None

@@ -15,34 +15,34 @@ class SanityCheck(Model):
         "deletion_random", "deletion_centre", "insertion_random", "insertion_centre", "centre_box",
     ]  # fmt: skip
     value: Estimate
-    must_be: Literal["within", "above"] = Field(
-        description="the whole interval: between -mark and mark, or above mark"
+    rule: Literal["within", "above"] = Field(
+        description="where the whole interval must be: between -limit and limit, or above limit"
     )
-    mark: float
+    limit: float
     passed: bool | None = Field(description="null if the mean is not defined")
 
 
 class SanityDepth(Model):
-    """How alike the maps are to the trained network's once its last layers are randomised."""
+    """Similarity of the maps to the original ones after the last layers are permuted."""
 
-    layer: str = Field(description="the lowest layer that is randomised")
+    layer: str = Field(description="the lowest layer that is permuted")
     n_layers: int
     share_of_parameters: Fraction
     spearman: Estimate
     ssim: Estimate
-    n_maps: int = Field(description="over all draws")
-    n_empty: int = Field(description="those of them that show nothing, and are not compared")
+    n_maps: int = Field(description="over all permutations")
+    n_empty: int = Field(description="those of them that are zero everywhere, left out of the similarity")
 
 
 class PermutedLabels(Model):
-    """How alike the maps of refitted heads are to the trained network's."""
+    """Similarity of the maps of refitted heads to the original ones."""
 
     n_with: int = Field(description="tuning images with the target that the heads were fitted to")
     n_without: int
     n_permutations: int
     spearman_true: Estimate = Field(description="of the head that was fitted to the true labels")
     spearman: Estimate = Field(description="of the heads that were fitted to permuted labels")
-    n_empty: int = Field(description="maps of these that show nothing, over all permutations")
+    n_empty: int = Field(description="maps of these that are zero everywhere, over all permutations")
 
 
 class InsertionDeletionCurve(Model):
@@ -58,15 +58,15 @@ class InsertionDeletionCurve(Model):
 class Sanity(Model):
     """Randomised weights, permuted labels, erased pixels and the centre box."""
 
-    n_images: int = Field(description="images with a target that were looked at, drawn at random")
-    n_draws: int = Field(description="how often the weights were randomised")
+    n_images: int = Field(description="images with a target and a map that is not zero, drawn at random")
+    n_draws: int = Field(description="permutations of the weights at each depth")
     seed: int
     depths: list[SanityDepth]
-    permuted: PermutedLabels | None = Field(description="null without a tuning split that shows both sorts")
+    permuted: PermutedLabels | None = Field(description="null without tuning images of both sorts")
     fractions: list[Fraction]
     curves: list[InsertionDeletionCurve]
     centre_box: Estimate = Field(description="mean IoU of the centre box, over all target images")
-    best_box: Estimate = Field(description="the same of the best-scored box of the map")
+    best_box: Estimate = Field(description="the same of the top-scoring box of the map")
     checks: list[SanityCheck]
     n_checks: int
     n_failed: int

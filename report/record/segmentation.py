@@ -26,7 +26,7 @@ class MaskRow(Model):
 class Segmentation(Model):
     """Pseudo-masks grown from the maps, measured against masks that nothing was trained on."""
 
-    score_threshold: Fraction = Field(description="probability from which on an image gets a mask at all")
+    score_threshold: Fraction = Field(description="least probability of an image with a mask")
     cam_threshold: Fraction
     background_threshold: Fraction
     box_cam_threshold: Fraction = Field(description="of the boxes, and of the thresholded maps")

@@ -36,12 +36,13 @@ def where(record: Ref) -> Finding | None:
         "contradicted": "Where: no.",
     }
     sentence = (
-        "The map's peak is on {target} in {map} of the images that show one, the image centre in {centre}: "
-        "{difference}"
+        "The map's peak is within {tolerance} pixels of {target} in {map} of the images that show one, the "
+        "image centre in {centre}: {difference}"
     )
     parts = (
         Part("map", pointing.map.value, "percent", 0), Part("centre", pointing.centre.value, "percent", 0),
         Part("target", record.data.target, "article"), Part("difference", pointing.difference, "gap"),
+        Part("tolerance", record.localisation.tolerance, "count"),
     )  # fmt: skip
     return Finding(status, sentence, (pointing.difference.interval,), parts, leads[status])
 
@@ -53,8 +54,11 @@ def how_large(record: Ref) -> Finding | None:
     if not pairs:
         return None
     statuses = [status_of(raw(pair.difference)) for pair in pairs]
-    leads = {"supported": "How large: yes.", "not distinguishable": "How large: not shown.",
-             "contradicted": "How large: no."}  # fmt: skip
+    leads = {
+        "supported": "How large: better than a centre box.",
+        "not distinguishable": "How large: not shown.",
+        "contradicted": "How large: no.",
+    }
     lead = leads[statuses[-1]]
     if statuses[-1] != "supported" and "supported" in statuses:
         lead = "How large: only roughly."
@@ -143,12 +147,12 @@ def which_not(record: Ref) -> Finding | None:
     return Finding("supported", sentence, rests_on, parts, lead, relation="below all")
 
 
-def found_most(record: Ref) -> Finding | None:
+def found_more(record: Ref) -> Finding | None:
     """Name the groups by size and number that are found more often than all objects."""
     high = _apart(record, above=True)
     if not high:
         return None
-    sentence, parts = _of_groups(record, high, "Found most often:")
+    sentence, parts = _of_groups(record, high, "Found more often:")
     return Finding("supported", sentence, tuple(row.recall.interval for _, row in high), parts,
                    relation="above all")  # fmt: skip
 

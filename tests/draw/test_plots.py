@@ -30,7 +30,7 @@ from dogcam.draw.plots import (
     sections_figure,
     sweep_figure,
 )
-from dogcam.draw.svg import PAPER, SERIES
+from dogcam.draw.svg import INK, PAPER, SERIES
 
 CURVE = Series("CAM", [0.0, 0.5, 1.0], [1.0, 0.9, 0.2])
 OTHER = Series("Grad-CAM", [0.1, 0.4], [0.8, 0.3])
@@ -61,7 +61,7 @@ def test_each_panel_draws_its_curves():
     panels = [PrecisionRecallPanel(0.3, [CURVE, BASELINE]), PrecisionRecallPanel(0.5, [OTHER])]
     figure = precision_recall_figure(panels)
     first, second = figure.axes
-    assert [first.get_title(loc="left"), second.get_title(loc="left")] == ["IoU > 0.3", "IoU > 0.5"]
+    assert [first.get_title(loc="left"), second.get_title(loc="left")] == ["IoU 0.3", "IoU 0.5"]
     (line,) = lines_of(first, "CAM")
     assert line.get_xydata().tolist() == [[0.0, 1.0], [0.5, 0.9], [1.0, 0.2]]
     (line,) = lines_of(second, "Grad-CAM")
@@ -149,7 +149,7 @@ def test_the_last_panel_is_large_and_left_of_the_others():
     areas = [axes.get_position().width * axes.get_position().height for axes in (small, also_small, large)]
     assert areas[2] > 3 * max(areas[:2])
     assert large.get_position().x1 < small.get_position().x0
-    assert large.get_title(loc="left") == "IoU > 0.5"
+    assert large.get_title(loc="left") == "IoU 0.5"
 
 
 def test_a_method_keeps_its_colour_wherever_it_is_in_a_figure():
@@ -217,6 +217,35 @@ def test_the_sweep_has_a_panel_for_each_method_on_one_scale():
     assert len(second.get_lines()) == 1
     assert first.get_ylim() == second.get_ylim()
     assert legend_words(figure) == ["IoU > 0.3", "IoU > 0.5", "chosen"]
+
+
+def test_the_lines_of_a_sweep_have_the_colour_of_their_method():
+    """In the legend, which names the IoU thresholds of all methods, colour means nothing."""
+    panels = [
+        SweepPanel(
+            name,
+            [Series(f"IoU {iou}", [0.1, 0.2], [0.3, 0.4], style=LineStyle(colour, dash))
+             for dash, iou in enumerate((0.3, 0.5))],
+            None,
+        )
+        for colour, name in enumerate(("CAM", "LayerCAM"))
+    ]  # fmt: skip
+    figure = sweep_figure(panels)
+    for colour, axes in enumerate(figure.axes):
+        assert {line.get_color() for line in axes.get_lines()} == {SERIES[colour]}
+    handles = figure.legends[0].legend_handles
+    assert {handle.get_color() for handle in handles} == {INK}
+    assert len({handle.get_linestyle() for handle in handles[:2]}) == 2
+
+
+def test_points_are_on_an_axis_of_their_own_length():
+    sections = [EstimateSection("gain", [EstimateRow("merged", 0.173, 0.11, 0.244)])]
+    for points, end, tick in ((False, 1.0, "100 %"), (True, 0.4, "40")):
+        figure = sections_figure(sections, quantity="gain", reference=None, points=points)
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        assert axes.get_xlim() == (0, pytest.approx(end))
+        assert axes.get_xticklabels()[-1].get_text() == tick
 
 
 def test_sections_have_headings_and_a_reference():
@@ -294,7 +323,7 @@ def test_agreement_draws_every_image_and_the_diagonal():
     assert single.get_xydata().tolist() == [[pytest.approx(0.1), pytest.approx(0.9)]]
     assert double.get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(0.5)]]
     assert double.get_markersize() > single.get_markersize()
-    assert axes.get_title(loc="left") == "images: 3"
+    assert axes.get_title(loc="left") == "images: 3; below the diagonal: 0, above: 1"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("top-box IoU, CAM", "top-box IoU, Grad-CAM")
 
 

@@ -140,7 +140,10 @@ def sweep_figure(panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold"
             axes.axvline(panel.chosen, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
         axes.label_outer()
     chosen = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="chosen")
-    legend_below(figure, [*(series_handle(one, i) for i, one in enumerate(panels[0].series)), chosen])
+    handles = [series_handle(one, index) for index, one in enumerate(panels[0].series)]
+    for handle in handles:  # The colour of a line is that of its panel's method; its dash names the IoU.
+        handle.set_color(INK)
+    legend_below(figure, [*handles, chosen])
     return figure
 
 

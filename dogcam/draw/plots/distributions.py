@@ -25,7 +25,7 @@ from dogcam.draw.svg import INK, MUTED, SERIES
 
 @drawing
 def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) -> Figure:
-    """Draw the best IoU of each image with one kind of map against the other's.
+    """Draw the top-box IoU of each image with one CAM method against the other's.
 
     Images in one bin become one dot, whose diameter grows with the logarithm of their number.
 
@@ -47,7 +47,9 @@ def agreement_figure(a: ArrayLike, b: ArrayLike, *, a_label: str, b_label: str) 
         axes.plot(x[doublings == level], y[doublings == level], "o", ms=4.5 + 1.8 * level, **style)
     unit_axes(axes, percent="")
     axes.set(xlabel=f"top-box IoU, {a_label}", ylabel=f"top-box IoU, {b_label}", aspect="equal")
-    axes.set_title(f"images: {counts.sum()}", fontweight="normal", fontsize=10, color=MUTED)
+    below, above = (int((np.asarray(one) > np.asarray(other)).sum()) for one, other in ((a, b), (b, a)))
+    title = f"images: {counts.sum()}; below the diagonal: {below}, above: {above}"
+    axes.set_title(title, fontweight="normal", fontsize=10, color=MUTED)
     return figure
 
 

@@ -1,6 +1,6 @@
 """Values with their intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +57,7 @@ def estimates_figure(
     if any([row.label for row in group.rows] != labels for group in groups):
         raise ValueError("the groups name different methods; expected the same labels in the same order")
     figure, grid = side_panels(len(groups), stacked, height=0.75 + 0.34 * len(labels))
-    ends = [end for group in groups for row in group.rows for end in (row.value, row.high) if end is not None]
-    upper = min(1.0, max(0.2, np.ceil(max(ends, default=1.0) * 5) / 5))
+    upper = _upper_end(row for group in groups for row in group.rows)
     for axes, group in zip(grid, groups, strict=True):
         for place, row in enumerate(group.rows):
             _draw_estimate(axes, place, row)
@@ -94,6 +93,12 @@ def class_figure(rows: Sequence[EstimateRow], *, quantity: str = "AP") -> Figure
     return figure
 
 
+def _upper_end(rows: Iterable[EstimateRow]) -> float:
+    """Return the multiple of 0.2, at most 1, up to which an axis shows rows with their intervals."""
+    ends = [end for row in rows for end in (row.value, row.high) if end is not None]
+    return min(1.0, max(0.2, np.ceil(max(ends, default=1.0) * 5) / 5))
+
+
 def _clear_row_axis(axes: Axes) -> None:
     """Draw no line along the rows' names, and keep them clear of a dot at zero."""
     axes.grid(False, axis="y")
@@ -122,13 +127,16 @@ class EstimateSection:
 
 
 @drawing
-def sections_figure(sections: Sequence[EstimateSection], *, quantity: str, reference: float | None) -> Figure:
+def sections_figure(
+    sections: Sequence[EstimateSection], *, quantity: str, reference: float | None, points: bool = False
+) -> Figure:
     """Draw fractions with their intervals, in sections with a heading each.
 
     Args:
         sections: at least one with a row.
         quantity: what is on the axis.
         reference: a fraction to compare with, drawn as a line; None for none.
+        points: the fractions are differences in points, of which the axis shows no more than it needs.
 
     Raises:
         ValueError: if there is no row.
@@ -144,8 +152,10 @@ def sections_figure(sections: Sequence[EstimateSection], *, quantity: str, refer
     for place, (_, row) in enumerate(lines):
         if row is not None:
             _draw_estimate(axes, place, row)
-    axes.set(xlabel=quantity, xlim=(0, 1))
-    in_percent(axes.xaxis)
+    axes.set(
+        xlabel=quantity, xlim=(0, _upper_end(row for _, row in lines if row is not None) if points else 1)
+    )
+    in_percent(axes.xaxis, symbol="" if points else " %")
     axes.set_yticks(range(len(lines)), [text for text, _ in lines], color=INK, fontsize=9.5)
     for label, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
         label.set_fontweight("bold" if row is None else "normal")

@@ -186,10 +186,10 @@ def unit_axes(axes: Axes, percent: str = "xy") -> None:
     in_percent(*(getattr(axes, f"{name}axis") for name in percent))
 
 
-def in_percent(*axes: Axis) -> None:
-    """Label the ticks of axes of fractions in percent."""
+def in_percent(*axes: Axis, symbol: str = " %") -> None:
+    """Label the ticks of axes of fractions in percent, with a symbol behind them."""
     for axis in axes:
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=symbol))
 
 
 def series_colour(index: int) -> str:
@@ -199,4 +199,4 @@ def series_colour(index: int) -> str:
 
 def iou_title(iou_threshold: float) -> str:
     """Return the heading of the panel of an IoU threshold."""
-    return f"IoU > {iou_threshold:g}"
+    return f"IoU {iou_threshold:g}"

@@ -8,7 +8,7 @@ from dogcam.evaluate.metrics.matching import Matches
 
 
 def located(matches: Matches, iou_threshold: float = 0.5) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return for each image whether its best-scored box is on an object, and whether it has one.
+    """Return for each image whether its top-scoring box is on an object, and whether it has one.
 
     CorLoc (Deselaers et al. 2012) is the first over the second; `Resampler.ratio(*located(matches))`
     returns its interval. A positive image without any detection is a failure.

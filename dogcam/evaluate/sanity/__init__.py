@@ -1,7 +1,7 @@
 """Does a map depend on what the network learned? Checks after Adebayo et al. 2018 and Petsiuk et al. 2018.
 
-The pass marks were set before the first run. A check passes only if the full confidence interval of the mean
-satisfies its mark.
+The pass limits are constants of this module. A check passes only if the full confidence interval of the mean
+meets its limit.
 """
 
 from dogcam.evaluate.sanity.insertion_deletion import (

@@ -107,7 +107,7 @@ def correlation(tops: Sequence[Sequence[float]], score_threshold: float) -> floa
 
 
 def best_ious(context: Context, method: str) -> NDArray[np.float64]:
-    """Return the IoU of each target image's best-scored box with the target that fits best: (P,) floats."""
+    """Return the IoU of each target image's top-scoring box with the target that fits best: (P,) floats."""
     found = found_rows(context)[method]
     values = []
     for image, rows in zip(context.reported.images, found, strict=True):

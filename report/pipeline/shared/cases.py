@@ -181,7 +181,7 @@ def _reason(scene: Scene, failure: Failure, level: float) -> str:
         "empty_map": "the map is zero everywhere: no box",
         "below_threshold": f"highest score {top_score(scene, failure.image) or 0:.3f} is below the threshold",
         "box_on_another": f"the boxes of the image match another {scene.target}",
-        "box_elsewhere": f"no box of the image is on this {scene.target}",
+        "box_elsewhere": f"no box of the image is assigned to this {scene.target}",
     }[why]
 
 

@@ -136,7 +136,7 @@ def _one_an_image(cases: Sequence) -> list:
 
 
 def pick(n_cases: int, n_wanted: int, seed: int) -> list[tuple[int, str]]:
-    """Return places in an ordered list to show, with why: the first, the middle one, and random others."""
+    """Return places in an ordered list to show, with why: the first, the median, and random others."""
     picked = {0: "worst", n_cases // 2: "median"} if n_cases > 1 else dict.fromkeys(range(n_cases), "worst")
     picked = dict(list(picked.items())[:n_wanted])
     rest = [place for place in range(n_cases) if place not in picked]

@@ -18,7 +18,7 @@ from report.pipeline.fingerprint import digest
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE
 
 LOGITS, REFERENCE_LOGITS = "logits", "reference logits"
-"""The entries of a file for the logits, and for those of the reference implementation beside a backend."""
+"""The entries of a file for the logits, and those of the reference implementation if a backend ran."""
 
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError, MemoryError,
                BadZipFile, zlib.error, NotImplementedError)  # fmt: skip

@@ -27,14 +27,14 @@ TOLERANCE = 1e-4
 
 
 class Output(results.Model):
-    """The compared pairs of maps; for each method the IoU of the best box of each target image."""
+    """The compared pairs of maps; for each method the IoU of the top-scoring box of each target image."""
 
     comparisons: list[results.MapComparison]
     best_iou: dict[str, list[float]]
 
 
 def run(context: Context) -> dict:
-    """Compare each pair of maps on the test split.
+    """Compare each pair of maps on the reported split.
 
     Returns:
         The comparisons; for each map method the IoU of the top-scoring box with the best-matching target, of

@@ -30,7 +30,7 @@ TIES_MATTER = 0.01
 """From which difference of AP on the report warns that equal scores were ordered arbitrarily."""
 
 ROUND_SCORES = tuple(tenth / 10 for tenth in range(9, 0, -1))
-"""The score thresholds of the table that stands beside the curve."""
+"""The score thresholds of the table next to the curve."""
 
 
 class Output(results.Model):
@@ -42,7 +42,7 @@ class Output(results.Model):
 
 
 def run(context: Context) -> dict:
-    """Evaluate every method on the test split."""
+    """Evaluate every method on the reported split."""
     thresholds = context.config.iou_thresholds
     names = compared(context)
     matches = {name: matches_of(context, name) for name in names}

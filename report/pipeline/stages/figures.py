@@ -10,7 +10,7 @@ from dogcam.draw import plots
 from dogcam.draw.plots import EstimateRow, LineStyle, Series
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import BLUE, BROWN, EARLIER, MAIN, METHODS, ORANGE, SLATE
+from report.pipeline.methods import BLUE, EARLIER, MAIN, METHODS, ORANGE
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
 from report.record.words import TYPE_TITLES
@@ -107,7 +107,7 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
     ]  # fmt: skip
     parts = (f"{method.title} {_percents(row.ap for row in method.rows)}" for method in ordered)
     alt = f"AP with CI, by IoU threshold. {'; '.join(parts)}."
-    return "estimates", plots.estimates_figure(groups, quantity="AP (%)"), alt
+    return "estimates", plots.estimates_figure(groups, quantity="AP"), alt
 
 
 def _by_property(
@@ -226,10 +226,10 @@ def _stakes(failures: results.Failures) -> Drawing:
     ]
     title = "AP gain if fixed (false positives / missed)"
     figure = plots.sections_figure(
-        [plots.EstimateSection(title, rows)], quantity="AP gain (points)", reference=None
+        [plots.EstimateSection(title, rows)], quantity="AP gain (points)", reference=None, points=True
     )
-    parts = "; ".join(f"{row.label}: {_percents([row.value])}" for row in rows)
-    return "stakes", figure, f"AP gain if one failure type were fixed, with CI. {parts}."
+    parts = "; ".join(f"{row.label}: {100 * (row.value or 0.0):+.1f}" for row in rows)
+    return "stakes", figure, f"AP gain in points if one failure type were fixed, with CI. {parts}."
 
 
 def _sweeps(context: Context) -> Iterator[Drawing]:
@@ -242,14 +242,12 @@ def _sweeps(context: Context) -> Iterator[Drawing]:
             thresholds = [row["cam_threshold"] for row in rows]
             series = [
                 Series(
-                    f"IoU > {iou:g}",
+                    f"IoU {iou:g}",
                     thresholds,
                     [row["ap"][index] for row in rows],
-                    style=LineStyle(place, place),
+                    style=LineStyle(METHODS[method].colour, index),
                 )
-                for index, (iou, place) in enumerate(
-                    zip(ious, (SLATE, BROWN, BLUE) * len(ious), strict=False)
-                )
+                for index, iou in enumerate(ious)
             ]
             title = f"{METHODS[method].title} ({tuning['components']})"
             panels.append(plots.SweepPanel(title, series, tuning["cam_threshold"]))
@@ -265,12 +263,8 @@ def _agreement(context: Context) -> Drawing:
     best = context.outputs["compare"]["best_iou"]
     a, b = METHODS[MAIN].title, METHODS[EARLIER].title
     figure = plots.agreement_figure(best[MAIN], best[EARLIER], a_label=a, b_label=b)
-    higher = int((np.array(best[MAIN]) > np.array(best[EARLIER]) + 0.01).sum())
-    lower = int((np.array(best[EARLIER]) > np.array(best[MAIN]) + 0.01).sum())
-    alt = (
-        f"IoU of the top-scoring box, {len(best[MAIN])} images: {a} is higher by more than 0.01 in {higher}, "
-        f"{b} in {lower}."
-    )
+    higher, lower = (int((np.array(best[x]) > best[y]).sum()) for x, y in ((MAIN, EARLIER), (EARLIER, MAIN)))
+    alt = f"IoU of the top-scoring box, {len(best[MAIN])} images: {a} is higher in {higher}, {b} in {lower}."
     return "agreement", figure, alt
 
 
@@ -297,7 +291,7 @@ def _sanity(found: results.Sanity) -> Iterator[Drawing]:
         plots.EstimateSeries(label, shares, [_row("", getattr(depth, name)) for depth in found.depths])
         for label, name in measures.items()
     ]
-    limit = next(check.mark for check in found.checks if check.name == "randomised_spearman")
+    limit = next(check.limit for check in found.checks if check.name == "randomised_spearman")
     parts = (f"{depth.layer}: {_signed(depth.spearman)} and {_signed(depth.ssim)}" for depth in found.depths)
     alt = f"Rank correlation and structural similarity by the lowest permuted layer. {'; '.join(parts)}."
     yield "sanity_weights", plots.similarity_figure(series, limit), alt

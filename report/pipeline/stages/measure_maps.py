@@ -33,7 +33,7 @@ SCORE_THRESHOLD = 0.5
 
 
 def run(context: Context) -> dict:
-    """Measure each kind of map on the images of the test split that show the target."""
+    """Measure each CAM method on the images of the reported split that show the target."""
     scores: dict[str, list[MapScores | None]] = {name: [] for name in TITLES}
     for seen in _seen(context):
         for name, each in scores.items():
@@ -98,7 +98,7 @@ def _cam_threshold(context: Context, name: str) -> float:
 
 
 def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
-    """Return 1 on the target, 0 beside it and 255 where the mask is undecided; None where there is none."""
+    """Return 1 on the target, 0 outside it and 255 where the mask is undecided; None where there is none."""
     index = mask_index(context)
     if index is None or not image.has_mask:
         return None

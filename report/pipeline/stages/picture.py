@@ -262,7 +262,8 @@ def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
             name: files.write(f"mask-{why}-{name}", layer, LAYER_BUDGET) for name, layer in layers.items()
         }
         yield results.MaskExample(
-            image_id=image.id, picked=why, iou=overlap, height=image.height, width=image.width,
+            image_id=image.id, picked=why, picked_from=len(made), iou=overlap,
+            height=image.height, width=image.width,
             photo=files.write(f"mask-{why}", photo, PHOTO_BUDGET), **names,
             composite=files.write(
                 f"mask-{why}-drawn",

@@ -204,11 +204,11 @@ def _mean(context: Context, values: NDArray[np.float64]) -> Estimate:
     return estimate(mean, over_images(int(np.count_nonzero(whole)), found))
 
 
-def _check(name: str, value: Estimate, must_be: str) -> results.SanityCheck:
-    mark = sanity.MOST_SIMILARITY if must_be == "within" else sanity.LEAST_DIFFERENCE
+def _check(name: str, value: Estimate, rule: str) -> results.SanityCheck:
+    limit = sanity.MOST_SIMILARITY if rule == "within" else sanity.LEAST_DIFFERENCE
     passed = None
     interval = value.interval
     if interval is not None and interval.low is not None and interval.high is not None:
         # An inverted map is as similar as the map itself: the limit holds for both signs.
-        passed = -mark < interval.low and interval.high < mark if must_be == "within" else interval.low > mark
-    return results.SanityCheck(name=name, value=value, must_be=must_be, mark=mark, passed=passed)
+        passed = -limit < interval.low and interval.high < limit if rule == "within" else interval.low > limit
+    return results.SanityCheck(name=name, value=value, rule=rule, limit=limit, passed=passed)

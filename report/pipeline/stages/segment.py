@@ -47,7 +47,7 @@ TITLES = {
 
 
 def run(context: Context) -> dict | None:
-    """Choose the seeds' thresholds on the tuning split, and measure on the test split.
+    """Choose the seeds' thresholds on the tuning split, and measure on the reported split.
 
     Returns:
         The record's segmentation; None where the split has no masks, or none that shows the target.

@@ -83,7 +83,7 @@ def test_a_band_without_ground_truth_is_not_defined():
 
 
 def corloc(matches):
-    """The share of images with an object whose best-scored box is on one."""
+    """The share of images with an object whose top-scoring box is on one."""
     right, positive = located(matches, 0.3)
     return right.sum() / positive.sum() if positive.any() else math.nan
 

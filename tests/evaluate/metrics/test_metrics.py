@@ -181,7 +181,7 @@ def test_a_threshold_cannot_cut_between_equal_scores():
 
 
 def corloc(matches):
-    """The images whose best-scored box is on an object, and the images with an object."""
+    """The images whose top-scoring box is on an object, and the images with an object."""
     right, positive = located(matches)
     return int(right.sum()), int(positive.sum())
 

@@ -15,7 +15,7 @@ UPPER_PART = (0, 0, 30, 12)
 
 @pytest.mark.parametrize(
     ("iou_threshold", "reason"),
-    [(0.3, "the boxes of the image match another dog"), (0.5, "no box of the image is on this dog")],
+    [(0.3, "the boxes of the image match another dog"), (0.5, "no box of the image is assigned to this dog")],
 )
 def test_a_box_matches_another_object_at_the_iou_of_the_operating_point(iou_threshold, reason):
     truth = GroundTruth.from_images([[DOG, MISSED_DOG]])

@@ -1,4 +1,4 @@
-"""The sanity stage: the same numbers every time, a model that is left alone, and marks that can be missed."""
+"""The sanity stage: the same numbers every time, an unchanged model, and limits that can be missed."""
 
 from dataclasses import replace
 
@@ -52,24 +52,22 @@ def test_every_check_is_made_once_and_holds_its_mark(found):
     for check in found.checks:
         ends = check.value.interval
         assert check.passed == (
-            abs(ends.low) < check.mark > abs(ends.high)
-            if check.must_be == "within"
-            else ends.low > check.mark
+            abs(ends.low) < check.limit > abs(ends.high) if check.rule == "within" else ends.low > check.limit
         )
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "must_be", "passed"),
+    ("low", "high", "rule", "passed"),
     [
         (0.1, 0.4, "within", True), (0.1, 0.6, "within", False), (0.6, 0.9, "within", False),
         (-0.4, 0.1, "within", True), (-0.6, 0.1, "within", False), (-1.0, -0.9, "within", False),
         (0.01, 0.2, "above", True), (-0.01, 0.2, "above", False), (-0.2, -0.1, "above", False),
     ],
 )  # fmt: skip
-def test_a_mark_is_met_by_the_whole_interval_only(low, high, must_be, passed):
+def test_a_limit_is_met_by_the_whole_interval_only(low, high, rule, passed):
     ends = results.Interval(low=low, high=high, level=0.95)
     value = results.Estimate(value=(low + high) / 2, interval=ends)
-    assert sanity._check("centre_box", value, must_be).passed is passed
+    assert sanity._check("centre_box", value, rule).passed is passed
 
 
 def test_no_check_can_pass_on_one_image(localised):

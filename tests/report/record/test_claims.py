@@ -76,7 +76,7 @@ FLIPPED = {
                                           "No difference in IoU between random-walker masks"]),
 }  # fmt: skip
 LEADS = {
-    "supported": ("Where: yes.", "How large: yes."),
+    "supported": ("Where: yes.", "How large: better than a centre box."),
     "contradicted": ("Where: no.", "How large: no."),
     "not distinguishable": ("Where: not shown.", "How large: not shown."),
 }

@@ -16,7 +16,7 @@ WITHOUT = {
         "ChosenThreshold.score_threshold", "ChosenThreshold.iou", "ChosenThreshold.asked_precision",
         "Localisation.cam_threshold", "Localisation.strict_iou", "Localisation.iou_levels",
         "Localisation.score_threshold", "Failures.size_edges", "GroupRow.low", "GroupRow.high",
-        "MapComparison.tolerance", "Sanity.fractions", "SanityCheck.mark", "Segmentation.score_threshold",
+        "MapComparison.tolerance", "Sanity.fractions", "SanityCheck.limit", "Segmentation.score_threshold",
         "Segmentation.cam_threshold", "Segmentation.background_threshold", "Segmentation.box_cam_threshold",
         "SeedRow.cam_threshold", "SeedRow.background_threshold", "SeedRow.iou",
         "HighResolutionPassInfo.share", "Evidence.fine_iou_thresholds", "Evidence.levels",

@@ -788,6 +788,8 @@ def test_the_first_screen_answers(desk):
     bottom = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
     for selector in ("h1", "#answer blockquote", ".strip", ".keyfacts", ".goto"):
         assert desk.page.evaluate(bottom, selector) <= DESK["height"], selector
+    level = desk.page.locator(".keyfacts .interval").first.inner_text()
+    assert level.startswith("95\N{NARROW NO-BREAK SPACE}% CI "), "how sure it is"
     assert screen_of(desk.page, "#precision-and-recall") < 2.5
     assert screen_of(desk.page, "#failure-gallery") < 4
 

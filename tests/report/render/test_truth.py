@@ -246,8 +246,8 @@ def test_an_inverted_map_passes_no_check(finished):
     """The limit of similarity holds for both signs (A19)."""
     checks = {check["name"]: check for check in record_of(finished)["sanity"]["checks"]}
     for name in ("randomised_spearman", "randomised_ssim"):
-        ends, mark = checks[name]["value"]["interval"], checks[name]["mark"]
-        assert checks[name]["must_be"] == "within"
+        ends, mark = checks[name]["value"]["interval"], checks[name]["limit"]
+        assert checks[name]["rule"] == "within"
         assert checks[name]["passed"] == (max(abs(ends["low"]), abs(ends["high"])) < mark)
     assert "within\N{NO-BREAK SPACE}±0.5" in rendered(finished)["report.md"]
 
@@ -398,6 +398,31 @@ def test_a_reason_is_given_only_for_a_difference_that_is_shown(copied):
             assert ("A likely reason" in text) == said == ("; LayerCAM does not." in text)
             assert "; HiResCAM does not." not in text
     assert pairs
+
+
+def test_the_score_is_not_called_a_ranking_of_images_where_it_is_none(copied):
+    """The page states how many boxes have the image probability as score, and no more (A10)."""
+    change_record(copied, lambda record: record["evidence"]["score"].update(n_equal=1))
+    n_boxes = record_of(copied)["evidence"]["score"]["n_boxes"]
+    for text in texts_of(copied):
+        assert f"itself as score: 1 of {n_boxes} boxes" in text and "ranking of images" not in text
+        assert "The score ranks images" not in text
+
+
+def test_the_tolerance_of_the_pointing_game_is_in_the_answer(copied):
+    """A peak next to a dog counts too, so the answer may not say that it is on the dog."""
+    change_record(copied, lambda record: record["localisation"].update(tolerance=23))
+    assert all("The map's peak is within 23 pixels of a dog" in text for text in texts_of(copied))
+
+
+def test_the_images_of_the_masks_are_counted(copied):
+    def change(record):
+        for each in record["pictures"]["masks"]:
+            each["picked_from"] = 7
+
+    change_record(copied, change)
+    text = Page(restated(copied)["report.html"]).text
+    assert "worst by IoU of the first 7 images with a dog and a pseudo-mask" in text
 
 
 def test_each_method_has_the_style_of_the_figures_on_the_page(finished):
