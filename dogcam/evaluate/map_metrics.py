@@ -34,7 +34,7 @@ class MapScores:
 
     Attributes:
         points: whether the peak lies on an object or within `POINTING_TOLERANCE` pixels of one.
-        energy: share of the map's sum that lies inside the boxes, in [0, 1]; 0 for an empty map.
+        energy: share of the map's total activation inside the boxes, in [0, 1]; 0 for an empty map.
         largest: (T,) float array, for each of `BOX_CAM_THRESHOLDS` the IoU of the box around the largest
             component with the object that it overlaps most.
         any_component: (T,) float array, the best such IoU over all components.

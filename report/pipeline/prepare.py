@@ -136,7 +136,7 @@ def find_classifier(config: RunConfig, cache: Path) -> Classifier:
         lacks = "a head that is one linear layer on pooled maps" if classifier.head is None else "two layers"
         raise ModelError(
             f"the report compares CAM with Grad-CAM at two layers, and {classifier.name} has not {lacks}; "
-            "choose another network, or look at photographs with `dogcam explain`"
+            "choose another network, or explain photographs with `dogcam explain`"
         )
     return classifier
 

@@ -55,7 +55,7 @@ class Results(Sealed):
     files: dict[FileName, Sha256] = Field(description="SHA-256 of each picture and table of the run")
     claims: list[Claim] = Field(default_factory=list)
     claim_changes: list[ClaimChange] = Field(
-        default_factory=list, description="against the run that was in the same folder before"
+        default_factory=list, description="changes from the previous run in the same folder"
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""How good the masks are that grow from the maps."""
+"""The pseudo-masks and their IoU."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from report.record.base import Estimate, Fraction, Model
 
 
 class SeedRow(Model):
-    """One candidate for the seeds' thresholds with the IoU of the masks that grow from them."""
+    """One pair of thresholds of the seeds, and the IoU of its pseudo-masks."""
 
     cam_threshold: Fraction
     background_threshold: Fraction
@@ -24,7 +24,7 @@ class MaskRow(Model):
 
 
 class Segmentation(Model):
-    """Pseudo-masks grown from the maps, measured against masks that nothing was trained on."""
+    """Pseudo-masks grown from the maps, and their IoU with annotated masks, never used for training."""
 
     score_threshold: Fraction = Field(description="least probability of an image with a mask")
     cam_threshold: Fraction

@@ -1,8 +1,8 @@
 """Deletion and insertion (Petsiuk et al. 2018): the probability of the class in the order of a map.
 
-*Deletion* blurs the most salient pixels first; *insertion* starts from the blurred picture and brings the
-sharp one back in the same order. A good order loses the class early and finds it early. Pixels are blurred,
-not blackened: a black patch has edges of its own, to which the network answers where the map says nothing.
+*Deletion* blurs pixels by descending map value; *insertion* restores them in that order from a blurred image.
+Lower deletion and higher insertion AUC are better. Pixels are blurred, not blackened: the edges of a black
+patch change the logit even if the map is zero there.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,13 +44,13 @@ def _gaussian_matrix(length: int, sigma: float, reach: int) -> Tensor:
 def removal_orders(
     map_: Map, size: tuple[int, int], rng: np.random.Generator
 ) -> dict[Order, NDArray[np.int64]]:
-    """Return the pixels of a picture in three orders, the first to be erased first.
+    """Return the pixels of an image in three orders, the first to be deleted first.
 
-    - `map`: by the enlarged map, the highest first;
-    - `random`: by the same map with its cells shuffled, as coherent and as smooth;
-    - `centre`: from the centre outwards, along boxes of the picture's own shape.
+    - `map`: by the resized map, descending;
+    - `random`: by the same map with its values shuffled, which is as smooth;
+    - `centre`: from the centre outwards, along boxes of the aspect ratio of the image.
 
-    Equal values come in random order, so that none is favoured by its place.
+    Equal values come in random order, so that no position is favoured.
 
     Args:
         map_: (h, w) float array.

@@ -52,7 +52,7 @@ def _nearest(name: str, ran: Container[str]) -> str:
 
 
 class Cascade:
-    """A copy of a network whose layers are randomised one after the other, the last one first.
+    """A copy of a network whose layers are permuted one after the other, from the last to the first.
 
     The values of each weight tensor are permuted at random. This keeps their scale, so that activations
     neither vanish nor explode, and removes what training put into their order. The statistics of batch

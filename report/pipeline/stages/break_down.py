@@ -1,4 +1,4 @@
-"""Say which objects are found at the operating point, by what they are like."""
+"""Measure recall at the operating point by property of the objects."""
 
 from typing import cast
 

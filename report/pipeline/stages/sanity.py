@@ -1,4 +1,4 @@
-"""Ask whether the maps depend on what the network learned: weights, labels and pixels are taken away."""
+"""Run the sanity checks: permuted weights, permuted labels, deletion and insertion, and the centre box."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,13 +28,13 @@ N_FIT = 100
 """The most images of each sort, with and without the target, that the heads are fitted to."""
 
 FRACTIONS = (0.0, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
-"""Shares of the pixels that are erased; closer where the map is high."""
+"""Shares of the pixels that are deleted or inserted; denser where the map is high."""
 
 Maps = NDArray[np.float32]
 
 
 def run(context: Context) -> dict:
-    """Make all checks on the same few images with a target, drawn from those whose map shows anything."""
+    """Run all checks on the same random images with a target and a map that is not zero."""
     rng = np.random.default_rng(context.config.seed)
     maps = predictions(context, "reported").maps[MAIN]
     places = _draw(rng, [i for i, image in enumerate(context.reported.images)

@@ -28,21 +28,21 @@ from report.pipeline.workers import in_processes
 NAME = "segment"
 
 SCORE_THRESHOLD = 0.5
-"""Only where the classifier thinks a target more likely than not does an image get a mask."""
+"""Least probability of an image with a mask: the target is more likely than not."""
 
 SEED_CAM_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
 SEED_BACKGROUND_THRESHOLDS = (0.1, 0.2, 0.3)
 DEFAULT_SEEDS = (0.5, 0.2)
 N_TUNING = 200
-"""How many images of the tuning split the seeds' thresholds are chosen on: growing masks takes its time."""
+"""Most images of the tuning split on which the thresholds of the seeds are chosen: growing masks is slow."""
 
 _Name = TypeVar("_Name", bound=Hashable)
 
 TITLES = {
-    "grown": "grown from seeds",
-    "thresholded": "the map at the cam_threshold of the boxes",
-    "boxes": "the boxes of the same maps, filled",
-    "full_image": "the whole image",
+    "grown": "random walker",
+    "thresholded": "thresholded map",
+    "boxes": "filled boxes",
+    "full_image": "whole image",
 }
 
 
@@ -50,7 +50,7 @@ def run(context: Context) -> dict | None:
     """Choose the seeds' thresholds on the tuning split, and measure on the reported split.
 
     Returns:
-        The record's segmentation; None where the split has no masks, or none that shows the target.
+        The record's segmentation; None if the split has no masks, or none that shows the target.
     """
     if mask_index(context) is None or not _has_masks(context.reported.images):
         return None
