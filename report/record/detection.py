@@ -153,7 +153,7 @@ class ChosenThreshold(ThresholdRow):
     iou: Fraction
     rule: Literal["best_f1", "precision", "default"] = Field(
         description="the threshold with the best F1, or that with the highest recall among those that reach "
-        "the precision asked for, both on chosen_on; or neither, for want of a split"
+        "the precision asked for, both on chosen_on; default: there is no tuning split"
     )
     asked_precision: Fraction | None = Field(description="what was asked for; null under another rule")
     chosen_on: str

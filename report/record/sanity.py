@@ -16,7 +16,7 @@ class SanityCheck(Model):
     ]  # fmt: skip
     value: Estimate
     rule: Literal["within", "above"] = Field(
-        description="where the whole interval must be: between -limit and limit, or above limit"
+        description="a check passes if its whole interval is between -limit and limit, or above limit"
     )
     limit: float
     passed: bool | None = Field(description="null if the mean is not defined")

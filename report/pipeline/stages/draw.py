@@ -26,11 +26,11 @@ from report.pipeline.workers import in_threads
 
 NAME = "draw"
 
-PHOTO_SIDE = 360
-"""Longest side of a photograph in the gallery, in pixels."""
+PHOTO_SIDE = 480
+"""Longest side of a photograph in the gallery, in pixels: the dialog enlarges it."""
 
-PICTURE_BUDGET = 28_000
-"""Bytes that a picture of the gallery may take: sixty of them, as text, are well within the page's 4 MB."""
+PICTURE_BUDGET = 24_000
+"""Bytes that a picture of the gallery may take: eighty of them, as text, are within the page's 4 MB."""
 
 
 class Output(results.Model):

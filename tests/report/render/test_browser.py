@@ -464,6 +464,11 @@ def test_a_link_opens_what_is_folded(desk):
     page.wait_for_function("document.getElementById('method-tables').open")
 
 
+def test_every_table_has_an_address(desk):
+    ids = desk.page.eval_on_selector_all("main table", "tables => tables.map((table) => table.id)")
+    assert len(set(ids)) == len(ids) > 10 and all(ids)
+
+
 def test_a_picture_has_an_address(desk):
     page = desk.page
     card = page.locator(".gallery .card").last.get_attribute("id")
