@@ -237,7 +237,7 @@ const dogcam = {};
       const known = record.detection.thresholds.find((each) => Math.abs(each.score_threshold - score) < 1e-9);
       for (const { cell, stated } of spans) {
         const interval = known?.[cell.dataset.interval]?.interval;
-        const words = interval?.low == null ? "" : readout.dataset.between
+        const words = interval?.low == null || interval.low === interval.high ? "" : readout.dataset.between
           .replace("{low}", (100 * interval.low).toFixed(1)).replace("{high}", percent(interval.high));
         cell.replaceChildren(...(choice.atPoint ? stated : [words]));
       }

@@ -178,7 +178,7 @@
       { value: (each) => each.image_id },
       ...(record.classes ? [{ value: (each) => each.target }] : []),
       { value: (each) => word(each.type) }, { value: (each) => word(each.subject) },
-      { value: (each) => each.score, number: (value) => value.toFixed(2) },
+      { value: (each) => each.score, number: (value) => value.toFixed(3) },
       { value: (each) => each.iou, number: (value) => value.toFixed(2) },
       { value: (each) => each.area, number: (value) => `${(100 * value).toFixed(1)}\u202f%` },
       { value: (each) => each.reason },

@@ -26,6 +26,12 @@ LONGEST_WORDS = 500
 """The most characters of a name that are shown; the record keeps the whole of it."""
 
 
+def has_width(interval: Ref) -> bool:
+    """Return whether an interval can be stated: resamples that all agree do not show how sure a value is."""
+    ends = raw(interval)
+    return ends is not None and ends.low is not None and ends.low != ends.high
+
+
 class Formatter:
     """The formatters of one format; templates use them as filters.
 
@@ -86,7 +92,7 @@ class Formatter:
 
     def within(self, ref: Ref, interval: Ref, digits: int = 1) -> Markup:
         """Show a fraction in percent with the interval that the record has for it, if it is defined."""
-        if raw(interval) is None or raw(interval).low is None:
+        if not has_width(interval):
             return self.percent(ref, digits)
         return self.percent(ref, digits) + " (" + self.span(interval, digits) + ")"
 
@@ -98,9 +104,11 @@ class Formatter:
 
     def gap(self, ref: Ref, digits: int = 1) -> Markup:
         """Show an estimated difference in percentage points: +3.2 points (+1.0 to +5.4), or (n/a)."""
-        low, high = (self.points(end, digits) for end in (ref.interval.low, ref.interval.high))
-        ends = low if raw(ref).interval.low is None else low + TO + high
-        return self.points(ref.value, digits) + " points (" + ends + ")"
+        shown = self.points(ref.value, digits) + " points"
+        if has_width(ref.interval):
+            low, high = (self.points(end, digits) for end in (ref.interval.low, ref.interval.high))
+            return shown + " (" + low + TO + high + ")"
+        return shown if raw(ref).interval.low is not None else shown + f" ({UNDEFINED})"
 
     def shift(self, ref: Ref, digits: int = 3) -> Markup:
         """Show an estimated difference as it is, with its signs: +0.041 (+0.028 to +0.057)."""

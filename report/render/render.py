@@ -24,7 +24,7 @@ from report.record.refs import Ref, entries, find, follow, path_of, raw
 from report.render import choices, links
 from report.render.assets import data_uri, inline_svg, script_hash
 from report.render.compiled import CompiledTemplates
-from report.render.formats import Formatter
+from report.render.formats import Formatter, has_width
 from report.render.links import anchor_of
 from report.render.loader import Templates, open_templates
 from report.render.trace import Shown, Trace, audit, without_marks
@@ -100,6 +100,7 @@ class _Output:
             **choices.of(self.record),
             "inline": lambda text: Markup(_markdown().renderInline(str(formatter.finalize(text)))),
             "raw": raw,
+            "has_width": has_width,
             "slug": lambda words: anchor_of(str(raw(words)))[:60] or "x",
             "format": self.name,
         }

@@ -12,6 +12,7 @@ from report.record.claim_rules import VERDICTS, status_of, with_claims
 from report.record.io import read_results, write_results
 from report.render.loader import open_templates
 from report.render.render import write_report
+from tests.support.pages import Page
 from tests.support.runs import invoke
 
 
@@ -90,6 +91,9 @@ def test_the_page_and_the_answer_follow_the_result(finished, tmp_path, differenc
     with_presets(finished, tmp_path / "run", difference)
     checked = invoke(["check", str(tmp_path / "run")])
     assert checked.exit_code == 0, checked.output
+    html = (tmp_path / "run" / "report.html").read_text()
+    answers = Page(html.split('id="four-questions"')[1].split("<details")[0]).text
+    assert len(answers.split()) <= 450 and words in answers
     page = (tmp_path / "run" / "report.md").read_text()
     answer = page.split("### How would it be improved")[1].split("\n## ")[0]
     section = page.split("### Detection presets")[1].split("**CAM and Grad-CAM")[0]

@@ -123,7 +123,7 @@ class Gallery:
     def _found(self, index: int, role: str) -> results.GalleryBox:
         found, score = self.matches.detections, float(self.matches.detections.scores[index])
         return results.GalleryBox(
-            xyxy=tuple(found.boxes[index].tolist()), role=role, label=f"{score:.2f}", score=score
+            xyxy=tuple(found.boxes[index].tolist()), role=role, label=f"{score:.3f}", score=score
         )
 
 

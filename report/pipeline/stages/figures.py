@@ -117,7 +117,7 @@ def _by_property(
     first = plots.EstimateSection(
         "size and number",
         [_row(f"{cell.size}, {instances[cell.instances]} ({cell.n_objects})", cell.recall) for cell in cells
-         if cell.n_objects],
+         if cell.n_objects >= found.few_below],
     )  # fmt: skip
     titles = {"aspect": "aspect ratio", "edge": "image border", "other_class": "other classes in the image"}
     rest = [

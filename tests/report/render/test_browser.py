@@ -799,6 +799,13 @@ def test_the_first_screen_answers(desk):
     assert screen_of(desk.page, "#failure-gallery") < 4
 
 
+def test_with_several_classes_the_gallery_begins_as_early(browser, several):
+    with reading(browser, several) as reader:
+        assert screen_of(reader.page, "#failure-gallery") < 4
+        assert screen_of(reader.page, "#failure-gallery") < screen_of(reader.page, "#several-classes")
+        assert not reader.page.locator("#several-classes table:visible").count(), "the figure is not repeated"
+
+
 def test_the_first_screen_of_a_telephone_answers(browser, finished):
     with reading(browser, finished, viewport=PHONE) as reader:
         bottom = "selector => document.querySelector(selector).getBoundingClientRect().bottom"

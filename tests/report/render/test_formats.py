@@ -86,6 +86,13 @@ def test_intervals_and_estimates():
     assert PAGE.estimate(ref).count("<data ") == 3
 
 
+def test_an_interval_without_a_width_is_not_shown():
+    """Resamples that all agree come from too few cases, not from a sure value (review, A5)."""
+    ref = Ref(Estimate(value=0.5, interval=Interval(low=0.5, high=0.5, level=0.95)), "e")
+    assert PLAIN.estimate(ref) == f"50.0{THIN_SPACE}%"
+    assert PLAIN.gap(ref) == "+50.0 points"
+
+
 @pytest.mark.parametrize("interval", [None, Interval(low=None, high=None, level=0.95)])
 def test_an_interval_that_is_not_defined(interval):
     ref = Ref(Estimate(value=None, interval=interval), "e")
