@@ -155,6 +155,8 @@ def test_at_the_operating_point_the_counts_are_the_records(desk, record):
         "recall": point["recall"]["value"],
         "f1": point["f1"]["value"],
     }
+    named = desk.page.locator(".charts .large .named").text_content()
+    assert named == f"{point['score_threshold']:.3f}", "the ring has its own score (review, A22)"
     # There the page shows the record's own numbers, with their places.
     refs = desk.page.eval_on_selector_all(".readout data", "all => all.map((each) => each.dataset.ref)")
     assert "operating_point.f1.value" in refs
