@@ -190,7 +190,7 @@
         columns.forEach(({ value, number }, column) => {
           const cell = row.insertCell();
           if (number) cell.className = "number";
-          if (column === 0) cell.append(pictureLink(each, cards.get(keyOf(each.target, each.image_id))));
+          if (column === 0) cell.append(pictureLink(each, cards.get(keyOf(each.target, each.image_id)), rows));
           else cell.textContent = number && value(each) !== null ? number(value(each)) : value(each) ?? "";
         });
         return row;
@@ -234,15 +234,16 @@
     place.hidden = false;
   }
 
-  /* The image's name: it opens the picture in the page, or the file in the run's folder. */
-  function pictureLink(each, card) {
+  /* The image's name: it opens the picture in the page, or the file in the run's folder, and leads on to the others. */
+  function pictureLink(each, card, rows) {
     const link = document.createElement("a");
     link.textContent = each.image_id;
     link.href = card ? `#${card}` : each.picture ? encodeURI(each.picture) : "#all-failures";
     if (!card && !each.picture) return document.createTextNode(each.image_id);
     if (!card) link.addEventListener("click", (event) => {
       event.preventDefault();
-      document.dispatchEvent(new CustomEvent("dogcam-case", { detail: { each, link } }));
+      const cases = rows.filter(({ picture }) => picture);
+      document.dispatchEvent(new CustomEvent("dogcam-case", { detail: { cases, place: cases.indexOf(each), link } }));
     });
     return link;
   }

@@ -140,7 +140,8 @@
     let opener = null;
     const show = (index) => {
       current = (index + cards.length) % cards.length;
-      const copy = cards[current].cloneNode(true);
+      const card = cards[current];
+      const copy = typeof card === "function" ? card() : card.cloneNode(true);
       copy.removeAttribute("id");
       for (const part of all(".enlarge, .self", copy)) part.remove();
       body.replaceChildren(copy);
@@ -156,8 +157,8 @@
         dialog.showModal();
       });
     }
-    /* A failure without a card: its picture is a file of the run, if there is one. */
-    document.addEventListener("dogcam-case", ({ detail: { each, link } }) => {
+    /* Failures without a card: their pictures are files of the run, read as they are shown, if there are any. */
+    const figureOf = (each) => {
       const figure = document.createElement("figure");
       figure.className = "card";
       const image = new Image();
@@ -168,9 +169,12 @@
       const caption = document.createElement("figcaption");
       caption.textContent = `${each.image_id}: ${each.reason}`;
       figure.append(image, caption);
-      cards = [figure];
+      return figure;
+    };
+    document.addEventListener("dogcam-case", ({ detail: { cases, place: first, link } }) => {
+      cards = cases.map((each) => () => figureOf(each));
       opener = link;
-      show(0);
+      show(first);
       dialog.showModal();
     });
     const steps = { ArrowRight: () => current + 1, ArrowLeft: () => current - 1, Home: () => 0, End: () => -1 };

@@ -36,8 +36,8 @@ def where(record: Ref) -> Finding | None:
         "contradicted": "Where: no.",
     }
     sentence = (
-        "The map's peak is within {tolerance} pixels of {target} in {map} of the images that show one, the "
-        "image centre in {centre}: {difference}"
+        "The map's peak is within {tolerance} pixels of {target} in {map} of the images with one, the image "
+        "centre in {centre}: {difference}"
     )
     parts = (
         Part("map", pointing.map.value, "percent", 0), Part("centre", pointing.centre.value, "percent", 0),

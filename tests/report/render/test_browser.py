@@ -453,6 +453,17 @@ def test_a_picture_without_a_card_is_read_from_the_folder(desk, record):
     page.locator("#all-failures summary").click()
     page.locator("#all-failures tbody a", has_text=others[0]["image_id"]).first.click()
     assert page.locator("dialog img.alone").is_visible()
+    place, caption = page.locator("dialog [data-place]"), page.locator("dialog figcaption")
+    here, total = (int(number) for number in place.inner_text().split(" of "))
+    assert total == sum(case["picture"] is not None for case in cases) > 1
+    assert caption.inner_text() == f"{others[0]['image_id']}: {others[0]['reason']}"
+    before = page.locator("dialog img.alone").get_attribute("src")
+    page.keyboard.press("ArrowRight")
+    assert place.inner_text() == f"{here % total + 1} of {total}"
+    page.keyboard.press("End")
+    assert page.locator("dialog img.alone").get_attribute("src") != before
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.textContent") == others[0]["image_id"]
 
 
 def test_a_link_opens_what_is_folded(desk):
