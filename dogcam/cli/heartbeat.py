@@ -25,19 +25,23 @@ class Heartbeat:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._step = ("start", 0, 0, time.monotonic())
+        self._around: tuple[str, int, int, float] | None = None
         self._last = time.monotonic()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def begin(self, description: str, total: int = 0) -> None:
-        """Begin a step; a total of 0 is unknown."""
+        """Begin a step; a total of 0 is unknown. Such a step goes on after a counted one has ended."""
         with self._lock:
             self._step = (description, 0, total, time.monotonic())
+            if not total:
+                self._around = self._step
 
     def count(self, done: int, total: int) -> None:
         """Set the progress of the step."""
         with self._lock:
             description, _, _, start = self._step
-            self._step = (description, done, total, start)
+            ended = bool(total) and done >= total
+            self._step = (ended and self._around) or (description, done, total, start)
 
     def spoken(self) -> None:
         """Register that a line was printed."""

@@ -41,6 +41,17 @@ def test_a_step_that_does_not_count_is_alive_all_the_same():
     assert re.fullmatch(r"draw: \d+ s so far", lines[0])
 
 
+def test_a_counted_step_that_has_ended_gives_way_to_what_goes_on():
+    """ "0 s left" would be stated for as long as the rest of the stage takes."""
+    beat = Heartbeat(print)
+    beat.begin("evidence")
+    beat.begin("point", 60)
+    beat.count(59, 60)
+    assert beat.line().startswith("point: 59/60, ")
+    beat.count(60, 60)
+    assert re.fullmatch(r"evidence: \d+ s so far", beat.line())
+
+
 def test_what_was_written_meanwhile_puts_the_line_off():
     lines: list[str] = []
     with Heartbeat(lines.append, seconds=0.4) as beat:

@@ -239,7 +239,8 @@ def _gradient_check(context: Context) -> results.GradientCheck:
     maps = predictions(context, "reported").maps[MAIN]
     images = [context.reported.images[place] for place in places]
     largest, both_empty, same_empty, done = 0.0, 0, True, 0
-    for batch in context.in_batches(images):
+    batches = context.in_batches(images)
+    for batch in context.progress.track(batches, len(images), "differentiate", context.config.batch_size):
         pictures = context.classifier.batch([read_pixels(image) for image in batch])
         plain = autograd_grad_cam(context, pictures)
         for map_, place in zip(plain, places[done : done + len(batch)], strict=True):
