@@ -817,6 +817,8 @@ def test_with_several_classes_the_gallery_begins_as_early(browser, several):
         assert screen_of(reader.page, "#failure-gallery") < 4
         assert screen_of(reader.page, "#failure-gallery") < screen_of(reader.page, "#several-classes")
         assert not reader.page.locator("#several-classes table:visible").count(), "the figure is not repeated"
+        n_classes = record_of(several)["classes"]["n_classes"]
+        assert f"dog, the main one of {n_classes}" in reader.page.locator(".facts").inner_text()
 
 
 def test_the_first_screen_of_a_telephone_answers(browser, finished):
