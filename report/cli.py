@@ -111,6 +111,10 @@ def main() -> None:
     help="A detection preset to compare with the published one, step by step; repeatable.  [default: none]",
 )  # fmt: skip
 @click.option(
+    "--localiser", type=click.Path(path_type=Path),
+    help="File of `dogcam train-localiser`; adds the preset localiser.",
+)  # fmt: skip
+@click.option(
     "--precision", type=float,
     help="Least precision of the operating point on the tuning split.  [default: that of the best F1]",
 )  # fmt: skip

@@ -10,7 +10,7 @@ from dogcam.errors import ConfigError
 from dogcam.files import printable
 from dogcam.structures import defaults
 from dogcam.structures.backends import BackendName
-from dogcam.structures.presets import PRESET_NAMES, PUBLISHED, PresetName
+from dogcam.structures.presets import LOCALISER, PRESET_NAMES, PUBLISHED, PresetName
 from dogcam.structures.rules import BadBoxes, OnError, ReadRules
 
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -61,6 +61,7 @@ class RunConfig(BaseModel):
         pools: outputs to pool, as `dogcam.models.pools.parse_pools` reads them; none for the default.
         cam_threshold: None to choose it on the tuning split.
         presets: detection presets to compare, in their order; `published` is one of them if there are any.
+        localiser: file of `dogcam train-localiser`, for the preset of that name; None if it is not compared.
         precision: least precision of the operating point on the tuning split; None for the best F1.
         iou_thresholds: of AP and recall; the operating point uses the last.
         backend: computes the maps of the target layer; maps of an earlier layer are always the reference's.
@@ -92,6 +93,7 @@ class RunConfig(BaseModel):
     pools: tuple[str, ...] = ()
     cam_threshold: OpenFraction | None = None
     presets: tuple[PresetName, ...] = ()
+    localiser: str | None = None
     precision: OpenFraction | None = None
     iou_thresholds: tuple[OpenFraction, ...] = defaults.IOU_THRESHOLDS
     backend: MapSource = REFERENCE
@@ -115,6 +117,15 @@ class RunConfig(BaseModel):
         return tuple(name for name in PRESET_NAMES if name in values or (values and name == PUBLISHED))
 
     @model_validator(mode="after")
+    def _localiser_for_preset(self) -> "RunConfig":
+        if (LOCALISER in self.presets) != (self.localiser is not None):
+            raise ValueError(
+                "the preset `localiser` and the file of a localiser were not given together; expected "
+                "--localiser FILE, which dogcam train-localiser writes"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _tuning_apart(self) -> "RunConfig":
         if self.tuning_split == self.split:
             raise ValueError(
@@ -125,9 +136,12 @@ class RunConfig(BaseModel):
 
     def without_paths(self) -> "RunConfig":
         """Return the settings of the record: with names of files and folders instead of paths."""
-        checkpoint = printable(Path(self.checkpoint).name) if self.checkpoint else None
+        names = {
+            name: printable(Path(path).name) if path else None
+            for name, path in (("checkpoint", self.checkpoint), ("localiser", self.localiser))
+        }
         pools = tuple(_without_path(pool) for pool in self.pools)
-        return self.model_copy(update={"data": self.data_name, "checkpoint": checkpoint, "pools": pools})
+        return self.model_copy(update={"data": self.data_name, "pools": pools, **names})
 
     @property
     def several(self) -> tuple[str, ...]:
@@ -178,8 +192,13 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         settings["checkpoint"] = str(settings["checkpoint"])
         settings.setdefault("model", None)
     settings.setdefault("model", "sample_net" if kind == "sample" else "resnet50")
-    if ALL in given.get("presets", ()):
-        settings["presets"] = PRESET_NAMES
+    presets = given.get("presets", ())
+    if ALL in presets:
+        presets = tuple(name for name in PRESET_NAMES if name != LOCALISER)
+    if "localiser" in settings:
+        settings["localiser"] = str(settings["localiser"])
+        presets = (*presets, LOCALISER)
+    settings["presets"] = tuple(presets)
     settings.setdefault("tuning_limit", TUNING_LIMIT)
     if kind == "voc2007":
         settings.setdefault("limit", VOC2007_LIMIT)

@@ -29,7 +29,10 @@ MAY_IMPORT = {
     },
     # Sanity checks run a network and make maps again; the rest of the room needs neither.
     "dogcam.evaluate": {"structures", "data", "network", "models", "cam", "detection", "errors"},
-    "dogcam.train": {"structures", "data", "network", "models", "evaluate", "errors", "files"},
+    # A localiser is trained on the boxes that a detection method finds.
+    "dogcam.train": {
+        "structures", "data", "network", "models", "detection", "evaluate", "errors", "files",
+    },
     "dogcam.draw": {"structures"},
     "dogcam.cli": {
         "dogcam", "structures", "data", "network", "models", "cam", "backends", "detection",

@@ -7,13 +7,22 @@ import click
 from click.core import ParameterSource
 
 from dogcam.cli.common import FiniteRange
-from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, MapOptions, classifier_options, map_options
+from dogcam.cli.options import (
+    BATCH_SIZE,
+    LOCALISER,
+    ClassifierOptions,
+    MapOptions,
+    classifier_options,
+    map_options,
+)
 from dogcam.cli.paths import images_at, require_distinct_stems
 from dogcam.cli.progress import StepProgress
 from dogcam.detection.detector import FoundBoxes
+from dogcam.detection.localiser import load_localiser
 from dogcam.detection.presets import ThresholdMethod, detect_by_preset, find_preset
 from dogcam.detection.writers import WRITERS, Row
 from dogcam.errors import ConfigError
+from dogcam.structures.presets import LOCALISER as LOCALISER_PRESET
 from dogcam.structures.presets import PRESET_NAMES
 
 REPLACED = ("method", "layer", "flip", "cam_threshold")
@@ -27,9 +36,10 @@ REPLACED = ("method", "layer", "flip", "cam_threshold")
 @click.option(
     "--preset",
     type=click.Choice(list(PRESET_NAMES)),
-    help="A detection preset, instead of --method, --layer, --flip, --cam-threshold and, for fast and best, "
-    "--batch-size; see docs/boxes.md.",
+    help="A detection preset, instead of --method, --layer, --flip, --cam-threshold and, except for "
+    "published, --batch-size; see docs/boxes.md.  [default: localiser, if --localiser is given]",
 )
+@LOCALISER
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.05, show_default=True,
     help="Boxes that score less are left out.",
@@ -45,6 +55,7 @@ def command(
     options: ClassifierOptions,
     maps: MapOptions,
     preset: str | None,
+    localiser: Path | None,
     score_threshold: float,
     name: str,
     out: Path | None,
@@ -60,11 +71,12 @@ def command(
     writer = WRITERS[name]
     if writer.by_stem:
         require_distinct_stems(images)
-    _refuse_both(preset)
+    preset = _preset(preset, localiser)
     classifier = options.load("efficientnet_lite0")
+    trained = load_localiser(localiser, classifier) if localiser else None
     targets = classifier.classes_named(maps.targets)
     results: Iterator[FoundBoxes] = (
-        detect_by_preset(images, classifier, targets, preset, batch_size)
+        detect_by_preset(images, classifier, targets, preset, batch_size, trained)
         if preset
         else maps.detector(classifier).run(images, batch_size)
     )
@@ -76,11 +88,22 @@ def command(
     click.echo(f"{target}: {_summary(rows)}")
 
 
-def _refuse_both(preset: str | None) -> None:
-    """Refuse a preset together with an option of the method that it replaces."""
+def _preset(preset: str | None, localiser: Path | None) -> str | None:
+    """Return the preset; a localiser implies its own.
+
+    Raises:
+        ConfigError: if a preset is given with an option of the method that it replaces, or `localiser`
+            without its file, or another preset with one.
+    """
+    preset = preset or (LOCALISER_PRESET if localiser else None)
+    if (preset == LOCALISER_PRESET) != (localiser is not None):
+        raise ConfigError(
+            f"--preset {preset} was given {'with' if localiser else 'without'} --localiser; expected both "
+            "--preset localiser and --localiser FILE, which dogcam train-localiser writes, or neither"
+        )
     if preset is None:
-        return
-    # A method of proposals makes the views of one image after another: it has no batches.
+        return None
+    # A method of several views makes those of one image after another: it has no batches.
     has_batches = isinstance(find_preset(preset), ThresholdMethod)
     replaced = REPLACED if has_batches else (*REPLACED, "batch_size")
     context = click.get_current_context()
@@ -91,6 +114,7 @@ def _refuse_both(preset: str | None) -> None:
     ]
     if given:
         raise ConfigError(f"--preset {preset} was given with {', '.join(given)}; expected one or the other")
+    return preset
 
 
 def _summary(rows: Sequence[Row]) -> str:

@@ -9,6 +9,10 @@ from dogcam.cli.common import ErrorGroup
 
 COMMANDS = {
     "train": ("dogcam.cli.train", "Train a classifier on image labels alone."),
+    "train-localiser": (
+        "dogcam.cli.train_localiser",
+        "Train a localiser on the boxes that a classifier finds.",
+    ),
     "evaluate": ("dogcam.cli.evaluate", "Measure the classification AP of a classifier."),
     "convert": ("dogcam.cli.convert", "Write a checkpoint in another form, with its card."),
     "detect": ("dogcam.cli.detect", "Detect objects in images; write their boxes."),

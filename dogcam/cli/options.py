@@ -63,6 +63,10 @@ ACTIVATION = click.option(
     "--activation", type=click.Choice(["sigmoid", "softmax"]),
     help="Of the head, for a checkpoint whose card does not state it.",
 )  # fmt: skip
+LOCALISER = click.option(
+    "--localiser", type=click.Path(path_type=Path),
+    help="File of dogcam train-localiser, for this classifier; see docs/boxes.md.",
+)  # fmt: skip
 DEVICE = click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
 POOL = click.option(
     "--pool", "pools", multiple=True, metavar="voc|none|NAME=FILE|NAME=MEMBER,...",

@@ -12,15 +12,18 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.options import ClassifierOptions, classifier_options
+from dogcam.cli.options import LOCALISER, ClassifierOptions, classifier_options
 from dogcam.cli.progress import StepProgress
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.splits import split_name
 from dogcam.detection.evidence import Evidence
+from dogcam.detection.localiser import load_localiser
+from dogcam.detection.localiser_method import LocaliserMethod
 from dogcam.detection.observer import Observer
 from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset, observer_for
 from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ConfigError
 from dogcam.evaluate.tuning import CrossValidation, cross_validate
 from dogcam.files import atomic_write
@@ -40,13 +43,24 @@ FIT_VALUES: dict[str, tuple[Any, ...]] = {
 }
 """The values that the search draws from, for each number of `FitRule`."""
 
-METHOD_VALUES: dict[str, tuple[Any, ...]] = {
-    "max_cover": (0.5, 0.7, 0.85),
-    "vote_iou": (0.4, 0.5, 0.6),
-    "vote_sharpness": (3.0, 10.0, 30.0),
-    "fit_exponent": (1.0, 2.0, 4.0),
+METHOD_VALUES: dict[type[SeveralViews], dict[str, tuple[Any, ...]]] = {
+    ProposalMethod: {
+        "max_cover": (0.5, 0.7, 0.85),
+        "vote_iou": (0.4, 0.5, 0.6),
+        "vote_sharpness": (3.0, 10.0, 30.0),
+        "fit_exponent": (1.0, 2.0, 4.0),
+    },
+    LocaliserMethod: {
+        "midpoint": (0.0, 1.0, 2.0, 3.0),
+        "overlap_exponent": (1.0, 2.0, 3.0, 5.0),
+        "fit_exponent": (0.0, 0.5, 1.0, 2.0),
+        "max_iou": (0.2, 0.3, 0.4, 0.5),
+        "max_cover": (0.5, 0.7, 0.85),
+        "vote_iou": (0.5, 0.6, 0.7),
+        "score_exponent": (0.5, 1.0, 2.0),
+    },
 }
-"""The same for numbers of `ProposalMethod`."""
+"""The same for the numbers of each kind of method."""
 
 RESERVED = ("val", "test")
 """Splits that measure the result: nothing is chosen on them."""
@@ -68,6 +82,7 @@ class _Observed:
 @click.option("--limit", type=click.IntRange(min=2), help="Take only the first images of the split.")
 @classifier_options
 @click.option("--target", default=TARGET, show_default=True, help="The class to find.")
+@LOCALISER
 @click.option("--preset", default="best", show_default=True, help="The method that the search begins with.")
 @click.option("--trials", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
@@ -79,6 +94,7 @@ def command(
     limit: int | None,
     options: ClassifierOptions,
     target: str,
+    localiser: Path | None,
     preset: str,
     trials: int,
     folds: int,
@@ -102,7 +118,8 @@ def command(
     if not len(truth):
         raise ConfigError(f"{data}, split {split!r}, shows no {target}; choose another split or --target")
     classifier = options.load()
-    observer = observer_for(method, classifier, (target,))
+    trained = load_localiser(localiser, classifier) if localiser else None
+    observer = observer_for(method, classifier, (target,), trained)
     methods = list(_trials(method, trials, seed))
     with StepProgress() as progress:
         observed = _observe(photographs, method, observer, progress)
@@ -119,16 +136,16 @@ def command(
     atomic_write(json_path, json.dumps(record, indent=1, allow_nan=False).encode())
 
 
-def _searchable(preset: str) -> ProposalMethod:
+def _searchable(preset: str) -> SeveralViews:
     method = find_preset(preset)
     if isinstance(method, ThresholdMethod):
-        names = ", ".join(name for name, each in PRESETS.items() if isinstance(each, ProposalMethod))
+        names = ", ".join(name for name, each in PRESETS.items() if isinstance(each, SeveralViews))
         raise ConfigError(f"the preset {preset!r} has one threshold, which the report tunes; choose {names}")
     return method
 
 
 def _observe(
-    photographs: Split, method: ProposalMethod, observer: Observer, progress: StepProgress
+    photographs: Split, method: SeveralViews, observer: Observer, progress: StepProgress
 ) -> list[_Observed]:
     return [
         _Observed(method.observe(partial(observer.evidence, read_pixels(image)))[0], image.size)
@@ -136,30 +153,32 @@ def _observe(
     ]
 
 
-def _trials(method: ProposalMethod, number: int, seed: int) -> Iterator[ProposalMethod]:
+def _trials(method: SeveralViews, number: int, seed: int) -> Iterator[SeveralViews]:
     """Yield the method itself, then methods whose numbers are drawn independently and uniformly."""
     yield method
     generator = np.random.default_rng(seed)
     for _ in range(number - 1):
-        fit = {name: values[generator.integers(len(values))] for name, values in FIT_VALUES.items()}
-        others = {name: values[generator.integers(len(values))] for name, values in METHOD_VALUES.items()}
+        fit, others = (
+            {name: values[generator.integers(len(values))] for name, values in each.items()}
+            for each in (FIT_VALUES, METHOD_VALUES[type(method)])
+        )
         yield replace(method, fit=replace(method.fit, **fit), **others)
 
 
-def _detect(method: ProposalMethod, observed: list[_Observed], side: int) -> Detections:
+def _detect(method: SeveralViews, observed: list[_Observed], side: int) -> Detections:
     located = [method.locate(each.evidence, each.size, side) for each in observed]
     return Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
 
 
-def _numbers(method: ProposalMethod) -> dict:
-    return asdict(method.fit) | {name: getattr(method, name) for name in METHOD_VALUES}
+def _numbers(method: SeveralViews) -> dict:
+    return asdict(method.fit) | {name: getattr(method, name) for name in METHOD_VALUES[type(method)]}
 
 
-def _rows(methods: list[ProposalMethod], result: CrossValidation) -> list[dict]:
+def _rows(methods: list[SeveralViews], result: CrossValidation) -> list[dict]:
     return [{**_numbers(method), "ap": ap.tolist()} for method, ap in zip(methods, result.ap, strict=True)]
 
 
-def _table(methods: list[ProposalMethod], result: CrossValidation) -> Table:
+def _table(methods: list[SeveralViews], result: CrossValidation) -> Table:
     table = Table(title="AP of the best trials; the last row is cross-validated", title_justify="left")
     for heading in ("trial", *(f"IoU > {each:g}" for each in IOU_THRESHOLDS), "numbers"):
         table.add_column(heading)

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from dogcam.detection.boxes_from_maps import DEFAULT_RULE, LocalisationRule, Located, localise
 from dogcam.detection.evidence import Evidence, Grid, View
-from dogcam.detection.proposal_method import ProposalMethod, ViewEvidence, probability_of
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.detection.several_views import SeveralViews, ViewEvidence, probability_of
 from dogcam.structures.boxes import clip
 
 NO_VOTES = 1.0
@@ -53,15 +54,24 @@ class Step:
 
     name: str
     title: str
-    method: ProposalMethod | DenseThreshold
+    method: SeveralViews | DenseThreshold
 
 
-def steps_to(method: ProposalMethod) -> list[Step]:
-    """Return the steps from one threshold on a dense map to a proposal method, one addition at a time.
+def steps_to(method: SeveralViews, proposals: ProposalMethod) -> list[Step]:
+    """Return the steps from one threshold on a dense map to a method, one addition at a time.
 
     Steps that the method does not have are left out. The numbers are those of the method throughout; the last
-    step is the method itself.
+    step is the method itself. A localiser replaces proposals, in the same number of views.
+
+    Args:
+        method: one of proposals, or of a localiser.
+        proposals: what a localiser is compared with.
     """
+    if not isinstance(method, ProposalMethod):
+        views = tuple(replace(view, regressed=False) for view in method.views)
+        before = replace(proposals, views=views, further_views=())
+        title = "boxes that a localiser regresses, in place of proposals"
+        return [*steps_to(before, proposals), Step("localiser", title, method)]
     single = replace(method, views=method.views[:1], further_views=(), vote_iou=NO_VOTES)
     scales = replace(single, views=method.views)
     further = replace(scales, further_views=method.further_views)

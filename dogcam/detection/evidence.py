@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dogcam.structures.boxes import Boxes
+
 Window = tuple[float, float, float, float]
 """A part of an image, half-open xyxy in pixels."""
 
@@ -26,6 +28,7 @@ class View:
         dense: run the network without its last stride: maps have twice the resolution. A network that cannot
             be dilated, such as one with squeeze-and-excitation, makes a plain view.
         mirrored: mirror the image, and mirror the map back.
+        regressed: regress a box at each position, by the localiser of the observer.
 
     Raises:
         ValueError: if the scale is not above 0.
@@ -35,6 +38,7 @@ class View:
     keep_aspect: bool = True
     dense: bool = True
     mirrored: bool = False
+    regressed: bool = False
 
     def __post_init__(self) -> None:
         if not self.scale > 0:
@@ -43,7 +47,10 @@ class View:
     @property
     def name(self) -> str:
         """A short name that differs between views: `1.25 dense mirrored`."""
-        flags = {"squashed": not self.keep_aspect, "dense": self.dense, "mirrored": self.mirrored}
+        flags = {
+            "squashed": not self.keep_aspect, "dense": self.dense, "mirrored": self.mirrored,
+            "regressed": self.regressed,
+        }  # fmt: skip
         return " ".join([f"{self.scale:g}", *(word for word, used in flags.items() if used)])
 
     def input_size(self, size: tuple[int, int], side: int, stride: int) -> tuple[int, int]:
@@ -61,6 +68,21 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
+class RegressedBoxes:
+    """The boxes that a localiser regressed at positions of one view.
+
+    Attributes:
+        boxes: (P, 4) float64 array, half-open xyxy in pixels of the image, inside the window.
+        overlaps: (P,) float32 array in (0, 1), the expected IoU of each box with an object.
+        logits: (P,) float32 array, the logit of the class if the position is classified by itself.
+    """
+
+    boxes: Boxes
+    overlaps: NDArray[np.float32]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """The evidence for one class at each position of one view.
 
@@ -72,6 +94,7 @@ class Evidence:
         input_size: (height, width) of the network's input in pixels.
         offset: (y, x), the centre of the first position in pixels of the input.
         step: distance of neighbouring positions in pixels of the input.
+        regressed: the boxes of a localiser; None if the view asks for none.
     """
 
     logits: NDArray[np.float32]
@@ -81,6 +104,7 @@ class Evidence:
     input_size: tuple[int, int]
     offset: tuple[float, float]
     step: float
+    regressed: RegressedBoxes | None = None
 
     @property
     def magnification(self) -> float:
@@ -115,6 +139,10 @@ class Grid:
     def to_pixels(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return boxes in pixels of the image: (N, 4) float array of boxes in cells -> (N, 4)."""
         return boxes * [self.cell[1], self.cell[0], self.cell[1], self.cell[0]]
+
+    def to_cells(self, boxes: Boxes) -> Boxes:
+        """Return boxes in cells: (N, 4) float array of boxes in pixels of the image -> (N, 4)."""
+        return boxes / [self.cell[1], self.cell[0], self.cell[1], self.cell[0]]
 
     def logits(self, evidence: Evidence) -> NDArray[np.float32]:
         """Return the logits at the centres of the cells, interpolated bilinearly between positions.

@@ -1,6 +1,6 @@
 """Collect the evidence for classes from views of images, by forward passes of a classifier."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dogcam.detection.dense import without_last_stride
 from dogcam.detection.evidence import Evidence, View, Window
+from dogcam.detection.localiser import Localiser, stacked, with_regressed
 from dogcam.errors import ModelError, first_line
 from dogcam.models.classifier import Classifier
 from dogcam.network.heads import LogOddsOfGroups, head_weights, position_head
@@ -22,6 +23,7 @@ class Observer:
     Attributes:
         classifier: the network, which ends in global average pooling and a head.
         targets: names of K classes.
+        localiser: regresses boxes in views that ask for them; None if there is none.
         side: longer side of the classifier's own input in pixels.
         stride: total stride of the network in pixels.
         dense_fault: why dense views are made without dilation; None if the network can be dilated, or no
@@ -31,13 +33,15 @@ class Observer:
         ModelError: if the classifier has no head of its own after the average, or no output for a class.
     """
 
-    def __init__(self, classifier: Classifier, targets: Iterable[str]) -> None:
+    def __init__(
+        self, classifier: Classifier, targets: Iterable[str], localiser: Localiser | None = None
+    ) -> None:
         if classifier.head is None:
             raise ModelError(
                 f"{classifier.name} has no single head after its average; expected one to classify each "
                 "position by itself: use the preset `published`"
             )
-        self.classifier, self.targets = classifier, tuple(targets)
+        self.classifier, self.targets, self.localiser = classifier, tuple(targets), localiser
         self.side = max(classifier.preprocessing.size)
         self._indices = [classifier.index_of(name) for name in self.targets]
         self._head = find_layer(classifier.network, classifier.head)
@@ -59,7 +63,6 @@ class Observer:
         for view in views:
             self.evidence(blank, view)
 
-    @torch.inference_mode()
     def evidence(self, image: Image.Image, view: View, window: Window | None = None) -> tuple[Evidence, ...]:
         """Return the evidence of one view for each of the K classes, from one forward pass.
 
@@ -71,7 +74,31 @@ class Observer:
             window: the part to crop; None for the full image.
 
         Raises:
-            ModelError: if the network does not accept an input of the view's size.
+            ModelError: if the network does not accept an input of the view's size, or the view asks for the
+                boxes of a localiser and there is none.
+        """
+        if not view.regressed:
+            return self.observe(image, view, window)[0]
+        if self.localiser is None:
+            raise ModelError(
+                "no localiser is given; train one with dogcam train-localiser, and name it with --localiser"
+            )
+        found, activations = self.observe(image, view, window, self.localiser.card.layers)
+        return tuple(with_regressed(found, stacked(activations), self.localiser))
+
+    @torch.inference_mode()
+    def observe(
+        self, image: Image.Image, view: View, window: Window | None = None, layers: Sequence[str] = ()
+    ) -> tuple[tuple[Evidence, ...], tuple[Tensor, ...]]:
+        """Return the evidence for each class without boxes, and the activations of layers.
+
+        Args:
+            image, view, window: as for `evidence`.
+            layers: dotted names; the last one is the target layer. Empty for this layer alone.
+
+        Returns:
+            The evidence for each class, and a (C, h, w) tensor for each layer; that of a layer before the
+            target layer may have more positions.
         """
         x0, y0, x1, y1 = window = window or (0.0, 0.0, float(image.width), float(image.height))
         size = view.input_size((round(y1 - y0), round(x1 - x0)), self.side, self.stride)
@@ -79,7 +106,9 @@ class Observer:
         if view.mirrored:
             part = part.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         dense = self._dense_network() if view.dense else None
-        maps = self._maps(part, self.classifier.network if dense is None else dense)
+        network = self.classifier.network if dense is None else dense
+        activations = self._activations(part, network, layers or (self.classifier.target_layer,))
+        maps = activations[-1]
         # Only the original positions count: a dense view ranks images as a plain view does.
         pooled = (maps if dense is None else maps[:, ::2, ::2]).mean(dim=(1, 2))[None]
         outputs = position_head(self._head)(maps.flatten(1).T)
@@ -93,21 +122,24 @@ class Observer:
         arrays = (each.float().cpu().numpy() for each in (logits, class_maps))
         turned = [each[:, :, ::-1] if view.mirrored else each for each in arrays]
         of_image = self._logits(self._head(pooled))[0].tolist()
-        return tuple(
+        found = tuple(
             Evidence(of_positions, class_map, logit, window, size, (first, left), step)
             for of_positions, class_map, logit in zip(*turned, of_image, strict=True)
         )
+        return found, activations
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return the logits of the classes: (P, C) outputs of the head -> (P, K)."""
         return outputs[:, self._indices] if self._odds is None else self._odds.of_many(outputs)
 
-    def _maps(self, part: Image.Image, network: nn.Module) -> Tensor:
-        """Return the activations of the target layer: (C, h, w) tensor."""
+    def _activations(
+        self, part: Image.Image, network: nn.Module, layers: Sequence[str]
+    ) -> tuple[Tensor, ...]:
+        """Return the activations of layers: (C, h, w) tensors."""
         classifier, size = self.classifier, (part.height, part.width)
         batch = replace(classifier.preprocessing, size=size)([part])
         try:
-            with capture(network, [classifier.target_layer]) as activations:
+            with capture(network, layers) as activations:
                 network(batch.to(classifier.device, memory_format=torch.channels_last))
         except (RuntimeError, AssertionError, ValueError) as error:
             raise ModelError(
@@ -115,11 +147,13 @@ class Observer:
                 f"({first_line(error)}); expected a network for inputs of any size: use the preset "
                 "`published`"
             ) from error
-        output = activations[classifier.target_layer]
+        return tuple(self._maps(activations[name], name, size) for name in layers)
+
+    def _maps(self, output: Tensor, layer: str, size: tuple[int, int]) -> Tensor:
         layout = layout_of(output.shape, size)
         if layout is None:
             raise ModelError(
-                f"{classifier.name} has no spatial positions at {classifier.target_layer!r} for an input of "
+                f"{self.classifier.name} has no spatial positions at {layer!r} for an input of "
                 f"{size[0]} x {size[1]} pixels: use the preset `published`"
             )
         return layout.maps(output)[0]
@@ -138,5 +172,6 @@ class Observer:
     @torch.inference_mode()
     def _measure_stride(self) -> int:
         height, width = self.classifier.preprocessing.size
-        maps = self._maps(Image.new("RGB", (width, height)), self.classifier.network)
+        layers = (self.classifier.target_layer,)
+        (maps,) = self._activations(Image.new("RGB", (width, height)), self.classifier.network, layers)
         return round(height / maps.shape[1])

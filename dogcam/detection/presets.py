@@ -14,8 +14,11 @@ from dogcam.detection.boxes_from_maps import DEFAULT_RULE, LocalisationRule, Loc
 from dogcam.detection.detector import Detector, FoundBoxes
 from dogcam.detection.evidence import View
 from dogcam.detection.images import ImageSources, each_source, load_image
+from dogcam.detection.localiser import Localiser
+from dogcam.detection.localiser_method import LocaliserMethod
 from dogcam.detection.observer import Observer
 from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.structures.defaults import BATCH_SIZE
@@ -46,10 +49,12 @@ class ThresholdMethod:
         return Detector(classifier, tuple(targets), request, self.rule)
 
 
-DetectionMethod: TypeAlias = ThresholdMethod | ProposalMethod
+DetectionMethod: TypeAlias = ThresholdMethod | SeveralViews
 
 Locator: TypeAlias = Callable[[Image.Image], list[Located]]
 """Maps an RGB image to the boxes and scores of each of K classes, the highest score first."""
+
+_FIT_OF_SEVERAL = FitRule(midpoints=(1.0,), ring=1.0, side=0.47, octaves=1.0, fill=0.8, map_weight=0.0)
 
 PRESETS: dict[PresetName, DetectionMethod] = {
     "published": ThresholdMethod(),
@@ -61,12 +66,18 @@ PRESETS: dict[PresetName, DetectionMethod] = {
     "best": ProposalMethod(
         views=(View(1.0, keep_aspect=False), View(1.25), View(1.75)),
         further_views=(View(1.25, mirrored=True), View(2.5, dense=False)),
-        fit=FitRule(midpoints=(1.0,), ring=1.0, side=0.47, octaves=1.0, fill=0.8, map_weight=0.0),
+        fit=_FIT_OF_SEVERAL,
         max_cover=0.85, vote_iou=0.5, vote_sharpness=3.0, fit_exponent=1.0,
+    ),
+    "localiser": LocaliserMethod(
+        views=(View(1.0, keep_aspect=False), View(1.25), View(1.75, regressed=True)),
+        fit=_FIT_OF_SEVERAL,
+        midpoint=2.0, overlap_exponent=3.0, fit_exponent=2.0, max_iou=0.4, max_cover=0.85, vote_iou=0.6,
+        score_exponent=1.0,
     ),
 }  # fmt: skip
 """The methods by name. `published` is that of the experiment. The numbers of the others were chosen on 460
-images of VOC2007 train and on no others (docs/boxes.md)."""
+images of VOC2007 train and on no others (docs/boxes.md). `localiser` needs a trained localiser."""
 
 
 def find_preset(name: str) -> DetectionMethod:
@@ -80,13 +91,19 @@ def find_preset(name: str) -> DetectionMethod:
     return PRESETS[name]
 
 
-def locator(method: DetectionMethod, classifier: Classifier, targets: Sequence[str]) -> Locator:
+def locator(
+    method: DetectionMethod,
+    classifier: Classifier,
+    targets: Sequence[str],
+    localiser: Localiser | None = None,
+) -> Locator:
     """Return the function that finds classes in an image by a detection method.
 
     Args:
         method: for instance a preset.
-        classifier: has outputs for the targets; a `ProposalMethod` needs global average pooling and a head.
+        classifier: has outputs for the targets; a `SeveralViews` needs global average pooling and a head.
         targets: names of K classes, which share the forward passes.
+        localiser: of this classifier, for a `LocaliserMethod`.
 
     Raises:
         ModelError: if the classifier has no output for a target, or the method cannot use its network.
@@ -102,7 +119,7 @@ def locator(method: DetectionMethod, classifier: Classifier, targets: Sequence[s
     if isinstance(method, ThresholdMethod):
         detector = method.detector(classifier, targets)
         return lambda image: list(next(iter(detector.run(image))).located)
-    observer = observer_for(method, classifier, targets)
+    observer = observer_for(method, classifier, targets, localiser)
     return lambda image: method.run(observer, image)
 
 
@@ -112,6 +129,7 @@ def detect_by_preset(
     targets: Sequence[str],
     preset: str,
     batch_size: int = BATCH_SIZE,
+    localiser: Localiser | None = None,
 ) -> Iterator[FoundBoxes]:
     """Yield the boxes of each image by a preset, in the order of the images.
 
@@ -119,8 +137,9 @@ def detect_by_preset(
         images: one image or several; files are read batch by batch.
         classifier, targets: as for `locator`.
         preset: a name from `PRESETS`.
-        batch_size: images in one forward pass of a `ThresholdMethod`; a `ProposalMethod` makes the views of
+        batch_size: images in one forward pass of a `ThresholdMethod`; a `SeveralViews` makes the views of
             one image after the other.
+        localiser: as for `locator`.
 
     Raises:
         ConfigError: if there is no such preset.
@@ -131,7 +150,7 @@ def detect_by_preset(
     if isinstance(method, ThresholdMethod):
         yield from method.detector(classifier, targets).run(images, batch_size)
         return
-    find = locator(method, classifier, targets)
+    find = locator(method, classifier, targets, localiser)
     # At twice the largest input, resizing averages over pixels, as in `Detector`.
     least = round(2 * max(view.scale for view in method.all_views) * max(classifier.preprocessing.size))
     for source in each_source(images):
@@ -142,15 +161,21 @@ def detect_by_preset(
         yield FoundBoxes(image.size, tuple(targets), located)
 
 
-def observer_for(method: ProposalMethod, classifier: Classifier, targets: Sequence[str]) -> Observer:
+def observer_for(
+    method: SeveralViews,
+    classifier: Classifier,
+    targets: Sequence[str],
+    localiser: Localiser | None = None,
+) -> Observer:
     """Return an observer of classes that can make every view of a method.
 
     A warning is logged if dense views have the plain resolution, because the network cannot be dilated.
 
     Raises:
-        ModelError: if the classifier has no output for a target, or its network cannot make a view.
+        ModelError: if the classifier has no output for a target, its network cannot make a view, or a view
+            needs a localiser and there is none.
     """
-    observer = Observer(classifier, targets)
+    observer = Observer(classifier, targets, localiser)
     observer.require(method.all_views)
     if observer.dense_fault is not None:
         _log.warning(

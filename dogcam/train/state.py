@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from dogcam.errors import ConfigError, ModelError
 from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint, weights_sha256
 from dogcam.train.ema import WeightAverage
-from dogcam.train.history import EpochRecord
 
 STATE = "training_state.safetensors"
 
 _NETWORK, _OPTIMIZER, _AVERAGE = "network.", "optimizer.", "average."
-_RECORDS = TypeAdapter(list[EpochRecord])
+Record = TypeVar("Record")
+"""The result of an epoch, a dataclass whose `epoch` counts from 1."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class StateFile:
+class StateFile(Generic[Record]):
     """The state of one training in a folder.
 
     The file is safetensors, not a pickle: reading it runs no code. One checksum seals the tensors, the
@@ -90,17 +90,19 @@ class StateFile:
     Attributes:
         folder: where the file is, or will be.
         identity: everything that determines the final weights, as plain values for JSON.
+        record: the type of the records.
     """
 
     folder: Path
     identity: dict[str, Any]
+    record: type[Record]
 
     @property
     def path(self) -> Path:
         """The file."""
         return self.folder / STATE
 
-    def save(self, tensors: Tensors, records: Sequence[EpochRecord]) -> None:
+    def save(self, tensors: Tensors, records: Sequence[Record]) -> None:
         """Replace the file after an epoch, atomically.
 
         Raises:
@@ -111,7 +113,7 @@ class StateFile:
         seal = _seal(notes, weights_sha256(state))
         save_checkpoint(self.path, state, {**notes, "seal": seal}, card_file=False)
 
-    def load(self, tensors: Tensors) -> list[EpochRecord]:
+    def load(self, tensors: Tensors) -> list[Record]:
         """Restore the tensors of the file.
 
         Args:
@@ -138,9 +140,9 @@ class StateFile:
         tensors.restore(checkpoint.state, self.path)
         return records
 
-    def _records(self, found: object) -> list[EpochRecord]:
+    def _records(self, found: object) -> list[Record]:
         try:
-            records = _RECORDS.validate_json(json.dumps(found), strict=True)
+            records = TypeAdapter(list[self.record]).validate_json(json.dumps(found), strict=True)
         except ValidationError as error:
             raise _damaged(
                 self.path, f"its records of epochs are invalid: {error.errors()[0]['msg']}"

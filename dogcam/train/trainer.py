@@ -75,7 +75,7 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)
         batches = Batches(self.data, self.config)
         self._require_last_batch(batches)
-        file = StateFile(self.folder, self._identity())
+        file = StateFile(self.folder, self._identity(), EpochRecord)
         with dir_lock(self.folder), frozen_layers(self.network, self.config.frozen_layers):
             remove_temporary_files(self.folder)
             # The distillation and the average copy the initial weights before a state is restored.

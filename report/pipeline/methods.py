@@ -116,6 +116,10 @@ METHODS = {
             "best", "Preset best", "nested proposals of several views, mean of those that overlap",
             "preset", ORANGE, 0,
         ),
+        Method(
+            "localiser", "Preset localiser", "boxes that a localiser regresses, trained on pseudo-boxes",
+            "preset", PURPLE, 0,
+        ),
     )
 }  # fmt: skip
 

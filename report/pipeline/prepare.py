@@ -1,5 +1,6 @@
 """Find the data and the classifier that the settings name: render, download or read them."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from dogcam.data.sample import write_sample
 from dogcam.data.splits import split_name
 from dogcam.data.validation import doubtful_masks
 from dogcam.errors import ConfigError, ModelError
+from dogcam.files import read_bytes
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.libraries import is_function
@@ -149,13 +151,25 @@ def weight_files(config: RunConfig, cache: Path) -> tuple[Path, ...] | None:
     """
     if config.model is not None and is_function(config.model):
         return None
+    localiser = (Path(config.localiser),) if config.localiser else ()
     if config.checkpoint:
         members = (Path(pool.partition("=")[2]) for pool in config.pools)
         pools = [path for path in members if path.is_file()]
-        return Path(config.checkpoint), Path(config.checkpoint).with_suffix(".json"), *pools
+        return Path(config.checkpoint), Path(config.checkpoint).with_suffix(".json"), *pools, *localiser
     if config.model == "resnet50":
-        return tuple(cache / url.rpartition("/")[2] for url in PUBLISHED_CHECKPOINT_URLS)
-    return () if config.model == "sample_net" else None
+        return *(cache / url.rpartition("/")[2] for url in PUBLISHED_CHECKPOINT_URLS), *localiser
+    return localiser if config.model == "sample_net" else None
+
+
+def localiser_sha256(config: RunConfig) -> str:
+    """Return the SHA-256 of the file of the localiser; empty without one.
+
+    Raises:
+        ModelError: if it cannot be read.
+    """
+    if config.localiser is None:
+        return ""
+    return hashlib.sha256(read_bytes(Path(config.localiser), error=ModelError)).hexdigest()
 
 
 def _require_target(split: Split, target: str, limit: str) -> None:

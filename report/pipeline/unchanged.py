@@ -149,7 +149,10 @@ def _outputs(folder: Path, record: Results) -> str:
 
 
 def _conditions(config: RunConfig, cache: Path) -> str:
-    paths = [Path(path).absolute() for path in (config.data, config.checkpoint or "", cache)]
+    paths = [
+        Path(path).absolute()
+        for path in (config.data, config.checkpoint or "", config.localiser or "", cache)
+    ]
     environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
     devices = Path("/dev").glob("*") if Path("/dev").is_dir() else ()
     return _hash({

@@ -13,7 +13,8 @@ from pycocotools.coco import COCO
 import dogcam
 from dogcam.cli.main import main
 from dogcam.detection.presets import find_preset, locator
-from dogcam.structures.presets import PRESET_NAMES
+from dogcam.structures.presets import LOCALISER, PRESET_NAMES
+from tests.support.localisers import localiser_for
 from tests.support.runs import assert_one_line
 
 
@@ -101,12 +102,16 @@ def test_what_cannot_be_detected_in_is_refused(folder, tmp_path):
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_a_preset_finds_the_boxes_of_its_locator(folder, tmp_path, name):
     out = tmp_path / "found.csv"
-    result = detect(folder / "b.PNG", "--preset", name, "--format", "csv", "--out", out)
+    classifier = dogcam.load_classifier("sample_net", device="cpu")
+    options, localiser = ("--preset", name), None
+    if name == LOCALISER:
+        localiser, options = localiser_for(classifier), ("--localiser", tmp_path / "localiser.safetensors")
+        localiser.save(options[1])
+    result = detect(folder / "b.PNG", *options, "--format", "csv", "--out", out)
     assert result.exit_code == 0, result.output
     rows = [[row["class"], *(float(row[key]) for key in ("x0", "y0", "x1", "y1", "score"))]
             for row in csv.DictReader(out.open()) if row["class"]]  # fmt: skip
-    classifier = dogcam.load_classifier("sample_net", device="cpu")
-    located = locator(find_preset(name), classifier, ["dog", "cat"])(Image.open(folder / "b.PNG"))
+    located = locator(find_preset(name), classifier, ["dog", "cat"], localiser)(Image.open(folder / "b.PNG"))
     expected = [[target, *box.tolist(), score] for target, (boxes, scores) in zip(("dog", "cat"), located,
                 strict=True) for box, score in zip(boxes, scores, strict=True)]  # fmt: skip
     assert rows == expected and len(rows) > 0
@@ -115,6 +120,13 @@ def test_a_preset_finds_the_boxes_of_its_locator(folder, tmp_path, name):
 def test_a_preset_replaces_the_options_of_the_map(folder):
     result = detect(folder, "--preset", "best", "--cam-threshold", "0.4")
     assert_one_line(result, 1, "--cam-threshold", "best")
+
+
+def test_a_localiser_and_its_preset_are_given_together(folder, tmp_path):
+    assert_one_line(detect(folder, "--preset", "localiser"), 1, "--localiser", "train-localiser")
+    file = tmp_path / "localiser.safetensors"
+    assert_one_line(detect(folder, "--preset", "best", "--localiser", file), 1, "--preset best")
+    assert_one_line(detect(folder, "--localiser", file), 1, file.name)
 
 
 @pytest.mark.parametrize("name", ["fast", "best"])

@@ -1,5 +1,6 @@
 """The steps of a method: each adds one thing, the last is the method itself."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,14 +14,30 @@ from dogcam.detection.presets import find_preset
 
 def test_the_steps_end_with_the_method():
     best, fast = find_preset("best"), find_preset("fast")
-    assert [step.name for step in steps_to(best)] == ["dense", "proposals", "scales", "further", "votes"]
-    assert [step.name for step in steps_to(fast)] == ["dense", "proposals", "votes"]
+    assert [step.name for step in steps_to(best, best)] == [
+        "dense",
+        "proposals",
+        "scales",
+        "further",
+        "votes",
+    ]
+    assert [step.name for step in steps_to(fast, best)] == ["dense", "proposals", "votes"]
     for method in (best, fast):
-        assert steps_to(method)[-1].method == method
+        assert steps_to(method, best)[-1].method == method
+
+
+def test_a_localiser_follows_proposals_of_the_same_views():
+    best, localiser = find_preset("best"), find_preset("localiser")
+    steps = steps_to(localiser, best)
+    assert [step.name for step in steps] == ["dense", "proposals", "scales", "votes", "localiser"]
+    assert steps[-1].method == localiser
+    views = steps[-2].method.all_views
+    assert [replace(view, regressed=False) for view in localiser.all_views] == list(views)
+    assert not any(view.regressed for step in steps[:-1] for view in step.method.all_views)
 
 
 def test_each_step_makes_the_views_of_the_one_before():
-    views = [step.method.all_views for step in steps_to(find_preset("best"))]
+    views = [step.method.all_views for step in steps_to(find_preset("best"), find_preset("best"))]
     assert [len(each) for each in views] == [1, 1, 3, 5, 5]
     for before, after in pairwise(views):
         assert after[: len(before)] == before

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
@@ -12,9 +13,11 @@ from dogcam.data.images import read_pixels
 from dogcam.detection.ablation import DenseThreshold, Step, steps_to
 from dogcam.detection.detector import Detector
 from dogcam.detection.evidence import Evidence, View
+from dogcam.detection.localiser import load_localiser
 from dogcam.detection.observer import Observer
 from dogcam.detection.presets import ThresholdMethod, find_preset
 from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ModelError
 from report import record as results
 from report.pipeline.context import Context
@@ -57,7 +60,7 @@ class _Methods:
         target: the class whose time is measured.
         detectors: the presets of one threshold, for the target.
         observer: makes the views of the others; None if there are none.
-        presets: the presets of proposals.
+        presets: the presets of several views.
         ablated: the fullest of them; None if there are none.
         steps: towards that one, which is the last.
         unavailable: the presets that the network cannot run.
@@ -66,7 +69,7 @@ class _Methods:
     target: str
     detectors: dict[str, Detector]
     observer: Observer | None
-    presets: dict[str, ProposalMethod]
+    presets: dict[str, SeveralViews]
     ablated: str | None
     steps: list[Step]
     unavailable: list[results.UnavailablePreset]
@@ -90,8 +93,9 @@ def run(context: Context) -> dict:
 def _methods(context: Context) -> _Methods:
     config, classifier = context.config, context.classifier
     detectors: dict[str, Detector] = {}
-    presets: dict[str, ProposalMethod] = {}
+    presets: dict[str, SeveralViews] = {}
     observer, unavailable = None, []
+    localiser = load_localiser(Path(config.localiser), classifier) if config.localiser else None
     for name in config.presets:
         method = find_preset(name)
         if isinstance(method, ThresholdMethod):
@@ -99,13 +103,16 @@ def _methods(context: Context) -> _Methods:
             continue
         try:
             # The target comes first: its time is measured.
-            observer = observer or Observer(classifier, dict.fromkeys((config.target, *config.several)))
+            targets = dict.fromkeys((config.target, *config.several))
+            observer = observer or Observer(classifier, targets, localiser)
             observer.require(method.all_views)
             presets[name] = method
         except ModelError as error:
             unavailable.append(results.UnavailablePreset(name=name, reason=str(error)))
     fullest = next(reversed(presets), None)
-    steps = [] if fullest is None else steps_to(presets[fullest])
+    proposals = find_preset("best")
+    assert isinstance(proposals, ProposalMethod), "the preset `best` makes proposals"
+    steps = [] if fullest is None else steps_to(presets[fullest], proposals)
     observer = observer if presets else None
     return _Methods(config.target, detectors, observer, presets, fullest, steps, unavailable)
 
@@ -165,9 +172,7 @@ class _Views:
         return sum(self._made[view][1] for view in views)
 
 
-def _tasks(
-    name: str, method: ProposalMethod | DenseThreshold, views: _Views, n_classes: int
-) -> Iterator[Task]:
+def _tasks(name: str, method: SeveralViews | DenseThreshold, views: _Views, n_classes: int) -> Iterator[Task]:
     """Yield the work of a method for the first classes; the time is stated for the first, the target."""
     observed = method.observe(lambda view: views.evidence(view)[:n_classes])
     for place, (target, evidence) in enumerate(zip(views.targets, observed, strict=False)):

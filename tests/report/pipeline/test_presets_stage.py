@@ -20,7 +20,7 @@ from dogcam.evaluate.metrics import Resampler, match, precision_recall
 from dogcam.models.classifier import load_classifier
 from dogcam.structures.boxes import iou
 from dogcam.structures.detections import Detections, GroundTruth
-from dogcam.structures.presets import PRESET_NAMES
+from dogcam.structures.presets import LOCALISER, PRESET_NAMES
 from report import record as results
 from report.config import RunConfig
 from report.pipeline import workers
@@ -33,6 +33,7 @@ from report.pipeline.stages import presets
 from tests.support.stages import SETTINGS
 
 N_REPORTED, N_TUNING = 9, 2
+PROPOSALS = tuple(name for name in PRESET_NAMES if name != LOCALISER)
 RUN = ("predict", "localise", "presets", "evaluate", "ablation")
 
 
@@ -46,7 +47,7 @@ def make(small_data, small_checkpoint):
     classifier = load_classifier("sample_net", small_checkpoint, "cpu")
 
     def make(folder, **settings) -> Context:
-        chosen = {"presets": PRESET_NAMES, **SETTINGS, **settings}
+        chosen = {"presets": PROPOSALS, **SETTINGS, **settings}
         return Context(
             RunConfig(data=str(small_data), **chosen), folder,
             first(read_split(small_data, "test"), N_REPORTED), first(read_split(small_data, "val"), N_TUNING),
@@ -78,7 +79,7 @@ def found_of(context: Context, role: str = "reported") -> list[dict]:
     return [each.found for each in preset_boxes(context, role)]
 
 
-@pytest.mark.parametrize("name", PRESET_NAMES)
+@pytest.mark.parametrize("name", PROPOSALS)
 @pytest.mark.parametrize("place", [0, N_REPORTED - 1])
 def test_the_boxes_are_those_of_the_preset(measured, name, place):
     find = locator(find_preset(name), measured.classifier, ["dog"])
@@ -98,7 +99,7 @@ def test_another_class_has_its_own_boxes(measured):
 
 def test_the_tuning_split_has_the_presets_of_the_target_alone(measured):
     for each in found_of(measured, "tuning"):
-        assert set(each) == set(PRESET_NAMES) and all(set(found) == {"dog"} for found in each.values())
+        assert set(each) == set(PROPOSALS) and all(set(found) == {"dog"} for found in each.values())
 
 
 def test_a_second_run_computes_nothing(measured):
@@ -111,7 +112,7 @@ def test_runs_without_presets_keep_their_results(make, tmp_path):
     context = make(tmp_path, presets=())
     names = ("predict", "localise", "evaluate")
     first_run, _ = run_stages(stages(*names), context, {})
-    asked = replace(context, config=context.config.model_copy(update={"presets": PRESET_NAMES}))
+    asked = replace(context, config=context.config.model_copy(update={"presets": PROPOSALS}))
     after, runs = run_stages(stages(*RUN), asked, {})
     assert {run.name: run.status for run in runs if run.name in names} == {
         "predict": "reused", "localise": "reused", "evaluate": "ran",
@@ -119,7 +120,7 @@ def test_runs_without_presets_keep_their_results(make, tmp_path):
     before, now = (each.outputs["evaluate"]["detection"] for each in (first_run, after))
     n = len(before["methods"])
     assert now["methods"][:n] == before["methods"]
-    assert [each["name"] for each in now["methods"][n:]] == list(PRESET_NAMES)
+    assert [each["name"] for each in now["methods"][n:]] == list(PROPOSALS)
     assert before["points"] == now["points"]
     _, runs = run_stages(stages(*names), context, {})
     assert {run.status for run in runs} == {"reused"}
@@ -218,7 +219,7 @@ def expected_detections(context: Context, name: str) -> Detections:
 
 def test_steps_have_their_own_ap_and_paired_differences(measured):
     found = results.Presets(**measured.outputs["ablation"])
-    names = [step.name for step in steps_to(find_preset("best"))]
+    names = [step.name for step in steps_to(find_preset("best"), find_preset("best"))]
     assert [step.name for step in found.steps] == ["published", *names] and found.ablated == "best"
     truth = GroundTruth.from_images([image.boxes_of("dog") for image in measured.reported.images])
     stored = ["published", *names[:-1], "best"]
@@ -255,7 +256,10 @@ def test_presets_that_are_evaluated_are_not_resampled_again(measured, monkeypatc
     first_stage = len(resampled)
     assert first_stage == len(compared(context))
     assert ablated.run(context) == measured.outputs["ablation"]
-    n_steps, n_of_the_other_class = len(steps_to(find_preset("best"))) - 1, len(PRESET_NAMES)
+    n_steps, n_of_the_other_class = (
+        len(steps_to(find_preset("best"), find_preset("best"))) - 1,
+        len(PROPOSALS),
+    )
     assert len(resampled) - first_stage == n_steps + n_of_the_other_class
 
 
@@ -290,7 +294,7 @@ def test_the_correlation_is_that_of_the_boxes_at_the_operating_point():
 def test_the_mean_is_that_of_the_classes(measured):
     found = results.Presets(**measured.outputs["ablation"])
     assert [each.name for each in found.classes] == ["cat", "dog"]
-    for place, name in enumerate(PRESET_NAMES):
+    for place, name in enumerate(PROPOSALS):
         row = next(each for each in found.mean_ap if (each.name, each.iou) == (name, 0.5))
         assert row.ap.value == pytest.approx(np.mean([each.ap[place].value for each in found.classes]))
     dog = results.Detection(**measured.outputs["evaluate"]["detection"]).method("best").rows[-1].ap

@@ -1,0 +1,206 @@
+"""The examples of a localiser, in files: activations, evidence and pseudo-boxes of images and mosaics."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dogcam.data.images import read_pixels
+from dogcam.detection.evidence import Evidence, View
+from dogcam.detection.localiser import LocaliserNetwork, stacked
+from dogcam.detection.observer import Observer
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.errors import DataError, ModelError
+from dogcam.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from dogcam.structures.images import LabelledImage
+from dogcam.train.localiser.config import LocaliserConfig
+from dogcam.train.localiser.mosaics import Source, make_mosaic
+from dogcam.train.localiser.pseudo_boxes import PseudoBox, pseudo_boxes
+
+Item = TypeVar("Item")
+
+
+class Track(Protocol):
+    """Yield items, and show how many of a total are done; `dogcam.cli.progress.StepProgress.track` does."""
+
+    def __call__(self, items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+        """Yield the items in their order."""
+
+
+def untracked(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    """Yield items, and show nothing."""
+    yield from items
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image or mosaic and one class.
+
+    Attributes:
+        components: (C, h, w) float16 tensor, see `LocaliserNetwork.project`.
+        evidence: (h, w) float16 tensor in [0, 1], the probability of the class at each position.
+        boxes: (B, 4) float32 tensor, the pseudo-boxes in positions; the first position is at 0.
+        weights: (B,) float32 tensor.
+    """
+
+    components: Tensor
+    evidence: Tensor
+    boxes: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class ExampleMaker:
+    """Makes a file for each image and mosaic; files that an interrupted training left are kept.
+
+    Attributes:
+        observer: of all classes that the localiser learns.
+        layers: dotted names of the layers that it uses.
+        method: finds the pseudo-boxes; one of its views is that of the localiser.
+        view: of the localiser.
+        config: the settings.
+        folder: of the files.
+        identity: what the files follow from, as plain values; a file of anything else is made again.
+        track: shows the progress.
+    """
+
+    observer: Observer
+    layers: Sequence[str]
+    method: ProposalMethod
+    view: View
+    config: LocaliserConfig
+    folder: Path
+    identity: dict[str, Any]
+    track: Track
+
+    def make(self, images: Sequence[LabelledImage], network: LocaliserNetwork) -> list[tuple[Path, int]]:
+        """Make all files that are missing.
+
+        Args:
+            images: with at least one label that the classifier knows.
+            network: has the principal components.
+
+        Returns:
+            The file of each example, and its number in the file.
+
+        Raises:
+            DataError: if an image cannot be read, or no image has a pseudo-box.
+        """
+        paths = [self.folder / f"image-{number:06d}.safetensors" for number in range(len(images))]
+        sources: list[Source] = []
+        pairs = zip(paths, images, strict=True)
+        for path, image in self.track(pairs, len(images), "pseudo-boxes"):
+            if not self._is_made(path):
+                self._write(path, *self._photograph(image), network)
+            boxes = _boxes_in(load_checkpoint(path))
+            sources += [Source(image, boxes)] if boxes else []
+        if not sources:
+            raise DataError(
+                f"none of {len(images)} images has a pseudo-box; expected a classifier that finds its "
+                "classes: use another one, or a lower least_fit"
+            )
+        names = {box.name for source in sources for box in source.boxes}
+        by_class = {
+            name: [each for each in sources if name in {box.name for box in each.boxes}] for name in names
+        }
+        total = round(self.config.mosaics * len(sources))
+        for number in self.track(range(total), total, "mosaics"):
+            paths.append(self.folder / f"mosaic-{number:06d}.safetensors")
+            if not self._is_made(paths[-1]):
+                self._write(paths[-1], *self._mosaic(number, sources, by_class), network)
+        return [(path, place) for path in paths for place in range(_n_examples(path))]
+
+    def activations(self, image: LabelledImage) -> tuple[Tensor, ...]:
+        """Return the activations of each layer in the view of the localiser: (C, h, w) tensors."""
+        return self.observer.observe(read_pixels(image), self.view, layers=self.layers)[1]
+
+    def _photograph(
+        self, image: LabelledImage
+    ) -> tuple[dict[str, Evidence], list[PseudoBox], tuple[Tensor, ...]]:
+        pixels, made = read_pixels(image), {}
+        for view in self.method.all_views:
+            made[view] = self.observer.observe(pixels, view, layers=self.layers)
+        observed = self.method.observe(lambda view: made[view][0])
+        found = {
+            name: (
+                of_class,
+                pseudo_boxes(name, of_class, image.size, self.observer.side, self.method, self.config),
+            )
+            for name, of_class in zip(self.observer.targets, observed, strict=True)
+            if name in image.labels
+        }
+        evidence = dict(zip(self.observer.targets, made[self.view][0], strict=True))
+        return evidence, [box for _, boxes in found.values() for box in boxes], made[self.view][1]
+
+    def _mosaic(
+        self, number: int, sources: Sequence[Source], by_class: Mapping[str, Sequence[Source]]
+    ) -> tuple[dict[str, Evidence], list[PseudoBox], tuple[Tensor, ...]]:
+        generator = np.random.default_rng((self.config.seed, number))
+        side = round(self.view.scale * self.observer.side)
+        mosaic, boxes = make_mosaic(sources, by_class, side, read_pixels, generator)
+        found, activations = self.observer.observe(mosaic, self.view, layers=self.layers)
+        return dict(zip(self.observer.targets, found, strict=True)), boxes, activations
+
+    def _write(
+        self, path: Path, evidence: dict[str, Evidence], boxes: list[PseudoBox],
+        activations: tuple[Tensor, ...],
+        network: LocaliserNetwork,
+    ) -> None:  # fmt: skip
+        names = list(dict.fromkeys(box.name for box in boxes))
+        with torch.inference_mode():
+            components = network.project(stacked(activations)[None].float())[0]
+        positions = [torch.from_numpy(evidence[name].logits.copy()).sigmoid() for name in names]
+        tensors = {
+            "components": components.half() if names else components[:, :0].half(),
+            "evidence": torch.stack(positions).half() if names else torch.zeros(0),
+            "boxes": torch.tensor([_in_positions(each.box, evidence[each.name]) for each in boxes]),
+            "weights": torch.tensor([each.fit for each in boxes]),
+            "classes": torch.tensor([names.index(each.name) for each in boxes], dtype=torch.int64),
+        }
+        notes = {"identity": self.identity, "boxes": [asdict(each) for each in boxes]}
+        save_checkpoint(path, tensors, notes, card_file=False)
+
+    def _is_made(self, path: Path) -> bool:
+        if not path.exists():
+            return False
+        try:
+            return load_checkpoint(path).meta.get("identity") == self.identity
+        except ModelError:
+            return False
+
+
+def read_example(path: Path, place: int) -> Example:
+    """Return one example of a file.
+
+    Raises:
+        ModelError: if the file is damaged.
+    """
+    tensors = load_checkpoint(path).state
+    of_class = tensors["classes"] == place
+    return Example(
+        tensors["components"], tensors["evidence"][place], tensors["boxes"][of_class],
+        tensors["weights"][of_class],
+    )  # fmt: skip
+
+
+def _n_examples(path: Path) -> int:
+    return len({box.name for box in _boxes_in(load_checkpoint(path))})
+
+
+def _boxes_in(file: Checkpoint) -> list[PseudoBox]:
+    return [PseudoBox(each["name"], tuple(each["box"]), each["fit"]) for each in file.meta["boxes"]]
+
+
+def _in_positions(box: tuple[float, float, float, float], evidence: Evidence) -> list[float]:
+    """Return a box of the image in positions of a view of the full image; the first position is at 0."""
+    _, _, right, bottom = evidence.window
+    height, width = evidence.input_size
+    y, x = evidence.offset
+    scales, origin = (width / right, height / bottom) * 2, (x, y) * 2
+    return [
+        (each * scale - first) / evidence.step for each, scale, first in zip(box, scales, origin, strict=True)
+    ]

@@ -1,0 +1,247 @@
+"""Train a localiser: make the examples once, then train for epochs that resume after interruptions."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dogcam.detection.evidence import View
+from dogcam.detection.localiser import Localiser, LocaliserCard, LocaliserNetwork
+from dogcam.detection.observer import Observer
+from dogcam.detection.presets import find_preset
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.errors import ConfigError, DataError
+from dogcam.files import remove_temporary_files
+from dogcam.files.locks import dir_lock
+from dogcam.models.checkpoints import weights_sha256
+from dogcam.models.classifier import Classifier
+from dogcam.structures.images import LabelledImage, Split
+from dogcam.train.batches import prefetched
+from dogcam.train.config import Cosine
+from dogcam.train.history import describe_environment
+from dogcam.train.localiser.config import LocaliserConfig
+from dogcam.train.localiser.examples import Example, ExampleMaker, Track, read_example, untracked
+from dogcam.train.localiser.loss import localiser_loss
+from dogcam.train.localiser.projection import estimate_projection
+from dogcam.train.localiser.pseudo_boxes import position_targets
+from dogcam.train.state import StateFile, Tensors
+
+EXAMPLES = "examples"
+"""The folder of the examples, inside the folder of the training."""
+
+IMAGES_OF_PROJECTION = 200
+"""Images on which the projection of activations is estimated."""
+
+
+@dataclass(frozen=True)
+class LocaliserEpoch:
+    """The result of one epoch.
+
+    Attributes:
+        epoch: number of finished epochs, this one included.
+        loss: mean loss, measured while the weights change.
+        iou: mean IoU of the regressed boxes with the pseudo-boxes.
+        environment: versions, device and threads (see `describe_environment`).
+    """
+
+    epoch: int
+    loss: float
+    iou: float
+    environment: str
+
+
+def train_localiser(
+    classifier: Classifier,
+    data: Split,
+    config: LocaliserConfig,
+    folder: Path,
+    *,
+    resume: bool = True,
+    track: Track = untracked,
+    epoch_ended: Callable[[LocaliserEpoch], None] = lambda epoch: None,
+) -> Localiser:
+    """Train a localiser for a classifier on images with labels; no annotated box is read.
+
+    The boxes that the preset `best`, without its further views, finds for the classes of each label are
+    taken for objects. Mosaics of them show several objects, and small ones. The localiser learns to regress
+    them from the activations of the classifier, which does not change.
+
+    Args:
+        classifier: ends in global average pooling and a head, and accepts inputs of any size.
+        data: the training images.
+        config: every setting.
+        folder: where examples and state are written; it is made if it is missing.
+        resume: continue from a state in the folder.
+        track: shows the progress.
+        epoch_ended: called after each epoch, and for each epoch of an earlier, interrupted training.
+
+    Raises:
+        ModelError: if the classifier cannot be used, or a file in the folder is damaged.
+        DataError: if an image cannot be read, or no image has a label that the classifier knows.
+        ConfigError: if the state in the folder belongs to another training.
+    """
+    names = [name for name in classifier.classes if any(name in image.labels for image in data.images)]
+    images = [image for image in data.images if not image.labels.isdisjoint(names)]
+    if not images:
+        raise DataError(
+            f"none of {len(data.images)} images has a label of {classifier.name}; expected one of "
+            f"{', '.join(classifier.classes[:8])}"
+        )
+    method = _method_of_pseudo_boxes(config)
+    layers = tuple(name for name in (classifier.earlier_layer, classifier.target_layer) if name)
+    identity = {
+        "settings": config.describe(), "data": data.describe(), "classes": names,
+        "classifier": weights_sha256(classifier.network), "layers": list(layers), "method": repr(method),
+    }  # fmt: skip
+    with dir_lock(folder):
+        remove_temporary_files(folder)
+        maker = ExampleMaker(
+            Observer(classifier, names), layers, method, method.views[-1], config, folder / EXAMPLES,
+            identity, track,
+        )  # fmt: skip
+        maker.observer.require(method.all_views)
+        network = _with_components(maker, images, config)
+        examples = maker.make(images, network)
+        network.to(classifier.device)
+        file = StateFile(folder, identity, LocaliserEpoch)
+        _fit(network, examples, config, file, resume, epoch_ended, track)
+    card = LocaliserCard(
+        identity["classifier"], layers, len(network.mean), len(network.projection), config.width,
+        replace(maker.view, regressed=True), identity,
+    )  # fmt: skip
+    return Localiser(card, network.eval())
+
+
+def _method_of_pseudo_boxes(config: LocaliserConfig) -> ProposalMethod:
+    """Return the method whose boxes are pseudo-boxes; its last view is that of the localiser."""
+    best = find_preset("best")
+    assert isinstance(best, ProposalMethod), "the preset `best` makes proposals"
+    view = View(config.scale)
+    views = (*(each for each in best.views if each != view), view)
+    return replace(best, views=views, further_views=())
+
+
+def _with_components(
+    maker: ExampleMaker, images: Sequence[LabelledImage], config: LocaliserConfig
+) -> LocaliserNetwork:
+    """Return an untrained network with the components of the activations of some images."""
+    generator = torch.Generator().manual_seed(config.seed)
+    chosen = torch.randperm(len(images), generator=generator)[:IMAGES_OF_PROJECTION].tolist()
+
+    def activations() -> Iterator[tuple[Tensor, ...]]:
+        for place in maker.track(chosen, len(chosen), "components"):
+            yield maker.activations(images[place])
+
+    mean, projection = estimate_projection(activations(), config.components)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = LocaliserNetwork(len(mean), len(projection), config.width)
+    network.mean.copy_(mean)
+    network.projection.copy_(projection)
+    return network
+
+
+def _fit(
+    network: LocaliserNetwork,
+    examples: Sequence[tuple[Path, int]],
+    config: LocaliserConfig,
+    file: StateFile[LocaliserEpoch],
+    resume: bool,
+    epoch_ended: Callable[[LocaliserEpoch], None],
+    track: Track,
+) -> None:
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+    tensors = Tensors(network, optimizer)
+    records = file.load(tensors) if resume else []
+    for record in records:
+        epoch_ended(record)
+    for epoch in range(len(records), config.epochs):
+        loss, iou = _run_epoch(network, optimizer, examples, config, epoch, track)
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"the loss is {loss} in epoch {epoch + 1}; use a learning_rate below {config.learning_rate:g}"
+            )
+        environment = describe_environment(network.mean.device)
+        records.append(LocaliserEpoch(epoch + 1, loss, iou, environment))
+        file.save(tensors, records)
+        epoch_ended(records[-1])
+
+
+def _run_epoch(
+    network: LocaliserNetwork,
+    optimizer: torch.optim.Optimizer,
+    examples: Sequence[tuple[Path, int]],
+    config: LocaliserConfig,
+    epoch: int,
+    track: Track,
+) -> tuple[float, float]:
+    """Train on every example once; return the mean loss, and the mean IoU with the pseudo-boxes."""
+    network.train()
+    schedule, n_batches = Cosine(warm_up=config.epochs / 10), -(-len(examples) // config.batch_size)
+    loss_sum = iou_sum = 0.0
+    with torch.random.fork_rng(), prefetched(_batches(examples, config, epoch)) as batches:
+        torch.manual_seed(config.seed + epoch)
+        tracked = track(batches, n_batches, f"epoch {epoch + 1}/{config.epochs}")
+        for number, (components, evidence, boxes, weights) in enumerate(tracked):
+            rate = schedule.multiplier(epoch + number / n_batches, config.epochs)
+            for group in optimizer.param_groups:
+                group["lr"] = config.learning_rate * rate
+            device = network.mean.device
+            loss, iou = localiser_loss(
+                *network(components.to(device), evidence.to(device)), boxes.to(device), weights.to(device)
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum, iou_sum = loss_sum + loss.item(), iou_sum + iou.item()
+    return loss_sum / n_batches, iou_sum / n_batches
+
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Components (n, C, h, w), evidence (n, 1, h, w), target boxes (n, h, w, 4) and weights (n, h, w); of one
+example the same without n."""
+
+
+def _batches(examples: Sequence[tuple[Path, int]], config: LocaliserConfig, epoch: int) -> Iterator[Batch]:
+    generator = torch.Generator().manual_seed(config.seed + epoch)
+    order = torch.randperm(len(examples), generator=generator).tolist()
+    mirrored = (torch.rand(len(examples), generator=generator) < 0.5).tolist()
+    for start in range(0, len(order), config.batch_size):
+        chosen = order[start : start + config.batch_size]
+        yield _batch([_shown(read_example(*examples[each]), mirrored[each]) for each in chosen])
+
+
+def _shown(example: Example, mirrored: bool) -> Batch:
+    """Return an example as components, evidence, target boxes and weights, perhaps mirrored.
+
+    The activations of a mirrored image are nearly the mirrored activations.
+    """
+    components, evidence = example.components.float(), example.evidence.float()
+    boxes, weights = position_targets(example.boxes, example.weights, evidence)
+    if mirrored:
+        components, evidence, weights = components.flip(2), evidence.flip(1), weights.flip(1)
+        x0, y0, x1, y1 = boxes.flip(1).unbind(2)
+        last = evidence.shape[1] - 1
+        boxes = torch.stack([last - x1, y0, last - x0, y1], dim=2)
+    return components, evidence[None], boxes, weights
+
+
+def _batch(shown: Sequence[Batch]) -> Batch:
+    """Return examples as a batch; smaller ones are padded with positions of weight 0."""
+    height, width = (max(each[3].shape[axis] for each in shown) for axis in (0, 1))
+
+    def padded(part: Tensor, axes_after: int) -> Tensor:
+        rows, columns = part.shape[part.ndim - 2 - axes_after :][:2]
+        return functional.pad(part, (0, 0) * axes_after + (0, width - columns, 0, height - rows))
+
+    components, evidence, boxes, weights = (
+        torch.stack([padded(each[place], axes_after) for each in shown])
+        for place, axes_after in enumerate((0, 0, 1, 0))
+    )
+    return components, evidence, boxes, weights

@@ -1,0 +1,55 @@
+"""`dogcam train-localiser`: the file that it writes, what it leaves behind, and what it refuses."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from dogcam.cli.main import main
+from dogcam.detection.localiser import load_localiser
+from dogcam.models.classifier import load_classifier
+from tests.support.runs import assert_one_line
+
+
+def run(command: str, *arguments) -> object:
+    options = ("--model", "sample_net", "--device", "cpu")
+    return CliRunner().invoke(main, [command, *options, *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def trained(small_data, tmp_path_factory):
+    """The folder of a finished training of two epochs."""
+    out = tmp_path_factory.mktemp("localiser")
+    words = ("--data", small_data, "--split", "test[:6]", "--epochs", "2", "--mosaics", "0.5", "--out", out)
+    result = run("train-localiser", *words)
+    assert result.exit_code == 0, result.output
+    assert "epoch 2/2" in result.stderr and result.stdout.strip() == str(out / "localiser.safetensors")
+    return out
+
+
+def test_only_the_localiser_is_left(trained):
+    assert [path.name for path in trained.iterdir()] == ["localiser.safetensors"]
+    card = load_localiser(trained / "localiser.safetensors", load_classifier("sample_net", device="cpu")).card
+    assert card.training["settings"]["epochs"] == 2 and card.training["data"]["split"] == "test[:6]"
+
+
+def test_it_detects_and_is_tuned(trained, small_data, tmp_path):
+    localiser = ("--localiser", trained / "localiser.safetensors")
+    out = tmp_path / "found.json"
+    result = run("detect", small_data / "JPEGImages", *localiser, "--target", "dog", "--score-threshold", 0, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert json.loads(out.read_text())["annotations"]
+    words = ("--data", small_data, "--split", "train", "--preset", "localiser", "--trials", "2")
+    record = tmp_path / "trials.json"
+    result = run("tune", *words, *localiser, "--folds", "2", "--json", record)
+    assert result.exit_code == 0, result.output
+    assert {"overlap_exponent", "midpoint", "ring"} <= json.loads(record.read_text())["trials"][1].keys()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--epochs", "0"), ("--mosaics", "-1"), ("--seed", "-1"), ("--data", "nowhere")]
+)
+def test_faults_are_named(small_data, tmp_path, option, value):
+    options = {"--data": small_data, "--split": "test", "--out": tmp_path, option: value}
+    result = run("train-localiser", *(each for pair in options.items() for each in pair))
+    assert_one_line(result, 1, option.strip("-") if option != "--data" else value)
