@@ -81,9 +81,10 @@ class LocaliserNetwork(nn.Module):
             nn.Conv2d(width, width, 3, padding=2, dilation=2), nn.GroupNorm(8, width), nn.ReLU(),
         )  # fmt: skip
         self.distances, self.overlap = (nn.Conv2d(width, n, 3, padding=1) for n in (4, 1))
-        nn.init.zeros_(self.distances.weight)
-        # The first boxes have sides of 9 positions.
-        nn.init.constant_(self.distances.bias, 1.5)
+        with torch.no_grad():
+            self.distances.weight.zero_()
+            # The first boxes have sides of 9 positions.
+            self.distances.bias = nn.Parameter(torch.full((4,), 1.5))
 
     def project(self, activations: Tensor) -> Tensor:
         """Return the principal components: (N, channels, h, w) -> (N, components, h, w)."""

@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -18,8 +18,17 @@ from dogcam.train.ema import WeightAverage
 STATE = "training_state.safetensors"
 
 _NETWORK, _OPTIMIZER, _AVERAGE = "network.", "optimizer.", "average."
-Record = TypeVar("Record")
-"""The result of an epoch, a dataclass whose `epoch` counts from 1."""
+
+
+class EpochResult(Protocol):
+    """The result of an epoch: a dataclass of plain values."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of finished epochs, this one included."""
+
+
+Record = TypeVar("Record", bound=EpochResult)
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,10 @@ class StateFile(Generic[Record]):
     record: type[Record]
 
     @property
+    def _adapter(self) -> TypeAdapter[list[Record]]:
+        return TypeAdapter(list[self.record])  # type: ignore[name-defined]  # a type in a field
+
+    @property
     def path(self) -> Path:
         """The file."""
         return self.folder / STATE
@@ -109,7 +122,7 @@ class StateFile(Generic[Record]):
             OutputError: if it cannot be written; the previous file is kept.
         """
         state = tensors.collect()
-        notes = {"identity": self.identity, "records": [asdict(each) for each in records]}
+        notes = {"identity": self.identity, "records": self._adapter.dump_python(list(records), mode="json")}
         seal = _seal(notes, weights_sha256(state))
         save_checkpoint(self.path, state, {**notes, "seal": seal}, card_file=False)
 
@@ -142,7 +155,7 @@ class StateFile(Generic[Record]):
 
     def _records(self, found: object) -> list[Record]:
         try:
-            records = TypeAdapter(list[self.record]).validate_json(json.dumps(found), strict=True)
+            records = self._adapter.validate_json(json.dumps(found), strict=True)
         except ValidationError as error:
             raise _damaged(
                 self.path, f"its records of epochs are invalid: {error.errors()[0]['msg']}"

@@ -36,7 +36,17 @@ def test_only_the_localiser_is_left(trained):
 def test_it_detects_and_is_tuned(trained, small_data, tmp_path):
     localiser = ("--localiser", trained / "localiser.safetensors")
     out = tmp_path / "found.json"
-    result = run("detect", small_data / "JPEGImages", *localiser, "--target", "dog", "--score-threshold", 0, "--out", out)
+    result = run(
+        "detect",
+        small_data / "JPEGImages",
+        *localiser,
+        "--target",
+        "dog",
+        "--score-threshold",
+        0,
+        "--out",
+        out,
+    )
     assert result.exit_code == 0, result.output
     assert json.loads(out.read_text())["annotations"]
     words = ("--data", small_data, "--split", "train", "--preset", "localiser", "--trials", "2")

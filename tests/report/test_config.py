@@ -7,7 +7,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from dogcam.errors import ConfigError, DataError
-from report.config import RunConfig, make_config
+from dogcam.structures.presets import PRESET_NAMES
+from report.config import RunConfig, make_config, with_defaults
 from report.pipeline import prepare
 
 
@@ -47,6 +48,19 @@ def test_a_bad_value_is_refused_by_the_setting_s_name(setting, value):
 def test_the_split_reported_on_cannot_be_tuned_on():
     with pytest.raises(ConfigError, match="'val'"):
         make_config(split="val", tuning_split="val")
+
+
+def test_a_localiser_and_its_preset_belong_together():
+    given = {"data": "sample", "localiser": Path("folder/l.safetensors")}
+    config = make_config(**with_defaults(given))
+    assert config.presets == ("published", "localiser")
+    assert config.without_paths().localiser == "l.safetensors"
+    every = make_config(**with_defaults({**given, "presets": ("all",)}))
+    assert every.presets == PRESET_NAMES
+    assert make_config(**with_defaults({"data": "sample", "presets": ("all",)})).presets == PRESET_NAMES[:-1]
+    for settings in ({"presets": ("localiser",)}, {"localiser": "l.safetensors"}):
+        with pytest.raises(ConfigError, match="--localiser"):
+            make_config(**settings)
 
 
 def test_settings_do_not_change():

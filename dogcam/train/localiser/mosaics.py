@@ -60,7 +60,7 @@ def make_mosaic(
     for top, bottom in pairwise(ys):
         for left, right in pairwise(xs):
             pool = by_class[name] if generator.uniform() < SAME_CLASS else sources
-            source = pool[generator.integers(len(pool))]
+            source = pool[int(generator.integers(len(pool)))]
             tile, found = _tile(source, (bottom - top, right - left), read, generator)
             x = left + int(generator.integers(right - left - tile.width + 1))
             y = top + int(generator.integers(bottom - top - tile.height + 1))
@@ -80,7 +80,7 @@ def _tile(
     """Return the part of an image that shows its objects, no larger than (height, width), and its boxes."""
     (most_height, most_width), (height, width) = size, source.image.size
     corners = np.array([each.box for each in source.boxes])
-    x0, y0, x1, y1 = *corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)
+    (x0, y0), (x1, y1) = corners[:, :2].min(axis=0).tolist(), corners[:, 2:].max(axis=0).tolist()
     margin = generator.uniform(0, MOST_MARGIN, 4) * [x1 - x0, y1 - y0, x1 - x0, y1 - y0]
     x0, y0 = max(0.0, x0 - margin[0]), max(0.0, y0 - margin[1])
     x1, y1 = min(float(width), x1 + margin[2]), min(float(height), y1 + margin[3])

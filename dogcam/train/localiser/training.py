@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -93,7 +94,7 @@ def train_localiser(
         )
     method = _method_of_pseudo_boxes(config)
     layers = tuple(name for name in (classifier.earlier_layer, classifier.target_layer) if name)
-    identity = {
+    identity: dict[str, Any] = {
         "settings": config.describe(), "data": data.describe(), "classes": names,
         "classifier": weights_sha256(classifier.network), "layers": list(layers), "method": repr(method),
     }  # fmt: skip
@@ -193,9 +194,8 @@ def _run_epoch(
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * rate
             device = network.mean.device
-            loss, iou = localiser_loss(
-                *network(components.to(device), evidence.to(device)), boxes.to(device), weights.to(device)
-            )
+            found, logits = network(components.to(device), evidence.to(device))
+            loss, iou = localiser_loss(found, logits, boxes.to(device), weights.to(device))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -30,6 +30,7 @@ from report.pipeline.runner import run_stages
 from report.pipeline.shared.boxes import compared, correlation
 from report.pipeline.shared.preset_boxes import preset_boxes, preset_rows
 from report.pipeline.stages import presets
+from tests.support.localisers import localiser_for
 from tests.support.stages import SETTINGS
 
 N_REPORTED, N_TUNING = 9, 2
@@ -124,6 +125,32 @@ def test_runs_without_presets_keep_their_results(make, tmp_path):
     assert before["points"] == now["points"]
     _, runs = run_stages(stages(*names), context, {})
     assert {run.status for run in runs} == {"reused"}
+
+
+def test_a_localiser_is_a_preset_after_the_proposals_of_its_views(make, tmp_path):
+    context = make(tmp_path)
+    localiser, path = localiser_for(context.classifier), tmp_path / "localiser.safetensors"
+    localiser.save(path)
+    presets_too = {"presets": ("published", LOCALISER), "localiser": str(path)}
+    context = replace(context, config=context.config.model_copy(update=presets_too))
+    names = ("predict", "localise", "presets", "ablation")
+    context, _ = run_stages(stages(*names), context, {"the localiser": "1"})
+    [(boxes, scores)] = locator(find_preset(LOCALISER), context.classifier, ["dog"], localiser)(
+        read_pixels(context.reported.images[1])
+    )
+    found = np.array(preset_rows(context, LOCALISER)[1]).reshape(-1, 5)
+    np.testing.assert_allclose(found, np.column_stack([boxes, scores]), rtol=1e-4, atol=1e-3)
+    assert len(found)
+    measured = results.Presets(**context.outputs["ablation"])
+    assert measured.ablated == LOCALISER and [each.name for each in measured.measured] == [
+        "published",
+        LOCALISER,
+    ]
+    assert [step.name for step in measured.steps][-2:] == ["votes", LOCALISER]
+    _, runs = run_stages(stages(*names), context, {"the localiser": "2"})
+    assert {run.name: run.status for run in runs} == {
+        "predict": "reused", "localise": "reused", "presets": "ran", "ablation": "ran",
+    }  # fmt: skip
 
 
 class Pickling(ThreadPoolExecutor):
