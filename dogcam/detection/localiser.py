@@ -40,7 +40,7 @@ class LocaliserCard:
         classifier_sha256: of the weights of the classifier that it belongs to.
         layers: dotted names of the layers whose activations it uses; the last one is the target layer.
         channels: activations at a position, all layers together.
-        components: principal components of them that the network uses.
+        components: numbers at a position that the network uses, a linear map of them.
         width: channels of the network.
         view: of the image.
         training: what it was trained on and how, as plain values.
@@ -64,7 +64,7 @@ class LocaliserNetwork(nn.Module):
 
     Args:
         channels: activations at a position.
-        components: principal components of them that are used.
+        components: numbers at a position that are used, a linear map of the activations.
         width: channels of the hidden layers, a multiple of 8.
     """
 
@@ -87,7 +87,7 @@ class LocaliserNetwork(nn.Module):
             self.distances.bias = nn.Parameter(torch.full((4,), 1.5))
 
     def project(self, activations: Tensor) -> Tensor:
-        """Return the principal components: (N, channels, h, w) -> (N, components, h, w)."""
+        """Return the components: (N, channels, h, w) -> (N, components, h, w)."""
         centred = activations - self.mean[:, None, None]
         return functional.conv2d(centred, self.projection[:, :, None, None])
 

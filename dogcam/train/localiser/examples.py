@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +53,14 @@ class Example:
     weights: Tensor
 
 
+class _Observed(NamedTuple):
+    """An image or mosaic: its pseudo-boxes, and one view of it for each class and each layer."""
+
+    boxes: list[PseudoBox]
+    evidence: tuple[Evidence, ...]
+    activations: tuple[Tensor, ...]
+
+
 @dataclass(frozen=True)
 class ExampleMaker:
     """Makes a file for each image and mosaic; files that an interrupted training left are kept.
@@ -82,7 +90,7 @@ class ExampleMaker:
 
         Args:
             images: with at least one label that the classifier knows.
-            network: has the principal components.
+            network: has the projection of activations.
 
         Returns:
             The file of each example, and its number in the file.
@@ -95,7 +103,7 @@ class ExampleMaker:
         pairs = zip(paths, images, strict=True)
         for path, image in self.track(pairs, len(images), "pseudo-boxes"):
             if not self._is_made(path):
-                self._write(path, *self._photograph(image), network)
+                self._write(path, self._photograph(image), network)
             boxes = _boxes_in(load_checkpoint(path))
             sources += [Source(image, boxes)] if boxes else []
         if not sources:
@@ -111,56 +119,46 @@ class ExampleMaker:
         for number in self.track(range(total), total, "mosaics"):
             paths.append(self.folder / f"mosaic-{number:06d}.safetensors")
             if not self._is_made(paths[-1]):
-                self._write(paths[-1], *self._mosaic(number, sources, by_class), network)
+                self._write(paths[-1], self._mosaic(number, sources, by_class), network)
         return [(path, place) for path in paths for place in range(_n_examples(path))]
 
     def activations(self, image: LabelledImage) -> tuple[Tensor, ...]:
         """Return the activations of each layer in the view of the localiser: (C, h, w) tensors."""
         return self.observer.observe(read_pixels(image), self.view, layers=self.layers)[1]
 
-    def _photograph(
-        self, image: LabelledImage
-    ) -> tuple[dict[str, Evidence], list[PseudoBox], tuple[Tensor, ...]]:
-        pixels, made = read_pixels(image), {}
-        for view in self.method.all_views:
-            made[view] = self.observer.observe(pixels, view, layers=self.layers)
-        observed = self.method.observe(lambda view: made[view][0])
-        found = {
-            name: (
-                of_class,
-                pseudo_boxes(name, of_class, image.size, self.observer.side, self.method, self.config),
-            )
-            for name, of_class in zip(self.observer.targets, observed, strict=True)
-            if name in image.labels
-        }
-        evidence = dict(zip(self.observer.targets, made[self.view][0], strict=True))
-        return evidence, [box for _, boxes in found.values() for box in boxes], made[self.view][1]
+    def _photograph(self, image: LabelledImage) -> _Observed:
+        pixels, method = read_pixels(image), self.method
+        made = {view: self.observer.observe(pixels, view, layers=self.layers) for view in method.all_views}
+        boxes: list[PseudoBox] = []
+        observed = method.observe(lambda view: made[view][0])
+        for name, evidence in zip(self.observer.targets, observed, strict=True):
+            if name in image.labels:
+                boxes += pseudo_boxes(name, evidence, image.size, self.observer.side, method, self.config)
+        return _Observed(boxes, *made[self.view])
 
     def _mosaic(
         self, number: int, sources: Sequence[Source], by_class: Mapping[str, Sequence[Source]]
-    ) -> tuple[dict[str, Evidence], list[PseudoBox], tuple[Tensor, ...]]:
+    ) -> _Observed:
         generator = np.random.default_rng((self.config.seed, number))
         side = round(self.view.scale * self.observer.side)
         mosaic, boxes = make_mosaic(sources, by_class, side, read_pixels, generator)
-        found, activations = self.observer.observe(mosaic, self.view, layers=self.layers)
-        return dict(zip(self.observer.targets, found, strict=True)), boxes, activations
+        return _Observed(boxes, *self.observer.observe(mosaic, self.view, layers=self.layers))
 
-    def _write(
-        self, path: Path, evidence: dict[str, Evidence], boxes: list[PseudoBox],
-        activations: tuple[Tensor, ...],
-        network: LocaliserNetwork,
-    ) -> None:  # fmt: skip
+    def _write(self, path: Path, observed: _Observed, network: LocaliserNetwork) -> None:
+        boxes = observed.boxes
         names = list(dict.fromkeys(box.name for box in boxes))
-        with torch.inference_mode():
-            components = network.project(stacked(activations)[None].float())[0]
-        positions = [torch.from_numpy(evidence[name].logits.copy()).sigmoid() for name in names]
+        evidence = dict(zip(self.observer.targets, observed.evidence, strict=True))
         tensors = {
-            "components": components.half() if names else components[:, :0].half(),
-            "evidence": torch.stack(positions).half() if names else torch.zeros(0),
             "boxes": torch.tensor([_in_positions(each.box, evidence[each.name]) for each in boxes]),
             "weights": torch.tensor([each.fit for each in boxes]),
             "classes": torch.tensor([names.index(each.name) for each in boxes], dtype=torch.int64),
         }
+        # A file without boxes is kept, so that its image is not read again.
+        if names:
+            with torch.inference_mode():
+                components = network.project(stacked(observed.activations)[None].float())[0]
+            positions = [torch.from_numpy(evidence[name].logits.copy()).sigmoid() for name in names]
+            tensors |= {"components": components.half(), "evidence": torch.stack(positions).half()}
         notes = {"identity": self.identity, "boxes": [asdict(each) for each in boxes]}
         save_checkpoint(path, tensors, notes, card_file=False)
 

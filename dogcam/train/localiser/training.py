@@ -106,8 +106,8 @@ def train_localiser(
         )  # fmt: skip
         maker.observer.require(method.all_views)
         network = _with_components(maker, images, config)
-        examples = maker.make(images, network)
         network.to(classifier.device)
+        examples = maker.make(images, network)
         file = StateFile(folder, identity, LocaliserEpoch)
         _fit(network, examples, config, file, resume, epoch_ended, track)
     card = LocaliserCard(
