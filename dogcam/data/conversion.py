@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.data.formats import Format, recognise
-from dogcam.data.reading import read_split
+from dogcam.data.reading import read_split, require_splits
 from dogcam.errors import DataError, OutputError
 from dogcam.structures.images import LabelledImage, Split
 from dogcam.structures.rules import ReadRules
@@ -46,7 +46,7 @@ def convert(
     if target.exists():
         raise OutputError(f"{target} exists; choose a new folder")
     found, root = recognise(source)
-    splits = tuple(read_split(source, name, rules=rules) for name in found.split_names(root))
+    splits = tuple(read_split(source, name, rules=rules) for name in require_splits(found, root))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as temporary:
@@ -60,7 +60,10 @@ def convert(
                 )
             fresh.rename(target)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written ({error.strerror or error})") from error
+        raise OutputError(
+            f"{target} cannot be written ({error.strerror or error}); free some space, or choose "
+            "another folder"
+        ) from error
     return Conversion(splits, losses)
 
 

@@ -130,7 +130,9 @@ def unpack(archive: Path, folder: Path) -> None:
         ) from error
     except OSError as error:
         reason = error.strerror or error
-        raise DownloadError(f"{archive} cannot be unpacked into {folder}: {reason}") from error
+        raise DownloadError(
+            f"{archive} cannot be unpacked into {folder}: {reason}; free some space, or choose another folder"
+        ) from error
 
 
 def _require_plain(file: tarfile.TarFile, archive: Path) -> None:

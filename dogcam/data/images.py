@@ -164,7 +164,7 @@ def read_mask(image: LabelledImage) -> NDArray[np.uint8]:
         DataError: if the mask is missing or damaged, or has another size than the image.
     """
     if image.mask_path is None:
-        raise DataError(f"the image {image.id!r} has no segmentation mask")
+        raise DataError(f"the image {image.id!r} has no segmentation mask; add one, or do without masks")
     with _opened(image.mask_path, "a palette PNG mask", formats=("PNG",)) as file:
         turn = read_header(image.path).turn if image.annotated_as_stored else None
         mask = np.asarray(file if turn is None else file.transpose(turn), dtype=np.uint8)
@@ -203,7 +203,7 @@ def _opened(path: Path, kind: str, formats: tuple[str, ...] = FORMATS) -> Iterat
                 f"{path} has an unknown format; expected {', '.join(formats)}: convert the file"
             ) from error
         except _UNREADABLE as error:
-            reason = str(error).replace(repr(file), "it")
+            reason = str(error).replace(repr(file), "it") or type(error).__name__
             raise DataError(f"{path} cannot be read as {kind} ({reason}); replace the file") from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dogcam.data.boxes_in_image import boxes_upright, checked_box, in_pixels
 from dogcam.data.formats import recognise
-from dogcam.data.formats.base import Annotation, Listing
+from dogcam.data.formats.base import Annotation, Format, Listing
 from dogcam.data.images import Header, read_header, read_mask, require_decodable
 from dogcam.data.splits import split_name, subset_of
 from dogcam.errors import DataError
@@ -57,6 +57,18 @@ def split_names(path: Path) -> tuple[str, ...]:
     """Return the names of the splits of a data set, sorted."""
     form, root = recognise(path)
     return form.split_names(root)
+
+
+def require_splits(form: Format, root: Path) -> tuple[str, ...]:
+    """Return the names of the splits of a data set.
+
+    Raises:
+        DataError: if there is none.
+    """
+    names = form.split_names(root)
+    if not names:
+        raise DataError(f"{root} has no split; expected {form.LAYOUT}: restore the lists of images")
+    return names
 
 
 def split_ids(path: Path, split: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dogcam.data.formats import recognise
 from dogcam.data.images import VOID, read_mask, read_pixels
-from dogcam.data.reading import Scan, scan
+from dogcam.data.reading import Scan, require_splits, scan
 from dogcam.errors import DataError
 from dogcam.structures.images import LabelledImage, Split
 from dogcam.structures.rules import ReadRules
@@ -46,10 +46,10 @@ def validate(path: Path, split: str | None = None, rules: ReadRules | None = Non
         rules: how bad boxes are treated.
 
     Raises:
-        DataError: if the data set has no known format.
+        DataError: if the data set has no known format, or no split.
     """
     form, root = recognise(path)
-    for name in (split,) if split else form.split_names(root):
+    for name in (split,) if split else require_splits(form, root):
         try:
             found = scan(path, name, rules=rules)
         except DataError as error:

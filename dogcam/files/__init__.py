@@ -65,7 +65,8 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> 
         _write_and_move(part, path, encoded, durable)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); free some space, or choose another folder"
+            f"{path} cannot be written ({error.strerror or error}); free some space, remove what is in its "
+            "place, or choose another folder"
         ) from error
     return path
 

@@ -45,4 +45,4 @@ def read_recipe(path: Path) -> Recipe:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error}); correct the file") from error
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}; correct the file") from error

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -69,3 +70,11 @@ def remove_stale_pictures(folder: Path, record: Results | Photographs) -> None:
             listed = f"{name}/{path.name}"
             if re.match(FILE_PATTERN, listed) and listed not in record.files and not path.is_dir():
                 path.unlink()
+
+
+def remove(path: Path) -> None:
+    """Remove a file of a stage, or a folder in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

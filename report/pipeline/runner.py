@@ -1,7 +1,6 @@
 """Run the stages in order; seal each output, and reuse it while nothing that it depends on changed."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from dogcam.errors import DogcamError, OutputError, RecordError
 from dogcam.files import atomic_write, path_inside, read_bytes, read_json, sha256_of
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import code_fingerprint, digest, versions
-from report.pipeline.folder import PICTURE_FOLDERS
+from report.pipeline.folder import PICTURE_FOLDERS, remove
 from report.pipeline.unchanged import REUSED
 from report.record import StageRun
 
@@ -141,7 +140,10 @@ def run_stages(
         if reason:
             context.progress.stage_began(stage.title)
             output = _make(plan, context)
-        atomic_write(plan.folder / "last.json", json.dumps(dict(plan.ingredients), indent=1))
+        last = plan.folder / "last.json"
+        if last.is_dir():
+            remove(last)
+        atomic_write(last, json.dumps(dict(plan.ingredients), indent=1))
         context = replace(context, outputs={**context.outputs, stage.name: output})
         keys[stage.name] = plan.key
         run = StageRun(
@@ -166,7 +168,7 @@ def _plan(stage: Stage, context: Context, inputs: Mapping[str, str], keys: Mappi
 
 def _make(plan: _Plan, context: Context) -> Any:
     """Run a stage, and write its output with the checksums of its files and the seal."""
-    _remove(plan.output)
+    remove(plan.output)
     try:
         plan.workspace.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -215,7 +217,7 @@ def _unsealed(plan: _Plan) -> Any:
     faults = {name: fault for name, path in paths.items() if (fault := _fault(path, sums[name]))}
     for name in faults:
         # A stage that continues from the files in its workspace must not find these.
-        _remove(paths[name])
+        remove(paths[name])
     if faults:
         name, fault = next(iter(faults.items()))
         raise _UnusableError(f"{name} {fault}")
@@ -249,11 +251,3 @@ def _fault(path: Path, expected: str) -> str | None:
     except DogcamError:
         same = False
     return None if same else "is not what this stage wrote"
-
-
-def _remove(path: Path) -> None:
-    """Remove a file of a stage, or a folder in its place."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

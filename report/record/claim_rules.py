@@ -185,7 +185,8 @@ def verify_claims(record: Results) -> None:
         if stored.get(name) != follow.get(name):
             raise RecordError(
                 f"the claim {name!r} is {_said(stored.get(name))} in the record, but from its numbers "
-                f"follows {_said(follow.get(name))}: it was changed by hand, or made by another version"
+                f"follows {_said(follow.get(name))}: it was changed by hand, or made by another "
+                "version; run `dogcam-report run` again"
             )
     for comparison in record.detection.comparisons:
         verdict = VERDICTS[status_of(comparison.difference)]

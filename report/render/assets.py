@@ -25,7 +25,9 @@ def data_uri(content: bytes, name: str) -> Markup:
         RecordError: if it is no WebP picture.
     """
     if not (content.startswith(b"RIFF") and content[8:12] == b"WEBP"):
-        raise RecordError(f"{name} is not a picture that a report can hold; expected WebP")
+        raise RecordError(
+            f"{name} is not a picture that a report can hold; expected WebP: run `dogcam-report run` again"
+        )
     return Markup(f"data:image/webp;base64,{base64.b64encode(content).decode()}")
 
 
@@ -38,11 +40,13 @@ def inline_svg(content: bytes, name: str) -> Markup:
     """
     text = content.decode("utf-8", "replace")
     if "<!" in text or "<?" in text:
-        raise RecordError(f"{name} has a declaration; expected a drawing as the run makes it")
+        raise RecordError(
+            f"{name} has a declaration; expected a drawing as `dogcam-report run` makes it: run it again"
+        )
     try:
         root = ET.fromstring(text)
     except ET.ParseError as error:
-        raise RecordError(f"{name} is not a drawing: {error}") from error
+        raise RecordError(f"{name} is not a drawing: {error}; run `dogcam-report run` again") from error
     for element in root.iter():
         tag = element.tag.rpartition("}")[2]
         if tag not in _DRAWN:

@@ -112,7 +112,7 @@ def allowed_in(folder: Path) -> list[Allowed]:
     try:
         entries = tomllib.loads(_read(path)).get("phrase", [])
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+        raise ConfigError(f"{path} is not TOML: {error}; correct the file") from error
     for entry in entries:
         if not {"text", "reason"} <= entry.keys() <= {"text", "reason", "file"} or not all(entry.values()):
             raise ConfigError(
@@ -162,4 +162,6 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as text: {error}") from error
+        raise ConfigError(
+            f"{path} cannot be read as text: {error}; save it as UTF-8, or correct its permissions"
+        ) from error

@@ -17,11 +17,15 @@ from PIL import Image
 from PIL.GifImagePlugin import GifImageFile
 
 from dogcam.data.box_files.truth import read_truth
+from dogcam.data.conversion import convert
 from dogcam.data.formats import format_named
+from dogcam.data.formats.base import finite
 from dogcam.data.images import read_header, read_image, require_decodable
 from dogcam.data.reading import read_split, split_ids
+from dogcam.data.validation import validate
 from dogcam.errors import ConfigError, DataError, ModelError
 from dogcam.files import MAX_DEPTH, open_plain, read_bytes, read_json, read_text
+from dogcam.structures.rules import ReadRules
 from tests.support.data_sets import make_split, photograph
 
 HANG = 10
@@ -373,3 +377,36 @@ def test_a_black_and_a_full_16_bit_grey_are_read(tmp_path):
 def test_names_that_no_file_can_have_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="cannot be read"):
         read_bytes(tmp_path / name)
+
+
+def test_a_voc_folder_without_lists_is_refused(tmp_path):
+    """A folder that cannot be read must not count as one without faults."""
+    folder = tmp_path / "ImageSets" / "Main"
+    folder.mkdir(parents=True)
+    (tmp_path / "Annotations").mkdir()
+    for read in (
+        lambda: list(validate(tmp_path)),
+        lambda: convert(tmp_path, tmp_path / "new", format_named("coco"), ReadRules()),
+    ):
+        with pytest.raises(DataError, match=f"{re.escape(str(tmp_path))} has no split"):
+            read()
+    assert not (tmp_path / "new").exists()
+
+
+def test_lists_that_cannot_be_read_are_no_empty_data_set(tmp_path, monkeypatch):
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refused)
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError):
+        list(validate(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["1_0", "५", "１", "nan", "inf", "1e309", "9" * 400, "", "0x10", "true"])
+def test_a_number_in_an_unusual_form_is_none(text):
+    with pytest.raises(ValueError, match="expected a"):
+        finite(text, "x0")
+    assert finite(" 10.5 ", "x0") == 10.5

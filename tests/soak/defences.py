@@ -33,6 +33,7 @@ class Defence:
 _READING, _RUNNER = "tests/data/test_safe_reading.py::", "tests/report/pipeline/test_runner.py::"
 _ASSETS = "tests/report/render/test_assets.py::"
 _CHECKPOINTS = "tests/models/test_checkpoints.py::"
+_RECORD = "tests/report/record/test_hostile_record.py::"
 
 DEFENCES = (
     Defence(
@@ -154,6 +155,66 @@ DEFENCES = (
         "YAML whose references unfold",
         "import dogcam.data.formats.yolo as m; del m._Loader.compose_node",
         f"{_READING}test_references_in_yaml_are_refused",
+    ),
+    Defence(
+        "links in the places of temporary files",
+        "from pathlib import Path\nPath.touch = lambda self, exist_ok: None\nunlink = Path.unlink\n"
+        "Path.unlink = lambda self, missing_ok=False: self.is_symlink() or unlink(self, missing_ok)",
+        "tests/test_files.py::test_a_link_in_the_place_of_the_temporary_file_is_not_written_through",
+    ),
+    Defence(
+        "a link below the stages, behind which files are removed",
+        "import report.pipeline.folder as m; walk = m.os.walk\n"
+        "m.os.walk = lambda top: walk(top, followlinks=True)",
+        "tests/report/pipeline/test_folder.py::test_temporary_files_behind_a_link_are_not_removed",
+    ),
+    Defence(
+        "a record that was changed by hand",
+        "import report.record.io as m; m.seal_of = lambda document: document.get('seal')",
+        "tests/report/render/test_check.py::test_a_number_that_was_changed_by_hand_is_refused",
+    ),
+    Defence(
+        "a title of megabytes",
+        "from report.record.data import ClassCount as m; m.model_config['str_max_length'] = None\n"
+        "m.model_rebuild(force=True)",
+        f"{_RECORD}test_a_text_of_megabytes_is_refused",
+    ),
+    Defence(
+        "a number with very many digits",
+        "from report.record import ClaimPart as m; from typing import Any\n"
+        "m.model_fields['digits'].metadata = []; m.model_rebuild(force=True)",
+        f"{_RECORD}test_digits_that_would_fill_the_memory_are_refused",
+    ),
+    Defence(
+        "an image file over the limit",
+        "import dogcam.data.images as m; m.require_size = lambda *arguments: None",
+        f"{_READING}test_an_image_file_over_the_limit_is_refused",
+    ),
+    Defence(
+        "a PNG of very many chunks",
+        "import dogcam.data.images as m; m._require_few_chunks = lambda file: None",
+        f"{_READING}test_a_png_of_very_many_chunks_is_refused",
+    ),
+    Defence(
+        "an animation of very many frames",
+        "from PIL.GifImagePlugin import GifImageFile as m\n"
+        "m.is_animated = property(lambda image: image.n_frames > 1)",
+        f"{_READING}test_the_frames_of_an_animation_are_not_counted",
+    ),
+    Defence(
+        "a checkpoint that unfolds",
+        "import dogcam.models.torch_files as m; m.unfolds = lambda path: False",
+        f"{_CHECKPOINTS}test_a_compressed_checkpoint_is_refused",
+    ),
+    Defence(
+        "a tensor of any size without its values",
+        "import dogcam.models.checkpoints as m; m._require_stored = lambda *arguments: None",
+        f"{_CHECKPOINTS}test_a_tensor_that_is_not_stored_value_by_value_is_refused",
+    ),
+    Defence(
+        "arrays of a stage that unfold",
+        "import report.pipeline.shared.predictions as m; m.unfolds = lambda content: False",
+        "tests/report/pipeline/test_sealed.py::test_a_compressed_batch_is_not_used",
     ),
 )
 

@@ -108,7 +108,7 @@ class _ResultsReader:
             text = ", ".join(f"{value:g}" for value in row.box)
             raise DataError(
                 f"{self.path}: image {self.truth.ids[row.image]!r} has the box [{text}] (x0, y0, x1, y1, "
-                f"0-based), which {fault} the image of {width} x {height} pixels"
+                f"0-based), which {fault} the image of {width} x {height} pixels; correct the file"
             )
         return row
 
@@ -176,7 +176,7 @@ class _ResultsReader:
                 try:
                     x0, y0, x1, y1, score = own_box(row, (*CORNERS, "score"), pixels, f"box {number}")
                 except ValueError as error:
-                    raise DataError(f"{self.path}: image {image!r}, {error}") from error
+                    raise DataError(f"{self.path}: image {image!r}, {error}; correct the file") from error
                 yield DetectionRow(index, name, (x0, y0, x1, y1), score)
 
     def _coco_results(self, rows: list[Any]) -> Iterator[DetectionRow]:
@@ -192,7 +192,7 @@ class _ResultsReader:
             names = coco.category_names(document["categories"])
             indices = {each["id"]: self.index_of_path(str(each["file_name"])) for each in document["images"]}
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{self.path} is not a COCO annotation: {error}") from error
+            raise DataError(f"{self.path} is not a COCO annotation: {error}; correct the file") from error
         return self._coco(document["annotations"], indices, names)
 
     def _coco(
@@ -208,7 +208,7 @@ class _ResultsReader:
                 box = coco.corners(row["bbox"], "the detection")
                 score = finite(row["score"], "score")
             except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{self.path}, entry {number}: {error}") from error
+                raise DataError(f"{self.path}, entry {number}: {error}; correct the file") from error
             yield DetectionRow(indices[image], names[category], box, score)
 
     def _csv(self) -> Iterator[DetectionRow]:
@@ -219,7 +219,7 @@ class _ResultsReader:
                 score = finite(row.get("score"), "score")
                 box = boxes_csv.read_box(row)
             except ValueError as error:
-                raise DataError(f"{self.path}, line {number}: {error}") from error
+                raise DataError(f"{self.path}, line {number}: {error}; correct the file") from error
             yield DetectionRow(self.index_of_path(row["image"]), row["class"].strip(), box, score)
 
     def _folder(self) -> Iterator[DetectionRow]:
@@ -263,5 +263,5 @@ class _ResultsReader:
                 )
                 x0, y0, x1, y1 = own_box(corners, CORNERS, "inclusive", "the box")
             except ValueError as error:
-                raise DataError(f"{path}, line {number}: {error}") from error
+                raise DataError(f"{path}, line {number}: {error}; correct the file") from error
             yield DetectionRow(self.index(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)

@@ -161,7 +161,7 @@ def _from_json(path: Path, document: Any, pixels: Pixels | None, on_bad_box: Bad
                     flags = {"difficult": difficult[number], "crowd": crowd[number]}
                     found.append(LabelledObject("dog", kept, **flags))
         except ValueError as error:
-            raise DataError(f"{where}, {error}") from error
+            raise DataError(f"{where}, {error}; correct the file") from error
         ids.append(image["id"])
         sizes.append(size)
         objects.append(tuple(found))

@@ -197,6 +197,9 @@ def finite(value: object, what: str) -> float:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError
+        # Python also takes digits of other scripts, and "1_0" for 10.
+        if isinstance(value, str) and ("_" in value or not value.isascii()):
+            raise ValueError
         number = float(value)
     except (ValueError, OverflowError):
         raise ValueError(f"{what} is {str(value)[:40]!r}; expected a number") from None

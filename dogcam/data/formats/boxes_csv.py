@@ -80,7 +80,7 @@ def open_split(root: Path, split: str) -> Listing:
                 if row["x0"].strip():
                     objects.append(read_object(row))
             except ValueError as error:
-                raise DataError(f"{path}, line {number}: {error}") from error
+                raise DataError(f"{path}, line {number}: {error}; correct the file") from error
         if len(sizes) > 1:
             raise DataError(f"{path} states {len(sizes)} sizes of the image {name!r}; expected one")
         return Annotation(name, images.find(name), path, sizes.pop() if sizes else None, tuple(objects))
@@ -103,7 +103,7 @@ def read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
         lines = [(reader.line_num, cells) for cells in reader if cells and not cells[0].startswith("#")]
     except csv.Error as error:
-        raise DataError(f"{path} is not valid CSV: {error}") from error
+        raise DataError(f"{path} is not valid CSV: {error}; correct the file") from error
     if not lines:
         raise DataError(f"{path} is empty; expected {LAYOUT}")
     names = [cell.strip().lower() for cell in lines[0][1]]

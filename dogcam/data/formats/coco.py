@@ -65,7 +65,7 @@ def open_split(root: Path, split: str) -> Listing:
         images = {_image_id(image, path): image for image in document["images"]}
         by_number = _annotations_by_image(document)
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is not a COCO annotation: {error}") from error
+        raise DataError(f"{path} is not a COCO annotation: {error}; correct the file") from error
     folder = _image_folder(root, path, split, document["images"])
 
     def read(name: str) -> Annotation:
@@ -75,7 +75,7 @@ def open_split(root: Path, split: str) -> Listing:
             rows = by_number.get(image["id"], ())
             objects = tuple(read_object(row, names, size) for row in rows)
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path}, image {name!r}: {error}") from error
+            raise DataError(f"{path}, image {name!r}: {error}; correct the file") from error
         return Annotation(name, folder / image_id(image["file_name"], path), path, size, objects)
 
     # From the list, not from the dictionary, so that images listed twice are detected.
@@ -99,7 +99,9 @@ def checked_document(document: object, path: Path) -> dict[str, list[Any]]:
     for key in keys:
         for place, entry in enumerate(document[key]):
             if not isinstance(entry, dict) or not isinstance(entry.get("id", 0), int | str):
-                raise DataError(f"{path}: entry {place} of {key} is not an object with a plain id")
+                raise DataError(
+                    f"{path}: entry {place} of {key} is not an object with a plain id; correct the file"
+                )
     return document
 
 

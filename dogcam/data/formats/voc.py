@@ -99,7 +99,8 @@ def find(path: Path) -> Path | None:
 
 def split_names(root: Path) -> tuple[str, ...]:
     """Return the names of the splits, sorted; lists of single classes are not splits."""
-    paths = (root / "ImageSets" / "Main").glob("*.txt")
+    # Listed rather than searched: a search finds nothing in a folder that cannot be read.
+    paths = (path for path in (root / "ImageSets" / "Main").iterdir() if path.suffix == ".txt")
     return tuple(sorted(path.stem for path in paths if "_" not in path.stem or not _is_of_one_class(path)))
 
 
@@ -134,7 +135,8 @@ def read_annotation(root: Path, name: str, images: ImageFiles) -> Annotation:
         objects = tuple(_parse_object(element) for element in tree.iter("object"))
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         # LookupError: an encoding that Python does not have.
-        raise DataError(f"{path} is not a VOC annotation: {error or type(error).__name__}") from error
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} is not a VOC annotation: {reason}; correct the file") from error
     photo = images.find(name, (tree.findtext("filename") or "").strip())
     return Annotation(name, photo, path, size, objects, mask_path=root / "SegmentationClass" / f"{name}.png")
 

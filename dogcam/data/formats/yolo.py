@@ -143,7 +143,7 @@ def read_labels(
             rows.append((names[int(values[0])], _corners(values[1:5] if scored else values[1:]),
                          values[5] if scored else 1.0))  # fmt: skip
         except ValueError as error:
-            raise DataError(f"{path}, line {number}: {error}") from error
+            raise DataError(f"{path}, line {number}: {error}; correct the file") from error
     return rows
 
 
@@ -204,7 +204,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         document = yaml.load(read_bytes(path, MAX_BYTES).decode("utf-8-sig"), Loader=_Loader)
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         # The parser's own constructors fail in many ways on values with a wrong tag.
-        raise DataError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from error
+        raise DataError(
+            f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}; correct the file"
+        ) from error
     if not isinstance(document, dict):
         raise DataError(f"{path} is not a YOLO data set; expected names, train, val and test")
     return document
@@ -221,7 +223,10 @@ def _sources(document: dict[str, Any], root: Path, split: str) -> list[Path]:
         paths = [base / name for base in bases for name in names]
         there = next((path for path in paths if path.exists()), None)
         if there is None:
-            raise DataError(f"{root}: {paths[-1]}, the images of {split!r}, does not exist")
+            raise DataError(
+                f"{root}: {paths[-1]}, the images of {split!r}, does not exist; restore it, or "
+                "correct the file"
+            )
         found.append(there)
     return found
 

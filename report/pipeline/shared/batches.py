@@ -7,6 +7,7 @@ from typing import TypeVar
 from dogcam.structures.images import LabelledImage
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import digest
+from report.pipeline.folder import remove
 
 Batch = Sequence[LabelledImage]
 
@@ -55,5 +56,6 @@ def resume(
         if not there:
             found = next(made)
             context.sources.require_unchanged(image.path for image in batch)
+            remove(path)
             write(path, found, seal)
     return [path.relative_to(context.folder).as_posix() for path in paths]

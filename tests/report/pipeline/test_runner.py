@@ -221,6 +221,16 @@ def test_a_damaged_output_is_made_again(tmp_path, calls, damage):
     assert context.outputs["first"] == {"seed": 2007}
 
 
+def test_a_folder_in_the_place_of_the_notes_is_removed(tmp_path, calls):
+    _, runs = run_stages(stages_of(calls), context_in(tmp_path), INPUTS)
+    notes = tmp_path / "stages" / "first" / "last.json"
+    content = notes.read_bytes()
+    in_a_folder(notes)
+    _, runs = run_stages(stages_of(calls), context_in(tmp_path), INPUTS)
+    assert told(runs)["first"][0] == "reused"
+    assert notes.read_bytes() == content
+
+
 def test_the_output_of_another_run_is_noticed(tmp_path, calls):
     _, theirs = run_stages(stages_of(calls), context_in(tmp_path / "theirs", seed=1), INPUTS)
     _, ours = run_stages(stages_of(calls), context_in(tmp_path / "ours", seed=2), INPUTS)
