@@ -118,3 +118,9 @@ def test_an_archive_that_is_larger_inside_unfolds(tmp_path, monkeypatch, compres
     assert unfolds(path) is unfolds(io.BytesIO(path.read_bytes())) is expected
     path.write_bytes(b"no archive")
     assert unfolds(path) is False
+
+
+def test_a_name_with_a_null_byte_is_refused(tmp_path):
+    """Such as that of a class in the card of a checkpoint, after which an overlay is named."""
+    with pytest.raises(OutputError, match="null byte"):
+        atomic_write(tmp_path / "a\0b.png", b"")

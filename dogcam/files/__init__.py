@@ -63,10 +63,11 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_and_move(part, path, encoded, durable)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
         raise OutputError(
-            f"{path} cannot be written ({error.strerror or error}); free some space, remove what is in its "
-            "place, or choose another folder"
+            f"{path} cannot be written ({reason}); free some space, remove what is in its place, or choose "
+            "another name or folder"
         ) from error
     return path
 

@@ -6,6 +6,7 @@ from dogcam.errors import RecordError
 from dogcam.files import read_bytes
 from report.record import Results
 from report.record.claim_rules import verify_claims
+from report.record.files import read_file
 from report.record.io import read_record
 from report.record.refs import resolve
 from report.render.loader import Templates, open_templates
@@ -24,14 +25,16 @@ def check_report(run: Path, templates: Templates | None = None) -> int:
         How many numbers of the page were found again in the record.
 
     Raises:
-        RecordError: if a claim does not follow from the record, a number is not that of the record, or a
-            file is not what the record renders to.
+        RecordError: if a claim does not follow from the record, a picture or table is not that of the record,
+            a number is not, or a file is not what the record renders to.
         ConfigError: if a template shows a number past the formatters.
     """
     templates = templates or open_templates()
     record = read_record(run)
     if isinstance(record, Results):
         verify_claims(record)
+    for name in record.files:  # the tables, too, which are not in the page
+        read_file(run, name, record.files)
     document = record.model_dump(mode="json")
     numbers = read_page(_read(run / HTML_NAME)).numbers
     for value, path in numbers:

@@ -141,6 +141,13 @@ def test_templates_that_changed_since_are_caught(copied, tmp_path, monkeypatch):
     assert installed.templates_folder() == templates
 
 
+@pytest.mark.parametrize("name", ["detections.csv", "failures.csv", "images.csv", "ground_truth.csv"])
+def test_a_table_that_was_changed_is_caught(copied, name):
+    path = copied / name
+    path.write_bytes(path.read_bytes()[:-2] + b"\n")
+    assert_one_line(invoke(["check", str(copied)]), 1, name, "changed after the record was written")
+
+
 def test_a_picture_that_is_gone_is_named(copied):
     layer = sorted((copied / "gallery").glob("*-map.webp"))[0]
     layer.unlink()
