@@ -410,3 +410,13 @@ def test_a_number_in_an_unusual_form_is_none(text):
     with pytest.raises(ValueError, match="expected a"):
         finite(text, "x0")
     assert finite(" 10.5 ", "x0") == 10.5
+
+
+def test_the_folder_of_images_is_found_by_their_canonical_names(tmp_path):
+    """`s/../a.png` is `a.png`, also if there is no folder `s`."""
+    photograph(tmp_path / "images" / "a.png", (30, 20))
+    (tmp_path / "annotations").mkdir()
+    image = {"id": 1, "file_name": "s/../a.png", "width": 20, "height": 30}
+    document = {"images": [image], "annotations": [], "categories": [{"id": 1, "name": "dog"}]}
+    (tmp_path / "annotations" / "val.json").write_text(json.dumps(document))
+    assert [each.id for each in read_split(tmp_path, "val").images] == ["a"]

@@ -225,7 +225,7 @@ def _box(row: Mapping[str, Any], what: str, size: tuple[int, int]) -> tuple[floa
 
 def _image_folder(root: Path, path: Path, split: str, images: Sequence[Mapping[str, Any]]) -> Path:
     """Return the folder that contains one of the first images; else the folder of the annotation file."""
-    names = [image["file_name"] for image in images[:_TRIED]]
+    names = [image_id(image["file_name"], path) for image in images[:_TRIED]]
     starts = dict.fromkeys([path.parent, root if root.is_dir() else root.parent])
     folders = [start / each.format(split=split) for start in starts for each in _FOLDERS]
     found = (folder for folder in folders if any((folder / name).is_file() for name in names))
