@@ -105,7 +105,8 @@ def command(
 
     Every trial is a preset with other numbers. The search chooses the trial with the highest mean AP over the
     IoU thresholds. Its AP on the images that chose it is optimistic; the cross-validated AP is measured on
-    images that had no part in the choice. Splits named val and test are refused.
+    images that had no part in the choice. Splits named val and test are refused. A localiser ranks the images
+    it was trained on too well: search its numbers on other images.
     """
     method = _searchable(preset)
     if split_name(split) in RESERVED:
@@ -117,6 +118,11 @@ def command(
     truth = GroundTruth.from_images([image.boxes_of(target) for image in photographs.images])
     if not len(truth):
         raise ConfigError(f"{data}, split {split!r}, shows no {target}; choose another split or --target")
+    if folds > len(photographs):
+        raise ConfigError(
+            f"--folds is {folds}, and {data}, split {split!r}, has {len(photographs)} images; "
+            "expected at most as many folds as images"
+        )
     classifier = options.load()
     trained = load_localiser(localiser, classifier) if localiser else None
     observer = observer_for(method, classifier, (target,), trained)

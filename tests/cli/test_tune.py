@@ -15,6 +15,7 @@ from dogcam.evaluate.metrics import match, precision_recall
 from dogcam.models.classifier import load_classifier
 from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.localisers import localiser_for
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,17 @@ def test_the_first_trial_is_the_preset(data, tmp_path):
     assert record["split"]["manifest"] == split.manifest and record["n_objects"] == len(truth)
 
 
+def test_the_numbers_of_a_localiser_are_searched(data, tmp_path):
+    path, file = tmp_path / "trials.json", tmp_path / "localiser.safetensors"
+    localiser_for(load_classifier("sample_net", device="cpu")).save(file)
+    words = ("--data", data, "--limit", 4, "--preset", "localiser", "--trials", 3, "--folds", 2)
+    result = run(*map(str, words), "--localiser", str(file), "--json", str(path))
+    assert result.exit_code == 0, result.output
+    first, *others = json.loads(path.read_text())["trials"]
+    assert first["overlap_exponent"] == find_preset("localiser").overlap_exponent
+    assert first.keys() == others[0].keys() and any(each != first for each in others)
+
+
 @pytest.mark.parametrize(
     ("arguments", "found"),
     [
@@ -55,6 +67,7 @@ def test_the_first_trial_is_the_preset(data, tmp_path):
         (["--preset", "published"], "published"),
         (["--preset", "quick"], "quick"),
         (["--target", "unicorn"], "unicorn"),
+        (["--limit", "3", "--folds", "4"], "4"),
     ],
 )
 def test_what_must_not_be_searched_is_refused(arguments, found, data, tmp_path):
