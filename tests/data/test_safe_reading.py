@@ -233,6 +233,15 @@ def test_references_in_yaml_are_refused(tmp_path):
         read_split(tmp_path / "data.yaml", "train")
 
 
+@pytest.mark.parametrize(
+    "text", ["names: {0: dog, 0: cat}\ntrain: images\n", "names: [dog]\nnames: [cat]\ntrain: i\n"]
+)
+def test_a_key_that_occurs_twice_is_refused(tmp_path, text):
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match=r"data\.yaml.*twice"):
+        read_split(tmp_path / "data.yaml", "train")
+
+
 def test_a_long_yaml_is_refused(tmp_path):
     (tmp_path / "data.yaml").write_text("names: [dog]\n" + "# x\n" * 250_000)
     with pytest.raises(DataError, match="1,000,013"):

@@ -1,6 +1,6 @@
 """YOLO: data.yaml, and a text file for each image, with boxes in fractions of its sides."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,12 +191,22 @@ def _states_a_data_set(path: Path) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses references to other parts of the file, by which a few lines unfold to gigabytes."""
+    """Refuses keys that occur twice, and references, by which a few lines unfold to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError(f"the reference *{self.peek_event().anchor}; write the value in its place")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return a mapping; PyYAML would keep the last value of a key that occurs twice."""
+        seen: set[Hashable] = set()
+        for key, _ in node.value:
+            value = self.construct_object(key, deep=True)
+            if value in seen:
+                raise yaml.YAMLError(f"the key {value!r} occurs twice; keep one")
+            seen.add(value)
+        return super().construct_mapping(node, deep)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
