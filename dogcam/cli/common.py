@@ -3,6 +3,7 @@
 import io
 import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,17 @@ from dogcam.files import read_text
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit statuses after Ctrl-C (130) and SIGTERM (143), as shells report them."""
+
+
+_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    """Return a text with escapes in place of control characters and signs that change the reading direction.
+
+    Names from a data set may hold them, and a terminal obeys them. Tabs and line ends are kept.
+    """
+    return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class Terminated(BaseException):
@@ -72,7 +84,7 @@ class ErrorGroup(click.Group):
         except BaseException as error:
             stop = _Signals.take(error)
             if stop is None and isinstance(error, DogcamError):
-                raise click.ClickException(str(error)) from error
+                raise click.ClickException(visible(str(error))) from error
             if stop is None:
                 raise
             name, status = ("interrupted", INTERRUPTED)

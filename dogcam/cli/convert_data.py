@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from dogcam.cli.common import visible
 from dogcam.cli.reading_rules import reading_rules
 from dogcam.data.conversion import convert
 from dogcam.data.formats import FORMATS, format_named
@@ -29,6 +30,6 @@ def command(source: Path, target: Path, name: str, allow_loss: bool, rules: Read
     n_images = sum(len(split) for split in done.splits)
     n_objects = sum(len(image.objects) for split in done.splits for image in split.images)
     names = ", ".join(split.name for split in done.splits)
-    click.echo(f"{target}: {n_images:,} images and {n_objects:,} objects in {names}")
+    click.echo(visible(f"{target}: {n_images:,} images and {n_objects:,} objects in {names}"))
     for loss in done.losses:
-        click.echo(f"lost: {loss}")
+        click.echo(visible(f"lost: {loss}"))

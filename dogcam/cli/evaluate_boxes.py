@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.common import choice
+from dogcam.cli.common import choice, visible
 from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.box_files.results import read_results
 from dogcam.data.box_files.truth import read_truth
@@ -142,7 +142,8 @@ def command(
     if targets and known and unknown:
         raise DataError(f"{ground_truth} has no {unknown[0]!r}; its classes are: {', '.join(known)}")
     if not targets and set(found.class_names()) - set(names):
-        click.echo(f"not measured: {', '.join(sorted(set(found.class_names()) - set(names)))}", err=True)
+        others = ", ".join(sorted(set(found.class_names()) - set(names)))
+        click.echo(visible(f"not measured: {others}"), err=True)
     matches = {name: rules.match(truth.ground_truth(name), found.detections(name)) for name in names}
     drawn = Drawn.of(matches, rules.ap_variant, resampling) if intervals else None
     rows = measure(matches, rules.ap_variant, drawn)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dogcam.cli.common import FiniteRange
+from dogcam.cli.common import FiniteRange, visible
 from dogcam.cli.options import ClassifierOptions, MapOptions, classifier_options, map_options
 from dogcam.cli.paths import require_distinct_stems
 from dogcam.detection.boxes_from_maps import reason_for_no_box
@@ -73,4 +73,4 @@ def command(
             )
             nothing = f"no box ({reason_for_no_box(heat) or f'none scores {score_threshold:g}'})"
             how = f"{name} {probability:.2f} ({maps.method} at {detector.request.layer})"
-            click.echo(f"{path}: {how}, {listed or nothing} -> {written}")
+            click.echo(visible(f"{path}: {how}, {listed or nothing} -> {written}"))

@@ -12,12 +12,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from dogcam.cli.common import ErrorGroup, keeping
 from dogcam.cli.main import main
 from dogcam.cli.start import start
 from dogcam.data.formats import format_named
-from dogcam.errors import DogcamError
+from dogcam.errors import ConfigError, DogcamError
 from report.config import make_config
 from tests.support.data_sets import make_split, photograph
 from tests.support.processes import wait_until
@@ -85,6 +86,18 @@ def test_an_error_of_the_system_is_one_line(fault, word):
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
     assert_one_line(result, word)
     assert len(result.stderr) < 1000
+
+
+def test_names_cannot_steer_the_terminal(tmp_path):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    name = "dog\x1b[2J\x9b31m\u202etac"
+    (tmp_path / "boxes.csv").write_text(
+        f"image,class,x0,y0,x1,y1\na.png,{name},1,1,20,20\n", encoding="utf-8"
+    )
+    found = CliRunner().invoke(main, ["validate", str(tmp_path / "boxes.csv")])
+    assert r"dog\x1b[2J\x9b31m\u202etac" in found.output
+    refused = CliRunner().invoke(group(ConfigError(f"no {name!s}\tis known\nat all")), ["fail"])
+    assert refused.output.strip() == r"Error: no dog\x1b[2J\x9b31m\u202etac" + "\tis known\nat all"
 
 
 def test_a_reader_that_went_away_ends_the_command_without_a_word():
