@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import stat
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
@@ -45,6 +46,18 @@ def test_an_interrupted_write_leaves_the_old_file_or_none(tmp_path, monkeypatch,
         patch.setattr(Path, method, failing)
         atomic_write(path, "new content")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == ([] if old is None else [old])
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path, linked):
+    special = tmp_path / "pipe"
+    os.mkfifo(special)
+    path = tmp_path / "link" if linked else special
+    if linked:
+        path.symlink_to(special)
+    with pytest.raises(OutputError, match="FIFO"):
+        atomic_write(path, "text")
+    assert stat.S_ISFIFO(special.stat().st_mode) and path.is_symlink() == linked
 
 
 def test_text_that_has_no_bytes_leaves_the_old_file(tmp_path):

@@ -49,9 +49,10 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> 
         The path.
 
     Raises:
-        OutputError: if space or permission is missing, the path is a folder, or the text is not UTF-8; an
-            existing file is kept.
+        OutputError: if space or permission is missing, the path is a folder or a device, or the text is not
+            UTF-8; what exists is kept.
     """
+    _refuse_special(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         encoded = content.encode() if isinstance(content, str) else content
@@ -70,6 +71,20 @@ def atomic_write(path: Path, content: str | bytes, *, durable: bool = False) -> 
             "another name or folder"
         ) from error
     return path
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuse to replace a device, FIFO or socket by a file, which an administrator is permitted to do.
+
+    Raises:
+        OutputError: if the path, or the end of its links, is one.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OutputError(f"{path} is a {_kind_of(mode)}; expected a file: choose another name")
 
 
 def require_writable(folder: Path) -> None:
@@ -168,9 +183,12 @@ def open_plain(path: Path, error: type[DogcamError] = DataError) -> BinaryIO:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        kind = next((name for test, name in _KINDS if test(mode)), "special file")
-        raise error(f"{path} is a {kind}; expected a regular file: name or put one there")
+        raise error(f"{path} is a {_kind_of(mode)}; expected a regular file: name or put one there")
     return os.fdopen(descriptor, "rb")
+
+
+def _kind_of(mode: int) -> str:
+    return next((name for test, name in _KINDS if test(mode)), "special file")
 
 
 def read_bytes(path: Path, limit: int | None = None, error: type[DogcamError] = DataError) -> bytes:
