@@ -149,10 +149,9 @@ def _outputs(folder: Path, record: Results) -> str:
 
 
 def _conditions(config: RunConfig, cache: Path) -> str:
-    paths = [
-        Path(path).absolute()
-        for path in (config.data, config.checkpoint or "", config.localiser or "", cache)
-    ]
+    # Without the files that are not given: an absolute path of nothing is the working directory.
+    named = (config.data, config.checkpoint, config.localiser, cache)
+    paths = [Path(path).absolute() for path in named if path]
     environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
     devices = Path("/dev").glob("*") if Path("/dev").is_dir() else ()
     return _hash({

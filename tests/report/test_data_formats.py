@@ -15,6 +15,9 @@ from tests.support.runs import BATCH, record_of
 
 OTHERS = ("coco", "yolo", "csv")
 
+OF_THE_RUN = ("run", "seal")
+"""Entries of the record that state its time, or depend on it."""
+
 THE_FOLDER = {"config.data", "data.name"}
 """Paths of the record that name the folder."""
 
@@ -66,7 +69,7 @@ def test_every_format_gives_the_same_record(small_data, small_checkpoint, tmp_pa
             folder, out, split="test", tuning_split="val", model="sample_net", checkpoint=small_checkpoint,
             batch_size=BATCH, device="cpu", n_resamples=100, per_type=1,
         )  # fmt: skip
-        records[name] = leaves({key: value for key, value in record_of(out).items() if key != "run"})
+        records[name] = leaves({key: value for key, value in record_of(out).items() if key not in OF_THE_RUN})
     expected = records["voc"]
     assert expected["data.reported.n_target_objects"] >= 2 and len(expected) > 1000
     for name in OTHERS:
