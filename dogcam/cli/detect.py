@@ -9,11 +9,12 @@ from click.core import ParameterSource
 from dogcam.cli.common import FiniteRange
 from dogcam.cli.options import (
     BATCH_SIZE,
-    LOCALISER,
+    LOCALISER_FILE,
     ClassifierOptions,
     MapOptions,
     classifier_options,
     map_options,
+    preset_with,
 )
 from dogcam.cli.paths import images_at, require_distinct_stems
 from dogcam.cli.progress import StepProgress
@@ -22,7 +23,6 @@ from dogcam.detection.localiser import load_localiser
 from dogcam.detection.presets import ThresholdMethod, detect_by_preset, find_preset
 from dogcam.detection.writers import WRITERS, Row
 from dogcam.errors import ConfigError
-from dogcam.structures.presets import LOCALISER as LOCALISER_PRESET
 from dogcam.structures.presets import PRESET_NAMES
 
 REPLACED = ("method", "layer", "flip", "cam_threshold")
@@ -39,7 +39,7 @@ REPLACED = ("method", "layer", "flip", "cam_threshold")
     help="A detection preset, instead of --method, --layer, --flip, --cam-threshold and, except for "
     "published, --batch-size; see docs/boxes.md.  [default: localiser, if --localiser is given]",
 )
-@LOCALISER
+@LOCALISER_FILE
 @click.option(
     "--score-threshold", type=FiniteRange(0, 1), default=0.05, show_default=True,
     help="Boxes that score less are left out.",
@@ -71,7 +71,8 @@ def command(
     writer = WRITERS[name]
     if writer.by_stem:
         require_distinct_stems(images)
-    preset = _preset(preset, localiser)
+    preset = preset_with(preset, localiser)
+    _refuse_both(preset)
     classifier = options.load("efficientnet_lite0")
     trained = load_localiser(localiser, classifier) if localiser else None
     targets = classifier.classes_named(maps.targets)
@@ -88,21 +89,10 @@ def command(
     click.echo(f"{target}: {_summary(rows)}")
 
 
-def _preset(preset: str | None, localiser: Path | None) -> str | None:
-    """Return the preset; a localiser implies its own.
-
-    Raises:
-        ConfigError: if a preset is given with an option of the method that it replaces, or `localiser`
-            without its file, or another preset with one.
-    """
-    preset = preset or (LOCALISER_PRESET if localiser else None)
-    if (preset == LOCALISER_PRESET) != (localiser is not None):
-        raise ConfigError(
-            f"--preset {preset} was given {'with' if localiser else 'without'} --localiser; expected both "
-            "--preset localiser and --localiser FILE, which dogcam train-localiser writes, or neither"
-        )
+def _refuse_both(preset: str | None) -> None:
+    """Refuse a preset together with an option of the method that it replaces."""
     if preset is None:
-        return None
+        return
     # A method of several views makes those of one image after another: it has no batches.
     has_batches = isinstance(find_preset(preset), ThresholdMethod)
     replaced = REPLACED if has_batches else (*REPLACED, "batch_size")
@@ -114,7 +104,6 @@ def _preset(preset: str | None, localiser: Path | None) -> str | None:
     ]
     if given:
         raise ConfigError(f"--preset {preset} was given with {', '.join(given)}; expected one or the other")
-    return preset
 
 
 def _summary(rows: Sequence[Row]) -> str:

@@ -12,7 +12,9 @@ from dogcam.cam import METHODS, Views
 from dogcam.cli.common import FRACTION, names_in
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector
+from dogcam.errors import ConfigError
 from dogcam.structures import defaults
+from dogcam.structures.presets import LOCALISER
 
 if TYPE_CHECKING:
     from dogcam.models.classifier import Classifier
@@ -63,7 +65,7 @@ ACTIVATION = click.option(
     "--activation", type=click.Choice(["sigmoid", "softmax"]),
     help="Of the head, for a checkpoint whose card does not state it.",
 )  # fmt: skip
-LOCALISER = click.option(
+LOCALISER_FILE = click.option(
     "--localiser", type=click.Path(path_type=Path),
     help="File of dogcam train-localiser, for this classifier; see docs/boxes.md.",
 )  # fmt: skip
@@ -97,6 +99,21 @@ def classifier_options(command: Callable[..., None]) -> Callable[..., None]:
         command(options=chosen, **others)
 
     return with_options
+
+
+def preset_with(preset: str | None, localiser: Path | None) -> str | None:
+    """Return the preset that is asked for; the file of a localiser implies the preset `localiser`.
+
+    Raises:
+        ConfigError: if that preset is given without its file, or another one with a file.
+    """
+    chosen = preset or (LOCALISER if localiser else None)
+    if (chosen == LOCALISER) != (localiser is not None):
+        raise ConfigError(
+            f"--preset {chosen} was given {'with' if localiser else 'without'} --localiser; expected both "
+            "--preset localiser and --localiser FILE, which dogcam train-localiser writes, or neither"
+        )
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from dogcam.models.registry import find_architecture, require_input
 from dogcam.train.card import training_card
 from dogcam.train.config import TrainingConfig
 from dogcam.train.data import TrainingData
-from dogcam.train.history import EpochRecord, History
+from dogcam.train.history import EpochRecord, History, environment_note
 from dogcam.train.initial_weights import initial_network
 from dogcam.train.loop import Purpose, TrainingObserver
 from dogcam.train.recipe import Recipe, read_recipe
@@ -91,10 +91,7 @@ class ConsoleObserver(TrainingObserver):
 
     def environment_changed(self, before: str, now: str) -> None:
         """Print that the weights will not be bitwise equal to those of an uninterrupted training."""
-        self._print(
-            f"the finished epochs ran with {before}; the next ones run with {now}: the weights may differ "
-            "in their last bits from those of an uninterrupted training"
-        )
+        self._print(environment_note(before, now))
 
     def epoch_ended(self, record: EpochRecord) -> None:
         """Print the line of the epoch."""
@@ -162,7 +159,7 @@ def command(
     docs/training.md lists its settings. A split may be a subset, such as `train[:2000]`.
     """
     recipe = override(read_recipe(path) if path else Recipe(), training, arch=arch, init=init)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     if threads:
         torch.set_num_threads(threads)
     architecture = find_architecture(recipe.arch or ("sample_net" if data == "sample" else "resnet50"))

@@ -10,9 +10,12 @@ from dogcam.cli.common import keeping
 from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.cli.progress import StepProgress
 from dogcam.data.reading import read_split
+from dogcam.detection.localiser import load_localiser
+from dogcam.errors import ModelError
 from dogcam.files import require_writable
+from dogcam.models.classifier import Classifier
 from dogcam.train.localiser.config import LocaliserConfig
-from dogcam.train.localiser.training import EXAMPLES, LocaliserEpoch, train_localiser
+from dogcam.train.localiser.training import EXAMPLES, LocaliserEpoch, identity_of, train_localiser
 from dogcam.train.state import STATE
 
 FILE = "localiser.safetensors"
@@ -41,13 +44,16 @@ def command(
     learns to regress them from the activations of the classifier, also in mosaics of several images.
     Annotated boxes are not used. The command writes localiser.safetensors to OUT, for `dogcam detect
     --localiser` and `dogcam-report run --localiser`. The files of the training in OUT are removed at the end.
-    If it is interrupted, the same command continues.
+    If it is interrupted, the same command continues. A finished training is not repeated.
     """
     config = LocaliserConfig(**{name: value for name, value in settings.items() if value is not None})
     images = read_split(data, split)
     classifier = options.load("efficientnet_lite0")
     require_writable(out)
-    finished = 0
+    path, finished = out / FILE, 0
+    if resume and path.exists() and _is_of(path, classifier, identity_of(classifier, images, config)):
+        click.echo(str(path))
+        return
 
     def ended(epoch: LocaliserEpoch) -> None:
         nonlocal finished
@@ -67,8 +73,15 @@ def command(
         localiser = train_localiser(
             classifier, images, config, out, resume=resume, track=progress.track, epoch_ended=ended
         )
-    path = out / FILE
     localiser.save(path)
     shutil.rmtree(out / EXAMPLES)
     (out / STATE).unlink()
     click.echo(str(path))
+
+
+def _is_of(path: Path, classifier: Classifier, identity: dict[str, Any]) -> bool:
+    """Return whether a file is the result of the training of an identity."""
+    try:
+        return load_localiser(path, classifier).card.training == identity
+    except ModelError:
+        return False

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.options import LOCALISER, ClassifierOptions, classifier_options
+from dogcam.cli.options import LOCALISER_FILE, ClassifierOptions, classifier_options, preset_with
 from dogcam.cli.progress import StepProgress
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
@@ -82,8 +82,11 @@ class _Observed:
 @click.option("--limit", type=click.IntRange(min=2), help="Take only the first images of the split.")
 @classifier_options
 @click.option("--target", default=TARGET, show_default=True, help="The class to find.")
-@LOCALISER
-@click.option("--preset", default="best", show_default=True, help="The method that the search begins with.")
+@LOCALISER_FILE
+@click.option(
+    "--preset",
+    help="The method that the search begins with.  [default: best; localiser, if --localiser is given]",
+)
 @click.option("--trials", type=click.IntRange(min=1), default=60, show_default=True)
 @click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True)
 @click.option("--seed", default=18, show_default=True, help="Of the trials and of the folds.")
@@ -95,7 +98,7 @@ def command(
     options: ClassifierOptions,
     target: str,
     localiser: Path | None,
-    preset: str,
+    preset: str | None,
     trials: int,
     folds: int,
     seed: int,
@@ -108,6 +111,7 @@ def command(
     images that had no part in the choice. Splits named val and test are refused. A localiser ranks the images
     it was trained on too well: search its numbers on other images.
     """
+    preset = preset_with(preset, localiser) or "best"
     method = _searchable(preset)
     if split_name(split) in RESERVED:
         raise ConfigError(

@@ -13,15 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dogcam.detection.evidence import Evidence, RegressedBoxes, View
+from dogcam.detection.evidence import Evidence, RegressedBoxes
 from dogcam.errors import ModelError
-from dogcam.models.checkpoints import (
-    Checkpoint,
-    load_checkpoint,
-    load_into,
-    save_checkpoint,
-    weights_sha256,
-)
+from dogcam.models.checkpoints import Checkpoint, load_checkpoint, load_into, save_checkpoint
 from dogcam.models.classifier import Classifier
 from dogcam.structures.boxes import as_boxes
 
@@ -42,7 +36,6 @@ class LocaliserCard:
         channels: activations at a position, all layers together.
         components: numbers at a position that the network uses, a linear map of them.
         width: channels of the network.
-        view: of the image.
         training: what it was trained on and how, as plain values.
     """
 
@@ -51,7 +44,6 @@ class LocaliserCard:
     channels: int
     components: int
     width: int
-    view: View
     training: dict[str, Any]
 
 
@@ -170,14 +162,34 @@ def load_localiser(path: Path, classifier: Classifier) -> Localiser:
         card = _CARD.validate_json(json.dumps(fields), strict=True)
     except (ValidationError, ValueError) as error:
         raise ModelError(f"the card of {path} is damaged; train the localiser again") from error
-    if card.classifier_sha256 != weights_sha256(classifier.network):
+    if card.classifier_sha256 != classifier.weights_sha256():
         raise ModelError(
             f"{path} belongs to another classifier than {classifier.name} with these weights and pools; use "
             "the one that it was trained for, or train another one with dogcam train-localiser"
         )
-    network = LocaliserNetwork(card.channels, card.components, card.width)
-    load_into(network, Checkpoint(checkpoint.state), path)
+    network = _network_of(card, checkpoint, path)
+    load_into(network, checkpoint, path)
     return Localiser(card, network.eval().to(classifier.device))
+
+
+def _network_of(card: LocaliserCard, checkpoint: Checkpoint, path: Path) -> LocaliserNetwork:
+    """Return the network of a card; a card of a few bytes cannot ask for more memory than the file takes.
+
+    Raises:
+        ModelError: if the tensors of the file have other shapes.
+    """
+    sizes = (card.channels, card.components, card.width)
+    try:
+        with torch.device("meta"):
+            expected = {name: each.shape for name, each in LocaliserNetwork(*sizes).state_dict().items()}
+    except (RuntimeError, ValueError, ZeroDivisionError):
+        expected = {}
+    if expected != {name: each.shape for name, each in checkpoint.state.items()}:
+        raise ModelError(
+            f"the card of {path} states {sizes[0]} activations, {sizes[1]} components and a width of "
+            f"{sizes[2]}, which its tensors do not have; train the localiser again"
+        )
+    return LocaliserNetwork(*sizes)
 
 
 def stacked(activations: Sequence[Tensor]) -> Tensor:
@@ -221,7 +233,7 @@ def _kept(evidence: Evidence, boxes: NDArray[np.float64], overlaps: NDArray[np.f
     pixel = np.array([(right - left) / width, (bottom - top) / height] * 2)
     shown = (boxes * evidence.step + [x0, y0, x0, y0]) * pixel + [left, top, left, top]
     shown = np.clip(shown, [left, top, left, top], [right, bottom, right, bottom])
-    # A box of less than a pixel has no IoU to speak of.
+    # A box narrower than a pixel is left out: its IoU depends on rounding.
     whole = np.flatnonzero((shown[:, 2:] - shown[:, :2] >= 1).all(axis=1))
     rank = overlaps[whole] / (1 + np.exp(-logits[whole].astype(np.float64)))
     best = whole[np.argsort(-rank, kind="stable")[:MOST_POSITIONS]]

@@ -8,7 +8,6 @@ import numpy as np
 from dogcam.detection.boxes_from_maps import Located
 from dogcam.detection.evidence import Evidence
 from dogcam.detection.proposals import nested_boxes
-from dogcam.detection.selection import select, voted
 from dogcam.detection.several_views import GridEvidence, SeveralViews, probability_of
 from dogcam.structures.boxes import as_boxes, clip
 
@@ -24,18 +23,10 @@ class ProposalMethod(SeveralViews):
     """How the evidence of several views becomes scored boxes.
 
     Attributes:
-        max_boxes: boxes of one image at most.
-        max_iou: largest IoU of two boxes of one image.
-        max_cover: largest share of the smaller of two boxes that the other one covers.
-        vote_iou: least IoU of the proposals whose mean a kept box becomes; 1 for no votes.
         vote_sharpness: how fast the weight of a proposal falls with its fit.
         fit_exponent: a box scores the image's probability times its fit to this power.
     """
 
-    max_boxes: int = 4
-    max_iou: float = 0.3
-    max_cover: float = 0.7
-    vote_iou: float = 0.5
     vote_sharpness: float = 10.0
     fit_exponent: float = 2.0
 
@@ -47,8 +38,7 @@ class ProposalMethod(SeveralViews):
         )  # fmt: skip
         boxes = np.unique(as_boxes(np.concatenate(proposed)), axis=0)
         found = gridded.fits(boxes, self.fit)
-        kept = select(boxes, found, max_boxes=self.max_boxes, max_iou=self.max_iou, max_cover=self.max_cover)
-        means = voted(boxes, found, kept, min_iou=self.vote_iou, sharpness=self.vote_sharpness)
+        kept, means = self.selected(boxes, found, found, self.vote_sharpness)
         scores = probability_of(evidence) * found[kept] ** self.fit_exponent
         # A mean of boxes at the edge may exceed it by a rounding error.
         return clip(gridded.grid.to_pixels(means), size), scores

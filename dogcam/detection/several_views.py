@@ -13,6 +13,7 @@ from PIL import Image
 from dogcam.detection.box_fit import FitRule, fits
 from dogcam.detection.boxes_from_maps import Located
 from dogcam.detection.evidence import Evidence, Grid, View
+from dogcam.detection.selection import select, voted
 from dogcam.structures.boxes import Boxes
 
 if TYPE_CHECKING:
@@ -31,12 +32,20 @@ class SeveralViews(ABC):
         further_views: expensive views, made only of images whose largest logit reaches `gate_logit`.
         gate_logit: logit of a view from which on the further views are made.
         fit: the numbers of a box's fit to the evidence.
+        max_boxes: boxes of one image at most.
+        max_iou: largest IoU of two boxes of one image.
+        max_cover: largest share of the smaller of two boxes that the other one covers.
+        vote_iou: least IoU of the boxes whose weighted mean a kept box becomes; 1 for no votes.
     """
 
     views: tuple[View, ...]
     further_views: tuple[View, ...] = ()
     gate_logit: float = -3.0
     fit: FitRule = field(default_factory=FitRule)
+    max_boxes: int = 4
+    max_iou: float = 0.3
+    max_cover: float = 0.7
+    vote_iou: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.views:
@@ -78,6 +87,22 @@ class SeveralViews(ABC):
             boxes: (N, 4) float64 array, half-open xyxy in pixels of the image, the highest score first.
             scores: (N,) float64 array, at least 0.
         """
+
+    def selected(
+        self, boxes: Boxes, ranks: NDArray[np.float64], votes: NDArray[np.float64], sharpness: float
+    ) -> tuple[NDArray[np.int64], Boxes]:
+        """Return which boxes are kept, and the means that they become.
+
+        Args:
+            boxes: (N, 4) float array, xyxy in any unit.
+            ranks: (N,) floats; a box excludes those of lower rank that overlap it, see `selection.select`.
+            votes, sharpness: (N,) floats and the weight of their differences, see `selection.voted`.
+
+        Returns:
+            A (K,) int array of indices, the highest rank first, and a (K, 4) array.
+        """
+        kept = select(boxes, ranks, max_boxes=self.max_boxes, max_iou=self.max_iou, max_cover=self.max_cover)
+        return kept, voted(boxes, votes, kept, min_iou=self.vote_iou, sharpness=sharpness)
 
     def run(self, observer: "Observer", image: Image.Image) -> list[Located]:
         """Return the boxes of an image and their scores for each of the observer's classes, see `locate`."""

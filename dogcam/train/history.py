@@ -91,3 +91,11 @@ def describe_environment(device: torch.device) -> str:
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}, pillow {PIL.__version__}"
     threads = torch.get_num_threads()
     return f"{versions} on {device.type}, {platform.machine()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def environment_note(before: str, now: str) -> str:
+    """Return a sentence on a training that continues in another environment, see `describe_environment`."""
+    return (
+        f"the finished epochs ran with {before}; the next ones run with {now}: the weights may differ in "
+        "their last bits from those of an uninterrupted training"
+    )

@@ -139,8 +139,21 @@ class StateFile(Generic[Record]):
             ConfigError: if the state belongs to another training; the message states the first difference.
             ModelError: if the file is damaged.
         """
-        if not self.path.exists():
+        found = self.read()
+        if found is None:
             return []
+        checkpoint, records = found
+        tensors.restore(checkpoint.state, self.path)
+        return records
+
+    def read(self) -> tuple[Checkpoint, list[Record]] | None:
+        """Return the tensors of the file and the records of its epochs; None if there is no file.
+
+        Raises:
+            ConfigError, ModelError: as `load`, except for tensors that do not fit.
+        """
+        if not self.path.exists():
+            return None
         try:
             checkpoint = load_checkpoint(self.path)
         except ModelError as error:
@@ -149,9 +162,7 @@ class StateFile(Generic[Record]):
         if checkpoint.meta.get("seal") != _seal(notes, weights_sha256(checkpoint.state)):
             raise _damaged(self.path, "its checksum does not fit its content")
         self._require_same(notes["identity"])
-        records = self._records(notes["records"])
-        tensors.restore(checkpoint.state, self.path)
-        return records
+        return checkpoint, self._records(notes["records"])
 
     def _records(self, found: object) -> list[Record]:
         try:

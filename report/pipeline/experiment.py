@@ -47,7 +47,7 @@ from report.record.io import write_results
 MASKS = "the masks"
 """An input of some stages only: no other stage runs again when masks are added or corrected."""
 
-LOCALISER = "the localiser"
+LOCALISER_FILE = "the localiser"
 """An input of the presets only."""
 
 BOOTSTRAP = ("n_resamples", "confidence_level", "seed")
@@ -66,7 +66,7 @@ STAGES = (
     ),
     Stage(
         presets.NAME, "find boxes by presets", presets.run, output=presets.Output,
-        settings=("target", "targets", "presets"), inputs=(LOCALISER,),
+        settings=("target", "targets", "presets"), inputs=(LOCALISER_FILE,),
     ),
     Stage(
         evaluate.NAME, "measure classifier and boxes", evaluate.run, output=evaluate.Output,
@@ -176,7 +176,7 @@ def run_experiment(
         "the weights": classifier.weights_sha256(),
         "the classifier": _described(classifier),
         MASKS: f"{config.kind} {' '.join(each.masks_sha256 for each in splits)}",
-        LOCALISER: prepare.localiser_sha256(config),
+        LOCALISER_FILE: prepare.localiser_sha256(config),
         "the device": classifier.device.type,
         "the backend's libraries": backend.libraries(config.backend),
     }

@@ -1,6 +1,5 @@
 """Find the data and the classifier that the settings name: render, download or read them."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from dogcam.data.sample import write_sample
 from dogcam.data.splits import split_name
 from dogcam.data.validation import doubtful_masks
 from dogcam.errors import ConfigError, ModelError
-from dogcam.files import read_bytes
+from dogcam.files import read_bytes, sha256_of
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.libraries import is_function
@@ -167,9 +166,7 @@ def localiser_sha256(config: RunConfig) -> str:
     Raises:
         ModelError: if it cannot be read.
     """
-    if config.localiser is None:
-        return ""
-    return hashlib.sha256(read_bytes(Path(config.localiser), error=ModelError)).hexdigest()
+    return sha256_of(read_bytes(Path(config.localiser), error=ModelError)) if config.localiser else ""
 
 
 def _require_target(split: Split, target: str, limit: str) -> None:

@@ -1,10 +1,12 @@
 """`dogcam train-localiser`: the file that it writes, what it leaves behind, and what it refuses."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from dogcam.cli import train_localiser
 from dogcam.cli.main import main
 from dogcam.detection.localiser import load_localiser
 from dogcam.models.classifier import load_classifier
@@ -16,12 +18,15 @@ def run(command: str, *arguments) -> object:
     return CliRunner().invoke(main, [command, *options, *map(str, arguments)])
 
 
+def words(data: Path, out: Path) -> tuple:
+    return ("--data", data, "--split", "test[:6]", "--epochs", "2", "--mosaics", "0.5", "--out", out)
+
+
 @pytest.fixture(scope="module")
 def trained(small_data, tmp_path_factory):
     """The folder of a finished training of two epochs."""
     out = tmp_path_factory.mktemp("localiser")
-    words = ("--data", small_data, "--split", "test[:6]", "--epochs", "2", "--mosaics", "0.5", "--out", out)
-    result = run("train-localiser", *words)
+    result = run("train-localiser", *words(small_data, out))
     assert result.exit_code == 0, result.output
     assert "epoch 2/2" in result.stderr and result.stdout.strip() == str(out / "localiser.safetensors")
     return out
@@ -31,6 +36,16 @@ def test_only_the_localiser_is_left(trained):
     assert [path.name for path in trained.iterdir()] == ["localiser.safetensors"]
     card = load_localiser(trained / "localiser.safetensors", load_classifier("sample_net", device="cpu")).card
     assert card.training["settings"]["epochs"] == 2 and card.training["data"]["split"] == "test[:6]"
+
+
+def test_a_finished_training_is_not_repeated(trained, small_data, monkeypatch):
+    begun = []
+    monkeypatch.setattr(train_localiser, "train_localiser", lambda *given, **named: begun.append(1) or 1 / 0)
+    again = run("train-localiser", *words(small_data, trained))
+    assert again.exit_code == 0 and again.stdout.strip() == str(trained / train_localiser.FILE) and not begun
+    for other in (("--no-resume",), ("--seed", "3")):
+        assert run("train-localiser", *words(small_data, trained), *other).exit_code == 1
+    assert len(begun) == 2
 
 
 def test_it_detects(trained, small_data, tmp_path):

@@ -109,8 +109,8 @@ def test_other_files_and_other_classifiers_are_refused(classifier, tmp_path):
     save_checkpoint(path, classifier.network.state_dict(), {"kind": "classifier"}, card_file=False)
     with pytest.raises(ModelError, match=path.name):
         load_localiser(path, classifier)
-    for fault in ({"width": "8"}, {"layers": 3}, {"view": {"scale": -1.0}}):
-        card = {"kind": "localiser", **vars(localiser.card), "view": vars(localiser.card.view), **fault}
+    for fault in ({"width": "8"}, {"layers": 3}, {"width": 10**9}, {"width": 12}, {"components": -1}):
+        card = {"kind": "localiser", **vars(localiser.card), **fault}
         save_checkpoint(path, localiser.network.state_dict(), card, card_file=False)
         with pytest.raises(ModelError, match=path.name):
             load_localiser(path, classifier)

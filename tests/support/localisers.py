@@ -23,4 +23,4 @@ def localiser_for(classifier: Classifier) -> Localiser:
         torch.nn.init.normal_(network.projection, std=0.1)
         torch.nn.init.normal_(network.distances.weight, std=0.05)
     sha256 = weights_sha256(classifier.network)
-    return Localiser(LocaliserCard(sha256, LAYERS, channels, 6, 8, view, {}), network)
+    return Localiser(LocaliserCard(sha256, LAYERS, channels, 6, 8, {}), network)

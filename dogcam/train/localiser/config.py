@@ -1,13 +1,11 @@
 """The settings of the training of a localiser."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
 from dogcam.train.config import Count, NonNegative, Positive
 from dogcam.train.settings import Settings
-
-Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class LocaliserConfig(Settings):
@@ -16,7 +14,7 @@ class LocaliserConfig(Settings):
     Attributes:
         epochs: number of epochs.
         batch_size: images per update of the weights.
-        learning_rate: the highest of a one-cycle schedule (Smith & Topin 2019).
+        learning_rate: before the schedule, which rises in a tenth of the epochs and falls along a cosine.
         weight_decay: of AdamW.
         seed: of mosaics, order and initial weights.
         mosaics: composites of pseudo-boxes for each image that has one.
@@ -37,8 +35,4 @@ class LocaliserConfig(Settings):
     components: Count = 256
     scale: Positive = 1.75
     least_fit: NonNegative = 0.3
-    relative_fit: Share = 0.8
-
-    def describe(self) -> dict[str, Any]:
-        """Return the settings as plain values for JSON."""
-        return self.model_dump(mode="json")
+    relative_fit: Annotated[float, Field(ge=0, le=1)] = 0.8

@@ -98,14 +98,16 @@ class ExampleMaker:
         Raises:
             DataError: if an image cannot be read, or no image has a pseudo-box.
         """
-        paths = [self.folder / f"image-{number:06d}.safetensors" for number in range(len(images))]
+        examples: list[tuple[Path, int]] = []
         sources: list[Source] = []
-        pairs = zip(paths, images, strict=True)
-        for path, image in self.track(pairs, len(images), "pseudo-boxes"):
-            if not self._is_made(path):
-                self._write(path, self._photograph(image), network)
-            boxes = _boxes_in(load_checkpoint(path))
-            sources += [Source(image, boxes)] if boxes else []
+        for number, image in enumerate(self.track(images, len(images), "pseudo-boxes")):
+            path = self.folder / f"image-{number:06d}.safetensors"
+            boxes = self._boxes_in(path)
+            if boxes is None:
+                boxes = self._write(path, self._photograph(image), network)
+            if boxes:
+                sources.append(Source(image, boxes))
+                examples += _examples_in(path, boxes)
         if not sources:
             raise DataError(
                 f"none of {len(images)} images has a pseudo-box; expected a classifier that finds its "
@@ -117,10 +119,12 @@ class ExampleMaker:
         }
         total = round(self.config.mosaics * len(sources))
         for number in self.track(range(total), total, "mosaics"):
-            paths.append(self.folder / f"mosaic-{number:06d}.safetensors")
-            if not self._is_made(paths[-1]):
-                self._write(paths[-1], self._mosaic(number, sources, by_class), network)
-        return [(path, place) for path in paths for place in range(_n_examples(path))]
+            path = self.folder / f"mosaic-{number:06d}.safetensors"
+            boxes = self._boxes_in(path)
+            if boxes is None:
+                boxes = self._write(path, self._mosaic(number, sources, by_class), network)
+            examples += _examples_in(path, boxes)
+        return examples
 
     def activations(self, image: LabelledImage) -> tuple[Tensor, ...]:
         """Return the activations of each layer in the view of the localiser: (C, h, w) tensors."""
@@ -144,7 +148,8 @@ class ExampleMaker:
         mosaic, boxes = make_mosaic(sources, by_class, side, read_pixels, generator)
         return _Observed(boxes, *self.observer.observe(mosaic, self.view, layers=self.layers))
 
-    def _write(self, path: Path, observed: _Observed, network: LocaliserNetwork) -> None:
+    def _write(self, path: Path, observed: _Observed, network: LocaliserNetwork) -> list[PseudoBox]:
+        """Write a file, and return its pseudo-boxes."""
         boxes = observed.boxes
         names = list(dict.fromkeys(box.name for box in boxes))
         evidence = dict(zip(self.observer.targets, observed.evidence, strict=True))
@@ -161,14 +166,25 @@ class ExampleMaker:
             tensors |= {"components": components.half(), "evidence": torch.stack(positions).half()}
         notes = {"identity": self.identity, "boxes": [asdict(each) for each in boxes]}
         save_checkpoint(path, tensors, notes, card_file=False)
+        return boxes
 
-    def _is_made(self, path: Path) -> bool:
-        if not path.exists():
-            return False
-        try:
-            return load_checkpoint(path).meta.get("identity") == self.identity
-        except ModelError:
-            return False
+    def _boxes_in(self, path: Path) -> list[PseudoBox] | None:
+        """Return the pseudo-boxes of a file; None if it must be made."""
+        found = made_file(path, self.identity)
+        if found is None:
+            return None
+        return [PseudoBox(each["name"], tuple(each["box"]), each["fit"]) for each in found.meta["boxes"]]
+
+
+def made_file(path: Path, identity: dict[str, Any]) -> Checkpoint | None:
+    """Read a file that an interrupted training of this identity left; None if there is none that is whole."""
+    if not path.exists():
+        return None
+    try:
+        found = load_checkpoint(path)
+    except ModelError:
+        return None
+    return found if found.meta.get("identity") == identity else None
 
 
 def read_example(path: Path, place: int) -> Example:
@@ -185,12 +201,8 @@ def read_example(path: Path, place: int) -> Example:
     )  # fmt: skip
 
 
-def _n_examples(path: Path) -> int:
-    return len({box.name for box in _boxes_in(load_checkpoint(path))})
-
-
-def _boxes_in(file: Checkpoint) -> list[PseudoBox]:
-    return [PseudoBox(each["name"], tuple(each["box"]), each["fit"]) for each in file.meta["boxes"]]
+def _examples_in(path: Path, boxes: Sequence[PseudoBox]) -> list[tuple[Path, int]]:
+    return [(path, place) for place in range(len({box.name for box in boxes}))]
 
 
 def _in_positions(box: tuple[float, float, float, float], evidence: Evidence) -> list[float]:

@@ -1,5 +1,6 @@
 """Train a localiser: make the examples once, then train for epochs that resume after interruptions."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +19,20 @@ from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, DataError
 from dogcam.files import remove_temporary_files
 from dogcam.files.locks import dir_lock
-from dogcam.models.checkpoints import weights_sha256
+from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
 from dogcam.train.batches import prefetched
 from dogcam.train.config import Cosine
-from dogcam.train.history import describe_environment
+from dogcam.train.history import describe_environment, environment_note
 from dogcam.train.localiser.config import LocaliserConfig
-from dogcam.train.localiser.examples import Example, ExampleMaker, Track, read_example, untracked
+from dogcam.train.localiser.examples import Example, ExampleMaker, Track, made_file, read_example, untracked
 from dogcam.train.localiser.loss import localiser_loss
 from dogcam.train.localiser.projection import estimate_projection
 from dogcam.train.localiser.pseudo_boxes import position_targets
 from dogcam.train.state import StateFile, Tensors
+
+_log = logging.getLogger(__name__)
 
 EXAMPLES = "examples"
 """The folder of the examples, inside the folder of the training."""
@@ -85,7 +88,8 @@ def train_localiser(
         DataError: if an image cannot be read, or no image has a label that the classifier knows.
         ConfigError: if the state in the folder belongs to another training.
     """
-    names = [name for name in classifier.classes if any(name in image.labels for image in data.images)]
+    identity = identity_of(classifier, data, config)
+    names, layers = identity["classes"], identity["layers"]
     images = [image for image in data.images if not image.labels.isdisjoint(names)]
     if not images:
         raise DataError(
@@ -93,13 +97,12 @@ def train_localiser(
             f"{', '.join(classifier.classes[:8])}"
         )
     method = _method_of_pseudo_boxes(config)
-    layers = tuple(name for name in (classifier.earlier_layer, classifier.target_layer) if name)
-    identity: dict[str, Any] = {
-        "settings": config.describe(), "data": data.describe(), "classes": names,
-        "classifier": weights_sha256(classifier.network), "layers": list(layers), "method": repr(method),
-    }  # fmt: skip
+    file = StateFile(folder, identity, LocaliserEpoch)
     with dir_lock(folder):
         remove_temporary_files(folder)
+        if resume:
+            # Before the examples are made: the state, and so they, may be those of another training.
+            file.read()
         maker = ExampleMaker(
             Observer(classifier, names), layers, method, method.views[-1], config, folder / EXAMPLES,
             identity, track,
@@ -108,13 +111,24 @@ def train_localiser(
         network = _with_components(maker, images, config)
         network.to(classifier.device)
         examples = maker.make(images, network)
-        file = StateFile(folder, identity, LocaliserEpoch)
         _fit(network, examples, config, file, resume, epoch_ended, track)
     card = LocaliserCard(
-        identity["classifier"], layers, len(network.mean), len(network.projection), config.width,
-        replace(maker.view, regressed=True), identity,
+        identity["classifier"], tuple(layers), len(network.mean), len(network.projection), config.width,
+        identity,
     )  # fmt: skip
     return Localiser(card, network.eval())
+
+
+def identity_of(classifier: Classifier, data: Split, config: LocaliserConfig) -> dict[str, Any]:
+    """Return everything that determines the weights of a localiser, as plain values for JSON."""
+    return {
+        "settings": config.model_dump(mode="json"),
+        "data": data.describe(),
+        "classes": [name for name in classifier.classes if any(name in each.labels for each in data.images)],
+        "classifier": classifier.weights_sha256(),
+        "layers": [name for name in (classifier.earlier_layer, classifier.target_layer) if name],
+        "method": repr(_method_of_pseudo_boxes(config)),
+    }
 
 
 def _method_of_pseudo_boxes(config: LocaliserConfig) -> ProposalMethod:
@@ -130,14 +144,18 @@ def _with_components(
     maker: ExampleMaker, images: Sequence[LabelledImage], config: LocaliserConfig
 ) -> LocaliserNetwork:
     """Return an untrained network with the components of the activations of some images."""
-    generator = torch.Generator().manual_seed(config.seed)
-    chosen = torch.randperm(len(images), generator=generator)[:IMAGES_OF_PROJECTION].tolist()
-
-    def activations() -> Iterator[tuple[Tensor, ...]]:
-        for place in maker.track(chosen, len(chosen), "components"):
-            yield maker.activations(images[place])
-
-    mean, projection = estimate_projection(activations(), config.components)
+    path = maker.folder / "projection.safetensors"
+    found = made_file(path, maker.identity)
+    if found is None:
+        generator = torch.Generator().manual_seed(config.seed)
+        chosen = torch.randperm(len(images), generator=generator)[:IMAGES_OF_PROJECTION].tolist()
+        shown = maker.track(chosen, len(chosen), "components")
+        activations = (maker.activations(images[place]) for place in shown)
+        mean, projection = estimate_projection(activations, config.components)
+        state = {"mean": mean, "projection": projection}
+        save_checkpoint(path, state, {"identity": maker.identity}, card_file=False)
+    else:
+        mean, projection = found.state["mean"], found.state["projection"]
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = LocaliserNetwork(len(mean), len(projection), config.width)
@@ -160,6 +178,9 @@ def _fit(
     )
     tensors = Tensors(network, optimizer)
     records = file.load(tensors) if resume else []
+    environment = describe_environment(network.mean.device)
+    if records and records[-1].environment != environment:
+        _log.warning(environment_note(records[-1].environment, environment))
     for record in records:
         epoch_ended(record)
     for epoch in range(len(records), config.epochs):
@@ -168,7 +189,6 @@ def _fit(
             raise ConfigError(
                 f"the loss is {loss} in epoch {epoch + 1}; use a learning_rate below {config.learning_rate:g}"
             )
-        environment = describe_environment(network.mean.device)
         records.append(LocaliserEpoch(epoch + 1, loss, iou, environment))
         file.save(tensors, records)
         epoch_ended(records[-1])

@@ -10,7 +10,7 @@ from dogcam.errors import ConfigError, DataError, ModelError
 from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import load_classifier
 from dogcam.structures.images import Split
-from dogcam.train.localiser import training
+from dogcam.train.localiser import examples, training
 from dogcam.train.localiser.config import LocaliserConfig
 from dogcam.train.localiser.examples import ExampleMaker
 from dogcam.train.localiser.training import EXAMPLES, train_localiser
@@ -50,7 +50,7 @@ def test_the_boxes_approach_the_pseudo_boxes(trained):
     localiser, epochs, folder = trained
     assert [each.epoch for each in epochs] == [1, 2]
     assert epochs[-1].loss < epochs[0].loss and epochs[-1].iou > epochs[0].iou
-    assert not localiser.network.training and localiser.card.view.regressed
+    assert not localiser.network.training
     assert localiser.card.layers == ("features.stage2", "features.stage3")
     files = sorted(path.name for path in (folder / EXAMPLES).iterdir())
     n_sources = sum(
@@ -86,7 +86,17 @@ def test_an_interrupted_training_ends_with_the_same_weights(
         with pytest.raises(KeyboardInterrupt):
             train_localiser(classifier, images, FAST, tmp_path, epoch_ended=stop_after_one)
     torch.manual_seed(4)
+    written = []
+    write = examples.save_checkpoint
+    monkeypatch.setattr(
+        examples,
+        "save_checkpoint",
+        lambda path, *rest, **named: written.append(path) or write(path, *rest, **named),
+    )
     assert same(train_localiser(classifier, images, FAST, tmp_path), trained[0])
+    n_files = sum(1 for path in (trained[2] / EXAMPLES).iterdir() if path.stem != "projection")
+    # Of the four files that were written before the interruption, one was damaged.
+    assert len(written) == (n_files - 3 if moment == "examples" else 0)
 
 
 def test_annotated_boxes_have_no_influence(trained, classifier, images, tmp_path):
@@ -99,8 +109,10 @@ def test_annotated_boxes_have_no_influence(trained, classifier, images, tmp_path
 
 
 def test_a_state_of_another_training_is_refused(trained, classifier, images, tmp_path):
+    before = {path: path.read_bytes() for path in sorted((trained[2] / EXAMPLES).iterdir())}
     with pytest.raises(ConfigError, match="settings"):
         train_localiser(classifier, images, FAST.model_copy(update={"seed": 5}), trained[2])
+    assert {path: path.read_bytes() for path in sorted((trained[2] / EXAMPLES).iterdir())} == before
     (tmp_path / STATE).write_bytes(b"no state")
     with pytest.raises(ModelError, match=STATE):
         train_localiser(classifier, images, FAST, tmp_path)
