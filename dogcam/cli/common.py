@@ -16,13 +16,13 @@ from typing import Any
 import click
 
 from dogcam.errors import ConfigError, DogcamError
-from dogcam.files import read_text
+from dogcam.files import UNSHOWN, read_text
 
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit statuses after Ctrl-C (130) and SIGTERM (143), as shells report them."""
 
 
-_INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = re.compile(rf"(?![\t\n])[{UNSHOWN}]")
 
 
 def visible(text: str) -> str:

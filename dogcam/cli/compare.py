@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.cam import GradCam
+from dogcam.cli.common import visible
 from dogcam.cli.options import CAM_THRESHOLD, ClassifierOptions, classifier_options
 from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.images import read_pixels
@@ -97,7 +98,7 @@ def command(
         click.echo(json.dumps(rows))
         return
     shown = sum(target in image.labels for image in images)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     by_iou = {f"IoU > {iou:g}": each for iou, each in boxes.items()}
     console.print(_table(f"AP all_point of Grad-CAM boxes of {target}", by_iou))
     ranked = {target: ranking.classes[target], f"mean of {len(ranking.classes)} classes": ranking.mean}
@@ -129,5 +130,5 @@ def _table(title: str, rows: Mapping[str, ApDifference]) -> Table:
         table.add_column(heading, justify="right")
     for name, row in rows.items():
         ends = f"{row.interval.low:+.4f} to {row.interval.high:+.4f}"
-        table.add_row(name, f"{row.ap:.4f}", f"{row.other_ap:.4f}", f"{row.difference:+.4f}", ends)
+        table.add_row(visible(name), f"{row.ap:.4f}", f"{row.other_ap:.4f}", f"{row.difference:+.4f}", ends)
     return table

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from dogcam.cli.common import visible
 from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, classifier_options
 from dogcam.cli.progress import StepProgress
 from dogcam.cli.resampling import Resampling, resampling_options
@@ -76,7 +77,7 @@ def command(
     resampler = resampling.of(len(photographs))
     scores = score_classes(labels, classifier.log_odds(logits), classifier.classes, resampler)
     # Printed first: a failure to write a file must not lose the measurement.
-    Console(highlight=False, soft_wrap=True).print(_table(classifier, photographs, scores))
+    Console(highlight=False, soft_wrap=True, markup=False).print(_table(classifier, photographs, scores))
     if json_path:
         settings = {"flip": flip, "n_resamples": resampling.n_resamples, "seed": resampling.seed}
         document = describe(classifier, photographs, scores) | settings
@@ -127,9 +128,9 @@ def _table(classifier: Classifier, split: Split, scores: ClassificationScores) -
     for heading in ("images", "AP", "interval"):
         table.add_column(heading, justify="right")
     for each in scores.classes:
-        table.add_row(each.name, f"{each.n_positive}", f"{each.ap:.4f}", _span(each.interval))
+        table.add_row(visible(each.name), f"{each.n_positive}", f"{each.ap:.4f}", _span(each.interval))
     for name in scores.absent:
-        table.add_row(name, "0", "", "")
+        table.add_row(visible(name), "0", "", "")
     table.add_section()
     table.add_row("mean", f"{scores.n_images}", f"{scores.mean_ap:.4f}", _span(scores.interval))
     return table

@@ -299,7 +299,7 @@ def _table(rows: Sequence[Measured], rules: Rules, several: bool) -> Table:
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
-            *([row.name or "mean"] if several else []),
+            *([visible(row.name or "mean")] if several else []),
             f"{row.iou:g}",
             f"{row.ap:.4f}",
             *([_ends(row.interval)] if row.interval else []),

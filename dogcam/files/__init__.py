@@ -127,6 +127,10 @@ def path_inside(folder: Path, name: str) -> Path:
     return path
 
 
+UNSHOWN = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069"
+"""Control characters and signs that change the reading direction, as a part of a character class."""
+
+
 def printable(name: str) -> str:
     """Return the name of a file as text that can be written: bytes that are not UTF-8 become escapes."""
     return name.encode(errors="backslashreplace").decode()

@@ -14,13 +14,14 @@ import unicodedata
 from dataclasses import dataclass
 
 from dogcam.errors import ConfigError
+from dogcam.files import UNSHOWN
 from report.render.markup import read_page
 
 _OPEN, _SHOWN, _CLOSE, _DATA, _END_DATA = map(chr, range(0xFDD0, 0xFDD5))
 _DIGITS = {digit: chr(0xFDE0 + number) for number, digit in enumerate("0123456789")}
 _NUMBER_OF = {ord(sign): digit for digit, sign in _DIGITS.items()}
 _MARKS = re.compile(r"[\uFDD0-\uFDEF]")
-_UNSHOWN = re.compile(r"[\uFDD0-\uFDEF\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb]")
+_UNSHOWN = re.compile(rf"[\uFDD0-\uFDEF{UNSHOWN}\ufff9-\ufffb]")
 _MARKED = re.compile(f"{_OPEN}([\ufde0-\ufde9]+){_SHOWN}([^{_OPEN}{_SHOWN}{_CLOSE}]*){_CLOSE}")
 _STRIPPED = re.compile(f"{_OPEN}[\ufde0-\ufde9]+{_SHOWN}|{_CLOSE}")
 _PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"

@@ -96,6 +96,13 @@ def test_names_cannot_steer_the_terminal(tmp_path):
     )
     found = CliRunner().invoke(main, ["validate", str(tmp_path / "boxes.csv")])
     assert r"dog\x1b[2J\x9b31m\u202etac" in found.output
+    rows = f"a.png,{name},1,1,20,20\na.png,[red]cat,2,2,9,9\n"
+    (tmp_path / "boxes.csv").write_text("image,class,x0,y0,x1,y1\n" + rows, encoding="utf-8")
+    scored = rows.replace("20,20", "20,20,0.5").replace("9,9", "9,9,0.5")
+    (tmp_path / "found.csv").write_text("image,class,x0,y0,x1,y1,score\n" + scored, encoding="utf-8")
+    words = ["evaluate-boxes", str(tmp_path / "boxes.csv"), str(tmp_path / "found.csv")]
+    measured = CliRunner().invoke(main, words)
+    assert r"dog\x1b[2J\x9b31m" in measured.output and "[red]cat" in measured.output
     refused = CliRunner().invoke(group(ConfigError(f"no {name!s}\tis known\nat all")), ["fail"])
     assert refused.output.strip() == r"Error: no dog\x1b[2J\x9b31m\u202etac" + "\tis known\nat all"
 
