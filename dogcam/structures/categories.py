@@ -34,7 +34,7 @@ class TypeText(NamedTuple):
 
 
 TYPE_TEXTS: dict[FailureType, TypeText] = {
-    "missed": TypeText("Missed", "no box on this {target}", "add"),
+    "missed": TypeText("Missed", "no box is assigned to this {target}", "add"),
     "background": TypeText("Background", "box on no annotated object", "remove"),
     "other_object": TypeText("Other object", "box on an object of another class", "remove"),
     "too_small": TypeText("Too small", "box covers part of the {target}", "move"),
