@@ -794,6 +794,13 @@ def test_nothing_scrolls_sideways(browser, finished, width):
         assert page.evaluate("scrollX") == 0
 
 
+def test_every_table_fits_on_a_desk(desk):
+    desk.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    wide = "[...document.querySelectorAll('table')].map(each => each.parentElement)"
+    cut = f"{wide}.filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
+    assert desk.page.evaluate(f"{wide}.length") > 10 and desk.page.evaluate(cut) == []
+
+
 def screen_of(page, selector: str) -> float:
     """On which screen an element begins; 1 is the first."""
     return 1 + page.evaluate(
