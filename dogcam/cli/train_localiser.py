@@ -11,12 +11,13 @@ from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.cli.progress import StepProgress
 from dogcam.data.reading import read_split
 from dogcam.detection.localiser import load_localiser
-from dogcam.errors import ModelError
-from dogcam.files import require_writable
+from dogcam.errors import ConfigError, ModelError
+from dogcam.files import path_inside, require_writable
+from dogcam.files.locks import dir_lock
 from dogcam.models.classifier import Classifier
 from dogcam.train.localiser.config import LocaliserConfig
 from dogcam.train.localiser.training import EXAMPLES, LocaliserEpoch, identity_of, train_localiser
-from dogcam.train.state import STATE
+from dogcam.train.state import StateFile
 
 FILE = "localiser.safetensors"
 DEFAULTS = LocaliserConfig()
@@ -51,7 +52,9 @@ def command(
     classifier = options.load("efficientnet_lite0")
     require_writable(out)
     path, finished = out / FILE, 0
-    if resume and path.exists() and _is_of(path, classifier, identity_of(classifier, images, config)):
+    identity = identity_of(classifier, images, config)
+    if resume and path.exists() and _is_of(path, classifier, identity):
+        _remove_working_files(out, identity)
         click.echo(str(path))
         return
 
@@ -74,9 +77,25 @@ def command(
             classifier, images, config, out, resume=resume, track=progress.track, epoch_ended=ended
         )
     localiser.save(path)
-    shutil.rmtree(out / EXAMPLES)
-    (out / STATE).unlink()
+    _remove_working_files(out, identity)
     click.echo(str(path))
+
+
+def _remove_working_files(out: Path, identity: dict[str, Any]) -> None:
+    """Remove the examples and, last, the state of a finished training; those of another training are kept.
+
+    A training that was killed while it removed them has still its state.
+    """
+    state = StateFile(out, identity, LocaliserEpoch)
+    with dir_lock(out):
+        try:
+            if state.read() is None:
+                return
+        except (ConfigError, ModelError):
+            return
+        if (examples := path_inside(out, EXAMPLES)).exists():
+            shutil.rmtree(examples)
+        state.path.unlink()
 
 
 def _is_of(path: Path, classifier: Classifier, identity: dict[str, Any]) -> bool:

@@ -129,7 +129,15 @@ class Localiser:
         Returns:
             boxes: (K, h, w, 4) tensor as by `LocaliserNetwork`.
             overlaps: (K, h, w) tensor in (0, 1).
+
+        Raises:
+            ModelError: if the layers have another number of activations than the localiser was trained on.
         """
+        if len(activations) != self.card.channels:
+            raise ModelError(
+                f"the layers {', '.join(self.card.layers)[:200]} have {len(activations)} activations; the "
+                f"localiser was trained on {self.card.channels}: train it again"
+            )
         components = self.network.project(activations[None].float())
         n_classes = len(evidence)
         boxes, logits = self.network(components.expand(n_classes, -1, -1, -1), evidence[:, None].float())
@@ -157,6 +165,8 @@ def load_localiser(path: Path, classifier: Classifier) -> Localiser:
     checkpoint = load_checkpoint(path)
     if checkpoint.meta.get("kind") != KIND:
         raise ModelError(f"{path} is no localiser; train one with dogcam train-localiser")
+    if not checkpoint.sealed:
+        raise ModelError(f"{path} is damaged: it has no checksum; train the localiser again")
     try:
         fields = {name: value for name, value in checkpoint.meta.items() if name != "kind"}
         card = _CARD.validate_json(json.dumps(fields), strict=True)
@@ -166,6 +176,11 @@ def load_localiser(path: Path, classifier: Classifier) -> Localiser:
         raise ModelError(
             f"{path} belongs to another classifier than {classifier.name} with these weights and pools; use "
             "the one that it was trained for, or train another one with dogcam train-localiser"
+        )
+    if card.layers[-1:] != (classifier.target_layer,):
+        raise ModelError(
+            f"{path} uses the layers {', '.join(card.layers)[:200]}; expected the target layer "
+            f"{classifier.target_layer} as the last one: train the localiser again"
         )
     network = _network_of(card, checkpoint, path)
     load_into(network, checkpoint, path)
@@ -180,6 +195,8 @@ def _network_of(card: LocaliserCard, checkpoint: Checkpoint, path: Path) -> Loca
     """
     sizes = (card.channels, card.components, card.width)
     try:
+        if min(sizes) < 1:
+            raise ValueError("torch warns of empty layers")
         with torch.device("meta"):
             expected = {name: each.shape for name, each in LocaliserNetwork(*sizes).state_dict().items()}
     except (RuntimeError, ValueError, ZeroDivisionError):

@@ -13,12 +13,15 @@ from safetensors.torch import save
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.files import atomic_write, open_plain, parse_json, read_json
+from dogcam.files import atomic_write, open_plain, parse_json, read_json, sha256_of
 from dogcam.models.architecture import AUXILIARY
 from dogcam.models.payload import CARD_KEY, PUBLISHED, State, some, state_in, without_wrapper_prefixes
 from dogcam.models.torch_files import load_torch
 
 _FINGERPRINT = "weights_sha256"
+_SEAL = "seal"
+"""The entry of a card in a header that is the checksum of all others, that of the weights included."""
+
 _MOST_BYTES = 16 * 2**30
 """Maximum size of a checkpoint, larger than the weights of any image classifier."""
 
@@ -38,10 +41,12 @@ class Checkpoint:
     Attributes:
         state: parameters and buffers by name, on the CPU.
         meta: the entries of the model card, as plain values for JSON; empty if there is no card.
+        sealed: the file has a checksum of card and weights, and both fit it.
     """
 
     state: State
     meta: dict = field(default_factory=dict)
+    sealed: bool = False
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -168,8 +173,8 @@ def load_into(model: nn.Module, checkpoint: Checkpoint, path: Path) -> None:
 def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = True) -> None:
     """Write weights and their card; equal arguments give equal bytes.
 
-    The card is written to the header of the file and, to be read by people, to a JSON file next to it
-    (`weights.safetensors`, `weights.json`). Both files are written atomically.
+    The card is written to the header of the file, sealed by a checksum, and, to be read by people, to a JSON
+    file next to it (`weights.safetensors`, `weights.json`). Both files are written atomically.
 
     Args:
         path: the file to write, with the suffix `.safetensors`.
@@ -186,8 +191,10 @@ def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = T
     card = {**meta, _FINGERPRINT: weights_sha256(state)}
     # Cloned: safetensors refuses tensors that share memory, such as tied weights and slices.
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
-    weights = save(tensors, {CARD_KEY: json.dumps(card, sort_keys=True, allow_nan=False)})
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    # Sealed as it is read: JSON turns tuples into lists, and numbers that are keys into text.
+    sealed = {**card, _SEAL: _seal_of(json.loads(text))}
+    weights = save(tensors, {CARD_KEY: json.dumps(sealed, sort_keys=True)})
     atomic_write(path, weights, durable=True)
     if card_file:
         atomic_write(path.with_suffix(".json"), text)
@@ -257,6 +264,11 @@ def layers_sha256(network: nn.Module) -> str:
     return hashlib.sha256(f"{layers} {weights_sha256(others)}".encode()).hexdigest()
 
 
+def _seal_of(card: dict) -> str:
+    """Return the checksum of a card without its seal."""
+    return sha256_of(json.dumps(card, sort_keys=True).encode())
+
+
 def _load_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -280,4 +292,11 @@ def _load_safetensors(path: Path) -> Checkpoint:
             f"{path} does not contain the weights of its card ({_FINGERPRINT} differs): it is damaged, or "
             f"{card_file.name} belongs to another file; download or create it again"
         )
-    return Checkpoint(without_wrapper_prefixes(state), meta)
+    seal = meta.pop(_SEAL, None) if CARD_KEY in header else None
+    if seal is not None and seal != _seal_of(meta):
+        raise ModelError(
+            f"the card in the header of {path} was changed after it was written: its checksum ({_SEAL}) is "
+            "that of another card; download or create the file again"
+        )
+    sealed = seal is not None and _FINGERPRINT in meta
+    return Checkpoint(without_wrapper_prefixes(state), meta, sealed)

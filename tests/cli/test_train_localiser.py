@@ -1,15 +1,20 @@
 """`dogcam train-localiser`: the file that it writes, what it leaves behind, and what it refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
+from torch import nn
 
 from dogcam.cli import train_localiser
 from dogcam.cli.main import main
 from dogcam.detection.localiser import load_localiser
 from dogcam.models.classifier import load_classifier
+from dogcam.train.localiser.training import EXAMPLES, LocaliserEpoch
+from dogcam.train.state import STATE, StateFile, Tensors
 from tests.support.runs import assert_one_line
 
 
@@ -46,6 +51,23 @@ def test_a_finished_training_is_not_repeated(trained, small_data, monkeypatch):
     for other in (("--no-resume",), ("--seed", "3")):
         assert run("train-localiser", *words(small_data, trained), *other).exit_code == 1
     assert len(begun) == 2
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["of this training", "of another training"])
+def test_what_a_training_killed_at_its_end_left_is_removed(trained, small_data, tmp_path, same):
+    out = tmp_path / "out"
+    shutil.copytree(trained, out)
+    card = load_localiser(trained / train_localiser.FILE, load_classifier("sample_net", device="cpu")).card
+    (out / EXAMPLES).mkdir()
+    (out / EXAMPLES / "image-000000.safetensors").touch()
+    network = nn.Linear(1, 1)
+    tensors = Tensors(network, torch.optim.AdamW(network.parameters()))
+    state = StateFile(out, card.training if same else {**card.training, "data": "other"}, LocaliserEpoch)
+    state.save(tensors, [LocaliserEpoch(1, 0.5, 0.5, "")])
+    assert run("train-localiser", *words(small_data, out)).exit_code == 0
+    assert {path.name for path in out.iterdir()} - {train_localiser.FILE} == (
+        set() if same else {EXAMPLES, STATE}
+    )
 
 
 def test_it_detects(trained, small_data, tmp_path):

@@ -109,11 +109,45 @@ def test_other_files_and_other_classifiers_are_refused(classifier, tmp_path):
     save_checkpoint(path, classifier.network.state_dict(), {"kind": "classifier"}, card_file=False)
     with pytest.raises(ModelError, match=path.name):
         load_localiser(path, classifier)
-    for fault in ({"width": "8"}, {"layers": 3}, {"width": 10**9}, {"width": 12}, {"components": -1}):
-        card = {"kind": "localiser", **vars(localiser.card), **fault}
-        save_checkpoint(path, localiser.network.state_dict(), card, card_file=False)
-        with pytest.raises(ModelError, match=path.name):
-            load_localiser(path, classifier)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"width": "8"}, {"width": 10**9}, {"width": 12}, {"width": 0}, {"components": -1}, {"channels": None},
+        {"layers": 3}, {"layers": []}, {"layers": ["features.stage3", "features.stage2"]}, {"training": []},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_card_with_a_fault_is_refused(classifier, tmp_path, fault):
+    """Written with a right checksum, as by another program."""
+    path, localiser = tmp_path / "localiser.safetensors", localiser_for(classifier)
+    card = {"kind": "localiser", **vars(localiser.card), **fault}
+    save_checkpoint(path, localiser.network.state_dict(), card, card_file=False)
+    with pytest.raises(ModelError, match=path.name):
+        load_localiser(path, classifier)
+
+
+@pytest.mark.parametrize("layers", [["features.stage3"], ["nowhere", "features.stage3"]], ids=str)
+def test_layers_with_other_activations_are_refused(classifier, tmp_path, layers):
+    path, localiser = tmp_path / "localiser.safetensors", localiser_for(classifier)
+    card = {"kind": "localiser", **vars(localiser.card), "layers": layers}
+    save_checkpoint(path, localiser.network.state_dict(), card, card_file=False)
+    with pytest.raises(ModelError, match=layers[0]):
+        locator(find_preset("localiser"), classifier, ["dog"], load_localiser(path, classifier))(
+            noise(99, 99)
+        )
+
+
+@pytest.mark.parametrize(("old", "new"), [(b"stage2", b"stage1"), (b"seal", b"sea1")], ids=["layer", "seal"])
+def test_a_changed_card_is_refused(classifier, tmp_path, old, new):
+    path = tmp_path / "localiser.safetensors"
+    localiser_for(classifier).save(path)
+    content = path.read_bytes()
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(ModelError, match=path.name):
+        load_localiser(path, classifier)
 
 
 def test_a_view_that_asks_for_boxes_needs_a_localiser(classifier):

@@ -365,6 +365,17 @@ def test_damaged_safetensors(tmp_path):
         load_checkpoint(path)
 
 
+def test_a_card_that_was_changed_is_refused(tmp_path):
+    """The checksum of the weights does not cover the card."""
+    path = tmp_path / "w.safetensors"
+    save_checkpoint(path, make_model().state_dict(), {"mean": (0.485, 1), "by": {1: "ö"}})
+    checkpoint = load_checkpoint(path)
+    assert checkpoint.sealed and checkpoint.meta["mean"] == [0.485, 1] and checkpoint.meta["by"] == {"1": "ö"}
+    path.write_bytes(path.read_bytes().replace(b"0.485", b"0.415"))
+    with pytest.raises(ModelError, match=r"w\.safetensors.*seal"):
+        load_checkpoint(path)
+
+
 def test_save_refuses_other_endings_and_unwritable_folders(tmp_path):
     with pytest.raises(ModelError, match=r"w\.pt.* \.safetensors"):
         save_checkpoint(tmp_path / "w.pt", make_model().state_dict(), {})

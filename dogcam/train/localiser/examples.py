@@ -184,7 +184,7 @@ def made_file(path: Path, identity: dict[str, Any]) -> Checkpoint | None:
         found = load_checkpoint(path)
     except ModelError:
         return None
-    return found if found.meta.get("identity") == identity else None
+    return found if found.sealed and found.meta.get("identity") == identity else None
 
 
 def read_example(path: Path, place: int) -> Example:

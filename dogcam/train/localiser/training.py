@@ -17,7 +17,7 @@ from dogcam.detection.observer import Observer
 from dogcam.detection.presets import find_preset
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, DataError
-from dogcam.files import remove_temporary_files
+from dogcam.files import path_inside, remove_temporary_files
 from dogcam.files.locks import dir_lock
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import Classifier
@@ -104,8 +104,8 @@ def train_localiser(
             # Before the examples are made: the state, and so they, may be those of another training.
             file.read()
         maker = ExampleMaker(
-            Observer(classifier, names), layers, method, method.views[-1], config, folder / EXAMPLES,
-            identity, track,
+            Observer(classifier, names), layers, method, method.views[-1], config,
+            path_inside(folder, EXAMPLES), identity, track,
         )  # fmt: skip
         maker.observer.require(method.all_views)
         network = _with_components(maker, images, config)
