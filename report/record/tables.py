@@ -88,8 +88,8 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
         sums: the SHA-256 of each file, `Results.files`.
 
     Raises:
-        RecordError: if a table is missing, is not the one that the record lists, or holds anything but
-            finite numbers.
+        RecordError: if a table is missing, is not the one that the record lists, or has a value that a run
+            does not write.
     """
     images = _read(run, IMAGES_NAME, sums, IMAGES_HEAD)
     ids = tuple(row["image"] for row in images)
@@ -99,13 +99,14 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
         truth: dict[str, list[list[float]]] = {image: [] for image in ids}
         ignored: dict[str, list[bool]] = {image: [] for image in ids}
         for row in _read(run, TRUTH_NAME, sums, TRUTH_HEAD):
-            truth[row["image"]].append([_finite(row[side]) for side in _SIDES])
-            ignored[row["image"]].append(row["ignored"] == "1")
+            truth[row["image"]].append(_box(row))
+            _flag(row["difficult"])
+            ignored[row["image"]].append(_flag(row["ignored"]))
         found: dict[str, dict[str, list[list[float]]]] = {}
         for row in _read(run, DETECTIONS_NAME, sums, DETECTIONS_HEAD):
             of_method = found.setdefault(row["method"], {image: [] for image in ids})
-            of_method[row["image"]].append([_finite(row[side]) for side in (*_SIDES, "score")])
-        probabilities = [_finite(row["probability"]) for row in images]
+            of_method[row["image"]].append([*_box(row), _finite(row["score"])])
+        probabilities = [_probability(row) for row in images]
     except (KeyError, ValueError, TypeError) as error:
         raise RecordError(f"the tables in {run} do not fit together ({error!r}); run it again") from error
     return RunTables(
@@ -117,8 +118,31 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is not finite")
+        raise ValueError(f"{text[:80]} is not finite")
     return value
+
+
+def _box(row: dict[str, str]) -> list[float]:
+    # Imported here: rendering reads no table, and starts faster without numpy.
+    from dogcam.structures.detections import MAX_COORDINATE
+
+    x0, y0, x1, y1 = box = [_finite(row[side]) for side in _SIDES]
+    if max(map(abs, box)) > MAX_COORDINATE or x1 < x0 or y1 < y0:
+        raise ValueError(f"the box {box} is inverted or has a coordinate above {MAX_COORDINATE:g}")
+    return box
+
+
+def _flag(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError(f"the flag {text[:80]!r} is neither 0 nor 1")
+    return text == "1"
+
+
+def _probability(row: dict[str, str]) -> float:
+    height, width, probability = (_finite(row[name]) for name in IMAGES_HEAD[1:])
+    if min(height, width) < 1 or not 0 <= probability <= 1:
+        raise ValueError(f"the image {row['image'][:80]!r} has {height:g}, {width:g} or {probability:g}")
+    return probability
 
 
 def _read(run: Path, name: str, sums: dict[str, str], head: tuple[str, ...]) -> list[dict[str, str]]:
@@ -133,4 +157,6 @@ def _read(run: Path, name: str, sums: dict[str, str], head: tuple[str, ...]) -> 
     if found != head:
         columns = ", ".join(found) or "none"
         raise RecordError(f"{run / name} has the columns {columns}; expected {', '.join(head)}")
+    if any(None in row for row in rows):
+        raise RecordError(f"{run / name} has a row of more than {len(head)} cells; run it again")
     return rows
