@@ -15,7 +15,7 @@ from PIL import Image
 from rich.table import Table
 
 from dogcam.data.reading import read_split
-from report.pipeline.sources import Sources
+from dogcam.files.states import Sources
 
 from .measure import in_fresh_process, seconds_of
 from .photographs import photographs_or_sample

@@ -52,11 +52,12 @@ def command(
     classifier = options.load("efficientnet_lite0")
     require_writable(out)
     path, finished = out / FILE, 0
-    identity = identity_of(classifier, images, config)
-    if resume and path.exists() and _is_of(path, classifier, identity):
-        _remove_working_files(out, identity)
-        click.echo(str(path))
-        return
+    if resume and path.exists():
+        identity = identity_of(classifier, images, config)
+        if _is_of(path, classifier, identity):
+            _remove_working_files(out, identity)
+            click.echo(str(path))
+            return
 
     def ended(epoch: LocaliserEpoch) -> None:
         nonlocal finished
@@ -77,7 +78,7 @@ def command(
             classifier, images, config, out, resume=resume, track=progress.track, epoch_ended=ended
         )
     localiser.save(path)
-    _remove_working_files(out, identity)
+    _remove_working_files(out, localiser.card.training)
     click.echo(str(path))
 
 

@@ -104,6 +104,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Paths of the photographs and masks."""
+        return tuple(path for image in self.images for path in (image.path, image.mask_path) if path)
+
     @cached_property
     def manifest(self) -> str:
         """SHA-256 over ids, image files and objects, in order; equal manifests mean equal data.

@@ -13,6 +13,7 @@ from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import measure
 from dogcam.files import atomic_write, remove_temporary_files
 from dogcam.files.locks import dir_lock
+from dogcam.files.states import Sources
 from dogcam.models.checkpoints import layers_sha256, weights_sha256
 from dogcam.models.two_scale import require_position_scores
 from dogcam.train.batches import Batches
@@ -67,7 +68,7 @@ class Trainer:
         Raises:
             ConfigError: if the state in the folder belongs to another training, or the loss is not finite.
             ModelError: if the state is damaged, or the network has no high-resolution pass.
-            DataError: if an image cannot be read.
+            DataError: if an image cannot be read, or changed during the training.
         """
         if self.config.high_resolution:
             require_position_scores(self.network)
@@ -75,6 +76,8 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)
         batches = Batches(self.data, self.config)
         self._require_last_batch(batches)
+        # Before the images are hashed.
+        sources = Sources((*self.data.train.files, *self.data.evaluation.files))
         file = StateFile(self.folder, self._identity(), EpochRecord)
         with dir_lock(self.folder), frozen_layers(self.network, self.config.frozen_layers):
             remove_temporary_files(self.folder)
@@ -84,6 +87,7 @@ class Trainer:
             records = self._start(loop, file.load(tensors) if resume else [])
             for epoch in range(len(records), self.config.epochs):
                 records.append(self._run_epoch(loop, epoch))
+                sources.require_unchanged()
                 file.save(tensors, records)
                 self._write_history(records)
                 self.observer.epoch_ended(records[-1])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
 from report.config import RunConfig
-from report.pipeline.sources import Sources
 
 Item = TypeVar("Item")
 

@@ -1,7 +1,7 @@
 """One whole run: find data and classifier, run the stages, gather the record, write it and its tables."""
 
 import importlib.metadata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from dogcam.data.workers import n_cores, worker_processes
+from dogcam.files.states import Sources
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
@@ -21,7 +22,6 @@ from report.pipeline.folder import keep_earlier_claims, remove_stale_pictures
 from report.pipeline.gather import gather, write_tables
 from report.pipeline.provenance import run_info
 from report.pipeline.runner import Stage, run_stages
-from report.pipeline.sources import Sources
 from report.pipeline.stages import (
     ablation,
     analyse,
@@ -168,7 +168,7 @@ def run_experiment(
     config = config.model_copy(update={"tuning_split": tuning.name if tuning else None})
     # Likewise before the images are hashed.
     splits = [each for each in (reported, tuning) if each]
-    sources = Sources(path for split in splits for path in _files_of(split))
+    sources = Sources(path for split in splits for path in split.files)
     context = Context(config, folder, reported, tuning, classifier, progress, cache=cache, sources=sources)
     inputs = {
         "the images of the split": reported.manifest,
@@ -200,15 +200,10 @@ def stages_of(config: RunConfig) -> list[Stage]:
     return [stage for stage in STAGES if optional.get(stage.name, True)]
 
 
-def _files_of(split: Split) -> Iterator[Path]:
-    for image in split.images:
-        yield from filter(None, (image.path, image.mask_path))
-
-
 def _is_below(folder: Path, split: Split) -> bool:
     """Tell whether every file of a split is in a folder."""
     notes = (image.annotation_path for image in split.images if image.annotation_path)
-    return all(path.is_relative_to(folder) for path in (*_files_of(split), *notes))
+    return all(path.is_relative_to(folder) for path in (*split.files, *notes))
 
 
 def _described(classifier: Classifier) -> str:

@@ -16,6 +16,7 @@ from dogcam.draw import overlays
 from dogcam.draw.overlays import DrawnBox
 from dogcam.errors import ConfigError
 from dogcam.files import atomic_write, sha256_of
+from dogcam.files.states import Sources
 from dogcam.structures.boxes import as_boxes, rescale
 from dogcam.structures.images import LabelledImage, Split
 from report.config import RunConfig
@@ -76,10 +77,11 @@ def run_photographs(
 
     Raises:
         ModelError: if the classifier does not know a target.
-        DataError: if a photograph cannot be read.
+        DataError: if a photograph cannot be read, or changed during the run.
     """
     if config.precision is not None:
         raise ConfigError("--precision is measured against annotations, and the photographs have none")
+    sources = Sources(split.files)
     classifier = prepare.find_classifier(config, cache)
     targets = classifier.classes_named(config.targets or (config.target,))
     rule = LocalisationRule(config.cam_threshold) if config.cam_threshold else DEFAULT_RULE
@@ -105,6 +107,8 @@ def run_photographs(
         score_threshold=SCORE_THRESHOLD, classes=[_class(found, name) for name in targets],
         items=items, most_pictures=MOST_PICTURES, files=files,
     )  # fmt: skip
+    # After the photographs were hashed as well.
+    sources.require_unchanged()
     write_results(record, folder)
     remove_stale_pictures(folder, record)
     return record

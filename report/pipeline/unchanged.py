@@ -1,7 +1,7 @@
 """Reuse a whole run if nothing that it depends on changed since it ended: no torch, no photograph is read.
 
 Hashes of content decide about single stages; see `report.pipeline.runner`. Before that, a run is reused as a
-whole if every file that it read or wrote has the state that it had when the run ended (`sources.State`), and
+whole if every file that it read or wrote has the state that it had when the run ended (`states.State`), and
 settings, versions and environment are equal. Any difference leads to the hashes.
 """
 
@@ -17,10 +17,10 @@ from typing import Any
 import dogcam
 from dogcam.errors import DogcamError, RecordError
 from dogcam.files import atomic_write, read_json, sha256_of
+from dogcam.files.states import states_below
 from report.config import RunConfig
 from report.pipeline.folder import EARLIER_NAME, keep_earlier_claims
 from report.pipeline.provenance import run_info
-from report.pipeline.sources import states_below
 from report.record import Results, StageRun
 from report.record.claim_rules import with_claims
 from report.record.io import RESULTS_NAME, read_results, write_results

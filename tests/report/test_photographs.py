@@ -8,9 +8,10 @@ import pytest
 import dogcam
 import report
 from dogcam.data.reading import read_split
+from report.pipeline import photographs
 from report.record.io import read_record, read_results
 from report.record.photographs import Photographs
-from tests.support.runs import BATCH, invoke
+from tests.support.runs import BATCH, assert_one_line, invoke
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,22 @@ def test_the_boxes_are_those_of_detect(done, folder, small_checkpoint):
     ]
     assert found == [each[:6] for each in expected]
     assert [float(row["score"]) for row in rows] == pytest.approx([each[6] for each in expected], rel=1e-5)
+
+
+def test_a_photograph_that_changes_during_the_run_is_refused(folder, small_checkpoint, tmp_path, monkeypatch):
+    path, draw = min(folder.glob("*.jpg")), photographs._draw
+
+    def changes(*given):
+        content = path.read_bytes()
+        path.write_bytes(b"other")
+        path.write_bytes(content)
+        return draw(*given)
+
+    monkeypatch.setattr(photographs, "_draw", changes)
+    words = ["--model", "sample_net", "--checkpoint", str(small_checkpoint), "--device", "cpu"]
+    result = invoke(["run", "--data", str(folder), "--limit", "2", *words, "--out", str(tmp_path / "run")])
+    assert_one_line(result, 1, str(path))
+    assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_the_record_counts_what_the_table_lists(done):

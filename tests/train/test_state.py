@@ -2,14 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save
 
-from dogcam.errors import ConfigError, ModelError, OutputError
+from dogcam.errors import ConfigError, DataError, ModelError, OutputError
 from dogcam.files.locks import dir_lock
 from dogcam.models.checkpoints import save_checkpoint, weights_sha256
+from dogcam.train.loop import TrainingObserver
 from dogcam.train.state import STATE
 from tests.support.training import FAST, StopsAt, changed, make_network, run, same_weights
 
@@ -59,6 +61,27 @@ def change_tensor(tensors, notes):
 
 def remove_tensor(tensors, notes):
     del tensors["optimizer.0.exp_avg"]
+
+
+class Rewrites(TrainingObserver):
+    """Changes a photograph in the second epoch, and puts its content back."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def batch_ended(self, epoch: int, n_images: int, loss: float) -> None:
+        if epoch == 1:
+            content = self.path.read_bytes()
+            self.path.write_bytes(b"other")
+            self.path.write_bytes(content)
+
+
+@pytest.mark.parametrize("split", ["train", "evaluation"])
+def test_an_epoch_in_which_an_image_changed_is_not_kept(data, tmp_path, split):
+    path = getattr(data, split).images[3].path
+    with pytest.raises(DataError, match=re.escape(str(path))):
+        run(data, tmp_path, observer=Rewrites(path))
+    assert len(read(tmp_path / STATE)[1]["records"]) == 1
 
 
 DAMAGES = {

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dogcam.data.images import read_pixels
@@ -15,6 +16,7 @@ from dogcam.detection.localiser import LocaliserNetwork, stacked
 from dogcam.detection.observer import Observer
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import DataError, ModelError
+from dogcam.files.states import Sources
 from dogcam.models.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from dogcam.structures.images import LabelledImage
 from dogcam.train.localiser.config import LocaliserConfig
@@ -73,6 +75,7 @@ class ExampleMaker:
         config: the settings.
         folder: of the files.
         identity: what the files follow from, as plain values; a file of anything else is made again.
+        sources: the images, as they were when they were hashed for the identity.
         track: shows the progress.
     """
 
@@ -83,6 +86,7 @@ class ExampleMaker:
     config: LocaliserConfig
     folder: Path
     identity: dict[str, Any]
+    sources: Sources
     track: Track
 
     def make(self, images: Sequence[LabelledImage], network: LocaliserNetwork) -> list[tuple[Path, int]]:
@@ -96,7 +100,7 @@ class ExampleMaker:
             The file of each example, and its number in the file.
 
         Raises:
-            DataError: if an image cannot be read, or no image has a pseudo-box.
+            DataError: if an image cannot be read or changed, or no image has a pseudo-box.
         """
         examples: list[tuple[Path, int]] = []
         sources: list[Source] = []
@@ -128,10 +132,10 @@ class ExampleMaker:
 
     def activations(self, image: LabelledImage) -> tuple[Tensor, ...]:
         """Return the activations of each layer in the view of the localiser: (C, h, w) tensors."""
-        return self.observer.observe(read_pixels(image), self.view, layers=self.layers)[1]
+        return self.observer.observe(self._pixels(image), self.view, layers=self.layers)[1]
 
     def _photograph(self, image: LabelledImage) -> _Observed:
-        pixels, method = read_pixels(image), self.method
+        pixels, method = self._pixels(image), self.method
         made = {view: self.observer.observe(pixels, view, layers=self.layers) for view in method.all_views}
         boxes: list[PseudoBox] = []
         observed = method.observe(lambda view: made[view][0])
@@ -145,8 +149,13 @@ class ExampleMaker:
     ) -> _Observed:
         generator = np.random.default_rng((self.config.seed, number))
         side = round(self.view.scale * self.observer.side)
-        mosaic, boxes = make_mosaic(sources, by_class, side, read_pixels, generator)
+        mosaic, boxes = make_mosaic(sources, by_class, side, self._pixels, generator)
         return _Observed(boxes, *self.observer.observe(mosaic, self.view, layers=self.layers))
+
+    def _pixels(self, image: LabelledImage) -> Image.Image:
+        pixels = read_pixels(image)
+        self.sources.require_unchanged([image.path])
+        return pixels
 
     def _write(self, path: Path, observed: _Observed, network: LocaliserNetwork) -> list[PseudoBox]:
         """Write a file, and return its pseudo-boxes."""

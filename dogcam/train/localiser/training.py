@@ -19,6 +19,7 @@ from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.errors import ConfigError, DataError
 from dogcam.files import path_inside, remove_temporary_files
 from dogcam.files.locks import dir_lock
+from dogcam.files.states import Sources
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
@@ -85,9 +86,11 @@ def train_localiser(
 
     Raises:
         ModelError: if the classifier cannot be used, or a file in the folder is damaged.
-        DataError: if an image cannot be read, or no image has a label that the classifier knows.
+        DataError: if an image cannot be read or changed, or no image has a label that the classifier knows.
         ConfigError: if the state in the folder belongs to another training.
     """
+    # Before the images are hashed.
+    sources = Sources(data.files)
     identity = identity_of(classifier, data, config)
     names, layers = identity["classes"], identity["layers"]
     images = [image for image in data.images if not image.labels.isdisjoint(names)]
@@ -105,7 +108,7 @@ def train_localiser(
             file.read()
         maker = ExampleMaker(
             Observer(classifier, names), layers, method, method.views[-1], config,
-            path_inside(folder, EXAMPLES), identity, track,
+            path_inside(folder, EXAMPLES), identity, sources, track,
         )  # fmt: skip
         maker.observer.require(method.all_views)
         network = _with_components(maker, images, config)

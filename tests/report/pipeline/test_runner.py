@@ -8,11 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from dogcam.errors import DataError, RecordError
+from dogcam.files.states import Sources
 from report.config import RunConfig
 from report.pipeline import runner
 from report.pipeline.context import Context
 from report.pipeline.runner import Stage, run_stages
-from report.pipeline.sources import Sources
 
 INPUTS = {"the images": "1", "the weights": "1"}
 FIGURE = "figures/a.svg"

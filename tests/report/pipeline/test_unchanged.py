@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dogcam.files.states import CLOCK_TICK, state_of, states_below
 from report.config import make_config
 from report.pipeline import experiment
-from report.pipeline.sources import CLOCK_TICK, state_of, states_below
 from report.pipeline.unchanged import REUSED, Inputs, installed_packages, note_end, note_file, reuse_run
 from report.record.io import read_results
 from tests.support.runs import STAGE_NAMES, invoke, options, reasons, record_of, statuses

@@ -99,6 +99,24 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     assert len(written) == (n_files - 3 if moment == "examples" else 0)
 
 
+def test_an_image_that_changes_while_it_is_read_leaves_no_example(classifier, images, tmp_path, monkeypatch):
+    path, read = images.images[0].path, examples.read_pixels
+
+    def changes(image):
+        content = image.path.read_bytes()
+        image.path.write_bytes(content + b"more")
+        pixels = read(image)
+        image.path.write_bytes(content)
+        return pixels
+
+    monkeypatch.setattr(
+        examples, "read_pixels", lambda image: (changes if image.path == path else read)(image)
+    )
+    with pytest.raises(DataError, match=path.name):
+        train_localiser(classifier, images, FAST, tmp_path)
+    assert not list(tmp_path.glob(f"{EXAMPLES}/image-*"))
+
+
 def test_annotated_boxes_have_no_influence(trained, classifier, images, tmp_path):
     elsewhere = tuple(
         replace(image, objects=tuple(replace(each, box=(0.0, 0.0, 1.0, 1.0)) for each in image.objects))

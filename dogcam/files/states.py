@@ -1,4 +1,4 @@
-"""Notice files that change, by their state: while a run reads them, and between two runs."""
+"""Notice files that change, by their state: while they are read, and between two runs."""
 
 import os
 import time
@@ -18,7 +18,7 @@ CLOCK_TICK = 0.05
 
 
 class Sources:
-    """The files that a run reads, as they were when it began.
+    """The files that a command reads, as they were when it began.
 
     Args:
         paths: the files; take the state before they are hashed.
@@ -28,7 +28,7 @@ class Sources:
         self._states = {path: state_of(path) for path in paths}
 
     def require_unchanged(self, paths: Iterable[Path] | None = None) -> None:
-        """Refuse files that changed since the run began.
+        """Refuse files that changed since the command began.
 
         Args:
             paths: some of the files; None for all of them.
@@ -39,7 +39,7 @@ class Sources:
         for path in self._states if paths is None else paths:
             if path in self._states and state_of(path) != self._states[path]:
                 raise DataError(
-                    f"{path} changed while the run read it; run again when the data is complete and at rest"
+                    f"{path} changed while it was read; run again when the data is complete and at rest"
                 )
 
 
