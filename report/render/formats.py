@@ -49,7 +49,7 @@ class Formatter:
         numbers = "percent", "points", "count", "counted", "identifier", "decimal", "power", "seconds"
         pairs = "span", "within", "estimate", "gap", "shift"
         words = "text", "words", "article", "plural", "sentence", "bare", "code", "address", "faint"
-        return {name: getattr(self, name) for name in (*numbers, *pairs, *words)}
+        return {name: getattr(self, name) for name in (*numbers, *pairs, *words, "attribute")}
 
     def percent(self, ref: Ref, digits: int = 1) -> Markup:
         """Show a fraction in percent: 0.4884 -> 48.8 %."""
@@ -121,13 +121,15 @@ class Formatter:
 
     def text(self, value: Ref | str) -> Markup:
         """Show words of the record or of a user, with every sign that could be markup escaped."""
-        words = raw(value)
-        if not isinstance(words, str):
-            raise RecordError(f"{value!r} is {words!r}; only words can be shown as text")
-        words = _shortened(clean(" ".join(words.splitlines())))
         if self.format == "html":
-            return self._words(value, words, _entities(words))
+            return self.attribute(value)
+        words = _one_line(value)
         return self._words(value, words, _MARKDOWN_SIGNS.sub(r"\\\g<0>", html.escape(words, quote=False)))
+
+    def attribute(self, value: Ref | str) -> Markup:
+        """Show words in an attribute of an element, which Markdown may have as well: no quote ends it."""
+        words = _one_line(value)
+        return self._words(value, words, _entities(words))
 
     def words(self, value: Ref | str) -> Markup:
         """Show a name of the record as words: other_object -> other object."""
@@ -173,8 +175,9 @@ class Formatter:
         if not isinstance(raw(value), str):
             raise RecordError(f"{value!r} is {raw(value)!r}; only words can be shown as code")
         words = _shortened(clean(" ".join(raw(value).split())))
-        if self.format == "html" or "|" in words:
-            # As an element, not between backticks: nothing in the words can end it, or a table's cell.
+        if self.format == "html" or not {"|", "<"}.isdisjoint(words):
+            # As an element, not between backticks: nothing in the words can end it, or a table's cell, or be
+            # an element where Markdown is not read, such as right after one.
             return self._words(value, words, f"<code>{_entities(words)}</code>")
         fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
         pad = " " if words.startswith("`") or words.endswith("`") else ""
@@ -217,6 +220,13 @@ class Formatter:
         if self.trace is None:
             return Markup(text)
         return Markup(self.trace.mark(Shown(path_of(ref), plain, text, number)))
+
+
+def _one_line(value: Ref | str) -> str:
+    words = raw(value)
+    if not isinstance(words, str):
+        raise RecordError(f"{value!r} is {words!r}; only words can be shown as text")
+    return _shortened(clean(" ".join(words.splitlines())))
 
 
 def _shortened(words: str) -> str:

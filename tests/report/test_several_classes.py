@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from dogcam.data.reading import read_split
 from dogcam.errors import ConfigError, ModelError
@@ -30,6 +31,15 @@ def test_the_main_class_is_measured_as_in_a_run_for_it_alone(several, finished):
     assert (
         dog.cam_threshold == next(each for each in record.tuning if each.method == "grad_cam").cam_threshold
     )
+
+
+def test_every_paragraph_is_read_as_markdown(several):
+    """An element goes on up to the next blank line; a paragraph right after it would stand in it as it is."""
+    parser = MarkdownIt("commonmark", {"html": True})
+    tokens = parser.parse((several / "report.md").read_text(encoding="utf-8"))
+    elements = [token.content for token in tokens if token.type == "html_block"]
+    assert any("</details>" in each for each in elements)
+    assert all(line.startswith("<") for each in elements for line in each.strip().splitlines())
 
 
 def test_all_is_every_annotated_class_in_the_order_of_its_objects(several, small_data):

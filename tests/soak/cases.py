@@ -149,7 +149,8 @@ def faulty(material: Material, folder: Path, name: str, random: Random) -> tuple
                 fault(path, random)
             done.append(f"{path.relative_to(folder)} {fault.__name__}")
     ending = call(command, folder, MOST_SECONDS + 2 * max(material.seconds.values()))
-    return judge(ending, folder), f"{name}: {', '.join(done)}", ending.output
+    left = f" left {', '.join(ending.left)}" if ending.left else ""
+    return judge(ending, folder), f"{name}: {', '.join(done)}{left}", ending.output
 
 
 def killed(material: Material, folder: Path, name: str, random: Random) -> tuple[str, str, str, int]:
@@ -261,7 +262,8 @@ def call(
 
 def _left(group: int, folder: Path, killed: bool) -> tuple[str, ...]:
     """Return the processes that a command left behind, and its temporary files unless it was killed."""
-    for _ in range(200):  # workers notice within a second that their parent is gone
+    # Workers notice within a second that their parent is gone; on a busy machine they wait for their turn.
+    for _ in range(1000):
         if not group_lives(group):
             break
         time.sleep(0.01)

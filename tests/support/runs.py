@@ -34,7 +34,10 @@ SHRINK = 3
 SIZE = (96, 96)
 N_TUNING, N_TEST, BATCH = 16, 24, 8
 RESAMPLES = 200
-HOSTILE = '<script>alert(1)</script> | *bold* `tick` "quoted" ](javascript:alert(2)) [x]: ~y~ _z_ &lt; \\ end'
+HOSTILE = (
+    '<script>alert(1)</script> | *bold* `tick` "quoted" onload="alert(3) ](javascript:alert(2)) [x]: ~y~ _z_ '
+    "&lt; \\ end"
+)
 STAGE_NAMES = [stage.name for stage in stages_of(RunConfig())]
 
 

@@ -94,6 +94,13 @@ def test_a_drawing_with_anything_else_is_refused(run, fault):
         drawing(run, "figures/own.svg")
 
 
+def test_the_name_of_a_class_may_be_like_an_address(run):
+    label = "boxes of [x](javascript:alert(1)) and url(https://example.org)"
+    content = SVG.format("").replace("<svg", f'<svg aria-label="{label}"', 1)
+    (run / "figures" / "own.svg").write_text(content, encoding="utf-8")
+    assert drawing(run, "figures/own.svg") == content
+
+
 @pytest.mark.parametrize(
     "text", ["<!DOCTYPE svg [<!ENTITY x 'y'>]><svg/>", "<svg", "no drawing", "<?xml ?><svg/>"]
 )

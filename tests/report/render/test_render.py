@@ -231,6 +231,8 @@ def test_hostile_words_in_the_twin_are_words(copied):
     assert Page(html).text.count(HOSTILE) > 40
     raw = {leaf.content for leaf in leaves(parser.parse(text)) if leaf.type.startswith("html_")}
     assert all(re.fullmatch(RAW, each.strip()) for each in raw)
+    known = {"class", "id", "href", "src", "srcset", "media", "alt", "style", "start"}
+    assert {name for _, attributes in Page(html).elements for name in attributes} <= known
 
 
 @pytest.mark.parametrize("words", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028\u2029"])
