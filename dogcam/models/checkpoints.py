@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.files import atomic_write, open_plain, parse_json, read_json, sha256_of
+from dogcam.files import atomic_write, open_plain, parse_json, read_bytes, read_json, sha256_of
 from dogcam.models.architecture import AUXILIARY
 from dogcam.models.payload import CARD_KEY, PUBLISHED, State, some, state_in, without_wrapper_prefixes
 from dogcam.models.torch_files import load_torch
@@ -269,11 +269,22 @@ def _seal_of(card: dict) -> str:
     return sha256_of(json.dumps(card, sort_keys=True).encode())
 
 
+def _tensors_of(path: Path) -> tuple[dict[str, str], State]:
+    """Return the notes in the header of a safetensors file, and its tensors."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # `safe_open`, which copies no byte, opens names in UTF-8 only
+        content = read_bytes(path, _MOST_BYTES, ModelError)
+        state = load(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return header.get("__metadata__", {}), {name: state[name] for name in sorted(state)}
+    with safe_open(path, framework="pt", device="cpu") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in sorted(file.keys())}
+
+
 def _load_safetensors(path: Path) -> Checkpoint:
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            header = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        header, state = _tensors_of(path)
     except (SafetensorError, OSError) as error:
         reason = f"{path} is not a complete safetensors file ({error}); download or create it again"
         raise ModelError(reason) from error

@@ -317,6 +317,18 @@ def test_saved_checkpoint_comes_back(tmp_path):
     assert load_checkpoint(path).meta == checkpoint.meta, "the notes must travel inside the file"
 
 
+def test_a_name_that_is_not_utf8_makes_no_difference(tmp_path):
+    plain, odd = tmp_path / "w.safetensors", tmp_path / f"{os.fsdecode(b'caf' + bytes([233]))}.safetensors"
+    for path in (plain, odd):
+        save_checkpoint(path, make_model().state_dict(), {"classes": ["dog"]}, card_file=False)
+    found, expected = load_checkpoint(odd), load_checkpoint(plain)
+    assert (found.meta, found.sealed) == (expected.meta, True) and same_state(found.state, expected.state)
+    for damaged in (b"\xff" * 40, odd.read_bytes()[:-9]):
+        odd.write_bytes(damaged)
+        with pytest.raises(ModelError, match="not a complete safetensors file"):
+            load_checkpoint(odd)
+
+
 def test_equal_states_make_equal_files(tmp_path):
     state = make_model().state_dict()
     turned = dict(reversed(state.items()))
