@@ -14,6 +14,8 @@ BIN := $(ENV)/bin
 STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
 
 WORKERS ?= auto
+# Files with slow tests start first; each runs in one process, so that its fixtures are made once.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CASES ?= 200
 SEED ?= 0
 # Installations use the versions that the tests passed with; CONSTRAINTS= allows any within the bounds.
@@ -31,11 +33,11 @@ report: $(STAMP)-core ## render the sample, run the experiment on it, write buil
 report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published checkpoint (downloads 0.7 GB)
 	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
 
-test: $(STAMP)-test ## run all tests in parallel (COVERAGE=1 measures their coverage, WORKERS=2 starts two processes)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),--cov --cov-report term)
+test: $(STAMP)-test ## run the tests in parallel (ALL=1 adds the benches and the site, COVERAGE=1 measures coverage, WORKERS=2 starts two processes)
+	$(PYTEST) $(if $(ALL),,-m 'not gate') $(if $(COVERAGE),--cov --cov-report term)
 
 test-fast: $(STAMP)-test ## run tests without slow, browser, peers and photographs ones, on few generated cases
-	DOGCAM_EXAMPLES=20 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not (slow or browser or peers or photographs)'
+	DOGCAM_EXAMPLES=20 $(PYTEST) -m 'not (slow or browser or peers or photographs or gate)'
 
 soak: $(STAMP)-test ## feed generated faults and random kills to every command: make soak CASES=2000 SEED=1
 	$(BIN)/python -m tests.soak --cases $(CASES) --seed $(SEED)

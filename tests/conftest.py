@@ -17,14 +17,19 @@ from tests.support import runs as report_fixtures
 MARKED_BY_FIXTURE = {
     "browser": "browser",
     "real_data": "photographs",
-    # Fixtures that render scenes, or run whole experiments, trainings or benchmarks.
+    # Fixtures that render scenes, or run whole experiments or trainings.
     "predicted": "slow",
     "small_data": "slow",
     "voc_tar": "slow",
     "whole": "slow",
     "written": "slow",
+    "quick_benches": "gate",
+    "site": "gate",
 }
 """A test that uses one of these fixtures, directly or not, gets the marker."""
+
+SLOW = ("slow", "browser", "peers", "photographs", "gate")
+"""Markers of the tests that `make test-fast` leaves out."""
 
 # `make test-fast` asks for few generated cases, `make oracles` for many. A busy machine must not turn a right
 # answer into a failure, so there is no deadline.
@@ -44,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in MARKED_BY_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKED_BY_FIXTURE[fixture])
     # With `--no-loadscope-reorder` files start in this order: no worker ends alone on a slow one.
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    slow = {item.path for item in items if any(map(item.get_closest_marker, SLOW))}
     items.sort(key=lambda item: item.path not in slow)
 
 

@@ -83,6 +83,17 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("backends")
 
 
+@pytest.fixture(scope="module")
+def exported() -> bytes:
+    return loading.export(tiny(), maps_network(tiny()))
+
+
+@pytest.fixture
+def export_once(exported, monkeypatch):
+    """Return the bytes of one export wherever `tiny()` is exported: the exporter takes two seconds."""
+    monkeypatch.setattr(loading, "export", lambda *_: exported)
+
+
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("size", SIZES)
 def test_torch_makes_the_maps_of_the_engine(head, size, cache):
@@ -202,7 +213,7 @@ def test_int8_is_near_and_not_the_same(cache):
 
 
 @pytest.mark.slow
-def test_every_batch_tells_which_values_occur_whatever_their_number(tmp_path):
+def test_every_batch_tells_which_values_occur_whatever_their_number(tmp_path, export_once):
     """A calibrator that empties its buffer when it is full fails on some numbers, and forgets batches."""
     onnx = pytest.importorskip("onnx")
     load_backend("onnx", tiny(), tmp_path)
@@ -236,7 +247,7 @@ def test_int8_computes_convolutions_in_whole_numbers_and_the_head_in_floating_po
 
 
 @pytest.mark.slow
-def test_what_was_exported_is_used_again_until_something_changes(tmp_path, monkeypatch):
+def test_what_was_exported_is_used_again_until_something_changes(tmp_path, monkeypatch, export_once):
     given = tiny()
     first = load_backend("onnx", given, tmp_path)
     (path,) = tmp_path.iterdir()
@@ -279,7 +290,7 @@ def test_an_export_with_other_maps_is_refused_and_not_kept(tmp_path, monkeypatch
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [KeyboardInterrupt, SystemExit, RuntimeError])
-def test_an_export_whose_check_does_not_end_is_not_kept(tmp_path, monkeypatch, ending):
+def test_an_export_whose_check_does_not_end_is_not_kept(tmp_path, monkeypatch, export_once, ending):
     cache, real = tmp_path / "cache", loading.require_same
 
     def interrupted(*_):
@@ -298,7 +309,7 @@ def test_an_export_whose_check_does_not_end_is_not_kept(tmp_path, monkeypatch, e
 
 
 @pytest.mark.slow
-def test_while_an_export_is_checked_nothing_stands_in_the_cache(tmp_path, monkeypatch):
+def test_while_an_export_is_checked_nothing_stands_in_the_cache(tmp_path, monkeypatch, export_once):
     """A process that is killed cleans up nothing."""
     seen, real = [], loading.require_same
 

@@ -17,11 +17,12 @@ from PIL import Image
 from benchmarks import ap, cam, int8, large, yardstick
 from benchmarks.__main__ import BENCHES, ON_REQUEST
 from benchmarks.machine import describe_run
-from benchmarks.measure import Cost, Spread, cost_of, in_fresh_process
+from benchmarks.measure import Cost, Spread, in_fresh_process
 from benchmarks.photographs import write_large_and_small
 from dogcam.data.sample import write_sample
 from dogcam.evaluate.metrics import match
 from dogcam.structures.detections import Detections, GroundTruth
+from tests.support.allocation import allocate, allocate_after_more
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -31,7 +32,7 @@ linux = pytest.mark.skipif(platform.system() != "Linux", reason="only Linux tell
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def quick_benches(tmp_path_factory):
     """What the command writes, by the name of the bench."""
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(folder)]
@@ -42,16 +43,16 @@ def written(tmp_path_factory):
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
 
 
-def test_every_bench_runs_and_states_where_and_when(written):
-    assert written.keys() == {"ap", "cam", "train", "run"}
-    for rows in written.values():
+def test_every_bench_runs_and_states_where_and_when(quick_benches):
+    assert quick_benches.keys() == {"ap", "cam", "train", "run"}
+    for rows in quick_benches.values():
         assert rows
         for row in rows:
             assert row["run"].keys() == RUN and row["run"]["quick"] is True
 
 
-def test_a_run_is_compared_with_its_forward_passes(written):
-    rows = {row["name"]: row for row in written["run"]}
+def test_a_run_is_compared_with_its_forward_passes(quick_benches):
+    rows = {row["name"]: row for row in quick_benches["run"]}
     assert rows["forward"]["ratio_to_forward"] == 1
     stages = [row["seconds"] for name, row in rows.items() if name.startswith("stage ")]
     assert 0 < sum(stages) <= rows["run"]["seconds"]
@@ -82,7 +83,7 @@ def test_large_photographs_have_twelve_megapixels_and_small_copies(tmp_path):
 
 
 @linux
-@pytest.mark.slow
+@pytest.mark.gate
 def test_memory_does_not_grow_with_the_image(tmp_path):
     """Decoded in full, a JPEG of 48 megapixels would take 183 MiB more than a small one."""
     peaks = [
@@ -103,7 +104,7 @@ def test_the_yardstick_counts_the_arithmetic_of_the_network_and_times_a_product(
     assert 0 < measured.seconds() < 1
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_the_cost_of_8_bits_is_not_measured_without_photographs(tmp_path):
     command = [sys.executable, "-m", "benchmarks", "int8", "--out", str(tmp_path / "out")]
     environment = os.environ | {"DOGCAM_DATA": str(tmp_path)}
@@ -130,7 +131,7 @@ def test_the_cost_of_8_bits_is_the_difference_in_ap():
     assert "ap_difference" not in int8._row(given, "float32", None, exact, None)
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 def test_an_unknown_bench_is_refused():
     command = [sys.executable, "-m", "benchmarks", "speed"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
@@ -151,26 +152,12 @@ def test_the_description_names_neither_the_machine_nor_its_folders():
     assert run["versions"] == {"python": platform.python_version(), "numpy": np.__version__}
 
 
-def allocate(mib):
-    """Fill memory and let it go again."""
-    _, cost = cost_of(lambda: np.ones(mib * 2**17).sum())
-    return cost.memory_growth_mib
-
-
-def allocate_after_more(mib):
-    """Reach a higher peak before the measurement begins."""
-    np.ones(4 * mib * 2**17).sum()
-    return allocate(mib)
-
-
 @linux
-@pytest.mark.slow
 @pytest.mark.parametrize("work", [allocate, allocate_after_more])
 def test_memory_grows_by_what_is_allocated_though_it_is_freed_again(work):
     assert in_fresh_process(work, 64) == pytest.approx(64, abs=8)
 
 
-@pytest.mark.slow
 def test_a_failure_in_a_fresh_process_is_raised_here():
     with pytest.raises(ValueError, match="'fast'"):
         in_fresh_process(float, "fast")
