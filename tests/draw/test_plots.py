@@ -219,6 +219,15 @@ def test_the_sweep_has_a_panel_for_each_method_on_one_scale():
     assert legend_words(figure) == ["IoU > 0.3", "IoU > 0.5", "chosen"]
 
 
+def test_the_scale_of_a_sweep_includes_methods_that_are_better_than_the_first():
+    figure = sweep_figure(
+        [SweepPanel(str(ap), [Series("IoU > 0.5", [0.1, 0.2], [ap, 0.0])], None) for ap in (0.0, 0.5, 1.0)]
+    )
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        assert low == 0 and 1 <= high < 1.1
+
+
 def test_the_lines_of_a_sweep_have_the_colour_of_their_method():
     """In the legend, which names the IoU thresholds of all methods, colour means nothing."""
     panels = [

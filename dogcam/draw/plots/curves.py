@@ -133,12 +133,14 @@ def sweep_figure(panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold"
     for axes, panel in zip(grid, panels, strict=True):
         for index, one in enumerate(panel.series):
             draw_series(axes, one, index, marker=MARKERS[index % len(MARKERS)], markersize=3)
-        axes.set(xlabel=x_label, ylabel="AP", ylim=(0, None))
+        axes.set(xlabel=x_label, ylabel="AP")
         in_percent(axes.yaxis)
         axes.set_title(fill(panel.title, 16), fontsize=10)
         if panel.chosen is not None:
             axes.axvline(panel.chosen, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
         axes.label_outer()
+    # Not before: a limit that is set ends the scaling to the panels that follow.
+    grid[0].set_ylim(0, None)
     chosen = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="chosen")
     handles = [series_handle(one, index) for index, one in enumerate(panels[0].series)]
     for handle in handles:  # The colour of a line is that of its panel's method; its dash names the IoU.
