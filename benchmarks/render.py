@@ -71,6 +71,8 @@ def measure_run(run: Path, rounds: int) -> dict[str, object]:
 
 def _command(code: str, first_on_path: str, *arguments: str) -> Callable[[], None]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((first_on_path, str(REPOSITORY)))}
+    # An installed program has its modules and templates compiled; without the files each start compiles them.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def work() -> None:
         command = [sys.executable, "-c", code, *arguments]

@@ -251,7 +251,7 @@
       });
       (table.closest(".scroll") ?? table).after(bar);
     }
-    for (const drawing of all("figure.figure > .drawing > svg, .static .drawing > svg")) {
+    for (const drawing of all("figure.figure > .drawing:not(.narrow) > svg, .static .drawing > svg")) {
       const bar = template("svg-tools")?.cloneNode(true);
       if (!bar) return;
       bar.querySelector("button").addEventListener("click", () => {
@@ -260,7 +260,7 @@
         save(link, `${figure?.id || "precision-recall"}.svg`, resolved(drawing), "image/svg+xml");
         link.click();
       });
-      drawing.parentElement.after(bar);
+      (drawing.closest("figure")?.querySelector(".narrow") ?? drawing.parentElement).after(bar);
     }
   }
 

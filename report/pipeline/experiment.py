@@ -158,6 +158,7 @@ def run_experiment(
     folder = folder.resolve()
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
+    progress.stage_began("read images and weights")
     asked, weights = config, prepare.weight_files(config, cache)
     # Before anything is read, so that no change can fall between the reading and the state.
     before = Inputs.of(asked, cache, (data, *weights)) if weights is not None and data.is_dir() else None

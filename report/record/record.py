@@ -68,7 +68,7 @@ class Results(Sealed):
     def pictures_named(self) -> Iterator[str]:
         """Yield the name of every picture that a part of the record names."""
         for figure in self.figures:
-            yield from (figure.path, figure.standalone, figure.dark)
+            yield from figure.files()
         of_classes = self.classes.failures if self.classes else []
         lists = [self.failures.successes, *(each.items for each in self.failures.types)]
         lists += [each.items for each in of_classes]

@@ -32,8 +32,8 @@ def where(record: Ref) -> Finding | None:
     status = status_of(raw(pointing.difference))
     leads = {
         "supported": "Where: yes.",
-        "not distinguishable": "Where: not shown.",
-        "contradicted": "Where: no.",
+        "not distinguishable": "Where: not shown to beat the image centre.",
+        "contradicted": "Where: worse than the image centre.",
     }
     sentence = (
         "The map's peak is within {tolerance} pixels of {target} in {map} of the images with one, the image "
@@ -56,8 +56,8 @@ def how_large(record: Ref) -> Finding | None:
     statuses = [status_of(raw(pair.difference)) for pair in pairs]
     leads = {
         "supported": "How large: better than a centre box.",
-        "not distinguishable": "How large: not shown.",
-        "contradicted": "How large: no.",
+        "not distinguishable": "How large: not shown to beat a centre box.",
+        "contradicted": "How large: worse than a centre box.",
     }
     lead = leads[statuses[-1]]
     if statuses[-1] != "supported" and "supported" in statuses:
@@ -125,7 +125,7 @@ def _of_groups(record: Ref, groups: list[tuple[str, Ref]], start: str) -> tuple[
             Part(f"found{index}", row.n_found, "count"),
             Part(f"objects{index}", row.n_objects, "count"),
         ]
-    return f"{start} {_enumerated(words)}; recall of all: {{overall}}", tuple(parts)
+    return f"{start} {_enumerated(words)}; recall of all {{targets}}: {{overall}}", tuple(parts)
 
 
 def which_not(record: Ref) -> Finding | None:
@@ -179,7 +179,7 @@ def score_meaning(record: Ref) -> Finding | None:
     sentence = "Correct boxes: {precision} of all"
     if raw(score.n_high):
         sentence += ", {correct} of {high} with a score of at least {from}"
-    sentence += "; score equal to the image's probability: {equal} of {boxes}"
+    sentence += "; the score of {equal} of {boxes} is the image's probability"
     parts = (
         Part("equal", score.n_equal, "count"), Part("boxes", score.n_boxes, "count"),
         Part("correct", score.n_high_correct, "count"), Part("high", score.n_high, "count"),

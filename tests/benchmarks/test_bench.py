@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import ap, cam, int8, large, yardstick
+from benchmarks import ap, cam, int8, large, render, yardstick
 from benchmarks.__main__ import BENCHES, ON_REQUEST
 from benchmarks.machine import describe_run
 from benchmarks.measure import Cost, Spread, in_fresh_process
@@ -129,6 +129,13 @@ def test_the_cost_of_8_bits_is_the_difference_in_ap():
     # The two images drawn twice each give -0 and -1, or one of both.
     assert row["ap_difference_interval"] == [[-1, 0]] * 3
     assert "ap_difference" not in int8._row(given, "float32", None, exact, None)
+
+
+def test_rendering_is_measured_as_installed_with_compiled_modules(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    check = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(str(sys.dont_write_bytecode))"
+    render._command(check, str(tmp_path), str(tmp_path / "said"))()
+    assert (tmp_path / "said").read_text() == "False"
 
 
 @pytest.mark.gate

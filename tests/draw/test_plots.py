@@ -1,5 +1,6 @@
 """Figures: the numbers that go in are the numbers that are drawn, and every reader can tell them apart."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -30,7 +31,8 @@ from dogcam.draw.plots import (
     sections_figure,
     sweep_figure,
 )
-from dogcam.draw.svg import INK, PAPER, SERIES
+from dogcam.draw.plots.frame import NARROW_WIDTH
+from dogcam.draw.svg import INK, MUTED, PAPER, SERIES
 
 CURVE = Series("CAM", [0.0, 0.5, 1.0], [1.0, 0.9, 0.2])
 OTHER = Series("Grad-CAM", [0.1, 0.4], [0.8, 0.3])
@@ -47,6 +49,11 @@ def legend_words(figure):
 
 def words(axes):
     return [text.get_text() for text in axes.texts]
+
+
+def tick_words(axes, name):
+    axes.figure.draw_without_rendering()
+    return [label.get_text() for label in getattr(axes, f"{name}axis").get_ticklabels()]
 
 
 def inside(figure):
@@ -282,6 +289,40 @@ def test_reliability_draws_shares_with_intervals_and_cases():
     assert bars == [[0.4, 0.6], [0.8, 1.0]]
 
 
+def test_reliability_writes_no_number_among_those_of_the_axis():
+    rows = [ShareRow(0.05, 0.0, 0.0, 0.02, 117), ShareRow(0.55, 0.5, 0.4, 0.6, 12)]
+    groups = [("correct boxes", rows, LineStyle(0)), ("images", rows, LineStyle("ink", 1))]
+    figure = reliability_figure(groups, x_label="score")
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert min(box.y0 for box in boxes) >= axes.get_window_extent().y0
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+def test_what_is_no_method_has_no_colour_of_a_method():
+    rows = [ShareRow(0.45, 0.5, 0.4, 0.6, 12)]
+    groups = [("boxes", rows, LineStyle(0)), ("images", rows, LineStyle("ink", 1))]
+    (axes,) = reliability_figure(groups, x_label="score").axes
+    assert [lines_of(axes, name)[0].get_color() for name in ("boxes", "images")] == [SERIES[0], INK]
+    assert len({lines_of(axes, name)[0].get_marker() for name in ("boxes", "images")}) == 2
+    (axes,) = score_figure([0.9], [0.1, 0.2], 0.5).axes
+    outlines = axes.get_legend_handles_labels()[0]
+    assert [to_hex(outline.get_edgecolor()) for outline in outlines] == [INK, MUTED]
+    assert len({outline.get_linestyle() for outline in outlines}) == 2
+
+
+def test_a_narrow_figure_has_all_panels_and_names_the_axis_below_each_column():
+    series = [Series("IoU 0.3", [0.1, 0.2], [0.4, 0.3]), Series("IoU 0.5", [0.1, 0.2], [0.2, 0.1])]
+    panels = [SweepPanel(f"method {number}", series, 0.2) for number in range(5)]
+    wide, narrow = sweep_figure(panels), sweep_figure(panels, columns=2)
+    titles = [[axes.get_title() for axes in figure.axes] for figure in (wide, narrow)]
+    assert titles[0] == titles[1] and len(titles[0]) == 5
+    assert narrow.get_figwidth() == NARROW_WIDTH < wide.get_figwidth()
+    assert [bool(axes.get_xlabel()) for axes in narrow.axes] == [False, False, False, True, True]
+    shown = [any(word for word in tick_words(axes, "x")) for axes in narrow.axes]
+    assert shown == [False, False, False, True, True]
+
+
 def test_bins_draw_their_counts():
     groups = [("map", [3, 4], LineStyle(0)), ("centre", [6, 1], LineStyle(5, 1))]
     figure = bins_figure([0, 0.5, 1], groups, x_label="IoU", y_label="images")
@@ -368,8 +409,9 @@ def test_nothing_is_cut_off_at_the_edge():
     drawn = {
         "curves": precision_recall_figure(panels),
         "estimates": estimates_figure(groups),
-        "estimates stacked": estimates_figure(groups, stacked=True),
+        "estimates, narrow": estimates_figure(groups, columns=1),
         "sweeps": sweep_figure([SweepPanel(name, sweep, 0.95) for name in long_names]),
+        "sweeps, narrow": sweep_figure([SweepPanel(name, sweep, 0.95) for name in long_names], columns=2),
         "sections": sections_figure([EstimateSection(name, rows) for name in long_names], quantity="recall",
                                     reference=0.5),
         "counts": counts_figure([CountRow(name, (123456,)) for name in long_names]),
@@ -377,11 +419,6 @@ def test_nothing_is_cut_off_at_the_edge():
         "scores": score_figure([1.0], [0.0], 0.999),
     }  # fmt: skip
     assert [name for name, figure in drawn.items() if not inside(figure)] == []
-
-
-def tick_words(axes, name):
-    axes.figure.draw_without_rendering()
-    return [label.get_text() for label in getattr(axes, f"{name}axis").get_ticklabels()]
 
 
 def test_overlaps_and_scores_are_decimals_shares_are_percent():

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dogcam.draw.plots.frame import drawing, in_percent, series_colour
+from dogcam.draw.plots.frame import NARROW_WIDTH, drawing, in_percent, series_colour
 from dogcam.draw.svg import INK, MUTED
 
-COLUMNS = 5
+COLUMNS, NARROW_COLUMNS = 5, 3
+"""Number of panels in a row of a wide and of a narrow figure."""
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,25 @@ class SmallPanel:
 
 
 @drawing
-def small_multiples_figure(panels: Sequence[SmallPanel], *, x_label: str, y_label: str) -> Figure:
+def small_multiples_figure(
+    panels: Sequence[SmallPanel], *, x_label: str, y_label: str, narrow: bool = False
+) -> Figure:
     """Draw a small panel for each class, all on the unit square, in the order given.
 
     Args:
         panels: at least one.
         x_label, y_label: names of the axes.
+        narrow: whether the figure is for a narrow page.
 
     Raises:
         ValueError: if there is no panel.
     """
     if not panels:
         raise ValueError("there is nothing to draw; expected at least one panel")
-    columns = min(COLUMNS, len(panels))
+    columns = min(NARROW_COLUMNS if narrow else COLUMNS, len(panels))
     lines = ceil(len(panels) / columns)
-    figure = Figure(figsize=(1.75 * columns + 0.5, 1.6 * lines + 0.4), layout="constrained")
+    width = NARROW_WIDTH if narrow else 1.75 * columns + 0.5
+    figure = Figure(figsize=(width, 1.6 * lines + 0.4), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharex="all", sharey="all").ravel()
     for axes, panel in zip(grid, panels, strict=False):
         axes.plot(panel.x, panel.y, color=series_colour(0), lw=1.5, clip_on=False, zorder=3)

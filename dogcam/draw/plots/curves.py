@@ -122,14 +122,17 @@ def _draw_ring(axes: Axes, mark: OperatingMark, colour: str) -> None:
 
 
 @drawing
-def sweep_figure(panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold") -> Figure:
+def sweep_figure(
+    panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold", columns: int | None = None
+) -> Figure:
     """Draw AP on the tuning split against a threshold: a small panel for each method, on one y scale.
 
     Args:
         panels: at least one.
         x_label: what the threshold is called.
+        columns: panels in a row of a narrow figure; None for a wide one.
     """
-    figure, grid = side_panels(len(panels), False, height=2.3)
+    figure, grid = side_panels(len(panels), columns, height=2.3)
     for axes, panel in zip(grid, panels, strict=True):
         for index, one in enumerate(panel.series):
             draw_series(axes, one, index, marker=MARKERS[index % len(MARKERS)], markersize=3)
@@ -141,6 +144,9 @@ def sweep_figure(panels: Sequence[SweepPanel], *, x_label: str = "cam_threshold"
         axes.label_outer()
     # Not before: a limit that is set ends the scaling to the panels that follow.
     grid[0].set_ylim(0, None)
+    for axes in grid[-(columns or len(grid)) :]:  # The lowest of each column, also above an empty place.
+        axes.set_xlabel(x_label)
+        axes.tick_params(labelbottom=True)
     chosen = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="chosen")
     handles = [series_handle(one, index) for index, one in enumerate(panels[0].series)]
     for handle in handles:  # The colour of a line is that of its panel's method; its dash names the IoU.

@@ -74,12 +74,12 @@ def score_figure(
         n_bins: number of bins from 0 to 1.
     """
     figure, axes = single(3.0)
-    groups = ((with_target, f"with {target}"), (without_target, f"without {target}"))
-    for index, (values, label) in enumerate(groups):
+    groups = ((with_target, f"with {target}", INK), (without_target, f"without {target}", MUTED))
+    for dash, (values, label, colour) in zip(DASHES, groups, strict=False):
         values = np.asarray(values, dtype=np.float64)
         counts, edges = np.histogram(values, bins=n_bins, range=(0, 1))
-        axes.stairs(counts, edges, fill=True, color=series_colour(index), alpha=0.14, lw=0)
-        line: dict[str, Any] = {"color": series_colour(index), "linestyle": DASHES[index], "lw": 1.7}
+        axes.stairs(counts, edges, fill=True, color=colour, alpha=0.14, lw=0)
+        line: dict[str, Any] = {"color": colour, "linestyle": dash, "lw": 1.7}
         axes.stairs(counts, edges, label=f"{label} ({len(values)})", **line)
     axes.set_yscale("function", functions=(np.sqrt, np.square))
     axes.set(xlabel=f"probability of {target}", ylabel="images (square-root scale)", ylim=(0, None))
@@ -138,13 +138,15 @@ def reliability_figure(
     for place, (label, rows, style) in enumerate(groups):
         colour, shift = series_colour(style.colour), 0.008 * (2 * place - 1)
         x = [row.x + shift for row in rows]
-        axes.plot(x, [row.value for row in rows], "o-", color=colour, ms=5, lw=1.2, label=label, zorder=3)
+        line: dict[str, Any] = {"color": colour, "linestyle": DASHES[style.dash], "lw": 1.2, "zorder": 3}
+        axes.plot(x, [row.value for row in rows], marker=MARKERS[place], ms=5, label=label, **line)
         for at, row in zip(x, rows, strict=True):
             axes.plot([at, at], [row.low, row.high], color=colour, lw=2, zorder=3)
-            offset = (6, 4 if place else -9)
-            axes.annotate(
-                str(row.n), (at, row.value), offset, textcoords="offset points", fontsize=8, color=INK
-            )
+            # Below a dot near zero the number would be among those of the axis.
+            x_offset, y_offset = (6, 4) if place else (-5, 4) if row.value < 0.08 else (6, -9)
+            text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
+            side = "left" if x_offset > 0 else "right"
+            axes.annotate(str(row.n), (at, row.value), (x_offset, y_offset), ha=side, **text)
     unit_axes(axes, percent="y")
     axes.set(xlabel=x_label, ylabel="share")
     legend_below(figure, axes.get_legend_handles_labels()[0])

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dogcam.draw.plots.frame import (
+    Colour,
     drawing,
     in_percent,
     iou_title,
@@ -22,13 +23,13 @@ from dogcam.draw.svg import GRID, INK
 
 @dataclass(frozen=True)
 class EstimateRow:
-    """One value with its interval (None if undefined), and the index of its colour in the palette."""
+    """One value with its interval (None if undefined), and its colour of the palette."""
 
     label: str
     value: float | None
     low: float | None = None
     high: float | None = None
-    colour: int = 0
+    colour: Colour = 0
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ class EstimateGroup:
 
 @drawing
 def estimates_figure(
-    groups: Sequence[EstimateGroup], *, quantity: str = "AP", stacked: bool = False
+    groups: Sequence[EstimateGroup], *, quantity: str = "AP", columns: int | None = None
 ) -> Figure:
     """Draw values with their intervals: methods are rows, IoU thresholds panels.
 
     Args:
         groups: at least one, all with the same labels in the same order.
         quantity: what is on the axis, a fraction.
-        stacked: the panels stand below one another.
+        columns: panels in a row of a narrow figure; None for a wide one.
 
     Raises:
         ValueError: if there is no group, or the groups differ in their labels.
@@ -56,7 +57,7 @@ def estimates_figure(
     labels = [row.label for row in groups[0].rows] if groups else []
     if any([row.label for row in group.rows] != labels for group in groups):
         raise ValueError("the groups name different methods; expected the same labels in the same order")
-    figure, grid = side_panels(len(groups), stacked, height=0.75 + 0.34 * len(labels))
+    figure, grid = side_panels(len(groups), columns, height=0.75 + 0.34 * len(labels))
     upper = _upper_end(row for group in groups for row in group.rows)
     for axes, group in zip(grid, groups, strict=True):
         for place, row in enumerate(group.rows):

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from dogcam.draw.svg import INK, SERIES, drawing_style
+from dogcam.draw.svg import INK, MUTED, SERIES, drawing_style
 
 _Arguments = ParamSpec("_Arguments")
 
@@ -25,7 +25,9 @@ DASHES = ("-", (0, (5, 1.6)), (0, (1.2, 1.4)), (0, (6, 1.6, 1.2, 1.6)), (0, (9, 
 MARKERS = ("o", "s", "D", "^", "v", "P")
 
 _PANELS_WIDTH = 9.0
-_STACK_WIDTH = 4.6
+NARROW_WIDTH = 4.6
+"""Width in inches of a figure for a narrow page, such as a phone's."""
+
 _SINGLE_WIDTH = 5.2
 _TENTHS = np.linspace(0, 1, 6)
 
@@ -34,16 +36,22 @@ _TENTHS = np.linspace(0, 1, 6)
 _PASSES_OF_FIXED_SHAPES = 3
 
 
+Colour = int | Literal["ink", "muted"]
+"""Index into the palette's series colours, which are for methods; or the name of a neutral colour."""
+
+_NEUTRAL = {"ink": INK, "muted": MUTED}
+
+
 @dataclass(frozen=True)
 class LineStyle:
-    """The colour and dash of a method, the same in every figure of a page.
+    """The colour and dash of a method, the same in every figure of a page; neutral for what is no method.
 
     Attributes:
-        colour: index into the palette's series colours.
+        colour: of the palette.
         dash: index into `DASHES`.
     """
 
-    colour: int
+    colour: Colour
     dash: int = 0
 
 
@@ -91,18 +99,29 @@ def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
 
 
 def side_panels(
-    count: int, stacked: bool, *, height: float, same_height: bool = True
+    count: int, columns: int | None = None, *, height: float, same_height: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` panels of `height` inches; they share x and, by default, y."""
+    """Return a figure with `count` panels of `height` inches; they share x and, by default, y.
+
+    Args:
+        count: number of panels, at least one.
+        columns: panels in a row of a narrow figure; None for a wide figure with one row.
+        height: of a panel.
+        same_height: whether the panels share y.
+    """
     if count == 0:
         raise ValueError("no panels; expected at least one")
-    lines, columns = (count, 1) if stacked else (1, count)
-    size = (_STACK_WIDTH if stacked else _PANELS_WIDTH, lines * height)
+    lines = -(-count // columns) if columns else 1
+    size = (NARROW_WIDTH if columns else _PANELS_WIDTH, lines * height)
     figure = Figure(figsize=size, layout="constrained")
-    cast(ConstrainedLayoutEngine, figure.get_layout_engine()).set(h_pad=0.1 if stacked else 0.04)
+    cast(ConstrainedLayoutEngine, figure.get_layout_engine()).set(h_pad=0.1 if columns else 0.04)
     sharey: Literal["all", "none"] = "all" if same_height else "none"
-    panels = figure.subplots(lines, columns, squeeze=False, sharex="all", sharey=sharey)
-    return figure, list(panels.ravel())
+    panels = list(
+        figure.subplots(lines, columns or count, squeeze=False, sharex="all", sharey=sharey).ravel()
+    )
+    for spare in panels[count:]:
+        spare.remove()
+    return figure, panels[:count]
 
 
 def large_and_small(count: int) -> tuple[Figure, list[Axes]]:
@@ -192,9 +211,9 @@ def in_percent(*axes: Axis, symbol: str = " %") -> None:
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=symbol))
 
 
-def series_colour(index: int) -> str:
-    """Return the colour of the series with this place."""
-    return SERIES[index % len(SERIES)]
+def series_colour(colour: Colour) -> str:
+    """Return a colour of the palette as a figure uses it."""
+    return _NEUTRAL[colour] if isinstance(colour, str) else SERIES[colour % len(SERIES)]
 
 
 def iou_title(iou_threshold: float) -> str:

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from dogcam.draw.plots.estimates import EstimateRow
 from dogcam.draw.plots.frame import (
     MARKERS,
+    LineStyle,
     Series,
     draw_series,
     drawing,
@@ -36,21 +37,20 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
     """Draw the similarity of maps to the trained network's as its layers are permuted.
 
     Args:
-        series: one for each measure; x is the share of the weights that are permuted. A value that is not
-            defined is left out.
+        series: one for each measure of one method; x is the share of the weights that are permuted. A
+            value that is not defined is left out.
         mark: the pass limit, drawn as a line.
     """
     figure, axes = single(3.2)
     axes.axhline(mark, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
     for index, one in enumerate(series):
         drawn = [(x, row) for x, row in zip(one.x, one.rows, strict=True) if row.value is not None]
-        line = Series(
-            one.label, [x for x, _ in drawn], [row.value for _, row in drawn if row.value is not None]
-        )
+        values = [row.value for _, row in drawn if row.value is not None]
+        line = Series(one.label, [x for x, _ in drawn], values, style=LineStyle(0, index))
         draw_series(axes, line, index, marker=MARKERS[index], markersize=5)
         for x, row in drawn:
             if row.low is not None and row.high is not None:
-                axes.plot([x, x], [row.low, row.high], color=series_colour(index), lw=2, zorder=3)
+                axes.plot([x, x], [row.low, row.high], color=series_colour(0), lw=2, zorder=3)
     axes.set(xlabel="share of the weights permuted, from the head down", ylabel="similarity")
     in_percent(axes.xaxis)
     axes.set_ylim(-0.5, 1.05)
@@ -61,16 +61,16 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
 
 @drawing
 def insertion_deletion_figure(
-    panels: Sequence[tuple[str, Sequence[Series]]], *, stacked: bool = False
+    panels: Sequence[tuple[str, Sequence[Series]]], *, columns: int | None = None
 ) -> Figure:
     """Draw the probability of the class while pixels are blurred, and while they come back.
 
     Args:
         panels: title and curves of each; x is the share of the pixels, y the probability; a label keeps its
             colour from panel to panel by its place.
-        stacked: the panels stand below one another.
+        columns: panels in a row of a narrow figure; None for a wide one.
     """
-    figure, grid = side_panels(len(panels), stacked, height=3.0)
+    figure, grid = side_panels(len(panels), columns, height=3.0)
     for axes, (title, curves) in zip(grid, panels, strict=True):
         for index, curve in enumerate(curves):
             draw_series(axes, curve, index)

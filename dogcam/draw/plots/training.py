@@ -15,7 +15,7 @@ def training_figure(loss: Series, mean_ap: Series, *, split: str) -> Figure:
         mean_ap: x is the epoch, y mAP.
         split: what mAP was measured on.
     """
-    figure, panels = side_panels(2, False, height=3.0, same_height=False)
+    figure, panels = side_panels(2, height=3.0, same_height=False)
     labels = ("training loss", f"mAP on {split}")
     for axes, series, label in zip(panels, (loss, mean_ap), labels, strict=True):
         draw_series(axes, series, 0, marker="o", markersize=3)

@@ -2,12 +2,9 @@
 
 from collections.abc import Iterator
 
-from matplotlib.figure import Figure
-
 from dogcam.draw import plots
 from report import record as results
-
-Drawing = tuple[str, Figure, str]
+from report.pipeline.stages.figures import Drawing
 
 
 def drawings(found: results.Classes) -> Iterator[Drawing]:
@@ -25,7 +22,7 @@ def _ap(found: results.Classes) -> Drawing:
         rows.append(plots.EstimateRow(f"{each.name} ({each.n_objects})", ap.value, low, high))
     parts = "; ".join(f"{row.label}: {_percent(row.value)}" for row in rows)
     figure = plots.class_figure(rows, quantity=f"AP at IoU {found.iou:g}")
-    return "class_ap", figure, f"AP of each class at IoU {found.iou:g} with CI. {parts}."
+    return Drawing("class_ap", figure, f"AP of each class at IoU {found.iou:g} with CI. {parts}.")
 
 
 def _at_point(found: results.Classes, each: results.ClassResult) -> results.Estimate:
@@ -41,7 +38,11 @@ def _curves(found: results.Classes) -> Drawing:
     ]
     parts = "; ".join(f"{panel.title}: AP {panel.note}" for panel in panels)
     alt = f"Precision against recall at IoU {found.iou:g}, a panel for each class. {parts}."
-    return "class_curves", plots.small_multiples_figure(panels, x_label="recall", y_label="precision"), alt
+    wide, narrow = (
+        plots.small_multiples_figure(panels, x_label="recall", y_label="precision", narrow=narrow)
+        for narrow in (False, True)
+    )
+    return Drawing("class_curves", wide, alt, narrow)
 
 
 def _confusion(found: results.Confusion) -> Drawing:
@@ -53,11 +54,8 @@ def _confusion(found: results.Confusion) -> Drawing:
     for name, row in zip(found.detected, found.counts, strict=True):
         on = [f"{count} on {column}" for column, count in zip(columns, row, strict=True) if count]
         parts.append(f"{name}: {', '.join(on) or 'no box'}")
-    return (
-        "class_confusion",
-        figure,
-        f"Boxes by class and by the object that they are on. {'; '.join(parts)}.",
-    )
+    alt = f"Boxes by class and by the object that they are on. {'; '.join(parts)}."
+    return Drawing("class_confusion", figure, alt)
 
 
 def _percent(value: float | None) -> str:

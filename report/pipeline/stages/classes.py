@@ -74,8 +74,8 @@ def run(context: Context) -> dict:
     ]
     failures, files = failures_of(context, points)
     found = _gathered(context, measured, failures, resampler)
-    figures = [save_figure(context, *drawing) for drawing in drawings(found)]
-    files += [name for figure in figures for name in {figure.path, figure.standalone, figure.dark}]
+    figures = [save_figure(context, drawing) for drawing in drawings(found)]
+    files += [name for figure in figures for name in figure.files()]
     return Output(classes=found, figures=figures, files=sorted(files)).model_dump(mode="json")
 
 

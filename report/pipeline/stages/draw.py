@@ -5,7 +5,6 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -21,7 +20,7 @@ from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.predictions import predictions
-from report.pipeline.stages.figures import drawings
+from report.pipeline.stages.figures import Drawing, drawings
 from report.pipeline.workers import in_threads
 
 NAME = "draw"
@@ -46,8 +45,11 @@ def run(context: Context) -> dict:
     Returns:
         The record's figures, and the names of all files.
     """
-    figures = [save_figure(context, *drawing) for drawing in drawings(context)]
-    files = [name for figure in figures for name in {figure.path, figure.standalone, figure.dark}]
+    drawn = list(drawings(context))
+    figures = [
+        save_figure(context, each) for each in context.progress.track(drawn, len(drawn), "save figures")
+    ]
+    files = [name for figure in figures for name in figure.files()]
     files += draw_gallery(context, list(_gallery(context.outputs["analyse"])))
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
 
@@ -62,17 +64,23 @@ def draw_gallery(context: Context, items: Sequence[results.GalleryItem]) -> list
         map_ = predicted.maps_of(item.target, MAIN)[place]
         return _draw_item(context.folder, item, context.reported.images[place], map_)
 
-    return list(chain(*context.progress.track(in_threads(draw, items), len(items), "draw")))
+    return list(chain(*context.progress.track(in_threads(draw, items), len(items), "draw gallery")))
 
 
-def save_figure(context: Context, name: str, figure: Figure, alt: str) -> results.Figure:
+def save_figure(context: Context, drawing: Drawing) -> results.Figure:
     """Write a figure for the page, on white and for a dark page; return its part of the record."""
+    name, alt = drawing.name, drawing.alt
     path, standalone, dark = (f"figures/{name}{ending}.svg" for ending in ("", "-standalone", "-dark"))
     themes: dict[Theme, str] = {"page": path, "standalone": standalone, "dark": dark}
-    texts = to_svgs(figure, name=name.replace("_", "-"), alt=alt, themes=tuple(themes))
+    slug = name.replace("_", "-")
+    texts = to_svgs(drawing.figure, name=slug, alt=alt, themes=tuple(themes))
     for theme, text in texts.items():
         atomic_write(context.folder / themes[theme], text)
-    return results.Figure(name=name, path=path, standalone=standalone, dark=dark, alt=alt)
+    narrow = f"figures/{name}-narrow.svg" if drawing.narrow else None
+    if drawing.narrow and narrow:
+        [text] = to_svgs(drawing.narrow, name=f"{slug}-narrow", alt=alt, themes=("page",)).values()
+        atomic_write(context.folder / narrow, text)
+    return results.Figure(name=name, path=path, standalone=standalone, dark=dark, narrow=narrow, alt=alt)
 
 
 def _gallery(failures: dict) -> Iterator[results.GalleryItem]:

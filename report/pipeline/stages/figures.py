@@ -1,7 +1,7 @@
 """The drawings of a report, each with its name and its text alternative."""
 
 from collections.abc import Iterator
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -10,7 +10,7 @@ from dogcam.draw import plots
 from dogcam.draw.plots import EstimateRow, LineStyle, Series
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import BLUE, EARLIER, MAIN, METHODS, ORANGE
+from report.pipeline.methods import EARLIER, MAIN, METHODS
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.stages import evaluate
 from report.record.words import TYPE_TITLES
@@ -21,9 +21,21 @@ STYLES = {name: LineStyle(method.colour, method.dash) for name, method in METHOD
 CONSTANT = ("centerbox", "cheating_centerbox")
 """Baselines whose boxes all have one score: one place on the plot, not a curve."""
 
-ORDER_TITLES = {"map": "map", "random": "shuffled map", "centre": "centre outwards"}
+ORDERS = {
+    "map": ("map", STYLES[MAIN]),
+    "random": ("shuffled map", LineStyle("muted", 1)),
+    "centre": ("centre outwards", LineStyle("ink", 2)),
+}
+"""The title and style of each order in which pixels are removed."""
 
-Drawing = tuple[str, Figure, str]
+
+class Drawing(NamedTuple):
+    """A figure with its name and its text alternative, and the same for a narrow page if it is wide."""
+
+    name: str
+    figure: Figure
+    alt: str
+    narrow: Figure | None = None
 
 
 def drawings(context: Context) -> Iterator[Drawing]:
@@ -66,7 +78,7 @@ def _precision_recall(
     best = "; ".join(f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods)
     ious = ", ".join(f"{iou:g}" for iou in detection.iou_thresholds)
     alt = f"Precision against recall at IoU {ious}. {best}."
-    return "precision_recall", plots.precision_recall_figure(panels), alt
+    return Drawing("precision_recall", plots.precision_recall_figure(panels), alt)
 
 
 def _series(method: results.Method, index: int) -> Series:
@@ -107,7 +119,8 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
     ]  # fmt: skip
     parts = (f"{method.title} {_percents(row.ap for row in method.rows)}" for method in ordered)
     alt = f"AP with CI, by IoU threshold. {'; '.join(parts)}."
-    return "estimates", plots.estimates_figure(groups, quantity="AP"), alt
+    wide, narrow = (plots.estimates_figure(groups, quantity="AP", columns=columns) for columns in (None, 1))
+    return Drawing("estimates", wide, alt, narrow)
 
 
 def _by_property(
@@ -132,7 +145,7 @@ def _by_property(
         f"{row.label}: {_percents([row.value])}" for section in sections for row in section.rows
     )
     figure = plots.sections_figure(sections, quantity="recall", reference=point.recall.value)
-    return "recall_by_property", figure, f"Recall at the operating point with CI. {parts}."
+    return Drawing("recall_by_property", figure, f"Recall at the operating point with CI. {parts}.")
 
 
 def _row(label: str, found: results.Estimate) -> EstimateRow:
@@ -145,15 +158,15 @@ def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
     boxes = [_share(each, each.correct, each.n_boxes) for each in score.bins if each.n_boxes]
     images = [_share(each, each.with_target, each.n_images) for each in score.bins if each.n_images]
     groups = [
-        ("correct boxes", boxes, LineStyle(BLUE)),
-        (f"images with {target}", images, LineStyle(ORANGE, 1)),
+        ("correct boxes", boxes, STYLES[MAIN]),
+        (f"images with {target}", images, LineStyle("ink", 1)),
     ]
     parts = "; ".join(
         f"{each.low:g} to {each.high:g}: {_percents([each.correct.value])} of {each.n_boxes} boxes correct"
         for each in score.bins if each.n_boxes
     )  # fmt: skip
     alt = f"Share of correct boxes and share of images with {target}, by score. {parts}."
-    return "reliability", plots.reliability_figure(groups, x_label="score"), alt
+    return Drawing("reliability", plots.reliability_figure(groups, x_label="score"), alt)
 
 
 def _share(each: results.ScoreBin, found: results.Estimate, n: int) -> plots.ShareRow:
@@ -166,8 +179,8 @@ def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> D
     rows = np.array(tops, dtype=float).reshape(-1, 3)
     present = rows[:, 2] > 0
     groups = [
-        ("image with the class", rows[present, 0], rows[present, 1], LineStyle(BLUE)),
-        ("image without", rows[~present, 0], rows[~present, 1], LineStyle(ORANGE)),
+        ("image with the class", rows[present, 0], rows[present, 1], STYLES[MAIN]),
+        ("image without", rows[~present, 0], rows[~present, 1], LineStyle("muted")),
     ]
     figure = plots.score_overlap_figure(
         groups, score_threshold=point.score_threshold, iou_threshold=point.iou
@@ -176,7 +189,7 @@ def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> D
         f"Score of the top-scoring box against its IoU, one dot per image: {int(present.sum())} images with "
         f"the class, {int((~present).sum())} without."
     )
-    return "score_overlap", figure, alt
+    return Drawing("score_overlap", figure, alt)
 
 
 def _overlaps(found: results.Overlaps) -> Drawing:
@@ -191,7 +204,7 @@ def _overlaps(found: results.Overlaps) -> Drawing:
     parts = "; ".join(
         f"{each.low:g} to {each.high:g}: {each.n_map} and {each.n_centre}" for each in found.bins
     )
-    return "overlaps", figure, f"Images by IoU, map and centre box. {parts}."
+    return Drawing("overlaps", figure, f"Images by IoU, map and centre box. {parts}.")
 
 
 def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
@@ -205,14 +218,16 @@ def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
     ]  # fmt: skip
     parts = "; ".join(f"{titles[each.method]}: {_percents(each.ap)}" for each in drawn)
     figure = plots.lines_figure(series, x_label="IoU threshold", y_label="AP")
-    return "fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}."
+    return Drawing("fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}.")
 
 
 def _other_classes(found: results.Evidence) -> Iterator[Drawing]:
     if found.other_classes:
         rows = [plots.CountRow(each.name, (each.n_boxes,)) for each in found.other_classes]
         parts = "; ".join(f"{each.name}: {each.n_boxes}" for each in found.other_classes)
-        yield "other_classes", plots.counts_figure(rows), f"Boxes on other objects by class. {parts}."
+        yield Drawing(
+            "other_classes", plots.counts_figure(rows), f"Boxes on other objects by class. {parts}."
+        )
 
 
 def _stakes(failures: results.Failures) -> Drawing:
@@ -229,7 +244,7 @@ def _stakes(failures: results.Failures) -> Drawing:
         [plots.EstimateSection(title, rows)], quantity="AP gain (points)", reference=None, points=True
     )
     parts = "; ".join(f"{row.label}: {100 * (row.value or 0.0):+.1f}" for row in rows)
-    return "stakes", figure, f"AP gain in points if one failure type were fixed, with CI. {parts}."
+    return Drawing("stakes", figure, f"AP gain in points if one failure type were fixed, with CI. {parts}.")
 
 
 def _sweeps(context: Context) -> Iterator[Drawing]:
@@ -256,7 +271,7 @@ def _sweeps(context: Context) -> Iterator[Drawing]:
         alt = (
             f"AP on the tuning split against cam_threshold, one panel per method. Chosen: {'; '.join(parts)}."
         )
-        yield "sweeps", plots.sweep_figure(panels), alt
+        yield Drawing("sweeps", plots.sweep_figure(panels), alt, plots.sweep_figure(panels, columns=2))
 
 
 def _agreement(context: Context) -> Drawing:
@@ -265,7 +280,7 @@ def _agreement(context: Context) -> Drawing:
     figure = plots.agreement_figure(best[MAIN], best[EARLIER], a_label=a, b_label=b)
     higher, lower = (int((np.array(best[x]) > best[y]).sum()) for x, y in ((MAIN, EARLIER), (EARLIER, MAIN)))
     alt = f"IoU of the top-scoring box, {len(best[MAIN])} images: {a} is higher in {higher}, {b} in {lower}."
-    return "agreement", figure, alt
+    return Drawing("agreement", figure, alt)
 
 
 def _probabilities(context: Context, point: results.ChosenThreshold) -> Drawing:
@@ -278,7 +293,7 @@ def _probabilities(context: Context, point: results.ChosenThreshold) -> Drawing:
     alt = f"Probability of {target}: median {np.median(probabilities[present]):.2f} with {target}"
     if not present.all():
         alt += f", {np.median(probabilities[~present]):.2f} without"
-    return "probabilities", figure, f"{alt}."
+    return Drawing("probabilities", figure, f"{alt}.")
 
 
 def _sanity(found: results.Sanity) -> Iterator[Drawing]:
@@ -294,18 +309,19 @@ def _sanity(found: results.Sanity) -> Iterator[Drawing]:
     limit = next(check.limit for check in found.checks if check.name == "randomised_spearman")
     parts = (f"{depth.layer}: {_signed(depth.spearman)} and {_signed(depth.ssim)}" for depth in found.depths)
     alt = f"Rank correlation and structural similarity by the lowest permuted layer. {'; '.join(parts)}."
-    yield "sanity_weights", plots.similarity_figure(series, limit), alt
+    yield Drawing("sanity_weights", plots.similarity_figure(series, limit), alt)
     panels = [
-        (way, [Series(ORDER_TITLES[curve.order], found.fractions, getattr(curve, way))
-               for curve in found.curves])
+        (way, [Series(title, found.fractions, getattr(curve, way), style=style)
+               for curve, (title, style) in ((each, ORDERS[each.order]) for each in found.curves)])
         for way in ("deletion", "insertion")
     ]  # fmt: skip
     areas = (
-        f"{ORDER_TITLES[curve.order]}: {_signed(curve.deletion_auc)} and {_signed(curve.insertion_auc)}"
+        f"{ORDERS[curve.order][0]}: {_signed(curve.deletion_auc)} and {_signed(curve.insertion_auc)}"
         for curve in found.curves
     )
     alt = f"Class probability under deletion and insertion, three orders. AUC: {'; '.join(areas)}."
-    yield "sanity_pixels", plots.insertion_deletion_figure(panels), alt
+    wide, narrow = (plots.insertion_deletion_figure(panels, columns=columns) for columns in (None, 1))
+    yield Drawing("sanity_pixels", wide, alt, narrow)
 
 
 def _signed(found: results.Estimate) -> str:

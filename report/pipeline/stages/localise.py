@@ -103,7 +103,8 @@ def _sweep(context: Context, method: str, target: str) -> tuple[list[SweepRow], 
     found = detect_by_rules(context, "tuning", method, rules, target)
     thresholds = context.config.iou_thresholds
     rows = []
-    for rule, each in zip(rules, found, strict=True):
+    candidates = zip(rules, found, strict=True)
+    for rule, each in context.progress.track(candidates, len(rules), f"evaluate thresholds of {method}"):
         matches = match(truth, as_detections(each), thresholds, difficult="ignored")
         ap = [precision_recall(matches, iou).average_precision() for iou in thresholds]
         choice = {"cam_threshold": rule.cam_threshold, "components": rule.components}

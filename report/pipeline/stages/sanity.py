@@ -87,8 +87,10 @@ def _cascade(context: Context, batch: torch.Tensor, trained: Maps) -> list[resul
             done = count
             maps = explain(cascade.network, batch, [context.target], [request]).maps[0]
             found.append(maps[:, 0].cpu().numpy())
+    pairs = zip(counts, measured, strict=True)
     return [
-        _depth(context, layers, count, trained, found) for count, found in zip(counts, measured, strict=True)
+        _depth(context, layers, count, trained, found)
+        for count, found in context.progress.track(pairs, len(counts), "compare with the original maps")
     ]
 
 
@@ -139,9 +141,10 @@ def _permuted(
     pooled = sanity.activation_maps(classifier.network, batches, layer, pooled=True)
     activations = sanity.activation_maps(classifier.network, [batch], layer, pooled=False)
     labels = np.arange(len(places)) < len(chosen[0])
+    tried = [labels, *(rng.permutation(labels) for _ in range(N_PERMUTATIONS))]
     maps = [
         sanity.maps_of(activations, sanity.fit_linear_map(pooled, each))
-        for each in (labels, *(rng.permutation(labels) for _ in range(N_PERMUTATIONS)))
+        for each in context.progress.track(tried, len(tried), "fit heads")
     ]
     return results.PermutedLabels(
         n_with=len(chosen[0]),

@@ -77,8 +77,11 @@ FLIPPED = {
 }  # fmt: skip
 LEADS = {
     "supported": ("Where: yes.", "How large: better than a centre box."),
-    "contradicted": ("Where: no.", "How large: no."),
-    "not distinguishable": ("Where: not shown.", "How large: not shown."),
+    "contradicted": ("Where: worse than the image centre.", "How large: worse than a centre box."),
+    "not distinguishable": (
+        "Where: not shown to beat the image centre.",
+        "How large: not shown to beat a centre box.",
+    ),
 }
 
 

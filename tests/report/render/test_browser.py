@@ -801,6 +801,24 @@ def test_every_table_fits_on_a_desk(desk):
     assert desk.page.evaluate(f"{wide}.length") > 10 and desk.page.evaluate(cut) == []
 
 
+def test_every_figure_is_seen_whole_on_a_phone(browser, finished, several):
+    """Drawings have a second form for a narrow page, and rows of pictures are broken."""
+    opened = "document.querySelectorAll('details').forEach(each => each.open = true)"
+    cut = """[...document.querySelectorAll('.figure .drawing, .grid')]
+        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.closest('.figure').id)"""
+    for run, wide in ((finished, {"estimates", "sweeps", "sanity_pixels"}), (several, {"class_curves"})):
+        with reading(browser, run, viewport=PHONE) as reader:
+            page = reader.page
+            page.evaluate(opened)
+            assert page.evaluate(cut) == []
+            for name in wide:
+                figure = page.locator(f"#figure-{name}")
+                for size, seen in ((DESK, [True, False]), (PHONE, [False, True])):
+                    page.set_viewport_size(size)
+                    assert [each.is_visible() for each in figure.locator("svg[role=img]").all()] == seen
+                assert figure.locator("[data-save-svg]").count() == 1
+
+
 def screen_of(page, selector: str) -> float:
     """On which screen an element begins; 1 is the first."""
     return 1 + page.evaluate(

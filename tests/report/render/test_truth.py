@@ -171,6 +171,29 @@ def test_what_a_figure_leaves_out_is_listed(finished):
         assert drawn or named, method["title"]
 
 
+def test_only_methods_have_the_colours_of_methods(finished):
+    """One colour a method: what is no method, such as images with and without the class, is neutral."""
+    record = record_of(finished)
+    main = record["operating_point"]["method"]
+    [colour] = [each["colour"] for each in record["detection"]["methods"] if each["name"] == main]
+    of_methods = {"precision_recall", "estimates", "fine_ap", "overlaps", "sweeps"}
+    others = [each for each in record["figures"] if each["name"] not in of_methods]
+    assert {"reliability", "score_overlap", "probabilities", "sanity_pixels"} <= {
+        each["name"] for each in others
+    }
+    for figure in others:
+        drawing = (finished / figure["path"]).read_text(encoding="utf-8")
+        assert set(re.findall(r"--series-\d", drawing)) <= {f"--series-{colour + 1}"}, figure["name"]
+
+
+def test_the_images_of_the_last_sanity_check_are_counted(finished):
+    """The other checks use a sample of the images; this one uses every image with the class."""
+    record = record_of(finished)
+    n_all, n_drawn = record["data"]["reported"]["n_target_images"], record["sanity"]["n_images"]
+    assert record["sanity"]["checks"][-1]["name"] == "centre_box" and n_drawn < n_all
+    assert f"the last check uses all {n_all} images with a dog" in rendered(finished)["report.md"]
+
+
 def test_a_part_of_a_split_is_called_one(copied):
     """The first images of a list are not the split (A13)."""
     assert "first 16 of" not in rendered(copied)["report.md"]
