@@ -115,36 +115,32 @@ def _apart(record: Ref, above: bool) -> list[tuple[str, Ref]]:
 
 def _of_groups(record: Ref, groups: list[tuple[str, Ref]], start: str) -> tuple[str, tuple[Part, ...]]:
     words = []
-    parts = [
-        Part("overall", record.operating_point.recall.value, "percent"),
-        Part("targets", record.data.target, "plural"),
-    ]
+    parts = [Part("targets", record.data.target, "plural")]
     for index, (name, row) in enumerate(groups):
         words.append(f"{name} ({{found{index}}} of {{objects{index}}})")
         parts += [
             Part(f"found{index}", row.n_found, "count"),
             Part(f"objects{index}", row.n_objects, "count"),
         ]
-    return f"{start} {_enumerated(words)}; recall of all {{targets}}: {{overall}}", tuple(parts)
+    return f"{start} {_enumerated(words)}", tuple(parts)
 
 
 def which_not(record: Ref) -> Finding | None:
     """Name the groups by size and number that are found less often than all objects."""
     low = _apart(record, above=False)
     rests_on = tuple(row.recall.interval for _, row in low) or (record.operating_point.recall.interval,)
+    overall = Part("overall", record.operating_point.recall.value, "percent")
     if not low:
-        said = (
-            Part("overall", record.operating_point.recall.value, "percent"),
-            Part("targets", record.data.target, "plural"),
-        )
+        said = (overall, Part("targets", record.data.target, "plural"))
         sentence = (
             "No size and no number of {targets} in an image shows a recall below that of all, {overall}"
         )
         return Finding("not distinguishable", sentence, rests_on, said, "Which not: no group stands out.")
-    sentence, parts = _of_groups(record, low, "Found less often:")
+    groups, parts = _of_groups(record, low, "Found less often:")
     names = _enumerated([name for name, _ in low])
     lead = f"Which not: {names.replace('{targets}', plural_of(raw(record.data.target)))}."
-    return Finding("supported", sentence, rests_on, parts, lead, relation="below all")
+    sentence = f"{groups}; recall of all {{targets}}: {{overall}}"
+    return Finding("supported", sentence, rests_on, (*parts, overall), lead, relation="below all")
 
 
 def found_more(record: Ref) -> Finding | None:

@@ -19,7 +19,7 @@ from report.render.check import check_report
 from report.render.choices import readable
 from report.render.loader import open_templates
 from report.render.render import render, write_report
-from tests.support.pages import Page, rendered
+from tests.support.pages import Page, rendered, restated
 from tests.support.runs import assert_one_line, change_record, invoke, options, record_of
 
 BOX = "map_beats_scored_centre_box"
@@ -166,6 +166,9 @@ def test_groups_found_less_often_are_named(copied):
     assert [part.path for part in stated.parts if part.name.startswith("found")] == [
         "breakdowns.breakdowns.0.rows.0.n_found"
     ]
+    sentence = "Found less often: small dogs (0 of 60); recall of all dogs: 50.0 %"
+    [section] = re.findall(r"## Which dogs are found\n(.*?)\n## ", restated(copied)["report.md"], re.DOTALL)
+    assert f"{sentence}.\n\n" in section.replace("\N{NARROW NO-BREAK SPACE}", " "), "a paragraph of its own"
 
 
 @pytest.mark.parametrize(
