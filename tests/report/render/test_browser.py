@@ -802,7 +802,10 @@ def test_every_table_fits_on_a_desk(desk):
 
 
 def test_every_figure_is_seen_whole_on_a_phone(browser, finished, several):
-    """Drawings have a second form for a narrow page, and rows of pictures are broken."""
+    """Drawings have a second form for a narrow page, and rows of pictures are broken.
+
+    Only the confusion matrix, as wide as there are classes, moves sideways in its box.
+    """
     opened = "document.querySelectorAll('details').forEach(each => each.open = true)"
     cut = """[...document.querySelectorAll('.figure .drawing, .grid')]
         .filter(each => each.scrollWidth > each.clientWidth).map(each => each.closest('.figure').id)"""
@@ -810,7 +813,7 @@ def test_every_figure_is_seen_whole_on_a_phone(browser, finished, several):
         with reading(browser, run, viewport=PHONE) as reader:
             page = reader.page
             page.evaluate(opened)
-            assert page.evaluate(cut) == []
+            assert set(page.evaluate(cut)) <= {"figure-class_confusion"}
             for name in wide:
                 figure = page.locator(f"#figure-{name}")
                 for size, seen in ((DESK, [True, False]), (PHONE, [False, True])):
