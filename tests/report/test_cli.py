@@ -1,6 +1,7 @@
 """`dogcam-report` from end to end: what a run leaves, what it uses again, and how it ends on bad input."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -405,3 +406,9 @@ def test_what_the_record_keeps_of_the_settings(finished, small_data):
     assert record["data"]["name"] == small_data.name
     assert record["model"]["source"] == "checkpoint tiny.safetensors"
     assert str(small_data) not in json.dumps(record)
+
+
+def test_the_readme_lists_what_a_run_leaves(finished):
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w.]+/?)`", text.split("## What a run writes")[1].split("\n## ")[0])
+    assert {path.name + "/" * path.is_dir() for path in finished.iterdir()} <= set(named)
