@@ -17,10 +17,12 @@ from random import Random
 from dogcam.data.conversion import convert
 from dogcam.data.formats import format_named
 from dogcam.data.reading import read_split
+from dogcam.models.classifier import load_classifier
 from dogcam.structures.rules import ReadRules
 from tests.soak.commands import COMMANDS, Command
 from tests.soak.faults import MARKER, faults_of, odd_option
 from tests.support import runs
+from tests.support.localisers import localiser_for
 from tests.support.processes import group_lives
 
 MOST_MEMORY = 2 * 1024**3
@@ -81,6 +83,8 @@ def prepare(folder: Path, finished: Path | None = None) -> Material:
     for name in ("coco", "yolo", "csv"):
         convert(voc, folder / name, format_named(name), ReadRules(), allow_loss=True)
     runs.write_checkpoint(folder / "tiny.safetensors", voc)
+    classifier = load_classifier("sample_net", folder / "tiny.safetensors", device="cpu")
+    localiser_for(classifier).save(folder / "localiser.safetensors")
     _write_boxes(folder, voc)
     (folder / "recipe.toml").write_text(
         'arch = "sample_net"\ninput_size = 32\n[training]\nepochs = 3\nbatch_size = 4\nlearning_rate = 1e-3\n'

@@ -74,6 +74,10 @@ COMMANDS = {
         f"detect {_PHOTO} coco/images/val/val00000.jpg --format coco --out found.json", _PHOTO,
         classifier=True,
     ),
+    "detect localiser": _dogcam(
+        f"detect {_PHOTO} --localiser localiser.safetensors --score-threshold 0 --out found.json",
+        "localiser.safetensors", classifier=True,
+    ),
     "validate": _dogcam("validate voc", "voc/**/*"),
     "validate coco": _dogcam("validate coco", "coco/**/*"),
     "validate yolo": _dogcam("validate yolo", "yolo/**/*"),

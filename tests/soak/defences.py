@@ -212,6 +212,17 @@ DEFENCES = (
         f"{_CHECKPOINTS}test_a_tensor_that_is_not_stored_value_by_value_is_refused",
     ),
     Defence(
+        "a card in weights that was changed",
+        "import dogcam.models.checkpoints as m; m._seal_of = lambda card: 'same'",
+        f"{_CHECKPOINTS}test_a_card_that_was_changed_is_refused",
+    ),
+    Defence(
+        "the name of a class ends an attribute in the Markdown version",
+        "import html, report.render.formats as m\n"
+        "m._entities = lambda words: html.escape(words, quote=False)",
+        "tests/report/render/test_render.py::test_hostile_words_in_the_twin_are_words",
+    ),
+    Defence(
         "arrays of a stage that unfold",
         "import report.pipeline.shared.predictions as m; m.unfolds = lambda content: False",
         "tests/report/pipeline/test_sealed.py::test_a_compressed_batch_is_not_used",

@@ -5,12 +5,15 @@ import os
 import re
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from dogcam.models.checkpoints import _seal_of
 
 MARKER = "PRECIOUS-7f3a"
 """The text of the file outside of the run's folder: no command may copy, change or delete it."""
@@ -150,6 +153,11 @@ def card_changed(path: Path, random: Random) -> None:
         card = json.loads(holder[key])
         inner, name = random.choice(list(_places(card)))
         inner[name] = random.choice(VALUES)
+        # Half of the cards are of a program that writes such values, and seals them.
+        seal = card.pop("seal", None)
+        if seal is not None:
+            with suppress(ValueError):
+                card["seal"] = random.choice((seal, _seal_of(json.loads(json.dumps(card)))))
         holder[key] = json.dumps(card)
     else:
         holder[key] = random.choice(VALUES)
