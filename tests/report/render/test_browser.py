@@ -822,6 +822,16 @@ def test_every_figure_is_seen_whole_on_a_phone(browser, finished, several):
                 assert figure.locator("[data-save-svg]").count() == 1
 
 
+def test_tables_of_four_columns_fit_on_a_phone(browser, finished):
+    """With three intervals in a row, a table moves sideways."""
+    few = "[...document.querySelectorAll('table')].filter(each => each.rows[0].cells.length < 5 &&"
+    few += " each.rows[1].querySelectorAll('td:has(data ~ data)').length < 3).map(each => each.parentElement)"
+    cut = f"{few}.filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
+    with reading(browser, finished, viewport=PHONE) as reader:
+        reader.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert reader.page.evaluate(f"{few}.length") > 5 and reader.page.evaluate(cut) == []
+
+
 def screen_of(page, selector: str) -> float:
     """On which screen an element begins; 1 is the first."""
     return 1 + page.evaluate(
