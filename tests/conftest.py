@@ -137,6 +137,13 @@ def quick_drawings():
 
 
 @pytest.fixture
+def quick_runs():
+    """The same, and few images for the sanity checks, whose numbers change."""
+    with report_fixtures.quick_runs():
+        yield
+
+
+@pytest.fixture
 def copied(finished, tmp_path) -> Path:
     """A copy of the finished run, to be changed."""
     return Path(shutil.copytree(finished, tmp_path / "run"))

@@ -1,6 +1,7 @@
 """Who may import whom: the rooms of the design, read from the imports themselves."""
 
 import ast
+import functools
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -90,7 +91,8 @@ def source_files() -> dict[str, Path]:
 FILES = source_files()
 
 
-def imports_of(module: str, *, lazy: bool = True) -> set[str]:
+@functools.cache
+def imports_of(module: str, *, lazy: bool = True) -> frozenset[str]:
     """The modules that a module imports, whole dotted names; `lazy` adds what its functions import."""
     tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
     found = set()
@@ -102,7 +104,7 @@ def imports_of(module: str, *, lazy: bool = True) -> set[str]:
             for alias in node.names:
                 whole = f"{node.module}.{alias.name}"
                 found.add(whole if whole in FILES else node.module)
-    return found
+    return frozenset(found)
 
 
 def _when_imported(tree: ast.AST):

@@ -6,8 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from report.cli import main
-from report.pipeline.stages import sanity
-from tests.support.runs import quick_drawings
+from tests.support.runs import quick_runs
 
 N_IMAGES = 24
 
@@ -21,10 +20,7 @@ def run(real_data, tmp_path_factory):
         "--limit": N_IMAGES, "--tuning-limit": N_IMAGES, "--out": folder,
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
-    with quick_drawings(), pytest.MonkeyPatch.context() as patch:
-        # The sanity checks take most of the time; their values are held elsewhere.
-        patch.setattr(sanity, "N_IMAGES", 2)
-        patch.setattr(sanity, "N_FIT", 4)
+    with quick_runs():
         outcome = CliRunner().invoke(main, ["run", *words], catch_exceptions=False)
     assert outcome.exit_code == 0, outcome.output
     return folder

@@ -23,6 +23,7 @@ from tests.support.tiny_networks import (
 SIZE_PX = (128, 96)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "target", "earlier", "head"),
     [
@@ -58,6 +59,7 @@ def test_a_class_token_is_read_so_that_the_last_attention_s_input_is_the_target(
     assert "4 x 4 positions, as tokens without the first 1" in chosen.rule
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options", "size", "target", "earlier", "head"),
     [

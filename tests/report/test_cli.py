@@ -23,7 +23,7 @@ from tests.support.runs import (
 
 
 @pytest.fixture
-def again(small_data, small_checkpoint, copied, quick_drawings):
+def again(small_data, small_checkpoint, copied, quick_runs):
     """Run the experiment once more in a copy of the finished run."""
 
     def run(*more: str):
@@ -188,7 +188,7 @@ def test_a_time_that_is_none_is_named(small_data, small_checkpoint, copied, monk
 
 
 @pytest.mark.slow
-def test_a_network_that_finds_nothing_still_gets_its_report(small_data, tmp_path, quick_drawings):
+def test_a_network_that_finds_nothing_still_gets_its_report(small_data, tmp_path, quick_runs):
     blind = fixtures.write_blind_checkpoint(tmp_path / "blind.safetensors")
     result = invoke(options(small_data, blind, tmp_path / "run"))
     assert result.exit_code == 0, result.output
@@ -198,7 +198,7 @@ def test_a_network_that_finds_nothing_still_gets_its_report(small_data, tmp_path
 
 @pytest.mark.slow
 def test_a_data_set_of_one_split_needs_no_masks_and_no_tuning(
-    small_data, small_checkpoint, tmp_path, quick_drawings
+    small_data, small_checkpoint, tmp_path, quick_runs
 ):
     data = Path(shutil.copytree(small_data, tmp_path / "data"))
     shutil.rmtree(data / "SegmentationClass")

@@ -51,7 +51,7 @@ def test_every_format_with_boxes_is_compared():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_drawings")
+@pytest.mark.usefixtures("quick_runs")
 def test_every_format_gives_the_same_record(small_data, small_checkpoint, tmp_path):
     """Bit for bit: predictions, boxes, AP, intervals, failures, pictures; apart from the run's own facts."""
     folders = {"voc": tmp_path / "voc"}

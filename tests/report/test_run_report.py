@@ -14,7 +14,7 @@ from tests.support.runs import BATCH, RESAMPLES
 
 
 def test_it_gives_the_record_of_the_command_line(
-    finished, small_data, small_checkpoint, tmp_path, quick_drawings
+    finished, small_data, small_checkpoint, tmp_path, quick_runs
 ):
     record = report.run_report(
         small_data, tmp_path, split="test", tuning_split="val", model="sample_net",
@@ -28,7 +28,7 @@ def test_it_gives_the_record_of_the_command_line(
 
 
 @pytest.mark.slow
-def test_the_example_of_its_docstring_runs(monkeypatch, tmp_path, quick_drawings):
+def test_the_example_of_its_docstring_runs(monkeypatch, tmp_path, quick_runs):
     """The example takes 12 images of each split; no more are rendered, and none into the user's cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

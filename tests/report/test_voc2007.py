@@ -74,7 +74,7 @@ def run(tmp_path):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def test_downloads_once_detects_and_shows_the_published_figures(server, voc_tar, tmp_path, quick_drawings):
+def test_downloads_once_detects_and_shows_the_published_figures(server, voc_tar, tmp_path, quick_runs):
     server.plan = [send(voc_tar), send(published_checkpoint())]
     outcome = run(tmp_path)
     assert outcome.exit_code == 0, outcome.output

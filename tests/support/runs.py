@@ -28,7 +28,7 @@ from dogcam.structures.images import LabelledImage
 from report.cli import main
 from report.config import RunConfig
 from report.pipeline.experiment import stages_of
-from report.pipeline.stages import draw
+from report.pipeline.stages import draw, sanity
 from report.record.base import seal_of
 
 SHRINK = 3
@@ -137,6 +137,15 @@ def quick_drawings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
         patch.setattr(draw, "to_svgs", lambda figure, themes, **_: dict.fromkeys(themes, empty))
+        yield
+
+
+@contextmanager
+def quick_runs() -> Iterator[None]:
+    """Write empty figures, and run the sanity checks on few images: half of a small run's time."""
+    with quick_drawings(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sanity, "N_IMAGES", 2)
+        patch.setattr(sanity, "N_FIT", 4)
         yield
 
 

@@ -26,7 +26,7 @@ from tests.support.runs import (
     change_record,
     invoke,
     options,
-    quick_drawings,
+    quick_runs,
     reasons,
     record_of,
     statuses,
@@ -146,7 +146,7 @@ def test_int8_without_a_tuning_split_is_refused(small_data, small_checkpoint, tm
 def replaced(small_data, small_checkpoint, finished, tmp_path_factory):
     """The folder of the finished run after another with a backend that is not installed, and its words."""
     out = Path(shutil.copytree(finished, tmp_path_factory.mktemp("replaced") / "run"))
-    with pytest.MonkeyPatch.context() as patch, quick_drawings():
+    with pytest.MonkeyPatch.context() as patch, quick_runs():
         patch.setattr(dogcam.backends.loading, "find_spec", lambda name: None)
         result = invoke(options(small_data, small_checkpoint, out, "--backend", "onnx"))
     assert result.exit_code == 0, result.output
