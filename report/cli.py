@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args, get_origin
 import click
 
 import dogcam
-from dogcam.cli.common import ErrorGroup, keeping, names_in
+from dogcam.cli.common import ErrorGroup, names_in
+from dogcam.cli.signals import keeping
 from dogcam.errors import RecordError
 from dogcam.files import atomic_write, printable
 from dogcam.structures.defaults import TARGET

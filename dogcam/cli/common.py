@@ -4,23 +4,16 @@ import io
 import math
 import os
 import re
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
+from dogcam.cli.signals import INTERRUPTED, TERMINATED, Signals, Terminated, signals_raise
 from dogcam.errors import ConfigError, DogcamError
 from dogcam.files import UNSHOWN, read_text
-
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-"""Exit statuses after Ctrl-C (130) and SIGTERM (143), as shells report them."""
-
 
 _INVISIBLE = re.compile(rf"(?![\t\n])[{UNSHOWN}]")
 
@@ -31,30 +24,6 @@ def visible(text: str) -> str:
     Names from a data set may hold them, and a terminal obeys them. Tabs and line ends are kept.
     """
     return _INVISIBLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; like `KeyboardInterrupt`, it unwinds the program so that files are closed."""
-
-
-Stop = KeyboardInterrupt | Terminated
-
-
-class _Signals:
-    """The exception of the signal that arrived, also if a library has replaced it by one of its own."""
-
-    arrived: Stop | None = None
-
-    @classmethod
-    def behind(cls, error: BaseException) -> Stop | None:
-        """Return the interruption that an exception is or comes from; None for an error."""
-        return error if isinstance(error, Stop) else cls.arrived
-
-    @classmethod
-    def take(cls, error: BaseException) -> Stop | None:
-        """Return it for the last time: kept longer, it would keep the frames and open files behind it."""
-        stop, cls.arrived = cls.behind(error), None
-        return stop
 
 
 class ErrorGroup(click.Group):
@@ -79,10 +48,10 @@ class ErrorGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with _signals_raise():
+            with signals_raise():
                 return super().invoke(ctx)
         except BaseException as error:
-            stop = _Signals.take(error)
+            stop = Signals.take(error)
             if stop is None and isinstance(error, DogcamError):
                 raise click.ClickException(visible(str(error))) from error
             if stop is None:
@@ -104,48 +73,6 @@ def _of_environment(error: Exception) -> str:
         name = os.fsdecode(error.filename) if error.filename else "the output"
         return f"{name[:300]}: {error.strerror or error}; correct the name, the permissions or the free space"
     return f"a file is not UTF-8 ({error}); save it as UTF-8"
-
-
-@contextmanager
-def keeping(message: Callable[[], str]) -> Iterator[None]:
-    """Add a note to an interruption: what is kept, and how to continue.
-
-    Args:
-        message: is called at the interruption.
-    """
-    try:
-        yield
-    except BaseException as error:
-        if (stop := _Signals.behind(error)) is not None:
-            stop.add_note(message())
-        raise
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Raise at SIGTERM and SIGINT until the context ends, and note it; forked processes just end."""
-    _Signals.arrived = None
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    owner = os.getpid()
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            _Signals.arrived = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
-            raise _Signals.arrived
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    previous = {signal.SIGTERM: signal.signal(signal.SIGTERM, handle)}
-    # A process in the background of a shell ignores SIGINT, and goes on doing so.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        previous[signal.SIGINT] = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class FiniteRange(click.FloatRange):

@@ -10,8 +10,9 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from dogcam.cli.common import keeping, names_in
+from dogcam.cli.common import names_in
 from dogcam.cli.heartbeat import Heartbeat
+from dogcam.cli.signals import keeping
 from dogcam.data.download import default_cache
 from dogcam.data.reading import read_split
 from dogcam.data.sample import write_sample

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from dogcam.cli.common import keeping
 from dogcam.cli.options import ClassifierOptions, classifier_options
 from dogcam.cli.progress import StepProgress
+from dogcam.cli.signals import keeping
 from dogcam.data.reading import read_split
 from dogcam.detection.localiser import load_localiser
 from dogcam.errors import ConfigError, ModelError

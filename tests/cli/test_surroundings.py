@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -14,8 +15,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from dogcam.cli.common import ErrorGroup, keeping
+from dogcam.cli.common import ErrorGroup
 from dogcam.cli.main import main
+from dogcam.cli.signals import keeping
 from dogcam.cli.start import start
 from dogcam.data.formats import format_named
 from dogcam.errors import ConfigError, DogcamError
@@ -160,9 +162,11 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line(tmp_path, monkeypatch, c
 WAITING = """
 import sys
 import time
+import time
 import click
 from rich.console import Console
-from dogcam.cli.common import ErrorGroup, keeping
+from dogcam.cli.common import ErrorGroup
+from dogcam.cli.signals import keeping
 
 @click.group(cls=ErrorGroup)
 def main():
@@ -229,6 +233,34 @@ def test_a_signal_that_a_library_turns_into_its_own_error_is_one(number, status,
     assert result.stderr.splitlines()[-1].endswith("; all is kept in out")
     again = CliRunner().invoke(group, ["unknown"])
     assert again.exit_code == 2, "an earlier signal is not remembered"
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_that_arrives_in_a_destructor_is_not_lost(number, status, request, capfd):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+
+    class Destroyed:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    @click.group(cls=ErrorGroup)
+    def group():
+        pass
+
+    @group.command()
+    def load():
+        Destroyed()
+        with keeping(lambda: "all is kept in out"):
+            time.sleep(60)
+
+    began, hook = time.monotonic(), sys.unraisablehook
+    result = CliRunner().invoke(group, ["load"])
+    assert time.monotonic() - began < 30
+    assert result.exit_code == status, result.output
+    assert result.stderr.splitlines()[-1].endswith("; all is kept in out")
+    assert "Traceback" not in result.stderr + capfd.readouterr().err
+    assert sys.unraisablehook is hook
 
 
 def read_all(descriptor: int) -> str:
