@@ -6,13 +6,14 @@ fast: torch is imported by the first call that needs it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from dogcam.structures.defaults import BATCH_SIZE, CAM_THRESHOLD, IOU_THRESHOLDS
 
+# A command catches Ctrl-C from here on: `typing` and `pathlib` would take most of the time until then.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from numpy.typing import ArrayLike
 
     from dogcam.detection.detector import ImageResult
@@ -60,6 +61,8 @@ def load_classifier(
         >>> classifier.preprocessing.size
         (160, 160)
     """
+    from pathlib import Path
+
     from dogcam.models.classifier import load_classifier as load
 
     path = None if checkpoint is None else Path(checkpoint)

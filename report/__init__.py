@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
-
+# As in `dogcam`: a command catches Ctrl-C from here on.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from report.record import Results
     from report.record.photographs import Photographs
 
@@ -57,6 +58,8 @@ def run_report(
         >>> 0 <= record.detection.method("grad_cam").rows[0].ap <= 1
         True
     """
+    from pathlib import Path
+
     from rich.console import Console
 
     from report.config import make_config, with_defaults

@@ -1,8 +1,6 @@
 """Start a command; Ctrl-C during its imports ends without a traceback, too."""
 
 import sys
-from collections.abc import Callable
-from importlib import import_module
 
 
 def start(module: str) -> None:
@@ -12,7 +10,9 @@ def start(module: str) -> None:
         module: the module's dotted name.
     """
     try:
-        command: Callable[[], object] = import_module(module).main
+        from importlib import import_module
+
+        command = import_module(module).main
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         raise SystemExit(130) from None

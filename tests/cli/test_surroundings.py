@@ -159,9 +159,16 @@ def test_ctrl_c_while_a_command_is_imported_is_one_line(tmp_path, monkeypatch, c
     assert capsys.readouterr().err == "\ninterrupted\n"
 
 
+def test_little_is_imported_before_an_interruption_is_caught():
+    """Python prints a traceback if Ctrl-C arrives earlier."""
+    code = "import sys; there = {*sys.modules}; import report.__main__; print(*{*sys.modules} - there)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert "dogcam.cli.start" in done.stdout, done.stderr
+    assert all(name.split(".")[0] in {"dogcam", "report", "__future__"} for name in done.stdout.split())
+
+
 WAITING = """
 import sys
-import time
 import time
 import click
 from rich.console import Console
