@@ -2,12 +2,12 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dogcam.errors import RecordError
+from dogcam.files.numbers import finite
 from dogcam.files.spreadsheets import as_text, as_written
 from report.record.classes import ClassFailures
 from report.record.evidence import Evidence
@@ -105,7 +105,7 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
         found: dict[str, dict[str, list[list[float]]]] = {}
         for row in _read(run, DETECTIONS_NAME, sums, DETECTIONS_HEAD):
             of_method = found.setdefault(row["method"], {image: [] for image in ids})
-            of_method[row["image"]].append([*_box(row), _finite(row["score"])])
+            of_method[row["image"]].append([*_box(row), finite(row["score"], "the score")])
         probabilities = [_probability(row) for row in images]
     except (KeyError, ValueError, TypeError) as error:
         raise RecordError(f"the tables in {run} do not fit together ({error!r}); run it again") from error
@@ -115,18 +115,11 @@ def read_tables(run: Path, sums: dict[str, str]) -> RunTables:
     )  # fmt: skip
 
 
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text[:80]} is not finite")
-    return value
-
-
 def _box(row: dict[str, str]) -> list[float]:
     # Imported here: rendering reads no table, and starts faster without numpy.
     from dogcam.structures.detections import MAX_COORDINATE
 
-    x0, y0, x1, y1 = box = [_finite(row[side]) for side in _SIDES]
+    x0, y0, x1, y1 = box = [finite(row[side], side) for side in _SIDES]
     if max(map(abs, box)) > MAX_COORDINATE or x1 < x0 or y1 < y0:
         raise ValueError(f"the box {box} is inverted or has a coordinate above {MAX_COORDINATE:g}")
     return box
@@ -139,7 +132,7 @@ def _flag(text: str) -> bool:
 
 
 def _probability(row: dict[str, str]) -> float:
-    height, width, probability = (_finite(row[name]) for name in IMAGES_HEAD[1:])
+    height, width, probability = (finite(row[name], name) for name in IMAGES_HEAD[1:])
     if min(height, width) < 1 or not 0 <= probability <= 1:
         raise ValueError(f"the image {row['image'][:80]!r} has {height:g}, {width:g} or {probability:g}")
     return probability

@@ -270,6 +270,7 @@ def test_a_run_without_its_tables_is_named(two, name):
         ("images.csv", lambda text: text.replace(",133,", ",inf,", 1), "inf"),
         ("images.csv", lambda text: text.rstrip("\n")[:-1] + "e1\n", "do not fit together"),
         ("detections.csv", lambda text: text + "grad_cam,test00000,0,0,1,nan,0\n", "nan"),
+        ("detections.csv", lambda text: text + "grad_cam,test00000,0,0,1_0,10,0\n", "1_0"),
         ("images.csv", lambda text: text + text.splitlines()[1] + "\n", "twice"),
         ("images.csv", lambda text: text.replace("0.", "1e999", 1), "1e999"),
     ],

@@ -12,9 +12,10 @@ import numpy as np
 from dogcam.data.box_files.truth import CORNERS, BoxTruth, own_box, shown, stated_pixels
 from dogcam.data.boxes_in_image import are_fractions, in_pixels
 from dogcam.data.formats import boxes_csv, coco, yolo
-from dogcam.data.formats.base import Pixels, finite, without_suffix
+from dogcam.data.formats.base import Pixels, without_suffix
 from dogcam.errors import DataError
 from dogcam.files import read_json, read_text
+from dogcam.files.numbers import finite
 from dogcam.structures.boxes import as_boxes
 from dogcam.structures.defaults import TARGET
 from dogcam.structures.detections import Detections

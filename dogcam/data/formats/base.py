@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
 from dogcam.files import atomic_write, read_bytes
+from dogcam.files.numbers import finite
 from dogcam.structures.detections import MAX_COORDINATE
 from dogcam.structures.images import LabelledImage, LabelledObject, Split
 
@@ -186,26 +187,6 @@ def extent(start: float, stop: float) -> float:
     length = stop - start
     near = (length, math.nextafter(length, math.inf), math.nextafter(length, -math.inf))
     return next((each for each in near if start + each == stop), length)
-
-
-def finite(value: object, what: str) -> float:
-    """Convert a value of a file to a finite float.
-
-    Raises:
-        ValueError: if it is not a finite number; the message states `what`.
-    """
-    try:
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError
-        # Python also takes digits of other scripts, and "1_0" for 10.
-        if isinstance(value, str) and ("_" in value or not value.isascii()):
-            raise ValueError
-        number = float(value)
-    except (ValueError, OverflowError):
-        raise ValueError(f"{what} is {str(value)[:40]!r}; expected a number") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{what} is {str(value)[:40]!r}; expected a finite number")
-    return number
 
 
 def coordinate(value: object, what: str) -> float:

@@ -11,7 +11,6 @@ from dogcam.data.formats.base import (
     Listing,
     Pixels,
     copy_image,
-    finite,
     image_id,
     no_such_split,
     without_suffix,
@@ -19,6 +18,7 @@ from dogcam.data.formats.base import (
 from dogcam.data.images import SUFFIXES
 from dogcam.errors import DataError
 from dogcam.files import atomic_write, read_bytes, read_text
+from dogcam.files.numbers import finite
 from dogcam.structures.images import LabelledObject, Split
 
 NAME = "yolo"
