@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dogcam.draw.plots.frame import NARROW_WIDTH, drawing, in_percent, series_colour
+from dogcam.draw.plots.frame import NARROW_WIDTH, drawing, in_percent, outer_labels, series_colour
 from dogcam.draw.svg import INK, MUTED
 
-COLUMNS, NARROW_COLUMNS = 5, 3
-"""Number of panels in a row of a wide and of a narrow figure."""
+COLUMNS = 5
+"""Number of panels in a row of a wide figure."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +27,25 @@ class SmallPanel:
 
 @drawing
 def small_multiples_figure(
-    panels: Sequence[SmallPanel], *, x_label: str, y_label: str, narrow: bool = False
+    panels: Sequence[SmallPanel], *, x_label: str, y_label: str, columns: int | None = None
 ) -> Figure:
     """Draw a small panel for each class, all on the unit square, in the order given.
 
     Args:
         panels: at least one.
         x_label, y_label: names of the axes.
-        narrow: whether the figure is for a narrow page.
+        columns: panels in a row of a narrow figure; None for a wide one.
 
     Raises:
         ValueError: if there is no panel.
     """
     if not panels:
         raise ValueError("there is nothing to draw; expected at least one panel")
-    columns = min(NARROW_COLUMNS if narrow else COLUMNS, len(panels))
-    lines = ceil(len(panels) / columns)
-    width = NARROW_WIDTH if narrow else 1.75 * columns + 0.5
+    in_row = min(columns or COLUMNS, len(panels))
+    lines = ceil(len(panels) / in_row)
+    width = NARROW_WIDTH if columns else 1.75 * in_row + 0.5
     figure = Figure(figsize=(width, 1.6 * lines + 0.4), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False, sharex="all", sharey="all").ravel()
+    grid = figure.subplots(lines, in_row, squeeze=False, sharex="all", sharey="all").ravel()
     for axes, panel in zip(grid, panels, strict=False):
         axes.plot(panel.x, panel.y, color=series_colour(0), lw=1.5, clip_on=False, zorder=3)
         axes.set_title(panel.title, fontsize=9.5)
@@ -56,10 +56,8 @@ def small_multiples_figure(
         in_percent(axes.xaxis, axes.yaxis)
         axes.tick_params(labelsize=8)
     for axes in grid[len(panels) :]:
-        axes.set_visible(False)
-    # Below the last panel of a column the axis keeps its ticks.
-    for axes in grid[max(0, len(panels) - columns) : len(panels)]:
-        axes.tick_params(labelbottom=True)
+        axes.remove()
+    outer_labels(grid[: len(panels)], in_row)
     figure.supxlabel(x_label, fontsize=10, color=INK)
     figure.supylabel(y_label, fontsize=10, color=INK)
     return figure

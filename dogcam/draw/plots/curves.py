@@ -19,6 +19,7 @@ from dogcam.draw.plots.frame import (
     iou_title,
     large_and_small,
     legend_below,
+    outer_labels,
     series_colour,
     series_handle,
     side_panels,
@@ -141,12 +142,9 @@ def sweep_figure(
         axes.set_title(fill(panel.title, 16), fontsize=10)
         if panel.chosen is not None:
             axes.axvline(panel.chosen, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
-        axes.label_outer()
     # Not before: a limit that is set ends the scaling to the panels that follow.
     grid[0].set_ylim(0, None)
-    for axes in grid[-(columns or len(grid)) :]:  # The lowest of each column, also above an empty place.
-        axes.set_xlabel(x_label)
-        axes.tick_params(labelbottom=True)
+    outer_labels(grid, columns)
     chosen = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="chosen")
     handles = [series_handle(one, index) for index, one in enumerate(panels[0].series)]
     for handle in handles:  # The colour of a line is that of its panel's method; its dash names the IoU.

@@ -14,6 +14,7 @@ from dogcam.draw.plots.frame import (
     in_percent,
     iou_title,
     name_rows,
+    outer_labels,
     series_colour,
     side_panels,
     single,
@@ -64,10 +65,10 @@ def estimates_figure(
             _draw_estimate(axes, place, row)
         axes.set(title=iou_title(group.iou_threshold), xlabel=quantity, xlim=(0, upper))
         name_rows(axes, labels)
-        axes.label_outer()
         axes.locator_params(axis="x", nbins=4)
         in_percent(axes.xaxis)
         _clear_row_axis(axes)
+    outer_labels(grid, columns)
     return figure
 
 

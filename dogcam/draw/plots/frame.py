@@ -124,6 +124,23 @@ def side_panels(
     return figure, panels[:count]
 
 
+def outer_labels(panels: Sequence[Axes], columns: int | None = None) -> None:
+    """Label the axes at the left, and below the lowest panel of each column, also above an empty place.
+
+    Args:
+        panels: row by row.
+        columns: panels in a row; None for one row.
+    """
+    columns = columns or len(panels)
+    for place, axes in enumerate(panels):
+        leftmost, lowest = place % columns == 0, place >= len(panels) - columns
+        axes.tick_params(labelleft=leftmost, labelbottom=lowest)
+        if not leftmost:
+            axes.set_ylabel("")
+        if not lowest:
+            axes.set_xlabel("")
+
+
 def large_and_small(count: int) -> tuple[Figure, list[Axes]]:
     """Return a figure with `count` panels in order: the last one large, the others small at its right."""
     if count == 0:

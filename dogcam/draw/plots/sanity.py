@@ -15,6 +15,7 @@ from dogcam.draw.plots.frame import (
     drawing,
     in_percent,
     legend_below,
+    outer_labels,
     series_colour,
     series_handle,
     side_panels,
@@ -75,6 +76,6 @@ def insertion_deletion_figure(
         for index, curve in enumerate(curves):
             draw_series(axes, curve, index)
         axes.set(title=title, xlabel="share of the pixels", ylabel="probability", ylim=(0, 1.02), xlim=(0, 1))
-        axes.label_outer()
+    outer_labels(grid, columns)
     legend_below(figure, [series_handle(curve, index) for index, curve in enumerate(panels[0][1])])
     return figure

@@ -39,8 +39,8 @@ def _curves(found: results.Classes) -> Drawing:
     parts = "; ".join(f"{panel.title}: AP {panel.note}" for panel in panels)
     alt = f"Precision against recall at IoU {found.iou:g}, a panel for each class. {parts}."
     wide, narrow = (
-        plots.small_multiples_figure(panels, x_label="recall", y_label="precision", narrow=narrow)
-        for narrow in (False, True)
+        plots.small_multiples_figure(panels, x_label="recall", y_label="precision", columns=columns)
+        for columns in (None, 3)
     )
     return Drawing("class_curves", wide, alt, narrow)
 
