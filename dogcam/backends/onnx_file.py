@@ -1,9 +1,7 @@
 """Export the graph as ONNX; files are cached under a hash of everything that they depend on."""
 
 import contextlib
-import hashlib
 import io
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from dogcam.backends.maps_network import MapsNetwork, noise_images
 from dogcam.errors import ModelError
-from dogcam.files import atomic_write
+from dogcam.files import atomic_write, sha256_of_values
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 
@@ -49,7 +47,7 @@ def cached(
         "versions": {name: version(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
         **settings,
     }
-    key = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:16]
+    key = sha256_of_values(depends_on)[:16]
     path = cache / f"{classifier.name}-{key}.onnx"
     return path if path.exists() else atomic_write(path, make())
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a command as exceptions, so that files are closed and what is kept is stated."""
+"""SIGINT and SIGTERM raise exceptions: a command closes its files and states which results are kept."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; like `KeyboardInterrupt`, it unwinds the program so that files are closed."""
+    """Raised at SIGTERM. As with `KeyboardInterrupt`, `finally` blocks run and files are closed."""
 
 
 Stop = KeyboardInterrupt | Terminated
@@ -94,7 +94,7 @@ def signals_raise() -> Iterator[None]:
 
 
 def _send(number: int) -> None:
-    """Send a signal to the main thread; if the system can, so that a waiting call ends."""
+    """Send a signal to the main thread. On POSIX systems it also ends a blocking call."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:

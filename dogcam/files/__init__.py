@@ -141,6 +141,11 @@ def sha256_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def sha256_of_values(values: Any) -> str:
+    """Return the SHA-256 of plain values as JSON, whatever the order of their keys."""
+    return sha256_of(json.dumps(values, sort_keys=True).encode())
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files of processes that were killed while writing to a folder."""
     for part in folder.glob(".*.part"):

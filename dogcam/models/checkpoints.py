@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from dogcam.errors import ModelError
-from dogcam.files import atomic_write, open_plain, parse_json, read_bytes, read_json, sha256_of
+from dogcam.files import atomic_write, open_plain, parse_json, read_bytes, read_json, sha256_of_values
 from dogcam.models.architecture import AUXILIARY
 from dogcam.models.payload import CARD_KEY, PUBLISHED, State, some, state_in, without_wrapper_prefixes
 from dogcam.models.torch_files import load_torch
@@ -193,7 +193,7 @@ def save_checkpoint(path: Path, state: State, meta: dict, *, card_file: bool = T
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
     text = json.dumps(card, indent=2, sort_keys=True, allow_nan=False) + "\n"
     # Sealed as it is read: JSON turns tuples into lists, and numbers that are keys into text.
-    sealed = {**card, _SEAL: _seal_of(json.loads(text))}
+    sealed = {**card, _SEAL: sha256_of_values(json.loads(text))}
     weights = save(tensors, {CARD_KEY: json.dumps(sealed, sort_keys=True)})
     atomic_write(path, weights, durable=True)
     if card_file:
@@ -264,11 +264,6 @@ def layers_sha256(network: nn.Module) -> str:
     return hashlib.sha256(f"{layers} {weights_sha256(others)}".encode()).hexdigest()
 
 
-def _seal_of(card: dict) -> str:
-    """Return the checksum of a card without its seal."""
-    return sha256_of(json.dumps(card, sort_keys=True).encode())
-
-
 def _tensors_of(path: Path) -> tuple[dict[str, str], State]:
     """Return the notes in the header of a safetensors file, and its tensors."""
     try:
@@ -304,7 +299,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
             f"{card_file.name} belongs to another file; download or create it again"
         )
     seal = meta.pop(_SEAL, None) if CARD_KEY in header else None
-    if seal is not None and seal != _seal_of(meta):
+    if seal is not None and seal != sha256_of_values(meta):
         raise ModelError(
             f"the card in the header of {path} was changed after it was written: its checksum ({_SEAL}) is "
             "that of another card; download or create the file again"

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from dogcam.errors import DogcamError, OutputError, RecordError
-from dogcam.files import atomic_write, path_inside, read_bytes, read_json, sha256_of
+from dogcam.files import atomic_write, path_inside, read_bytes, read_json, sha256_of, sha256_of_values
 from report.pipeline.context import Context
 from report.pipeline.fingerprint import code_fingerprint, digest, versions
 from report.pipeline.folder import PICTURE_FOLDERS, remove
@@ -80,7 +80,7 @@ class _Plan:
     def seal(self, content: Mapping[str, Any]) -> str:
         """Return the checksum over the output, its files, and everything that it was made from."""
         whole = {"stage": self.stage.name, "ingredients": dict(self.ingredients), **content}
-        return sha256_of(json.dumps(whole, sort_keys=True).encode())
+        return sha256_of_values(whole)
 
     def file(self, name: str) -> Path:
         """Return the path of a file that an output lists.

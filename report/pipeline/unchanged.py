@@ -16,7 +16,7 @@ from typing import Any
 
 import dogcam
 from dogcam.errors import DogcamError, RecordError
-from dogcam.files import atomic_write, read_json, sha256_of
+from dogcam.files import atomic_write, read_json, sha256_of, sha256_of_values
 from dogcam.files.states import states_below
 from report.config import RunConfig
 from report.pipeline.folder import EARLIER_NAME, keep_earlier_claims
@@ -70,7 +70,7 @@ class Inputs:
         named = tuple(sorted({path.absolute() for path in paths}))
         states = states_below((*CODE, *named))
         counted = {path: state for path, state in states.items() if Path(path).parent.name != "__pycache__"}
-        return cls(named, _conditions(config, cache), _hash(counted))
+        return cls(named, _conditions(config, cache), sha256_of_values(counted))
 
 
 def note_end(folder: Path, inputs: Inputs, asked: RunConfig, cache: Path, record: Results) -> None:
@@ -145,7 +145,9 @@ def _outputs(folder: Path, record: Results) -> str:
     # The same folder has the same hash, whether it is named from here or from the root.
     whole = folder.resolve()
     states = states_below([whole / name for name in ("stages", RESULTS_NAME, *record.files)])
-    return _hash({path: state for path, state in states.items() if Path(path) != whole / EARLIER_NAME})
+    return sha256_of_values(
+        {path: state for path, state in states.items() if Path(path) != whole / EARLIER_NAME}
+    )
 
 
 def _conditions(config: RunConfig, cache: Path) -> str:
@@ -154,7 +156,7 @@ def _conditions(config: RunConfig, cache: Path) -> str:
     paths = [Path(path).absolute() for path in named if path]
     environment = {name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)}
     devices = Path("/dev").glob("*") if Path("/dev").is_dir() else ()
-    return _hash({
+    return sha256_of_values({
         "settings": [config.model_dump(mode="json"), sorted(config.model_fields_set)],
         "paths": [str(path) for path in paths],
         "environment": sorted(environment.items()),
@@ -171,7 +173,3 @@ def installed_packages() -> list[str]:
     """
     found = (each for entry in sys.path for each in Path(entry).glob("*-info"))
     return sorted(each.name for each in found if each.suffix in (".dist-info", ".egg-info"))
-
-
-def _hash(values: dict[str, Any]) -> str:
-    return sha256_of(json.dumps(values, sort_keys=True).encode())

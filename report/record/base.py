@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
-from dogcam.files import sha256_of
+from dogcam.files import sha256_of_values
 from dogcam.structures.estimates import Estimate, Interval
 
 __all__ = ["MAX_TEXT", "Estimate", "Fraction", "Interval", "Model", "Sealed", "seal_of"]
@@ -49,4 +49,4 @@ class Sealed(Model):
 def seal_of(document: dict[str, Any]) -> str:
     """Return the checksum of a record as JSON gives it; its own seal does not count."""
     content = {name: value for name, value in document.items() if name != "seal"}
-    return sha256_of(json.dumps(content, sort_keys=True).encode())
+    return sha256_of_values(content)

@@ -20,6 +20,4 @@ class Figure(Model):
 
     def files(self) -> Iterator[str]:
         """Yield the names of its files, each once: a picture has one for all."""
-        yield from {self.path, self.standalone, self.dark}
-        if self.narrow:
-            yield self.narrow
+        yield from dict.fromkeys(filter(None, (self.path, self.standalone, self.dark, self.narrow)))

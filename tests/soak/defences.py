@@ -213,7 +213,7 @@ DEFENCES = (
     ),
     Defence(
         "a card in weights that was changed",
-        "import dogcam.models.checkpoints as m; m._seal_of = lambda card: 'same'",
+        "import dogcam.models.checkpoints as m; m.sha256_of_values = lambda card: 'same'",
         f"{_CHECKPOINTS}test_a_card_that_was_changed_is_refused",
     ),
     Defence(

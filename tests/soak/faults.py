@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dogcam.models.checkpoints import _seal_of
+from dogcam.files import sha256_of_values
 
 MARKER = "PRECIOUS-7f3a"
 """The text of the file outside of the run's folder: no command may copy, change or delete it."""
@@ -157,7 +157,7 @@ def card_changed(path: Path, random: Random) -> None:
         seal = card.pop("seal", None)
         if seal is not None:
             with suppress(ValueError):
-                card["seal"] = random.choice((seal, _seal_of(json.loads(json.dumps(card)))))
+                card["seal"] = random.choice((seal, sha256_of_values(json.loads(json.dumps(card)))))
         holder[key] = json.dumps(card)
     else:
         holder[key] = random.choice(VALUES)

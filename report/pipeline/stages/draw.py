@@ -76,8 +76,9 @@ def save_figure(context: Context, drawing: Drawing) -> results.Figure:
     texts = to_svgs(drawing.figure, name=slug, alt=alt, themes=tuple(themes))
     for theme, text in texts.items():
         atomic_write(context.folder / themes[theme], text)
-    narrow = f"figures/{name}-narrow.svg" if drawing.narrow else None
-    if drawing.narrow and narrow:
+    narrow = None
+    if drawing.narrow:
+        narrow = f"figures/{name}-narrow.svg"
         [text] = to_svgs(drawing.narrow, name=f"{slug}-narrow", alt=alt, themes=("page",)).values()
         atomic_write(context.folder / narrow, text)
     return results.Figure(name=name, path=path, standalone=standalone, dark=dark, narrow=narrow, alt=alt)
