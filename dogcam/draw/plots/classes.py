@@ -57,7 +57,7 @@ def small_multiples_figure(
         axes.tick_params(labelsize=8)
     for axes in grid[len(panels) :]:
         axes.remove()
-    outer_labels(grid[: len(panels)], in_row)
+    outer_labels(list(grid[: len(panels)]), in_row)
     figure.supxlabel(x_label, fontsize=10, color=INK)
     figure.supylabel(y_label, fontsize=10, color=INK)
     return figure
