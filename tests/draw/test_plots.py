@@ -289,8 +289,15 @@ def test_reliability_draws_shares_with_intervals_and_cases():
     assert bars == [[0.4, 0.6], [0.8, 1.0]]
 
 
-def test_reliability_writes_no_number_among_those_of_the_axis():
-    rows = [ShareRow(0.05, 0.0, 0.0, 0.02, 117), ShareRow(0.55, 0.5, 0.4, 0.6, 12)]
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [ShareRow(0.05, 0.0, 0.0, 0.02, 117), ShareRow(0.55, 0.5, 0.4, 0.6, 12)],
+        [ShareRow(0.05 + 0.1 * place, 0.04, 0.0, 0.2, 361 - place) for place in range(10)],
+    ],
+    ids=["few", "many"],
+)
+def test_reliability_writes_no_number_among_those_of_the_axis(rows):
     groups = [("correct boxes", rows, LineStyle(0)), ("images", rows, LineStyle("ink", 1))]
     figure = reliability_figure(groups, x_label="score")
     (axes,) = figure.axes

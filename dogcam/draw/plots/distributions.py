@@ -130,7 +130,8 @@ def reliability_figure(
     """Draw shares against a score, with intervals and the diagonal of a calibrated score.
 
     Args:
-        groups: name, one row for each bin with cases, and style; the number of cases is written at each dot.
+        groups: name, one row for each bin with cases, and style; a line above the axes has the numbers of
+            cases of each group.
         x_label: what the score is.
     """
     figure, axes = single(3.8)
@@ -142,11 +143,10 @@ def reliability_figure(
         axes.plot(x, [row.value for row in rows], marker=MARKERS[place], ms=5, label=label, **line)
         for at, row in zip(x, rows, strict=True):
             axes.plot([at, at], [row.low, row.high], color=colour, lw=2, zorder=3)
-            # Below a dot near zero the number would be among those of the axis.
-            x_offset, y_offset = (6, 4) if place else (-5, 4) if row.value < 0.08 else (6, -9)
-            text: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
-            side = "left" if x_offset > 0 else "right"
-            axes.annotate(str(row.n), (at, row.value), (x_offset, y_offset), ha=side, **text)
+            # Next to the dots the numbers of two groups would overlap.
+            line_above = 1.03 + 0.07 * (len(groups) - 1 - place)
+            text: dict[str, Any] = {"fontsize": 8, "color": colour, "ha": "center"}
+            axes.text(row.x, line_above, str(row.n), transform=axes.get_xaxis_transform(), **text)
     unit_axes(axes, percent="y")
     axes.set(xlabel=x_label, ylabel="share")
     legend_below(figure, axes.get_legend_handles_labels()[0])
