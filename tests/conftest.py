@@ -138,7 +138,7 @@ def quick_drawings():
 
 @pytest.fixture
 def quick_runs():
-    """The same, and few images for the sanity checks, whose numbers change."""
+    """As `quick_drawings`; the sanity checks use few images, so their numbers differ."""
     with report_fixtures.quick_runs():
         yield
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 SECONDS = 15.0
-"""Time without a line after which one is printed. With the imports before the first, no gap is above 20 s."""
+"""Time without a line after which one is printed. The first line waits for imports, too: at most 20 s."""
 
 
 class Heartbeat:

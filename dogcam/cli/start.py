@@ -10,6 +10,7 @@ def start(module: str) -> None:
         module: the module's dotted name.
     """
     try:
+        # Not at the top of the module: Ctrl-C during this import is caught, too.
         from importlib import import_module
 
         command = import_module(module).main
