@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import nn
 
@@ -21,6 +21,7 @@ from dogcam.data.formats.voc import to_inclusive
 from dogcam.data.images import read_mask, read_pixels
 from dogcam.data.reading import read_split
 from dogcam.data.sample import CLASSES, write_sample
+from dogcam.draw import plots
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.networks import sample_net
 from dogcam.models.preprocessing import Preprocessing
@@ -132,10 +133,12 @@ def options(data: Path, checkpoint: Path, out: Path, *more: str) -> list[str]:
 
 @contextmanager
 def quick_drawings() -> Iterator[None]:
-    """Build the figures of runs, but do not lay them out, and write empty ones."""
+    """Do not draw the figures of runs; write empty ones with their names and text alternatives."""
     empty = "<svg xmlns='http://www.w3.org/2000/svg'/>"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+        for name in plots.__all__:
+            if name.endswith("_figure"):
+                patch.setattr(plots, name, lambda *_, **__: Figure())
         patch.setattr(draw, "to_svgs", lambda figure, themes, **_: dict.fromkeys(themes, empty))
         yield
 
