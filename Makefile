@@ -14,8 +14,9 @@ BIN := $(ENV)/bin
 STAMP := $(ENV)/.dogcam-$(word 2,$(FOUND))
 
 WORKERS ?= auto
-# Files with slow tests start first; each runs in one process, so that its fixtures are made once.
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Files with slow tests start first; each runs in one process, so that its fixtures are made once. Byte code is
+# kept whatever the environment says: without it, every process that a test starts compiles the program again.
+PYTEST = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 CASES ?= 200
 SEED ?= 0
 # Installations use the versions that the tests passed with; CONSTRAINTS= allows any within the bounds.

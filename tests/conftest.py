@@ -1,4 +1,7 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share.
+
+Fixtures import what they use: the process that hands the tests to the workers starts without torch.
+"""
 
 import json
 import os
@@ -9,10 +12,7 @@ from types import SimpleNamespace
 
 import hypothesis
 import pytest
-import torch
 from filelock import FileLock
-
-from tests.support import runs as report_fixtures
 
 MARKED_BY_FIXTURE = {
     "browser": "browser",
@@ -56,6 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Tiny models are fastest, and sums come out in one order, on one thread."""
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -89,20 +91,26 @@ def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], ob
 @pytest.fixture(scope="session")
 def small_data(made_once) -> Path:
     """A VOC-layout folder of small scenes: tests that change files copy it first."""
-    return made_once("scenes", report_fixtures.write_data)
+    from tests.support.runs import write_data
+
+    return made_once("scenes", write_data)
 
 
 @pytest.fixture(scope="session")
 def small_checkpoint(made_once, small_data) -> Path:
-    return made_once("tiny.safetensors", lambda path: report_fixtures.write_checkpoint(path, small_data))
+    from tests.support.runs import write_checkpoint
+
+    return made_once("tiny.safetensors", lambda path: write_checkpoint(path, small_data))
 
 
 @pytest.fixture(scope="session")
 def first_run(made_once, small_data, small_checkpoint):
     """How the command of a whole run ended, and its folder; tests that change files copy it first."""
 
+    from tests.support.runs import invoke, options
+
     def run(out: Path) -> None:
-        result = report_fixtures.invoke(report_fixtures.options(small_data, small_checkpoint, out))
+        result = invoke(options(small_data, small_checkpoint, out))
         ending = {name: getattr(result, name) for name in ("exit_code", "output", "stdout", "stderr")}
         out.with_name("run.json").write_text(json.dumps(ending), encoding="utf-8")
 
@@ -121,9 +129,11 @@ def finished(first_run) -> Path:
 def several(made_once, small_data, small_checkpoint) -> Path:
     """The small experiment for all classes, with the dog as the main one."""
 
+    from tests.support.runs import invoke, options
+
     def run(out: Path) -> None:
         more = ("--target", "all", "--main-target", "dog")
-        result = report_fixtures.invoke(report_fixtures.options(small_data, small_checkpoint, out, *more))
+        result = invoke(options(small_data, small_checkpoint, out, *more))
         assert result.exit_code == 0, result.output
 
     return made_once("several", run)
@@ -132,14 +142,18 @@ def several(made_once, small_data, small_checkpoint) -> Path:
 @pytest.fixture
 def quick_drawings():
     """Leave out what takes a run's time and changes nothing but the figures' looks."""
-    with report_fixtures.quick_drawings():
+    from tests.support import runs
+
+    with runs.quick_drawings():
         yield
 
 
 @pytest.fixture
 def quick_runs():
     """As `quick_drawings`; the sanity checks use few images, so their numbers differ."""
-    with report_fixtures.quick_runs():
+    from tests.support import runs
+
+    with runs.quick_runs():
         yield
 
 

@@ -157,15 +157,6 @@ def test_hostile_xml_is_refused(voc_folder, text):
     assert "root:" not in str(caught.value)
 
 
-@pytest.mark.slow
-def test_a_long_list_with_one_id_twice_is_refused_in_linear_time(voc_folder):
-    ids = "".join(f"{number}\n" for number in range(200_000))
-    (voc_folder / "ImageSets/Main/val.txt").write_text(f"{ids}77\n")
-    code = f"from dogcam.data.reading import split_ids; split_ids({str(voc_folder)!r}, 'val')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=12 * HANG)
-    assert "'77' 2 times" in done.stderr
-
-
 @pytest.mark.parametrize("kept", [0.5, 0.9])
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 def test_a_truncated_photograph_is_found_before_the_work(tmp_path, suffix, kept):

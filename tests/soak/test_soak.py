@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.soak.__main__ import KILLED, soak
+from tests.soak.__main__ import soak
 from tests.soak.cases import GOOD, Ending, judge, prepare
 from tests.soak.faults import MARKER
 
@@ -13,12 +13,15 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks processes"),
 ]
 
+CASES = 20
+"""Their last one is a training that is killed."""
+
 
 def test_no_generated_case_ends_badly(tmp_path, finished):
     """The short form of `make soak`: all commands but a whole run, and one training that is killed."""
     material = prepare(tmp_path / "material", finished)
-    found, n_kills = soak(tmp_path, KILLED, seed=20, material=material)
-    assert found.total() == KILLED and n_kills >= 1
+    found, n_kills = soak(tmp_path, CASES, seed=20, material=material, kill_every=CASES)
+    assert found.total() == CASES and n_kills >= 1
     assert {outcome for _, outcome in found} <= set(GOOD), found
     assert any(outcome == "refused" for _, outcome in found)
 
