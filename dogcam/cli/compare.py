@@ -21,6 +21,7 @@ from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
+from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.structures.defaults import IOU_THRESHOLDS, TARGET
 from dogcam.structures.detections import Detections
@@ -64,7 +65,7 @@ def command(
     average precisions, first minus second, over paired resamples of the images.
     """
     photographs = read_split(data, split, limit)
-    images = photographs.images
+    images, sources = photographs.images, Sources(photographs.files)
     # All that can be refused is refused before the first image is read.
     require_shown(images, target)
     other = ClassifierOptions(
@@ -81,6 +82,7 @@ def command(
     (boxes_a, ranking_a), (boxes_b, ranking_b) = (
         _detect(each, images, target, cam_threshold) for each in classifiers
     )
+    sources.require_unchanged()
     resampler = resampling.of(len(images))
     boxes = compare_boxes(images, target, boxes_a, boxes_b, IOU_THRESHOLDS, resampler)
     ranking = compare_rankings(images, ranking_a, ranking_b, resampler)

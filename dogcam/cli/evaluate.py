@@ -20,6 +20,7 @@ from dogcam.errors import ConfigError
 from dogcam.evaluate.classification import AP_VARIANT, ClassificationScores, predict, score_classes
 from dogcam.evaluate.metrics import Interval, defined
 from dogcam.files import atomic_write
+from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier, describe_classifier
 from dogcam.models.registry import require_input
 from dogcam.structures.images import Split
@@ -57,6 +58,7 @@ def command(
 ) -> None:
     """Measure a classifier: average precision of each class and its mean, with bootstrap intervals."""
     photographs = read_split(data, split, limit)
+    sources = Sources(photographs.files)
     classifier = options.load()
     if input_size:
         classifier = classifier.at_size((input_size, input_size))
@@ -73,6 +75,7 @@ def command(
             classifier.network, photographs.images, classifier.preprocessing, batch_size,
             flip=flip, high_resolution=classifier.high_resolution, progress=count,
         )  # fmt: skip
+    sources.require_unchanged()
     labels = label_matrix(photographs.images, classifier.classes)
     resampler = resampling.of(len(photographs))
     scores = score_classes(labels, classifier.log_odds(logits), classifier.classes, resampler)

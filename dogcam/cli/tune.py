@@ -27,6 +27,7 @@ from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ConfigError
 from dogcam.evaluate.tuning import CrossValidation, cross_validate
 from dogcam.files import atomic_write
+from dogcam.files.states import Sources
 from dogcam.models.classifier import describe_classifier
 from dogcam.structures.defaults import IOU_THRESHOLDS, TARGET
 from dogcam.structures.detections import Detections, GroundTruth
@@ -119,6 +120,7 @@ def command(
             "the result"
         )
     photographs = read_split(data, split, limit)
+    sources = Sources(photographs.files)
     truth = GroundTruth.from_images([image.boxes_of(target) for image in photographs.images])
     if not len(truth):
         raise ConfigError(f"{data}, split {split!r}, shows no {target}; choose another split or --target")
@@ -133,6 +135,7 @@ def command(
     methods = list(_trials(method, trials, seed))
     with StepProgress() as progress:
         observed = _observe(photographs, method, observer, progress)
+        sources.require_unchanged()
         in_turn = progress.track(methods, len(methods), "search")
         found = [_detect(each, observed, observer.side) for each in in_turn]
     result = cross_validate(truth, found, folds=folds, seed=seed)
