@@ -12,6 +12,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+from dogcam.data.workers import keep_freed_memory
+
 Result = TypeVar("Result")
 
 
@@ -50,8 +52,9 @@ def with_ends(row: dict[str, object], key: str, form: str) -> str:
 
 
 def in_fresh_process(function: Callable[..., Result], *args: object) -> Result:
-    """Call a function of a module in a new interpreter, and return its result."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    """Call a function of a module in a new interpreter, started as a command is, and return its result."""
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=keep_freed_memory) as pool:
         return pool.submit(function, *args).result()
 
 
