@@ -51,10 +51,17 @@ def with_ends(row: dict[str, object], key: str, form: str) -> str:
     return f"{row[key]:{form}} ({row[f'{key}_min']:{form}} - {row[f'{key}_max']:{form}})"
 
 
-def in_fresh_process(function: Callable[..., Result], *args: object) -> Result:
-    """Call a function of a module in a new interpreter, started as a command is, and return its result."""
-    spawn = get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=keep_freed_memory) as pool:
+def in_fresh_process(
+    function: Callable[..., Result], *args: object, begin: Callable[[], None] | None = keep_freed_memory
+) -> Result:
+    """Call a function of a module in a new interpreter, and return its result.
+
+    Args:
+        function: of a module.
+        args: its arguments.
+        begin: is called first; by default what a command begins with.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=begin) as pool:
         return pool.submit(function, *args).result()
 
 

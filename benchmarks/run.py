@@ -4,8 +4,9 @@ The run predicts, chooses thresholds on a tuning split, boxes, evaluates and ren
 with that of the network alone on as many images of the same size, both splits counted. Each is measured in a
 new process with its own peak of memory; worker processes are not counted.
 
-Further rows: the same run on one core; a second run, which reuses the first; a run on photographs of 12
-megapixels, the same on small copies of them, and the decoding of the large ones.
+Further rows: the same passes if the C library returns freed memory to the system, which commands prevent; the
+same run on one core; a second run, which reuses the first; a run on photographs of 12 megapixels, the same on
+small copies of them, and the decoding of the large ones.
 """
 
 import os
@@ -38,6 +39,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
         data, splits = photographs_or_sample(Path(folder), n)
         click.echo(f"run: {n} images of {data.name}, and as many of the tuning split", err=True)
         forward, forward_peak = in_fresh_process(time_forward, 2 * n)
+        returned = in_fresh_process(time_forward, 2 * n, begin=None)
         seconds, peak = in_fresh_process(time_run, data, splits, n, out)
         stages = {each.name: each.seconds for each in read_results(out).run.stages}
         again = in_fresh_process(time_run, data, splits, n, out)
@@ -45,6 +47,7 @@ def measure(quick: bool) -> list[dict[str, object]]:
         of_photographs = measure_photographs(data, splits[0], n_large, Path(folder))
     rows = [
         _row("forward", 2 * n, forward, forward, forward_peak),
+        _row("forward, freed memory returned", 2 * n, returned[0], forward, returned[1]),
         _row("run", 2 * n, seconds, forward, peak),
         _row("run on one core", 2 * n, one_core[0], forward, one_core[1]),
         _row("second run", 2 * n, again[0], forward, again[1]),
