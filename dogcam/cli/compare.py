@@ -20,6 +20,7 @@ from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
 from dogcam.detection.boxes_from_maps import LocalisationRule
 from dogcam.detection.detector import Detector, detections_of
+from dogcam.detection.images import LoadedImage
 from dogcam.evaluate.compare import ApDifference, Ranking, compare_boxes, compare_rankings, require_shown
 from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier, describe_classifier
@@ -116,7 +117,9 @@ def _detect(
     classifier: Classifier, images: Sequence[LabelledImage], target: str, cam_threshold: float
 ) -> tuple[Detections, Ranking]:
     request, rule = GradCam(classifier.target_layer), LocalisationRule(cam_threshold)
-    results = list(Detector(classifier, (target,), request, rule).run(read_pixels(image) for image in images))
+    detector = Detector(classifier, (target,), request, rule)
+    loaded = (LoadedImage(read_pixels(image, detector.least_side), image.size) for image in images)
+    results = list(detector.run(loaded))
     logits = torch.from_numpy(np.stack([each.logits for each in results]))
     return detections_of(results, target), Ranking(classifier.classes, classifier.log_odds(logits))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from dogcam.data.images import read_pixels
 from dogcam.data.workers import n_cores
 from dogcam.errors import DataError
-from dogcam.structures.images import LabelledImage
+from dogcam.structures.images import LabelledImage, least_side
 
 
 class ImageCache:
@@ -70,7 +70,7 @@ def decode(image: LabelledImage, size: tuple[int, int]) -> Tensor:
         DataError: if it cannot be read.
     """
     height, width = size
-    resized = read_pixels(image).resize((width, height), Image.Resampling.BILINEAR)
+    resized = read_pixels(image, least_side(size)).resize((width, height), Image.Resampling.BILINEAR)
     return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 

@@ -89,17 +89,22 @@ class Header:
 _SWAPS_SIDES = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 
 
-def read_pixels(image: LabelledImage) -> Image.Image:
+def read_pixels(image: LabelledImage, at_least: int | None = None) -> Image.Image:
     """Read the pixels of an annotated image, upright and as RGB.
+
+    Args:
+        image: the image; `image.size` remains the size to which its boxes refer.
+        at_least: as for `read_image`.
 
     Raises:
         DataError: if the file is missing, damaged or not of the annotated size.
     """
-    pixels = read_image(image.path)
-    if pixels.size != (image.width, image.height):
+    pixels = read_image(image.path, at_least)
+    height, width = read_header(image.path).upright_size if at_least else (pixels.height, pixels.width)
+    if (height, width) != image.size:
         source = image.annotation_path.name if image.annotation_path else "the annotation"
         raise DataError(
-            f"{image.path} has {pixels.size[0]} x {pixels.size[1]} pixels, but {source} states "
+            f"{image.path} has {width} x {height} pixels, but {source} states "
             f"{image.width} x {image.height}; restore the original image or correct the annotation"
         )
     return pixels

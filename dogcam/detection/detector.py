@@ -29,6 +29,7 @@ from dogcam.network.memory import in_parts
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.defaults import BATCH_SIZE
 from dogcam.structures.detections import Detections
+from dogcam.structures.images import least_side
 
 MOST_SIDE = 1024
 """Pixels of the longer side of a heat map that is drawn; boxes are computed at the size of the image."""
@@ -214,12 +215,9 @@ class Detector:
 
     @property
     def least_side(self) -> int:
-        """Pixels a side that images need: twice the largest input, so that resizing averages over pixels."""
-        classifier = self.classifier
-        sizes = self.views.sizes(classifier.preprocessing.size)
-        if classifier.high_resolution:
-            sizes.append(classifier.high_resolution.size)
-        return 2 * max(side for size in sizes for side in size)
+        """Pixels a side that images need for the views and for the high-resolution pass."""
+        of_views = least_side(*self.views.sizes(self.classifier.preprocessing.size))
+        return max(of_views, self.classifier.least_side)
 
     def _batch(self, images: Sequence[LoadedImage]) -> Iterator[ImageResult]:
         classifier = self.classifier

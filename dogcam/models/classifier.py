@@ -24,6 +24,7 @@ from dogcam.models.two_scale import HighResolutionPass
 from dogcam.network.activation import Activation, log_odds
 from dogcam.network.target_layer import choose_layers
 from dogcam.structures.defaults import TARGET
+from dogcam.structures.images import least_side
 
 MOST_LISTED = 30
 """Maximum number of classes in an error; of more classes, only similar names are listed."""
@@ -126,6 +127,12 @@ class Classifier:
     def packages(self) -> tuple[str, ...]:
         """The packages that its network requires, in addition to torch and torchvision."""
         return find_architecture(self.name).packages
+
+    @property
+    def least_side(self) -> int:
+        """Pixels a side that images need: a larger JPEG is decoded no larger than that takes."""
+        high = self.high_resolution
+        return least_side(self.preprocessing.size, *([high.size] if high else []))
 
     @property
     def input_sizes(self) -> str:

@@ -10,6 +10,14 @@ from dogcam.files import read_bytes
 from dogcam.structures.boxes import Boxes, as_boxes
 
 
+def least_side(*sizes: tuple[int, int]) -> int:
+    """Return the pixels a side that an image needs for inputs of these (height, width).
+
+    It is twice the largest side, so that resizing still averages over pixels of a JPEG that is decoded small.
+    """
+    return 2 * max(side for size in sizes for side in size)
+
+
 @dataclass(frozen=True)
 class LabelledObject:
     """One annotated object.

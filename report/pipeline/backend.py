@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from torch import Tensor
 
 from dogcam.backends import Backend, fastest_backend, load_backend, needs_calibration, packages_of
-from dogcam.data.images import read_pixels
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.network.activation import activate
@@ -110,7 +109,7 @@ def _calibration(context: Context) -> list[Tensor]:
             "there is no tuning split; name one with --tuning-split, or another backend"
         )
     parts = context.in_batches(context.tuning.images[:CALIBRATION])
-    return [context.classifier.batch([read_pixels(image) for image in part]) for part in parts]
+    return [context.input_of(part) for part in parts]
 
 
 def _version(package: str) -> str:

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from PIL import Image
+from torch import Tensor
+
+from dogcam.data.images import read_pixels
 from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
@@ -99,6 +103,14 @@ class Context:
         """Return images in the parts that the network is given at once."""
         size = self.config.batch_size
         return [images[start : start + size] for start in range(0, len(images), size)]
+
+    def read(self, image: LabelledImage) -> Image.Image:
+        """Read an image for the network: a large JPEG is decoded no larger than the network needs."""
+        return read_pixels(image, self.classifier.least_side)
+
+    def input_of(self, images: Sequence[LabelledImage]) -> Tensor:
+        """Return images as the network's input: (N, 3, H, W) float tensor."""
+        return self.classifier.batch([self.read(image) for image in images])
 
     def has_target(self, image: LabelledImage) -> bool:
         """Whether the target class is annotated in the image."""

@@ -86,7 +86,7 @@ def run_photographs(
     targets = classifier.classes_named(config.targets or (config.target,))
     rule = LocalisationRule(config.cam_threshold) if config.cam_threshold else DEFAULT_RULE
     detector = Detector(classifier, targets, GradCam(classifier.target_layer), rule)
-    results = detector.run((read_pixels(image) for image in split.images), config.batch_size)
+    results = detector.run((image.path for image in split.images), config.batch_size)
     tracked = progress.track(zip(split.images, results, strict=True), len(split), "detect")
     found = [_Found(image, result.above(SCORE_THRESHOLD)) for image, result in tracked]
     items, files = _draw(folder, _chosen(found, targets))
@@ -154,7 +154,7 @@ def _draw(folder: Path, chosen: Sequence[tuple[_Found, str]]) -> tuple[list[Phot
     for number, (found, name) in enumerate(chosen):
         path, place = f"gallery/photograph-{number:03d}.webp", found.result.targets.index(name)
         boxes = [box for _, box in _rows(found)]
-        photo = overlays.thumbnail(read_pixels(found.image), PICTURE_SIDE)
+        photo = overlays.thumbnail(read_pixels(found.image, PICTURE_SIDE), PICTURE_SIDE)
         corners = as_boxes([box.xyxy for box in boxes])
         scaled = rescale(corners, found.image.size, (photo.height, photo.width))
         drawn = [

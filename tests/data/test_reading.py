@@ -18,7 +18,7 @@ from dogcam.data.images import read_mask, read_pixels
 from dogcam.data.reading import read_split, split_ids, split_names
 from dogcam.data.validation import doubtful_masks, validate
 from dogcam.errors import DataError
-from dogcam.structures.images import LabelledObject
+from dogcam.structures.images import LabelledImage, LabelledObject
 from dogcam.structures.rules import ReadRules
 from tests.support.data_sets import OBJECTS, make_split, photograph
 
@@ -61,6 +61,19 @@ def test_boxes_of_the_stored_pixels_are_turned_with_the_photograph(tmp_path, ori
     assert image.annotated_as_stored
     assert list(image.objects[0].box) == turned_box(orientation)
     assert read_pixels(image).size == (16, 24)
+
+
+@pytest.mark.parametrize("stated", [(3000, 4000), (375, 500)])
+def test_a_large_jpeg_is_read_small_and_has_its_stated_size(tmp_path, stated):
+    path = tmp_path / "large.jpg"
+    Image.new("RGB", (40, 30), "red").resize((4000, 3000)).save(path)
+    image = LabelledImage("large", path, *stated)
+    if stated == (3000, 4000):
+        # A quarter of 3000 and an eighth: 375 is the smallest that is no less than 320.
+        assert read_pixels(image, 320).size == (500, 375)
+    else:
+        with pytest.raises(DataError, match=r"large\.jpg has 4000 x 3000.*500 x 375"):
+            read_pixels(image, 320)
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])

@@ -94,7 +94,7 @@ def _draw_item(
 ) -> list[str]:
     """Draw a gallery picture three ways: photograph and map as layers for the page, and both with boxes."""
     heat = normalise(map_)
-    photo = pictures.thumbnail(read_pixels(image), PHOTO_SIDE)
+    photo = pictures.thumbnail(read_pixels(image, PHOTO_SIDE), PHOTO_SIDE)
     small = (photo.height, photo.width)
     # The map is smooth: a layer of a quarter of the photograph's size is enlarged by the page without loss.
     layer = pictures.heat_overlay(heat, (max(1, small[0] // 4), max(1, small[1] // 4)))

@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from dogcam.cam.forward import forward_pass
-from dogcam.data.images import read_pixels
 from dogcam.detection.boxes_from_maps import normalise
 from dogcam.evaluate import breakdowns, map_metrics, metrics
 from dogcam.evaluate.metrics import Estimate, Matches, defined, estimate
@@ -241,7 +240,7 @@ def _gradient_check(context: Context) -> results.GradientCheck:
     largest, both_empty, same_empty, done = 0.0, 0, True, 0
     batches = context.in_batches(images)
     for batch in context.progress.track(batches, len(images), "differentiate", context.config.batch_size):
-        pictures = context.classifier.batch([read_pixels(image) for image in batch])
+        pictures = context.input_of(batch)
         plain = autograd_grad_cam(context, pictures)
         for map_, place in zip(plain, places[done : done + len(batch)], strict=True):
             ours = maps[place]

@@ -105,7 +105,7 @@ def draw_failing(
     def draw(place: int) -> str:
         image = context.reported.images[place]
         kept = found.boxes[found.image == place]
-        photo = overlays.thumbnail(read_pixels(image), FAILING_SIDE)
+        photo = overlays.thumbnail(read_pixels(image, FAILING_SIDE), FAILING_SIDE)
         drawn = _drawn(photo, image, normalise(maps[place]), image.boxes_of(target), kept)
         atomic_write(context.folder / names[place], overlays.encode_webp(drawn, 60))
         return names[place]
@@ -141,7 +141,7 @@ def _grid_row(
 ) -> results.GridRow:
     image = context.reported.images[place]
     truths = image.boxes_of(context.config.target)
-    photo = overlays.thumbnail(read_pixels(image), PHOTO_SIDE)
+    photo = overlays.thumbnail(read_pixels(image, PHOTO_SIDE), PHOTO_SIDE)
     cells, drawn = [], [_drawn(photo, image, None, truths, as_boxes([]))]
     for method in GRID_METHODS:
         heat = normalise(maps[method][place])
@@ -200,8 +200,8 @@ def _randomised(context: Context, files: _Files) -> results.RandomisedExample | 
         return None
     place = sorted(places, key=lambda each: -best[each])[len(places) // 4]
     image, network = context.reported.images[place], context.classifier.network
-    photo = overlays.thumbnail(read_pixels(image), PHOTO_SIDE)
-    batch = context.classifier.batch([read_pixels(image)])
+    photo = overlays.thumbnail(read_pixels(image, PHOTO_SIDE), PHOTO_SIDE)
+    batch = context.input_of([image])
     layers = checks.layers_as_they_run(network, batch)
     counts = sorted({int(count) for count in np.linspace(1, len(layers), sanity.N_DEPTHS).round()})
     cascade, done = checks.Cascade(network, layers, context.config.seed), 0
@@ -250,7 +250,7 @@ def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
     for at, why in three([each[2] for each in made]):
         place, grown, overlap = made[at]
         image = context.reported.images[place]
-        photo = overlays.thumbnail(read_pixels(image), PHOTO_SIDE)
+        photo = overlays.thumbnail(read_pixels(image, PHOTO_SIDE), PHOTO_SIDE)
         layers = {
             "truth": _mask_layer(read_mask(image) == index, photo, TRUTH_COLOUR),
             "grown": _mask_layer(grown == 1, photo, GROWN_COLOUR),

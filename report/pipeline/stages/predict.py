@@ -9,7 +9,6 @@ from PIL.Image import Image
 
 from dogcam.backends import Backend
 from dogcam.cam import OfClasses, Request
-from dogcam.data.images import read_pixels
 from dogcam.detection import detector
 from dogcam.models.two_scale import fuse_logits
 from report import record as results
@@ -47,7 +46,7 @@ def run(context: Context) -> dict:
 def _predict_split(context: Context, role: str, chosen: Chosen) -> list[str]:
     def make(batches: Sequence[Batch]) -> Iterator[dict[str, NDArray[np.float32]]]:
         # The next photographs are decoded while the network runs.
-        photos = in_threads(read_pixels, itertools.chain.from_iterable(batches))
+        photos = in_threads(context.read, itertools.chain.from_iterable(batches))
         return (
             _predict(context, list(itertools.islice(photos, len(each))), chosen.backend) for each in batches
         )

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from dogcam.cam import explain
-from dogcam.data.images import read_pixels
 from dogcam.evaluate import sanity
 from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from report import record as results
@@ -40,8 +39,7 @@ def run(context: Context) -> dict:
     places = _draw(rng, [i for i, image in enumerate(context.reported.images)
                          if context.has_target(image) and maps[i].any()], N_IMAGES)  # fmt: skip
     trained = maps[places]
-    pictures = [read_pixels(context.reported.images[place]) for place in places]
-    batch = context.classifier.batch(pictures) if pictures else None
+    batch = context.input_of([context.reported.images[place] for place in places]) if places else None
     depths: list[results.SanityDepth] = []
     curves: list[results.InsertionDeletionCurve] = []
     checks: list[results.SanityCheck] = []
@@ -134,8 +132,7 @@ def _permuted(
     places = [*chosen[0], *chosen[1]]
     starts = context.progress.track(range(0, len(places), size), len(places), "refit the head", size)
     batches = (
-        classifier.batch([read_pixels(images[place]) for place in places[start : start + size]])
-        for start in starts
+        context.input_of([images[place] for place in places[start : start + size]]) for start in starts
     )
     layer = classifier.target_layer
     pooled = sanity.activation_maps(classifier.network, batches, layer, pooled=True)
