@@ -21,8 +21,8 @@ def keep_freed_memory() -> None:
 
     Every layer of a network allocates its activations. By default glibc returns each large block to the
     system, which then clears the pages of the next one: on some virtual machines this takes longer than the
-    arithmetic (docs/speed.md). The peak of memory stays the same. Nothing is done for other C libraries, or
-    if the environment configures the allocator.
+    arithmetic (docs/speed.md). The peak of memory grows by what no later block fits into. Nothing is done for
+    other C libraries, or if the environment configures the allocator.
     """
     configured = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     if os.name == "posix" and not configured and hasattr(library := ctypes.CDLL(None), "mallopt"):
