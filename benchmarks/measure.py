@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
-from dogcam.data.workers import keep_freed_memory
+from dogcam.data.allocator import keep_freed_memory
 
 Result = TypeVar("Result")
 

@@ -13,7 +13,7 @@ def start(module: str) -> None:
         # Not at the top of the module: Ctrl-C during this import is caught, too.
         from importlib import import_module
 
-        from dogcam.data.workers import keep_freed_memory
+        from dogcam.data.allocator import keep_freed_memory
 
         command = import_module(module).main
         keep_freed_memory()
