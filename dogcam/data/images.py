@@ -94,13 +94,12 @@ def read_pixels(image: LabelledImage, at_least: int | None = None) -> Image.Imag
 
     Args:
         image: the image; `image.size` remains the size to which its boxes refer.
-        at_least: as for `read_image`.
+        at_least: as for `read_reduced`.
 
     Raises:
         DataError: if the file is missing, damaged or not of the annotated size.
     """
-    pixels = read_image(image.path, at_least)
-    height, width = read_header(image.path).upright_size if at_least else (pixels.height, pixels.width)
+    pixels, (height, width) = read_reduced(image.path, at_least)
     if (height, width) != image.size:
         source = image.annotation_path.name if image.annotation_path else "the annotation"
         raise DataError(
@@ -110,27 +109,44 @@ def read_pixels(image: LabelledImage, at_least: int | None = None) -> Image.Imag
     return pixels
 
 
-def read_image(path: Path, at_least: int | None = None) -> Image.Image:
+def read_image(path: Path) -> Image.Image:
     """Read an image as RGB, turned upright by its EXIF orientation.
 
     Transparent pixels are composited on white. 16-bit greyscale is scaled to 8 bits.
-
-    Args:
-        path: the file.
-        at_least: minimum length of both sides in pixels; a JPEG may then be decoded at 1/2, 1/4 or 1/8 of its
-            size, which takes less memory and time. None for the full size.
 
     Raises:
         DataError: if the file is missing, damaged, in another format, too large, animated, or its range of
             values is unknown.
     """
+    return read_reduced(path, None)[0]
+
+
+def read_reduced(path: Path, at_least: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    """Read an image as `read_image` does, a large JPEG at 1/2, 1/4 or 1/8 of its size.
+
+    A JPEG that is decoded small takes less memory and time.
+
+    Args:
+        path: the file.
+        at_least: minimum length of both sides in pixels; None for the full size.
+
+    Returns:
+        The pixels, and the (height, width) of the full upright image.
+
+    Raises:
+        DataError: as `read_image`.
+    """
     with _opened(path, "an image") as image:
+        full = (image.height, image.width)
         if at_least:
             image.draft(None, (at_least, at_least))
-        upright = to_rgb(image, path)
+        reduced = (image.height, image.width) != full
+        pixels = to_rgb(image, path)
         # After reading: the EXIF of a PNG may follow its pixels.
         turn = _turn_of(image)
-    return upright if turn is None else upright.transpose(turn)
+    if turn is not None:
+        pixels = pixels.transpose(turn)
+    return pixels, Header(full, turn).upright_size if reduced else (pixels.height, pixels.width)
 
 
 def read_header(path: Path) -> Header:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from dogcam.data.images import read_header, read_image, to_rgb
+from dogcam.data.images import read_reduced, to_rgb
 from dogcam.errors import DataError
 
 ImageSource: TypeAlias = "str | PathLike[str] | Image.Image | NDArray | Tensor | LoadedImage"
@@ -49,7 +49,7 @@ def load_image(source: ImageSource, at_least: int | None = None) -> LoadedImage:
         source: a file, which is turned upright by its EXIF orientation; a Pillow image; an (H, W, 3) or
             (H, W) array; or a (3, H, W) or (1, H, W) tensor. Numbers are uint8 in [0, 255], or floats in
             [0, 1].
-        at_least: pixels a side that are needed; a large JPEG is decoded no larger than that takes. None for
+        at_least: minimum length of both sides in pixels; a large JPEG may be decoded at this size. None for
             the full size.
 
     Raises:
@@ -58,8 +58,7 @@ def load_image(source: ImageSource, at_least: int | None = None) -> LoadedImage:
     if isinstance(source, LoadedImage):
         return source
     if isinstance(source, str | PathLike):
-        pixels = read_image(Path(source), at_least)
-        return LoadedImage(pixels, read_header(Path(source)).upright_size if at_least else _size(pixels))
+        return LoadedImage(*read_reduced(Path(source), at_least))
     if isinstance(source, Image.Image):
         pixels = to_rgb(source)
     elif isinstance(source, Tensor):
