@@ -215,7 +215,7 @@ class Detector:
 
     @property
     def least_side(self) -> int:
-        """Pixels a side that images need for the views and for the high-resolution pass."""
+        """Minimum side in pixels of the images, for all views and the high-resolution pass."""
         of_views = least_side(*self.views.sizes(self.classifier.preprocessing.size))
         return max(of_views, self.classifier.least_side)
 

@@ -15,7 +15,7 @@ from dogcam.detection import detector
 from dogcam.evaluate.metrics import Interval, Resampler, mean_over_classes
 from dogcam.evaluate.metrics.ranking import ranking_ap
 from dogcam.models.preprocessing import Preprocessing
-from dogcam.models.two_scale import HighResolutionPass
+from dogcam.models.two_scale import HighResolutionPass, sizes_of
 from dogcam.structures.images import LabelledImage, least_side
 
 AP_VARIANT = "scikit-learn average_precision_score, not interpolated"
@@ -75,7 +75,7 @@ def predict(
         (N, C) float32 tensor on the CPU.
     """
     logits = []
-    least = least_side(preprocessing.size, *([high_resolution.size] if high_resolution else []))
+    least = least_side(*sizes_of(preprocessing, high_resolution))
     for start in range(0, len(images), batch_size):
         batch = [read_pixels(image, least) for image in images[start : start + batch_size]]
         found = detector.predict(network, batch, preprocessing, high_resolution, views=Views(flip=flip))

@@ -20,7 +20,7 @@ from dogcam.models.libraries import is_function
 from dogcam.models.pools import parse_pools, pool_outputs
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.models.registry import find_architecture, require_input
-from dogcam.models.two_scale import HighResolutionPass
+from dogcam.models.two_scale import HighResolutionPass, sizes_of
 from dogcam.network.activation import Activation, log_odds
 from dogcam.network.target_layer import choose_layers
 from dogcam.structures.defaults import TARGET
@@ -130,14 +130,13 @@ class Classifier:
 
     @property
     def least_side(self) -> int:
-        """Pixels a side that images need: a larger JPEG is decoded no larger than that takes."""
-        high = self.high_resolution
-        return least_side(self.preprocessing.size, *([high.size] if high else []))
+        """Minimum side in pixels of the images that it is given; larger JPEGs may be decoded at this size."""
+        return least_side(*sizes_of(self.preprocessing, self.high_resolution))
 
     @property
     def input_sizes(self) -> str:
         """The input sizes of its passes, in words: `288 x 288 and 576 x 576`."""
-        sizes = [each.size for each in (self.preprocessing, self.high_resolution) if each]
+        sizes = sizes_of(self.preprocessing, self.high_resolution)
         return " and ".join(f"{height} x {width}" for height, width in sizes)
 
     @property

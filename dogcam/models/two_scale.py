@@ -71,6 +71,13 @@ class HighResolutionPass:
         return scores.topk(n_highest, dim=1).values.mean(dim=1)
 
 
+def sizes_of(
+    preprocessing: Preprocessing, high_resolution: HighResolutionPass | None
+) -> list[tuple[int, int]]:
+    """Return the (height, width) of the input of each pass."""
+    return [each.size for each in (preprocessing, high_resolution) if each]
+
+
 def require_position_scores(network: nn.Module) -> None:
     """Verify that the head of a network can score single spatial positions.
 

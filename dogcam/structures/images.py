@@ -11,9 +11,10 @@ from dogcam.structures.boxes import Boxes, as_boxes
 
 
 def least_side(*sizes: tuple[int, int]) -> int:
-    """Return the pixels a side that an image needs for inputs of these (height, width).
+    """Return the minimum side of an image, in pixels, for network inputs of these (height, width).
 
-    It is twice the largest side, so that resizing still averages over pixels of a JPEG that is decoded small.
+    It is twice the largest input side: if a large JPEG is decoded at this size, resizing it is still
+    antialiased.
     """
     return 2 * max(side for size in sizes for side in size)
 
