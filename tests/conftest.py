@@ -1,6 +1,6 @@
 """Fixtures that several test modules share.
 
-Fixtures import what they use: the process that hands the tests to the workers starts without torch.
+Torch is imported by fixtures only: the process that distributes the tests to the workers starts without it.
 """
 
 import json
@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import hypothesis
 import pytest
@@ -89,28 +89,30 @@ def made_once(tmp_path_factory, worker_id) -> Callable[[str, Callable[[Path], ob
 
 
 @pytest.fixture(scope="session")
-def small_data(made_once) -> Path:
+def run_support() -> ModuleType:
+    """The module `tests.support.runs`, imported when a test first needs it."""
+    from tests.support import runs
+
+    return runs
+
+
+@pytest.fixture(scope="session")
+def small_data(made_once, run_support) -> Path:
     """A VOC-layout folder of small scenes: tests that change files copy it first."""
-    from tests.support.runs import write_data
-
-    return made_once("scenes", write_data)
+    return made_once("scenes", run_support.write_data)
 
 
 @pytest.fixture(scope="session")
-def small_checkpoint(made_once, small_data) -> Path:
-    from tests.support.runs import write_checkpoint
-
-    return made_once("tiny.safetensors", lambda path: write_checkpoint(path, small_data))
+def small_checkpoint(made_once, small_data, run_support) -> Path:
+    return made_once("tiny.safetensors", lambda path: run_support.write_checkpoint(path, small_data))
 
 
 @pytest.fixture(scope="session")
-def first_run(made_once, small_data, small_checkpoint):
+def first_run(made_once, small_data, small_checkpoint, run_support):
     """How the command of a whole run ended, and its folder; tests that change files copy it first."""
 
-    from tests.support.runs import invoke, options
-
     def run(out: Path) -> None:
-        result = invoke(options(small_data, small_checkpoint, out))
+        result = run_support.invoke(run_support.options(small_data, small_checkpoint, out))
         ending = {name: getattr(result, name) for name in ("exit_code", "output", "stdout", "stderr")}
         out.with_name("run.json").write_text(json.dumps(ending), encoding="utf-8")
 
@@ -126,34 +128,28 @@ def finished(first_run) -> Path:
 
 
 @pytest.fixture(scope="session")
-def several(made_once, small_data, small_checkpoint) -> Path:
+def several(made_once, small_data, small_checkpoint, run_support) -> Path:
     """The small experiment for all classes, with the dog as the main one."""
-
-    from tests.support.runs import invoke, options
 
     def run(out: Path) -> None:
         more = ("--target", "all", "--main-target", "dog")
-        result = invoke(options(small_data, small_checkpoint, out, *more))
+        result = run_support.invoke(run_support.options(small_data, small_checkpoint, out, *more))
         assert result.exit_code == 0, result.output
 
     return made_once("several", run)
 
 
 @pytest.fixture
-def quick_drawings():
+def quick_drawings(run_support):
     """Leave out what takes a run's time and changes nothing but the figures' looks."""
-    from tests.support import runs
-
-    with runs.quick_drawings():
+    with run_support.quick_drawings():
         yield
 
 
 @pytest.fixture
-def quick_runs():
+def quick_runs(run_support):
     """As `quick_drawings`; the sanity checks use few images, so their numbers differ."""
-    from tests.support import runs
-
-    with runs.quick_runs():
+    with run_support.quick_runs():
         yield
 
 

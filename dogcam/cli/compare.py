@@ -66,7 +66,8 @@ def command(
     average precisions, first minus second, over paired resamples of the images.
     """
     photographs = read_split(data, split, limit)
-    images, sources = photographs.images, Sources(photographs.files)
+    sources = Sources(photographs.files)
+    images = photographs.images
     # All that can be refused is refused before the first image is read.
     require_shown(images, target)
     other = ClassifierOptions(

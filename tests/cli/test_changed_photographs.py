@@ -8,11 +8,10 @@ from click.testing import CliRunner
 from dogcam.cli.main import main
 from dogcam.cli.options import ClassifierOptions
 
-OTHER = ("--other-model", "sample_net", "--resamples", "100")
 COMMANDS = {
     "evaluate": ("--json", "{out}", "--resamples", "100"),
     "tune": ("--preset", "fast", "--trials", "1", "--folds", "2", "--json", "{out}"),
-    "compare-classifiers": OTHER,
+    "compare-classifiers": ("--other-model", "sample_net", "--resamples", "100"),
 }
 
 

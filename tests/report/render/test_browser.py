@@ -790,6 +790,7 @@ def test_nothing_scrolls_sideways(desk):
     page = desk.page
     for width in (320, 360, 390, 768, 1024, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 800})
+        desk.open()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
         page.evaluate("scrollTo(500, 0)")
         assert page.evaluate("scrollX") == 0, width
