@@ -1,15 +1,17 @@
 """From class activation maps to scored boxes: threshold the map, box its connected components."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogcam.detection.components import FoundComponents, Runs, components_of, runs_of_heat
-from dogcam.detection.interpolated import InterpolatedMap, has_exact_runs, runs_of_map
+from dogcam.detection.components import FoundComponents, components_of, runs_of_heat
+from dogcam.detection.interpolated import InterpolatedMaps, have_exact_runs, runs_of_maps
 from dogcam.structures.boxes import Boxes
 from dogcam.structures.defaults import CAM_THRESHOLD
 
@@ -96,33 +98,63 @@ def heat_map(map_: Map, size: tuple[int, int]) -> Map:
 def localise_map(
     map_: Map, size: tuple[int, int], score: float, rules: Sequence[LocalisationRule]
 ) -> list[Located]:
-    """Box the objects of a class activation map by each of several rules.
+    """Box the objects of one class activation map by each of several rules, as `localise_maps` does."""
+    return localise_maps([map_], size, [score], [rules])[0]
+
+
+def localise_maps(
+    maps: Sequence[Map],
+    size: tuple[int, int],
+    scores: Sequence[float],
+    rules: Sequence[Sequence[LocalisationRule]],
+) -> list[list[Located]]:
+    """Box the objects of the class activation maps of one image, each by several rules.
 
     The boxes and scores are those of `localise` on `heat_map(map_, size)`. They are computed without the
-    enlarged map, so that an image of 12 megapixels takes hardly longer than a small one.
+    enlarged maps, so that an image of 12 megapixels takes hardly longer than a small one. Maps with equally
+    many cells are processed together.
 
     Args:
-        map_: (h, w) float array, one class activation map.
+        maps: (h, w) float arrays, one class activation map each.
         size: (height, width) of the image in pixels.
-        score: score of the image for the class, such as its probability.
-        rules: thresholds, and which components to keep.
+        scores: for each map the score of the image for its class, such as its probability.
+        rules: for each map thresholds, and which components to keep.
 
     Returns:
-        Boxes and scores for each rule; both are empty if the map has no positive value.
+        For each map boxes and scores for each of its rules; both are empty if the map has no positive value.
     """
-    thresholds = [rule.cam_threshold for rule in rules]
-    distinct = list(dict.fromkeys(thresholds))
-    found = dict(zip(distinct, components_of(_runs(map_, size, distinct)), strict=True))
-    return [_scored(found[rule.cam_threshold], score, rule.components) for rule in rules]
+    cells = [normalise(each) for each in maps]
+    thresholds = [list(dict.fromkeys(rule.cam_threshold for rule in each)) for each in rules]
+    located: dict[int, list[Located]] = {}
+    for numbers, found in _components(cells, size, thresholds):
+        foregrounds = [(number, threshold) for number in numbers for threshold in thresholds[number]]
+        scored = _Scored.of(found, [scores[number] for number, _ in foregrounds])
+        place = {each: index for index, each in enumerate(foregrounds)}
+        for number in numbers:
+            of_rules = ((place[number, rule.cam_threshold], rule.components) for rule in rules[number])
+            located[number] = [scored.located(*each) for each in of_rules]
+    return [located[number] for number in range(len(maps))]
 
 
-def _runs(map_: Map, size: tuple[int, int], thresholds: Sequence[float]) -> Runs:
-    cells = normalise(map_)
-    if cells.size and size[0] >= cells.shape[0] and size[1] >= cells.shape[1]:
-        enlarged = InterpolatedMap(cells, size)
-        if has_exact_runs(enlarged, thresholds):
-            return runs_of_map(enlarged, thresholds)
-    return runs_of_heat(heat_map(map_, size), thresholds)
+def _components(
+    cells: Sequence[Map], size: tuple[int, int], thresholds: Sequence[Sequence[float]]
+) -> Iterator[tuple[list[int], FoundComponents]]:
+    """Yield numbers of maps, and the components of these maps at their thresholds, map by map."""
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number, each in enumerate(cells):
+        alike[each.shape].append(number)
+    for shape, numbers in alike.items():
+        exact: list[int] = []
+        if 0 < shape[0] <= size[0] and 0 < shape[1] <= size[1]:
+            enlarged = InterpolatedMaps(np.stack([cells[number] for number in numbers]), size)
+            levels = [thresholds[number] for number in numbers]
+            have = have_exact_runs(enlarged, levels)
+            exact = [number for number, has in zip(numbers, have, strict=True) if has]
+            kept = [each if has else () for each, has in zip(levels, have, strict=True)]
+            yield exact, components_of(runs_of_maps(enlarged, kept))
+        for number in set(numbers).difference(exact):
+            heat = heat_map(cells[number], size)
+            yield [number], components_of(runs_of_heat(heat, thresholds[number]))
 
 
 def localise(heat: Map, score: float, rule: LocalisationRule) -> Located:
@@ -140,17 +172,35 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> Located:
     Returns:
         Boxes and scores; both are empty if no pixel is as high as the threshold.
     """
-    (found,) = components_of(runs_of_heat(heat, [rule.cam_threshold]))
-    return _scored(found, score, rule.components)
+    found = components_of(runs_of_heat(heat, [rule.cam_threshold]))
+    return _Scored.of(found, [score]).located(0, rule.components)
 
 
-def _scored(found: FoundComponents, score: float, kept: Components) -> Located:
-    boxes, peaks = found.boxes, found.peaks.astype(np.float64)
-    if kept == "largest" and len(boxes):
-        largest = [int(np.argmax(found.areas))]
-        boxes, peaks = boxes[largest], peaks[largest]
-    order = np.argsort(-peaks, kind="stable")
-    return boxes[order], score * peaks[order]
+@dataclass(frozen=True)
+class _Scored:
+    """The scored components of K foregrounds, those of each sorted by score, and again by area.
+
+    `bounds` are those of `FoundComponents`.
+    """
+
+    by_score: Located
+    by_area: Located
+    bounds: list[int]
+
+    @classmethod
+    def of(cls, found: FoundComponents, scores: Sequence[float]) -> "_Scored":
+        """Score the components; for each foreground there is the score of its image."""
+        scored = np.asarray(scores, dtype=np.float64)[found.foreground] * found.peaks.astype(np.float64)
+        orders = (np.lexsort((-values, found.foreground)) for values in (found.peaks, found.areas))
+        by_score, by_area = ((found.boxes[order], scored[order]) for order in orders)
+        return cls(by_score, by_area, found.bounds.tolist())
+
+    def located(self, foreground: int, kept: Components) -> Located:
+        """Return all components of a foreground, or only the largest one."""
+        low, high = self.bounds[foreground : foreground + 2]
+        boxes, scores = self.by_score if kept == "all" else self.by_area
+        high = high if kept == "all" else min(high, low + 1)
+        return boxes[low:high], scores[low:high]
 
 
 def reason_for_no_box(heat: Map) -> str | None:
@@ -169,4 +219,5 @@ def component_boxes(heat: Map, cam_thresholds: Sequence[float]) -> list[tuple[Bo
         For each threshold an (N, 4) float64 array, half-open xyxy in pixels, and an (N,) int array, the areas
         of the components in pixels, both from top to bottom; empty if no pixel is as high as the threshold.
     """
-    return [(found.boxes, found.areas) for found in components_of(runs_of_heat(heat, cam_thresholds))]
+    found = components_of(runs_of_heat(heat, cam_thresholds))
+    return [(found.boxes[low:high], found.areas[low:high]) for low, high in pairwise(found.bounds)]

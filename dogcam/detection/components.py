@@ -6,7 +6,6 @@ corner belong to one component. A graph with a few runs in each row replaces an 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,18 +20,20 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of one map at K thresholds, sorted by threshold, row and column.
+    """The runs of K foregrounds of one size, such as a map at K thresholds.
+
+    They are sorted by foreground, row and column.
 
     Attributes:
         size: (height, width) in pixels.
-        n_thresholds: K.
-        threshold, row, start, stop: (N,) int arrays; `threshold` is an index, `stop` is exclusive.
+        n_foregrounds: K.
+        foreground, row, start, stop: (N,) int arrays; `foreground` is an index, `stop` is exclusive.
         peak: (N,) float32 array, the highest value of each run.
     """
 
     size: tuple[int, int]
-    n_thresholds: int
-    threshold: Integers
+    n_foregrounds: int
+    foreground: Integers
     row: Integers
     start: Integers
     stop: Integers
@@ -41,17 +42,24 @@ class Runs:
 
 @dataclass(frozen=True)
 class FoundComponents:
-    """The N connected components at one threshold, in the order of their first pixel, row by row.
+    """The N connected components of K foregrounds.
+
+    Those of one foreground are in the order of their first pixel, row by row.
 
     Attributes:
         boxes: (N, 4) float64 array, half-open xyxy in pixels.
         areas: (N,) int array, in pixels.
         peaks: (N,) float32 array, the highest value of each component.
+        foreground: (N,) int array, ascending, the index of its foreground.
+        bounds: (K + 1,) int array; the components of foreground k are those from `bounds[k]` to
+            `bounds[k + 1]`.
     """
 
     boxes: Boxes
     areas: Integers
     peaks: Floats
+    foreground: Integers
+    bounds: Integers
 
 
 def runs_of_heat(heat: Floats, thresholds: Sequence[float]) -> Runs:
@@ -75,37 +83,35 @@ def runs_of_heat(heat: Floats, thresholds: Sequence[float]) -> Runs:
         row = starts // (width + 1)
         offset = row * (width + 1)
         parts.append((np.full(len(row), number), row, starts - offset, stops - offset, peaks))
-    threshold_, row, start, stop, peak = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Runs((height, width), len(thresholds), threshold_, row, start, stop, peak)
+    foreground, row, start, stop, peak = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Runs((height, width), len(thresholds), foreground, row, start, stop, peak)
 
 
-def components_of(runs: Runs) -> list[FoundComponents]:
-    """Return the components at each of the K thresholds; pixels that share a corner are connected."""
+def components_of(runs: Runs) -> FoundComponents:
+    """Return the components of all foregrounds; pixels that share a corner are connected."""
     label = _labels(runs)
     order = np.argsort(label, kind="stable")
     first = np.flatnonzero(np.diff(label[order], prepend=-1))
-    if not len(first):
-        empty = FoundComponents(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.float32))
-        return [empty] * runs.n_thresholds
     start, stop, row = runs.start[order], runs.stop[order], runs.row[order]
+    foreground = runs.foreground[order][first]
+    bounds = np.searchsorted(foreground, np.arange(runs.n_foregrounds + 1))
+    if not len(first):
+        return FoundComponents(np.zeros((0, 4)), first, runs.peak, foreground, bounds)
     last = np.append(first[1:], len(order)) - 1
     left, right = np.minimum.reduceat(start, first), np.maximum.reduceat(stop, first)
     # Rows increase within a component.
     boxes = np.stack([left, row[first], right, row[last] + 1], axis=1).astype(np.float64)
     areas = np.add.reduceat(stop - start, first)
     peaks = np.maximum.reduceat(runs.peak[order], first)
-    bounds = np.searchsorted(runs.threshold[order][first], np.arange(runs.n_thresholds + 1))
-    return [
-        FoundComponents(boxes[low:high], areas[low:high], peaks[low:high]) for low, high in pairwise(bounds)
-    ]
+    return FoundComponents(boxes, areas, peaks, foreground, bounds)
 
 
 def _labels(runs: Runs) -> Integers:
     """Return the number of the component of each run; components are numbered by their first run."""
     height, width = runs.size
     n = len(runs.row)
-    # Positions in one sequence of all rows of all thresholds; an empty row separates the thresholds.
-    line = (runs.threshold * (height + 1) + runs.row) * (width + 2)
+    # Positions in one sequence of all rows of all foregrounds; an empty row separates the foregrounds.
+    line = (runs.foreground * (height + 1) + runs.row) * (width + 2)
     starts, stops, below = line + runs.start, line + runs.stop, line + width + 2
     low = np.searchsorted(stops, below + runs.start, side="left")
     counts = np.maximum(np.searchsorted(starts, below + runs.stop, side="right") - low, 0)

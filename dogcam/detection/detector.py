@@ -19,7 +19,7 @@ from dogcam.detection.boxes_from_maps import (
     Located,
     Map,
     heat_map,
-    localise_map,
+    localise_maps,
 )
 from dogcam.detection.images import ImageSources, LoadedImage, each_source, in_batches, load_image
 from dogcam.models.classifier import Classifier
@@ -231,10 +231,8 @@ class Detector:
         for image, logits, scores, each in zip(
             images, found.logits.numpy(), probabilities, maps, strict=True
         ):
-            located = tuple(
-                localise_map(map_, image.size, score, [self.rule])[0]
-                for map_, score in zip(each, scores, strict=True)
-            )
+            boxes = localise_maps(each, image.size, scores, [[self.rule]] * len(each))
+            located = tuple(of_rule for (of_rule,) in boxes)
             yield ImageResult(image.size, self.targets, located, logits, scores, each)
 
 

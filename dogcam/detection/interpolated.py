@@ -1,12 +1,13 @@
-"""Runs of a map that is enlarged bilinearly, without the enlarged map.
+"""Runs of maps that are enlarged bilinearly, without the enlarged maps.
 
-Between the centres of its cells the enlarged map is linear along each row of pixels. The foreground of a row
+Between the centres of its cells an enlarged map is linear along each row of pixels. The foreground of a row
 is therefore one interval in each segment between two centres, and its ends follow from the values at the ends
 of the segment. The time depends on the height of the image and not on its number of pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,129 +20,207 @@ ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 @dataclass(frozen=True)
 class _Axis:
-    """The two cells between whose centres each of n pixels is, and their weights, as Pillow computes them."""
+    """The two cells between whose centres each of n pixels is, and their weights, as Pillow computes them.
+
+    Pixels between the same two centres are a segment; `interpolated` is False for a segment at the border,
+    which is inside one cell.
+    """
 
     cells: tuple[Integers, Integers]
     weights: tuple[NDArray[np.float64], NDArray[np.float64]]
-
-    @classmethod
-    def of(cls, n_cells: int, n_pixels: int) -> "_Axis":
-        centre = (np.arange(n_pixels) + 0.5) * (n_cells / n_pixels)
-        low = np.maximum((centre - 0.5).astype(np.int64), 0)
-        high = np.minimum(low + 1, n_cells - 1)
-        weights = [np.maximum(1 - np.abs(cell - centre + 0.5), 0) for cell in (low, high)]
-        # Outside the outer centres there is one cell.
-        weights[1][high == low] = 0
-        total = weights[0] + weights[1]
-        return cls((low, high), (weights[0] / total, weights[1] / total))
+    starts: Integers
+    stops: Integers
+    interpolated: NDArray[np.bool_]
 
 
-class InterpolatedMap:
-    """The heat map of a class activation map, evaluated at single pixels.
+@lru_cache(maxsize=64)
+def _axis(n_cells: int, n_pixels: int) -> _Axis:
+    centre = (np.arange(n_pixels) + 0.5) * (n_cells / n_pixels)
+    low = np.maximum((centre - 0.5).astype(np.int64), 0)
+    high = np.minimum(low + 1, n_cells - 1)
+    weights = [np.maximum(1 - np.abs(cell - centre + 0.5), 0) for cell in (low, high)]
+    # Outside the outer centres there is one cell.
+    weights[1][high == low] = 0
+    total = weights[0] + weights[1]
+    one_cell = weights[1] == 0
+    changes = np.flatnonzero((np.diff(low) != 0) | (np.diff(one_cell) != 0)) + 1
+    starts, stops = np.append(0, changes), np.append(changes, n_pixels)
+    return _Axis((low, high), (weights[0] / total, weights[1] / total), starts, stops, ~one_cell[starts])
 
-    Its values are those of `dogcam.detection.boxes_from_maps.heat_map`.
+
+class InterpolatedMaps:
+    """The heat maps of M class activation maps of one size, evaluated at single pixels.
+
+    Their values are those of `dogcam.detection.boxes_from_maps.heat_map`.
 
     Args:
-        cells: (h, w) float32 array in [0, 1], a normalised map.
+        cells: (M, h, w) float32 array in [0, 1], normalised maps.
         size: (height, width) in pixels, at least (h, w).
+
+    Attributes:
+        starts, stops: (S,) int arrays, the columns of the segments of a row; `stops` is exclusive.
+        first, last, highest: (M, height, S + 1) float32 arrays, the values at both ends of each segment, and
+            the highest value in it; -inf after the last segment, which ends the runs of each row.
+        flat: the segments that are flat but for rounding.
     """
 
     def __init__(self, cells: Floats, size: tuple[int, int]) -> None:
         self.size = size
-        rows, columns = (_Axis.of(*lengths) for lengths in zip(cells.shape, size, strict=True))
-        low, high = (cells[:, each].astype(np.float64) for each in columns.cells)
+        self._rows, columns = (_axis(*each) for each in zip(cells.shape[1:], size, strict=True))
+        self.starts, self.stops = columns.starts, columns.stops
+        low, high = (cells.take(each, axis=2) for each in columns.cells)
         # Pillow enlarges the width first and rounds to single precision after each direction.
         self._wide = (low * columns.weights[0] + high * columns.weights[1]).astype(np.float32)
-        self._rows = rows
-        one_cell = columns.weights[1] == 0
-        changes = np.flatnonzero((np.diff(columns.cells[0]) != 0) | (np.diff(one_cell) != 0)) + 1
-        self.starts, self.stops = np.append(0, changes), np.append(changes, size[1])
-        self._peak = np.float32(1)
-        row = np.arange(size[0])[:, None]
-        first, last = (self.at(row, each[None]) for each in (self.starts, self.stops - 1))
-        self.flat = self._flat_segments(first, last, ~one_cell[self.starts])
-        peak = max([float(each.max()) for each in (first, last)] + [float(self.flat.high.max(initial=0))])
-        if peak > 0:
-            self._peak = np.float32(peak)
-        self.first, self.last = first / self._peak, last / self._peak
-        self.flat = replace(self.flat, low=self.flat.low / self._peak, high=self.flat.high / self._peak)
+        self._peak = np.ones(len(cells), dtype=np.float32)
+        first, last = (self._columns(each) for each in (self.starts, self.stops - 1))
+        highest = np.maximum(first, last)
+        flat = self._flat_segments(first, last, highest, columns.interpolated)
+        highest[flat.map, flat.row, flat.segment] = flat.high
+        peak = highest.max(axis=(1, 2), initial=0)
+        self._peak[peak > 0] = peak[peak > 0]
+        self.first, self.last, self.highest = (self._scaled(each) for each in (first, last, highest))
+        scale = self._peak[flat.map]
+        self.flat = replace(flat, low=flat.low / scale, high=flat.high / scale)
 
-    def at(self, row: Integers, column: Integers) -> Floats:
+    def at(self, map_: Integers, row: Integers, column: Integers) -> Floats:
         """Return the values at pixels: broadcastable int arrays -> float32 array."""
-        (low, high), (one, other) = self._rows.cells, self._rows.weights
-        upper, lower = self._wide[low[row], column], self._wide[high[row], column]
-        return (upper * one[row] + lower * other[row]).astype(np.float32) / self._peak
+        return self.along(map_, row)(column)
 
-    def _flat_segments(self, first: Floats, last: Floats, interpolated: NDArray[np.bool_]) -> "_Flat":
+    def along(self, map_: Integers, row: Integers) -> Callable[[Integers], Floats]:
+        """Return the function from columns to values on rows, for several columns of the same rows."""
+        n_cells, n_columns = self._wide.shape[1:]
+        upper, lower = ((map_ * n_cells + each[row]) * n_columns for each in self._rows.cells)
+        one, other = (each[row] for each in self._rows.weights)
+        peak = self._peak[map_]
+
+        def values(column: Integers) -> Floats:
+            between = self._wide.take(upper + column) * one + self._wide.take(lower + column) * other
+            return between.astype(np.float32) / peak
+
+        return values
+
+    def _columns(self, column: Integers) -> Floats:
+        """Return whole columns of the maps, before they are divided by their peaks."""
+        wide = self._wide.take(column, axis=2)
+        low, high = (wide.take(each, axis=1) for each in self._rows.cells)
+        one, other = (each[:, None] for each in self._rows.weights)
+        return (low * one + high * other).astype(np.float32)
+
+    def _flat_segments(
+        self, first: Floats, last: Floats, highest: Floats, interpolated: NDArray[np.bool_]
+    ) -> "_Flat":
         """Evaluate all pixels of the segments that are so flat that rounding decides their order."""
         length = self.stops - self.starts
-        flat = (np.abs(first - last) <= ROUNDING * length * np.maximum(first, last)) & (first > 0)
-        row, segment = np.nonzero(flat & interpolated & (length > 1))
+        tolerance = np.where(interpolated & (length > 1), ROUNDING * length, -1).astype(np.float32)
+        map_, row, segment = np.nonzero((np.abs(first - last) <= tolerance * highest) & (first > 0))
         columns = self.starts[segment][:, None] + np.arange(length.max())
-        values = self.at(row[:, None], np.minimum(columns, self.stops[segment][:, None] - 1))
-        return _Flat(row, segment, values.min(axis=1, initial=np.inf), values.max(axis=1, initial=0))
+        columns = np.minimum(columns, self.stops[segment][:, None] - 1)
+        values = self.at(map_[:, None], row[:, None], columns)
+        return _Flat(map_, row, segment, values.min(axis=1, initial=np.inf), values.max(axis=1, initial=0))
+
+    def _scaled(self, values: Floats) -> Floats:
+        n_maps, n_rows, n_segments = values.shape
+        scaled = np.full((n_maps, n_rows, n_segments + 1), -np.inf, dtype=np.float32)
+        np.divide(values, self._peak[:, None, None], out=scaled[:, :, :-1])
+        return scaled
 
 
 @dataclass(frozen=True)
 class _Flat:
-    """Segments that are flat but for rounding: row, segment, and their lowest and highest value."""
+    """Segments that are flat but for rounding: map, row, segment, and their lowest and highest value."""
 
+    map: Integers
     row: Integers
     segment: Integers
     low: Floats
     high: Floats
 
 
-def has_exact_runs(map_: InterpolatedMap, thresholds: Sequence[float]) -> bool:
-    """Return whether the foreground of every segment is one interval: no flat one has a threshold inside."""
-    levels = np.asarray(thresholds, dtype=np.float32)[:, None]
-    return not ((map_.flat.low < levels) & (levels <= map_.flat.high)).any()
+def have_exact_runs(maps: InterpolatedMaps, thresholds: Sequence[Sequence[float]]) -> list[bool]:
+    """Return for each map whether the foreground of every segment is one interval at its thresholds.
+
+    It is, unless a threshold is inside the range of a flat segment.
+    """
+    exact = []
+    for number, levels in enumerate(thresholds):
+        mine = maps.flat.map == number
+        level = np.asarray(levels, dtype=np.float32)[:, None]
+        exact.append(not ((maps.flat.low[mine] < level) & (level <= maps.flat.high[mine])).any())
+    return exact
 
 
-def runs_of_map(map_: InterpolatedMap, thresholds: Sequence[float]) -> Runs:
-    """Return the runs of an enlarged map, those of `components.runs_of_heat` on its heat map.
+def runs_of_maps(maps: InterpolatedMaps, thresholds: Sequence[Sequence[float]]) -> Runs:
+    """Return the runs of enlarged maps, those of `components.runs_of_heat` on their heat maps.
 
     Args:
-        map_: the map.
-        thresholds: K values above 0; a pixel is foreground if it is at least as high.
+        maps: M maps.
+        thresholds: for each map its values above 0; a pixel is foreground if it is at least as high.
+
+    Returns:
+        The runs of the foregrounds of the first map, then of the second, and so on.
     """
-    levels = np.asarray(thresholds, dtype=np.float32)
-    begins, ends = (each >= levels[:, None, None] for each in (map_.first, map_.last))
-    threshold, row, segment = np.nonzero(begins | ends)
-    opens, closes = begins[threshold, row, segment], ends[threshold, row, segment]
+    levels = np.concatenate([np.asarray(each, dtype=np.float32) for each in thresholds])
+    owner = np.repeat(np.arange(len(thresholds)), [len(each) for each in thresholds])
+    n_columns = maps.first.shape[2]
+    n_places = maps.first[0].size
+    begins, ends = (_reached(values, levels, owner) for values in (maps.first, maps.last))
+    opened = begins | ends
+    closed = opened.copy()
     # Intervals of adjacent segments that touch are one run.
-    joined = np.zeros(len(row), dtype=bool)
-    joined[1:] = closes[:-1] & opens[1:] & (np.diff(segment) == 1) & (np.diff(row) == 0)
-    start, stop = map_.starts[segment], map_.stops[segment]
-    low, high = map_.first[row, segment], map_.last[row, segment]
-    for part, at_end in ((~opens, False), (~closes, True)):
-        where = (levels[threshold[part]], row[part], segment[part])
-        crossing = _crossing(map_, *where, rising=not at_end)
-        (stop if at_end else start)[part] = crossing
-        (high if at_end else low)[part] = map_.at(row[part], crossing - at_end)
-    highest = np.maximum(low, high)
-    if len(map_.flat.row):
-        of_flat = np.zeros(map_.first.shape, dtype=np.float32)
-        of_flat[map_.flat.row, map_.flat.segment] = map_.flat.high
-        highest = np.maximum(highest, of_flat[row, segment])
-    first = np.flatnonzero(~joined)
-    last = np.append(first[1:], len(row)) - 1 if len(first) else first
-    peak = np.maximum.reduceat(highest, first) if len(first) else highest
-    return Runs(map_.size, len(levels), threshold[first], row[first], start[first], stop[last], peak)
+    apart = ~(ends[:-1] & begins[1:])
+    opened[1:] &= apart
+    closed[:-1] &= apart
+    first, last = np.flatnonzero(opened), np.flatnonzero(closed)
+    foreground, place = np.divmod(first, n_places)
+    row, segment = np.divmod(place, n_columns)
+    level, of_map = levels[foreground], owner[foreground]
+    offset = (of_map - foreground) * n_places
+    start = maps.starts[segment]
+    part = np.flatnonzero(~begins[first])
+    start[part] = _crossing(
+        maps, of_map[part], row[part], segment[part], (first + offset)[part], level[part], rising=True
+    )
+    segment = segment + (last - first)
+    stop = maps.stops[segment]
+    part = np.flatnonzero(~ends[last])
+    stop[part] = _crossing(
+        maps, of_map[part], row[part], segment[part], (last + offset)[part], level[part], rising=False
+    )
+    # The segment after the last one of a run belongs to no run of this foreground.
+    bounds = np.column_stack([first + offset, last + offset + 1]).ravel()
+    peak = np.maximum.reduceat(maps.highest.ravel(), bounds)[::2] if len(bounds) else maps.highest[0, 0, :0]
+    return Runs(maps.size, len(levels), foreground, row, start, stop, peak)
+
+
+def _reached(values: Floats, levels: Floats, owner: Integers) -> NDArray[np.bool_]:
+    """Return for each threshold where the values of its map are at least as high, as one flat array."""
+    flat = values.reshape(len(values), -1)
+    reached = np.empty((len(levels), flat.shape[1]), dtype=bool)
+    for out, level, number in zip(reached, levels, owner, strict=True):
+        np.greater_equal(flat[number], level, out=out)
+    return reached.ravel()
 
 
 def _crossing(
-    map_: InterpolatedMap, level: Floats, row: Integers, segment: Integers, *, rising: bool
+    maps: InterpolatedMaps,
+    map_: Integers,
+    row: Integers,
+    segment: Integers,
+    place: Integers,
+    level: Floats,
+    *,
+    rising: bool,
 ) -> Integers:
     """Return the first foreground pixel of rising segments, or the first background pixel of falling ones."""
-    low, high = map_.starts[segment], map_.stops[segment] - 1
-    before, after = map_.first[row, segment], map_.last[row, segment]
+    low, high = maps.starts[segment], maps.stops[segment] - 1
+    before, after = maps.first.take(place), maps.last.take(place)
     share = (level - before) / (after - before)
     found = np.clip(low + np.ceil(share * (high - low)).astype(np.int64), low + 1, high)
+    values = maps.along(map_, row)
     # The estimate may be off by rounding; single pixels decide.
     while True:
-        early = (map_.at(row, found - 1) >= level) == rising
-        late = (map_.at(row, found) >= level) != rising
+        early = (values(found - 1) >= level) == rising
+        late = (values(found) >= level) != rising
         early &= found - 1 > low
         late &= ~early & (found < high)
         if not (early | late).any():

@@ -160,7 +160,7 @@ def test_ap_of_another_class_is_that_of_its_boxes(several, small_data):
     context = context_of(small_data, None, several, targets=record.config.targets)
     context.outputs["predict"] = output
     rule = localise.LocalisationRule(found.cam_threshold, found.components)
-    boxes = localise.detect_by_rules(context, "reported", "grad_cam", [rule], name)[0]
+    (boxes,) = localise.detect_by_rules(context, "reported", {"grad_cam": [rule]}, name)["grad_cam"]
     truth = ground_truth(context, "reported", name)
     matches = metrics.match(truth, localise.as_detections(boxes), record.config.iou_thresholds)
     for row in found.rows:

@@ -186,7 +186,7 @@ def _of_classes(
 def _boxes(context: Context, name: str, target: str) -> Detections:
     """Return the boxes of another class; those of the published method come from the maps of the run."""
     if name == PUBLISHED:
-        found = localise.detect_by_rules(context, "reported", MAIN, [DEFAULT_RULE], target)[0]
+        (found,) = localise.detect_by_rules(context, "reported", {MAIN: [DEFAULT_RULE]}, target)[MAIN]
         return localise.as_detections(found)
     return detections_of(preset_rows(context, name, "reported", target))
 

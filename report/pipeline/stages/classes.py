@@ -181,8 +181,8 @@ def _detect(context: Context, name: str) -> tuple[localise.Choice, Detections]:
     if name == context.config.target:
         tuning = results.Tuning(**context.outputs[localise.NAME]["tuning"][MAIN])
         return localise.Choice(tuning), detections(context, "reported", MAIN)
-    choice = localise.choose_rule(context, MAIN, name)
-    found = localise.detect_by_rules(context, "reported", MAIN, [choice.rule], name)[0]
+    choice = localise.choose_rules(context, [MAIN], name)[MAIN]
+    (found,) = localise.detect_by_rules(context, "reported", {MAIN: [choice.rule]}, name)[MAIN]
     return choice, localise.as_detections(found)
 
 
@@ -228,7 +228,8 @@ def _score_threshold(context: Context, name: str, choice: localise.Choice, iou: 
         return point["score_threshold"], point["rule"] != "default"
     if context.tuning is None or name not in context.tuning.class_names():
         return evaluate.DEFAULT_SCORE_THRESHOLD, False
-    found = choice.found or localise.detect_by_rules(context, "tuning", MAIN, [choice.rule], name)[0]
+    rule = {MAIN: [choice.rule]}
+    found = choice.found or localise.detect_by_rules(context, "tuning", rule, name)[MAIN][0]
     truth = ground_truth(context, "tuning", name)
     matches = metrics.match(truth, localise.as_detections(found), [iou], difficult="ignored")
     return evaluate.choose_threshold(matches, iou, None, context.tuning.name), True
