@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,8 +218,16 @@ def _fine(field: Field, factor: int, size: tuple[int, int]) -> Field:
 def _blurred(alpha: Field, sigma: float) -> Field:
     """Return the Gaussian blur of a field, computed on a coarse grid if the blur is large."""
     factor = max(1, int(sigma // 2))
-    small = ndimage.gaussian_filter(_coarse(alpha, factor), sigma / factor, mode="nearest", truncate=2.5)
+    small = _gaussian(_coarse(alpha, factor), sigma / factor, "nearest")
     return _fine(small, factor, alpha.shape)
+
+
+def _gaussian(field: Field, sigma: float, mode: Literal["nearest", "constant"]) -> Field:
+    """Return what `gaussian_filter` of scipy returns with `truncate=2.5`; both axes share one kernel."""
+    reach = int(2.5 * sigma + 0.5)
+    kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
+    kernel /= kernel.sum()
+    return ndimage.correlate1d(ndimage.correlate1d(field, kernel, 0, mode=mode), kernel, 1, mode=mode)
 
 
 def _relief(alpha: Field, depth: float, strength: float) -> Field:
@@ -234,7 +243,7 @@ def _relief(alpha: Field, depth: float, strength: float) -> Field:
     coarse = _coarse(alpha, factor)
     padded = np.zeros((coarse.shape[0] + 2, coarse.shape[1] + 2), np.float32)
     padded[1:-1, 1:-1] = coarse
-    height = ndimage.gaussian_filter(padded, depth / factor, mode="constant", truncate=2.5)
+    height = _gaussian(padded, depth / factor, "constant")
     down = (height[2:, 1:-1] - height[:-2, 1:-1]) / 2
     right = (height[1:-1, 2:] - height[1:-1, :-2]) / 2
     slope = np.float32(depth / factor) * (np.float32(LIGHT[0]) * right + np.float32(LIGHT[1]) * down)

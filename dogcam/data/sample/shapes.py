@@ -19,6 +19,8 @@ Box = tuple[int, int, int, int]
 SUPERSAMPLING = 2
 NO_DISCS = np.zeros((0, 3))
 NO_POLYGONS = np.zeros((0, 4, 2))
+ANGLES = np.linspace(0, 2 * np.pi, 32, endpoint=False)
+UNIT_CIRCLE = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,7 @@ def disc(x: float, y: float, radius: float) -> Shape:
 
 def ellipse(x: float, y: float, half_width: float, half_height: float, tilt: float = 0.0) -> Shape:
     """Return an ellipse, rotated counter-clockwise by `tilt` radians."""
-    angle = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-    points = np.column_stack([half_width * np.cos(angle), half_height * np.sin(angle)])
+    points = UNIT_CIRCLE * [half_width, half_height]
     cos, sin = math.cos(tilt), math.sin(tilt)
     return Shape(NO_DISCS, (points @ np.array([[cos, sin], [-sin, cos]]) + [x, y])[None])
 

@@ -4,7 +4,7 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,7 @@ def image_id(split: str, index: int) -> str:
     return f"{split}{index:05d}"
 
 
+@cache
 def palette() -> list[int]:
     """Return VOC's colour map as a flat list: the bits of a value, distributed to red, green and blue."""
     values, colours = np.arange(256), np.zeros((256, 3), int)
