@@ -90,7 +90,7 @@ def doubtful_masks(split: Split) -> str | None:
 
 
 def _shown_classes(image: LabelledImage, classes: tuple[str, ...]) -> set[str]:
-    values = set(np.unique(read_mask(image)).tolist()) - {0, VOID}
+    values = set(np.flatnonzero(np.bincount(read_mask(image).ravel())).tolist()) - {0, VOID}
     return {classes[value - 1] if value <= len(classes) else f"number {value}" for value in values}
 
 

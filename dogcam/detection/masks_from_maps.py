@@ -67,9 +67,9 @@ def grow(
     if image.shape != (*marks.shape, 3):
         raise ValueError(f"the image has shape {image.shape}; expected {(*marks.shape, 3)} as its seeds have")
     undecided = marks == UNDECIDED
-    sure = np.unique(marks[~undecided])
+    sure = [value for value in (BACKGROUND, OBJECT) if (marks == value).any()]
     if len(sure) < 2:
-        return np.full(marks.shape, sure[0] if len(sure) else BACKGROUND, dtype=np.uint8)
+        return np.full(marks.shape, sure[0] if sure else BACKGROUND, dtype=np.uint8)
     small = _small_size(marks.shape, working_side)
     colours = np.asarray(Image.fromarray(image).resize(small[::-1], Image.Resampling.BOX), dtype=np.float64)
     probability = walk(edge_weights(colours, edge_sensitivity), _shrink(marks, small))

@@ -62,13 +62,13 @@ def score_map(
         cam_threshold: a threshold that was chosen on other images, in (0, 1).
         mask: (height, width) array, 1 on the objects, 0 off them, any other value is ignored; or None.
     """
-    *overlaps, at_chosen = _overlaps(heat, boxes, [*BOX_CAM_THRESHOLDS, cam_threshold])
+    largest, any_component = _overlaps(heat, boxes, [*BOX_CAM_THRESHOLDS, cam_threshold])
     return MapScores(
         points_at(heat, boxes),
         energy_inside(heat, boxes),
-        np.array([largest for largest, _ in overlaps]),
-        np.array([best for _, best in overlaps]),
-        at_chosen[0],
+        largest[:-1],
+        any_component[:-1],
+        float(largest[-1]),
         _pixels(heat, mask),
     )
 
@@ -172,13 +172,20 @@ def pixel_average_precision(scores: Scores, resampler: Resampler) -> Estimate:
     return estimate(value, resampler.interval(_pixel_ap(resampler.sums(counts))))
 
 
-def _overlaps(heat: Map, boxes: Boxes, cam_thresholds: Sequence[float]) -> list[tuple[float, float]]:
+def _overlaps(
+    heat: Map, boxes: Boxes, cam_thresholds: Sequence[float]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the best IoU of the largest component's box and that of any component's, at each threshold."""
-    overlaps = []
-    for found, areas in component_boxes(heat, cam_thresholds):
-        best = iou(found, boxes).max(axis=1) if len(found) else np.zeros(1)
-        overlaps.append((float(best[np.argmax(areas)] if len(found) else 0.0), float(best.max())))
-    return overlaps
+    found = component_boxes(heat, cam_thresholds)
+    best = iou(np.concatenate([each for each, _ in found]), boxes).max(axis=1)
+    largest, any_component = np.zeros(len(found)), np.zeros(len(found))
+    start = 0
+    for place, (_, areas) in enumerate(found):
+        if len(areas):
+            of_threshold = best[start : start + len(areas)]
+            largest[place], any_component[place] = of_threshold[np.argmax(areas)], of_threshold.max()
+        start += len(areas)
+    return largest, any_component
 
 
 def _pixels(heat: Map, mask: NDArray[np.uint8] | None) -> NDArray[np.int64]:

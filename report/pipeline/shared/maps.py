@@ -2,11 +2,8 @@
 
 from dogcam.detection.boxes_from_maps import Map, heat_map
 from report.pipeline.context import Context
-from report.pipeline.methods import EARLIER, MAIN
+from report.pipeline.methods import MAIN
 from report.pipeline.shared.predictions import predictions
-
-SHARED = (MAIN, EARLIER)
-"""The methods whose heat maps are kept: of the target alone, since one stage reads those of other classes."""
 
 MOST_BYTES = 2**28
 """Heat maps that are kept; those of further images are made again."""
@@ -32,7 +29,7 @@ def heat_of(context: Context, role: str, method: str, place: int, target: str | 
         return context.memo[key]
     heat = heat_map(predicted.maps_of(name, method)[place], context.splits[role].images[place].size)
     kept = context.once(("heat maps",), lambda: [0])
-    if method in SHARED and name == context.config.target and kept[0] + heat.nbytes <= MOST_BYTES:
+    if method == MAIN and name == context.config.target and kept[0] + heat.nbytes <= MOST_BYTES:
         kept[0] += heat.nbytes
         heat.flags.writeable = False
         context.memo[key] = heat

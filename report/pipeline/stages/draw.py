@@ -17,6 +17,7 @@ from dogcam.files import atomic_write
 from dogcam.structures.boxes import as_boxes, rescale
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.aside import aside
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.predictions import predictions
@@ -45,12 +46,12 @@ def run(context: Context) -> dict:
     Returns:
         The record's figures, and the names of all files.
     """
-    drawn = list(drawings(context))
-    figures = [
-        save_figure(context, each) for each in context.progress.track(drawn, len(drawn), "save figures")
-    ]
-    files = [name for figure in figures for name in figure.files()]
-    files += draw_gallery(context, list(_gallery(context.outputs["analyse"])))
+    with aside(draw_gallery, context, list(_gallery(context.outputs["analyse"]))) as gallery:
+        drawn = list(drawings(context))
+        figures = [
+            save_figure(context, each) for each in context.progress.track(drawn, len(drawn), "save figures")
+        ]
+        files = [name for figure in figures for name in figure.files()] + gallery.result()
     return {"figures": [figure.model_dump(mode="json") for figure in figures], "files": sorted(files)}
 
 

@@ -1,25 +1,24 @@
 """Measure the maps with the class given, and tell the classifier's errors from theirs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.data.images import read_mask
 from dogcam.evaluate import map_metrics as map_metrics
 from dogcam.evaluate.map_metrics import MapScores
 from dogcam.evaluate.metrics import Estimate, Resampler, located
-from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
 from report.pipeline.methods import EARLIER, MAIN, METHODS, RULE_OF
 from report.pipeline.shared.boxes import matches_of
 from report.pipeline.shared.estimates import resampler_of
-from report.pipeline.shared.maps import heat_of
+from report.pipeline.shared.map_scores import score_maps
 from report.pipeline.shared.masks import mask_index
 from report.pipeline.shared.predictions import predictions
 from report.pipeline.shared.shares import share
+from report.pipeline.workers import in_processes
 
 NAME = "measure_maps"
 
@@ -34,10 +33,7 @@ SCORE_THRESHOLD = 0.5
 
 def run(context: Context) -> dict:
     """Measure each CAM method on the images of the reported split that show the target."""
-    scores: dict[str, list[MapScores | None]] = {name: [] for name in TITLES}
-    for seen in _seen(context):
-        for name, each in scores.items():
-            each.append(seen.get(name))
+    scores = _scores(context)
     masks = [each for each in scores[MAIN] if each is not None and each.pixels.any()]
     return results.Localisation(
         n_images=sum(each is not None for each in scores[MAIN]),
@@ -76,34 +72,32 @@ def _row(
     )
 
 
-def _seen(context: Context) -> Iterator[dict[str, MapScores]]:
-    """Yield what was seen of each map of an image; nothing for an image without the target."""
-    images = context.reported.images
-    for place, image in enumerate(context.progress.track(images, len(images), "measure maps")):
-        if not context.has_target(image):
-            yield {}
-            continue
-        heats = {name: heat_of(context, "reported", name, place) for name in TITLES if name != CENTRE}
-        heats[CENTRE] = map_metrics.centre_map(image.size)
-        score = partial(
-            map_metrics.score_map, boxes=image.boxes_of(context.config.target), mask=_mask(context, image)
-        )
-        yield {name: score(heat, cam_threshold=_cam_threshold(context, name)) for name, heat in heats.items()}
+def _scores(context: Context) -> dict[str, list[MapScores | None]]:
+    """Return the measurements of each kind of map by image; None for an image without the target."""
+    places = [place for place, image in enumerate(context.reported.images) if context.has_target(image)]
+    images = [context.reported.images[place] for place in places]
+    predicted = predictions(context, "reported").maps
+    maps = [tuple(None if name == CENTRE else predicted[name][place] for name in TITLES) for place in places]
+    score = partial(
+        score_maps,
+        target=context.config.target,
+        mask_index=mask_index(context),
+        cam_thresholds={name: _cam_threshold(context, name) for name in TITLES},
+    )
+    measured = in_processes(context.pool, score, images, maps)
+    scores: dict[str, list[MapScores | None]] = {name: [None] * len(context.reported) for name in TITLES}
+    for place, of_image in zip(
+        places, context.progress.track(measured, len(images), "measure maps"), strict=True
+    ):
+        for name, each in of_image.items():
+            scores[name][place] = each
+    return scores
 
 
 def _cam_threshold(context: Context, name: str) -> float:
     """Return the threshold of a kind of map; the centred Gaussian takes the main method's."""
     rule = RULE_OF.get(name, RULE_OF[MAIN])
     return context.outputs["localise"]["tuning"][rule]["cam_threshold"]
-
-
-def _mask(context: Context, image: LabelledImage) -> NDArray[np.uint8] | None:
-    """Return 1 on the target, 0 outside it and 255 where the mask is undecided; None where there is none."""
-    index = mask_index(context)
-    if index is None or not image.has_mask:
-        return None
-    mask = read_mask(image)
-    return np.where(mask == 255, 255, mask == index).astype(np.uint8)
 
 
 def _classified_and_localised(context: Context) -> results.ClassifiedAndLocalised:

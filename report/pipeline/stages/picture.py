@@ -19,6 +19,7 @@ from dogcam.structures.boxes import as_boxes, iou, rescale
 from dogcam.structures.detections import Detections
 from dogcam.structures.images import LabelledImage
 from report import record as results
+from report.pipeline.aside import aside
 from report.pipeline.context import Context
 from report.pipeline.methods import AT_EARLIER, EARLIER, MAIN, METHODS, requests
 from report.pipeline.shared.boxes import best_box, best_ious, detections, found_rows
@@ -65,22 +66,23 @@ class Output(results.Model):
 def run(context: Context) -> dict:
     """Draw everything; the files go into the run's folder."""
     files = _Files(context)
-    pictures = results.Pictures(
-        grid=list(_grid(context, files)),
-        randomised=_randomised(context, files),
-        masks=list(_masks(context, files)),
-    )
-    _failing(context, files)
-    return {"pictures": pictures.model_dump(mode="json"), "files": sorted(files.names)}
+    with aside(_failing, context) as failing:
+        pictures = results.Pictures(
+            grid=list(_grid(context, files)),
+            randomised=_randomised(context, files),
+            masks=list(_masks(context, files)),
+        )
+        names = sorted(files.names + failing.result())
+    return {"pictures": pictures.model_dump(mode="json"), "files": names}
 
 
-def _failing(context: Context, files: _Files) -> None:
+def _failing(context: Context) -> list[str]:
     """Draw every image that has a failure at the operating point: map, ground truth and kept boxes."""
     cases = context.outputs["evidence"]["evidence"]["cases"]
     wanted = {case["picture"] for case in cases if case["picture"] is not None}
     threshold = context.outputs["evaluate"]["operating_point"]["score_threshold"]
     found = detections(context, "reported", MAIN).above(threshold)
-    files.names += draw_failing(context, context.config.target, found, wanted)
+    return draw_failing(context, context.config.target, found, wanted)
 
 
 def draw_failing(
