@@ -89,17 +89,19 @@ class Header:
 _SWAPS_SIDES = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 
 
-def read_pixels(image: LabelledImage, at_least: int | None = None) -> Image.Image:
+def read_pixels(
+    image: LabelledImage, at_least: int | None = None, content: bytes | None = None
+) -> Image.Image:
     """Read the pixels of an annotated image, upright and as RGB.
 
     Args:
         image: the image; `image.size` remains the size to which its boxes refer.
-        at_least: as for `read_reduced`.
+        at_least, content: as for `read_reduced`.
 
     Raises:
         DataError: if the file is missing, damaged or not of the annotated size.
     """
-    pixels, (height, width) = read_reduced(image.path, at_least)
+    pixels, (height, width) = read_reduced(image.path, at_least, content)
     if (height, width) != image.size:
         source = image.annotation_path.name if image.annotation_path else "the annotation"
         raise DataError(
@@ -121,7 +123,9 @@ def read_image(path: Path) -> Image.Image:
     return read_reduced(path, None)[0]
 
 
-def read_reduced(path: Path, at_least: int | None) -> tuple[Image.Image, tuple[int, int]]:
+def read_reduced(
+    path: Path, at_least: int | None, content: bytes | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
     """Read an image as `read_image` does, a large JPEG at 1/2, 1/4 or 1/8 of its size.
 
     A JPEG that is decoded small takes less memory and time.
@@ -129,6 +133,7 @@ def read_reduced(path: Path, at_least: int | None) -> tuple[Image.Image, tuple[i
     Args:
         path: the file.
         at_least: minimum length of both sides in pixels; None for the full size.
+        content: of the file, if it is not to be read.
 
     Returns:
         The pixels, and the (height, width) of the full upright image.
@@ -136,7 +141,7 @@ def read_reduced(path: Path, at_least: int | None) -> tuple[Image.Image, tuple[i
     Raises:
         DataError: as `read_image`.
     """
-    with _opened(path, "an image") as image:
+    with _opened(path, "an image", content=content) as image:
         full = (image.height, image.width)
         if at_least:
             image.draft(None, (at_least, at_least))
@@ -207,12 +212,14 @@ def mask_png(image: LabelledImage) -> bytes:
 
 
 @contextmanager
-def _opened(path: Path, kind: str, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """Open an image file of limited size; exceptions of Pillow become a DataError."""
+def _opened(
+    path: Path, kind: str, formats: tuple[str, ...] = FORMATS, content: bytes | None = None
+) -> Iterator[Image.Image]:
+    """Open an image file of limited size, or its content; exceptions of Pillow become a DataError."""
     most = limit_from("DOGCAM_MAX_MEGAPIXELS", MAX_MEGAPIXELS)
     if Image.MAX_IMAGE_PIXELS and most * 1_000_000 > 2 * Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = most * 1_000_000  # Pillow's own limit is below that of the user
-    with open_plain(path) as file:
+    with open_plain(path) if content is None else io.BytesIO(content) as file:
         require_size(file, path)
         try:
             _require_few_chunks(file)

@@ -232,7 +232,8 @@ def require_size(
 ) -> None:
     """Refuse an open file that is larger than a limit, as `read_bytes`."""
     most = _most_bytes(limit)
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if size > most:
         remedy = "set DOGCAM_MAX_MEGABYTES to read more" if limit is None else "use a smaller file"
         raise error(f"{path} has {size:,} bytes; at most {most:,} are read: {remedy}")

@@ -14,6 +14,7 @@ from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
 from report.config import RunConfig
+from report.pipeline.engine import Engine
 
 Item = TypeVar("Item")
 
@@ -61,6 +62,7 @@ class Context:
         cache: where what was downloaded or exported is kept for other runs.
         sources: the images, as they were when the run began.
         pool: processes for functions of single images; None to compute in this one.
+        engine: workers for functions of the classifier; None to compute in this process.
         memo: what stages of one run share, computed once; see `once`.
     """
 
@@ -75,6 +77,7 @@ class Context:
     cache: Path = Path()
     sources: Sources = field(default_factory=Sources)
     pool: Executor | None = None
+    engine: Engine | None = None
     memo: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     @property

@@ -1,9 +1,11 @@
 """One whole run: find data and classifier, run the stages, gather the record, write it and its tables."""
 
 import importlib.metadata
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -18,8 +20,11 @@ from report import record as results
 from report.config import RunConfig
 from report.pipeline import backend, prepare
 from report.pipeline.context import Context, Progress
+from report.pipeline.engine import Engine, Held, pickled
 from report.pipeline.folder import keep_earlier_claims, remove_stale_pictures
 from report.pipeline.gather import gather, write_tables
+from report.pipeline.held import content as held_content
+from report.pipeline.held import hold
 from report.pipeline.provenance import run_info
 from report.pipeline.runner import Stage, run_stages
 from report.pipeline.stages import (
@@ -182,9 +187,9 @@ def run_experiment(
         "the backend's libraries": backend.libraries(config.backend),
     }
     stages = stages_of(config)
-    # The processes start with the first work for them.
-    with worker_processes(n_cores()) if n_cores() > 1 else nullcontext() as pool:
-        context, runs = run_stages(stages, replace(context, pool=pool), inputs, progress.stage_ended)
+    with _workers(classifier) as (pool, engine):
+        equipped = replace(context, pool=pool, engine=engine)
+        context, runs = run_stages(stages, equipped, inputs, progress.stage_ended)
     write_tables(context)
     run = run_info(command, classifier.device.type, torch.get_num_threads(), runs)
     record = with_claims(gather(context, run), keep_earlier_claims(folder))
@@ -193,6 +198,17 @@ def run_experiment(
     if before is not None and all(_is_below(data, split) for split in splits):
         note_end(folder, before, asked, cache, record)
     return record
+
+
+@contextmanager
+def _workers(classifier: Classifier) -> Iterator[tuple[Executor | None, Engine | None]]:
+    """Provide processes that hold the classifier, which start with the first work for them."""
+    if n_cores() == 1:
+        yield None, None
+        return
+    content = pickled(classifier)
+    with worker_processes(n_cores(), partial(hold, content)) as pool:
+        yield pool, None if content is None else Engine(pool, Held(classifier.name, held_content))
 
 
 def stages_of(config: RunConfig) -> list[Stage]:

@@ -38,14 +38,22 @@ def in_threads(
     n_threads = n_threads or n_cores()
     threads = ThreadPoolExecutor(n_threads)
     try:
-        yield from _in_turn(threads, function, items, 2 * n_threads)
+        yield from in_turn(threads, function, items, 2 * n_threads)
     finally:
         threads.shutdown(cancel_futures=True)
 
 
-def _in_turn(
+def in_turn(
     executor: Executor, function: Callable[[Item], Result], items: Iterable[Item], most_waiting: int
 ) -> Iterator[Result]:
+    """Apply a function to items by an executor, and yield the results in their order.
+
+    Args:
+        executor: of threads, processes or other machines.
+        function: depends on its item only.
+        items: taken as they are needed.
+        most_waiting: how many items are in work, or wait to be taken, before one more is submitted.
+    """
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -92,4 +100,4 @@ def in_processes_as_made(
     """
     if pool is None or n_items < FEWEST:
         return map(function, items)
-    return _in_turn(pool, function, items, 2 * n_cores())
+    return in_turn(pool, function, items, 2 * n_cores())

@@ -1,21 +1,23 @@
 """Run the sanity checks: permuted weights, permuted labels, deletion and insertion, and the centre box."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from dogcam.cam import explain
 from dogcam.evaluate import sanity
 from dogcam.evaluate.metrics import Estimate, estimate, undefined
+from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.methods import MAIN, requests
+from report.pipeline.engine import apply, sent
+from report.pipeline.methods import MAIN
 from report.pipeline.shared.boxes import best_ious
 from report.pipeline.shared.estimates import over_images, resampler_of
 from report.pipeline.shared.predictions import predictions
+from report.pipeline.shared.sanity_work import Activation, Erasure, Pooling, Randomisation, Work, do
 
 NAME = "sanity"
 
@@ -39,15 +41,25 @@ def run(context: Context) -> dict:
     places = _draw(rng, [i for i, image in enumerate(context.reported.images)
                          if context.has_target(image) and maps[i].any()], N_IMAGES)  # fmt: skip
     trained = maps[places]
-    batch = context.input_of([context.reported.images[place] for place in places]) if places else None
     depths: list[results.SanityDepth] = []
     curves: list[results.InsertionDeletionCurve] = []
     checks: list[results.SanityCheck] = []
     fitted = None
-    if batch is not None:
-        depths = _cascade(context, batch, trained)
-        fitted = _permuted(context, batch, trained, rng)
-        curves, checks = _erasing(context, batch, trained, rng)
+    if places:
+        batch = context.input_of([context.reported.images[place] for place in places])
+        layers = sanity.layers_as_they_run(context.classifier.network, batch[:1])
+        refit = _Refit.draw(context, rng)
+        images, blank = batch.cpu().numpy(), sanity.blurred(batch).cpu().numpy()
+        erased, randomised, pooled = _passes(
+            context,
+            list(_erasures(context, images, blank, trained, rng)),
+            [Randomisation(context.target, images, layers, _counts(layers), seed)
+             for seed in range(context.config.seed, context.config.seed + N_DRAWS)],
+            list(_activations(context, refit, images)) if refit else [],
+        )  # fmt: skip
+        depths = _cascade(context, layers, trained, randomised)
+        fitted = _permuted(context, refit, trained, pooled) if refit else None
+        curves, checks = _erasing(context, np.stack(erased))
     floor = [best_ious(context, method) for method in (MAIN, "centerbox")]
     unknown = Estimate(None, undefined(context.config.confidence_level))
     best_box, centre_box, gain = (_mean(context, each) for each in (*floor, floor[0] - floor[1]))
@@ -66,29 +78,32 @@ def run(context: Context) -> dict:
     ).model_dump(mode="json")  # fmt: skip
 
 
+def _passes(context: Context, *works: Sequence[Work]) -> list[list]:
+    """Run all work of the network at once, so that no worker waits; return the results of each sort."""
+    together = list(chain(*works))
+    found = apply(context.engine, context.classifier, do, together)
+    tracked = iter(list(context.progress.track(found, len(together), "run the network again")))
+    return [list(islice(tracked, len(each))) for each in works]
+
+
 def _draw(rng: np.random.Generator, places: list[int], n_most: int) -> list[int]:
     """Return at most so many of the places, drawn at random, in their order."""
     return sorted(rng.choice(places, size=min(n_most, len(places)), replace=False).tolist()) if places else []
 
 
-def _cascade(context: Context, batch: torch.Tensor, trained: Maps) -> list[results.SanityDepth]:
-    network = context.classifier.network
-    layers = sanity.layers_as_they_run(network, batch[:1])
-    counts = sorted({int(count) for count in np.linspace(1, len(layers), N_DEPTHS).round()})
-    request = requests(context.classifier)[MAIN]
-    measured: list[list[Maps]] = [[] for _ in counts]
-    draws = context.progress.track(range(N_DRAWS), N_DRAWS, "randomise")
-    for draw in draws:
-        cascade, done = sanity.Cascade(network, layers, context.config.seed + draw), 0
-        for found, count in zip(measured, counts, strict=True):
-            cascade.randomise(count - done)
-            done = count
-            maps = explain(cascade.network, batch, [context.target], [request]).maps[0]
-            found.append(maps[:, 0].cpu().numpy())
-    pairs = zip(counts, measured, strict=True)
+def _counts(layers: Sequence[str]) -> list[int]:
+    """Return the numbers of layers that are randomised, from the last one alone to all."""
+    return sorted({int(count) for count in np.linspace(1, len(layers), N_DEPTHS).round()})
+
+
+def _cascade(
+    context: Context, layers: list[str], trained: Maps, randomised: Sequence[Sequence[Maps]]
+) -> list[results.SanityDepth]:
+    """Compare the maps of each depth of every draw with the original ones."""
+    pairs = list(zip(_counts(layers), zip(*randomised, strict=True), strict=True))
     return [
-        _depth(context, layers, count, trained, found)
-        for count, found in context.progress.track(pairs, len(counts), "compare with the original maps")
+        _depth(context, layers, count, trained, list(found))
+        for count, found in context.progress.track(pairs, len(pairs), "compare with the original maps")
     ]
 
 
@@ -117,35 +132,55 @@ def _depth(
     )
 
 
+@dataclass(frozen=True)
+class _Refit:
+    """What heads are fitted to: images of the tuning split, and the labels of each fit.
+
+    Attributes:
+        images: those with the target, then those without.
+        n_with: how many have it.
+        labels: the true labels, then permutations of them.
+    """
+
+    images: list[LabelledImage]
+    n_with: int
+    labels: list[NDArray[np.bool_]]
+
+    @classmethod
+    def draw(cls, context: Context, rng: np.random.Generator) -> "_Refit | None":
+        """Draw images and permutations; None without images of both sorts."""
+        images = context.tuning.images if context.tuning else ()
+        chosen = [
+            _draw(rng, [i for i, image in enumerate(images) if context.has_target(image) == wanted], N_FIT)
+            for wanted in (True, False)
+        ]
+        if not all(chosen):
+            return None
+        places = [*chosen[0], *chosen[1]]
+        labels = np.arange(len(places)) < len(chosen[0])
+        tried = [labels, *(rng.permutation(labels) for _ in range(N_PERMUTATIONS))]
+        return cls([images[place] for place in places], len(chosen[0]), tried)
+
+
+def _activations(context: Context, refit: _Refit, batch: NDArray[np.float32]) -> Iterator[Work]:
+    """Yield the work of the refitted heads: the activations of the images, and pooled ones to fit them."""
+    yield Activation(batch)
+    for part in context.in_batches(refit.images):
+        yield Pooling(sent(context.engine, part))
+
+
 def _permuted(
-    context: Context, batch: torch.Tensor, trained: Maps, rng: np.random.Generator
-) -> results.PermutedLabels | None:
+    context: Context, refit: _Refit, trained: Maps, found: Sequence[Maps]
+) -> results.PermutedLabels:
     """Fit a linear head to the true labels of tuning images, and others to permuted ones."""
-    images = context.tuning.images if context.tuning else ()
-    chosen = [
-        _draw(rng, [i for i, image in enumerate(images) if context.has_target(image) == wanted], N_FIT)
-        for wanted in (True, False)
-    ]
-    if not all(chosen):
-        return None
-    classifier, size = context.classifier, context.config.batch_size
-    places = [*chosen[0], *chosen[1]]
-    starts = context.progress.track(range(0, len(places), size), len(places), "refit the head", size)
-    batches = (
-        context.input_of([images[place] for place in places[start : start + size]]) for start in starts
-    )
-    layer = classifier.target_layer
-    pooled = sanity.activation_maps(classifier.network, batches, layer, pooled=True)
-    activations = sanity.activation_maps(classifier.network, [batch], layer, pooled=False)
-    labels = np.arange(len(places)) < len(chosen[0])
-    tried = [labels, *(rng.permutation(labels) for _ in range(N_PERMUTATIONS))]
+    activations, pooled = found[0], np.concatenate(found[1:])
     maps = [
         sanity.maps_of(activations, sanity.fit_linear_map(pooled, each))
-        for each in context.progress.track(tried, len(tried), "fit heads")
+        for each in context.progress.track(refit.labels, len(refit.labels), "fit heads")
     ]
     return results.PermutedLabels(
-        n_with=len(chosen[0]),
-        n_without=len(chosen[1]),
+        n_with=refit.n_with,
+        n_without=len(refit.images) - refit.n_with,
         n_permutations=N_PERMUTATIONS,
         spearman_true=_mean(context, _similarities(sanity.spearman, trained, maps[:1])),
         spearman=_mean(context, _similarities(sanity.spearman, trained, maps[1:])),
@@ -153,19 +188,22 @@ def _permuted(
     )
 
 
-def _erasing(
-    context: Context, batch: torch.Tensor, trained: Maps, rng: np.random.Generator
-) -> tuple[list[results.InsertionDeletionCurve], list[results.SanityCheck]]:
-    network, blank = context.classifier.network, sanity.blurred(batch)
-    probabilities = context.classifier.probabilities
-    # For each image, order, and way (deletion, insertion): the probability at each fraction.
-    values = np.zeros((len(batch), len(sanity.ORDERS), 2, len(FRACTIONS)))
-    for i in context.progress.track(range(len(batch)), len(batch), "erase"):
-        orders = sanity.removal_orders(trained[i], (batch.shape[2], batch.shape[3]), rng)
-        values[i] = sanity.probabilities_during(
-            network, probabilities, batch[i], blank[i], [orders[order] for order in sanity.ORDERS],
-            context.target, FRACTIONS, context.config.batch_size,
+def _erasures(
+    context: Context, images: Maps, blank: Maps, trained: Maps, rng: np.random.Generator
+) -> Iterator[Work]:
+    """Yield the deletion and insertion of each image in all orders."""
+    for image, blurred, map_ in zip(images, blank, trained, strict=True):
+        orders = sanity.removal_orders(map_, (image.shape[1], image.shape[2]), rng)
+        yield Erasure(
+            context.target, image, blurred, [orders[order] for order in sanity.ORDERS], FRACTIONS,
+            context.config.batch_size,
         )  # fmt: skip
+
+
+def _erasing(
+    context: Context, values: NDArray[np.float64]
+) -> tuple[list[results.InsertionDeletionCurve], list[results.SanityCheck]]:
+    """Summarise the probability of each image, by order, way (deletion, insertion) and fraction."""
     areas = sanity.auc(values, FRACTIONS)
     means = values.mean(axis=0)
     curves = [
