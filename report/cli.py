@@ -21,6 +21,7 @@ from report.config import (
     DATA_SETS,
     TUNING_LIMIT,
     VOC2007_LIMIT,
+    EngineName,
     RunConfig,
     make_config,
     with_defaults,
@@ -67,7 +68,10 @@ def main() -> None:
 
 
 @main.command("run")
-@_setting("--data", "sample, voc2007, or the path of a data set or of a folder of photographs.")
+@_setting(
+    "--data",
+    "sample, voc2007, or the path of a data set or of a folder of photographs.",
+)
 @click.option("--split", help="Reported split.  [default: test; val for a folder]")
 @click.option(
     "--tuning-split", help="Split on which thresholds are chosen, or none.  [default: val, or train]"
@@ -122,6 +126,10 @@ def main() -> None:
 @_setting("--backend", "Computes the maps of the target layer; any but `reference` is compared with it.")
 @_setting("--device", "cpu, cuda, mps or auto.")
 @_setting("--batch-size", "Number of images in a forward pass.")
+@click.option(
+    "--engine", type=click.Choice(get_args(EngineName)), default="local", show_default=True,
+    help="Where the network runs: in processes of this machine, or on a Ray cluster (docs/scale.md).",
+)  # fmt: skip
 @_setting("--seed", "Random seed of the bootstrap and of the gallery.")
 @_setting("--resamples", "Number of bootstrap resamples.", name="n_resamples")
 @_setting("--confidence-level", "Level of the intervals.")
@@ -130,7 +138,12 @@ def main() -> None:
 @_TEMPLATES
 @_WATCH
 def run_command(
-    out: Path | None, cache: Path | None, own: Path | None, watch: bool, **options: object
+    out: Path | None,
+    cache: Path | None,
+    own: Path | None,
+    watch: bool,
+    engine: EngineName,
+    **options: object,
 ) -> None:
     """Run the whole experiment and render its report."""
     # Imported here, because the other commands do not need it.
@@ -148,7 +161,7 @@ def run_command(
     command = printable(shlex.join(["dogcam-report", *map(_without_path, sys.argv[1:])]))
     note = f"finished stages are kept in {folder}; the same command continues there"
     with keeping(lambda: note):
-        record = run(config, folder, cache, command, ConsoleProgress(), templates)
+        record = run(config, folder, cache, command, ConsoleProgress(), templates, engine)
     for change in record.claim_changes:
         before, now = (status or "not made" for status in (change.before, change.now))
         click.echo(f"claim changed  {change.id}: {before} -> {now}", err=True)

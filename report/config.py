@@ -37,6 +37,10 @@ MapSource = Literal["reference", "auto", BackendName]
 """The reference implementation, `dogcam.cam`, the fastest exact backend, or one of `dogcam.backends`."""
 
 
+EngineName = Literal["local", "ray"]
+"""Where the network of a run is computed; not a setting, because it changes no number."""
+
+
 class RunConfig(BaseModel):
     """The settings of a run; they are part of its record.
 

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from dogcam.errors import ConfigError
 from dogcam.files import require_writable
 from dogcam.files.locks import dir_lock
 from report import record as results
-from report.config import RunConfig
+from report.config import EngineName, RunConfig
 from report.pipeline.folder import end_run, remove_partial_files
 from report.pipeline.provenance import finished_at
 from report.pipeline.unchanged import reuse_run
@@ -22,6 +23,7 @@ def run(
     command: str,
     progress: ConsoleProgress,
     templates: Templates | None = None,
+    engine: EngineName = "local",
 ) -> results.Results | Photographs:
     """Run everything that the settings ask for, and write record, tables, figures and report.
 
@@ -34,6 +36,7 @@ def run(
         command: the command line for the record, without paths.
         progress: receives the progress.
         templates: None for the program's own.
+        engine: where the network runs and boxes are located.
 
     Raises:
         DogcamError: if data, weights, settings or templates are faulty; computed outputs are kept.
@@ -45,7 +48,7 @@ def run(
         record: results.Results | Photographs | None
         record = reuse_run(config, folder, where, command, progress.stage_ended)
         if record is None:
-            record = _compute(config, folder, where, command, progress)
+            record = _compute(config, folder, where, command, progress, engine)
         write_report(record, folder, templates)
         end_run(folder)
     return record
@@ -59,7 +62,12 @@ def _default_cache() -> Path:
 
 
 def _compute(
-    config: RunConfig, folder: Path, cache: Path, command: str, progress: ConsoleProgress
+    config: RunConfig,
+    folder: Path,
+    cache: Path,
+    command: str,
+    progress: ConsoleProgress,
+    engine: EngineName,
 ) -> results.Results | Photographs:
     # Both import torch, which takes seconds.
     from report.pipeline.experiment import run_experiment
@@ -69,5 +77,7 @@ def _compute(
     remove_partial_files(folder.resolve())
     photographs = find_photographs(config)
     if photographs is not None:
+        if engine == "ray":
+            raise ConfigError("--engine ray is for annotated data sets; photographs run with --engine local")
         return run_photographs(config, photographs, folder, cache, command, progress)
-    return run_experiment(config, folder, cache, command, progress)
+    return run_experiment(config, folder, cache, command, progress, engine)

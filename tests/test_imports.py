@@ -46,7 +46,7 @@ MAY_IMPORT = {
     },
     "report.running": {
         "report.config", "report.record", "report.pipeline", "report.progress", "report.render",
-        "dogcam.data", "dogcam.files",
+        "dogcam.data", "dogcam.errors", "dogcam.files",
     },
     "report.__main__": {"dogcam.cli"},
     "report.config": {"dogcam.structures", "dogcam.errors", "dogcam.files"},

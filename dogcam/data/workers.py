@@ -13,6 +13,9 @@ from pathlib import Path
 from dogcam.data.allocator import keep_freed_memory
 from dogcam.errors import OutputError
 
+_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux states the memory of a container."""
+
 
 def n_cores() -> int:
     """Return how many cores this process may use."""
@@ -35,13 +38,12 @@ def _peak() -> int:
 def _available() -> int | None:
     """Return the memory in KiB that is left in the machine, or in the container if that is less."""
     of_machine = _number_in(Path("/proc/meminfo"), "MemAvailable:")
-    group = Path("/sys/fs/cgroup")
     try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        limit, used = (int((_GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
     except (OSError, ValueError):  # no container, or "max"
         return of_machine
     # The system gives up the cache of files that were read once.
-    cached = _number_in(group / "memory.stat", "inactive_file") or 0
+    cached = _number_in(_GROUP / "memory.stat", "inactive_file") or 0
     left = (limit - used + cached) // 1024
     return left if of_machine is None else min(left, of_machine)
 

@@ -90,6 +90,11 @@ class Context:
         """The indices of the classes that are measured among the logits; none for a single target."""
         return tuple(self.classifier.index_of(name) for name in self.config.several)
 
+    @property
+    def map_workers(self) -> Executor | None:
+        """Where maps become boxes: on the machines that run the network, if there are others."""
+        return self.engine.executor if self.engine is not None and self.engine.remote else self.pool
+
     def once(self, key: tuple[object, ...], compute: Callable[[], Item]) -> Item:
         """Return what was computed under a key before in this run, else compute it."""
         if key not in self.memo:

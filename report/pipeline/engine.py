@@ -5,7 +5,8 @@ import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -32,28 +33,26 @@ class Held:
 
     Attributes:
         key: of this classifier; a worker loads it once.
+        device: of its network in the worker.
         fetch: returns the pickled classifier in the worker.
     """
 
     key: str
-    fetch: Callable[[], bytes]
+    device: str
+    fetch: Callable[[], bytes] = field(compare=False)
 
     def classifier(self) -> Classifier:
         """Return the classifier of this process."""
         return _loaded(self)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Held) and other.key == self.key
 
 
 @functools.lru_cache(maxsize=1)
 def _loaded(held: Held) -> Classifier:
     # Each core has a worker of its own.
     torch.set_num_threads(1)
-    return pickle.loads(held.fetch())
+    found: Classifier = pickle.loads(held.fetch())
+    found.network.to(held.device)
+    return found
 
 
 @dataclass(frozen=True)
@@ -105,9 +104,9 @@ def _apply(held: Held, function: Callable[[Classifier, Item], Result], item: Ite
 
 
 def pickled(classifier: Classifier) -> bytes | None:
-    """Return a classifier as bytes for workers; None if it runs on another device or cannot be pickled."""
+    """Return a classifier on the CPU as bytes for workers; None if its network cannot be pickled."""
     if classifier.device.type != "cpu":
-        return None
+        classifier = replace(classifier, network=deepcopy(classifier.network).cpu())
     try:
         return pickle.dumps(classifier)
     except Exception:  # what a user's network raises is not known

@@ -3,7 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,13 @@ from typing import Protocol
 import torch
 
 from dogcam.data.workers import n_cores, worker_processes
+from dogcam.errors import ConfigError
 from dogcam.files.states import Sources
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
 from report import record as results
-from report.config import RunConfig
+from report.config import REFERENCE, EngineName, RunConfig
 from report.pipeline import backend, prepare
 from report.pipeline.context import Context, Progress
 from report.pipeline.engine import Engine, Held, pickled
@@ -146,7 +147,12 @@ class RunProgress(Progress, Protocol):
 
 
 def run_experiment(
-    config: RunConfig, folder: Path, cache: Path, command: str, progress: RunProgress
+    config: RunConfig,
+    folder: Path,
+    cache: Path,
+    command: str,
+    progress: RunProgress,
+    engine: EngineName = "local",
 ) -> results.Results:
     """Run everything that the settings ask for and write the record and its tables.
 
@@ -156,10 +162,13 @@ def run_experiment(
         cache: where downloads and the rendered sample are kept.
         command: the command line for the record, without paths.
         progress: receives the progress.
+        engine: where the network runs and boxes are located; it changes no number.
 
     Raises:
         DogcamError: if data, weights or settings are faulty; computed outputs are kept.
     """
+    if engine == "ray" and config.backend != REFERENCE:
+        raise ConfigError(f"--engine ray cannot run the backend {config.backend}; remove one of the two")
     folder = folder.resolve()
     with progress.counter("render the sample") as rendered:
         data = prepare.locate_data(config, cache, rendered)
@@ -187,8 +196,8 @@ def run_experiment(
         "the backend's libraries": backend.libraries(config.backend),
     }
     stages = stages_of(config)
-    with _workers(classifier) as (pool, engine):
-        equipped = replace(context, pool=pool, engine=engine)
+    with _workers(classifier, engine) as (pool, workers):
+        equipped = replace(context, pool=pool, engine=workers)
         context, runs = run_stages(stages, equipped, inputs, progress.stage_ended)
     write_tables(context)
     run = run_info(command, classifier.device.type, torch.get_num_threads(), runs)
@@ -201,14 +210,22 @@ def run_experiment(
 
 
 @contextmanager
-def _workers(classifier: Classifier) -> Iterator[tuple[Executor | None, Engine | None]]:
-    """Provide processes that hold the classifier, which start with the first work for them."""
-    if n_cores() == 1:
-        yield None, None
-        return
-    content = pickled(classifier)
-    with worker_processes(n_cores(), partial(hold, content)) as pool:
-        yield pool, None if content is None else Engine(pool, Held(classifier.name, held_content))
+def _workers(classifier: Classifier, engine: EngineName) -> Iterator[tuple[Executor | None, Engine | None]]:
+    """Provide processes of this machine, and workers that hold the classifier."""
+    with ExitStack() as stack:
+        pool, content = None, pickled(classifier) if classifier.device.type == "cpu" else None
+        if n_cores() > 1:
+            # They start with the first work for them.
+            pool = stack.enter_context(worker_processes(n_cores(), partial(hold, content)))
+        if engine == "ray":
+            # Imported here, because it is an extra.
+            from report.pipeline.ray_engine import ray_engine
+
+            yield pool, stack.enter_context(ray_engine(classifier))
+        elif pool is None or content is None:
+            yield pool, None
+        else:
+            yield pool, Engine(pool, Held(classifier.name, "cpu", held_content))
 
 
 def stages_of(config: RunConfig) -> list[Stage]:

@@ -131,7 +131,7 @@ def detect_by_rules(
     maps = list(zip(*(predicted.maps_of(name, method) for method in rules), strict=True))
     scores = list(zip(*(predicted.probabilities(index, method) for method in rules), strict=True))
     box = partial(localise_maps, rules=list(rules.values()))
-    located = in_processes(context.pool, box, maps, [image.size for image in images], scores)
+    located = in_processes(context.map_workers, box, maps, [image.size for image in images], scores)
     by_image = list(context.progress.track(located, len(images), f"localise {role}"))
     by_method = zip(rules, zip(*by_image, strict=True), strict=True)
     return {method: [list(each) for each in zip(*of_method, strict=True)] for method, of_method in by_method}
