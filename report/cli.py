@@ -70,7 +70,7 @@ def main() -> None:
 @main.command("run")
 @_setting(
     "--data",
-    "sample, voc2007, or the path of a data set or of a folder of photographs.",
+    "sample, voc2007, or a data set or folder of photographs: its path, or its URL (s3://...).",
 )
 @click.option("--split", help="Reported split.  [default: test; val for a folder]")
 @click.option(

@@ -45,7 +45,7 @@ class RunConfig(BaseModel):
     """The settings of a run; they are part of its record.
 
     Attributes:
-        data: `sample` (rendered), `voc2007` (downloaded) or the path of a data set in any known format.
+        data: `sample` (rendered), `voc2007` (downloaded), or a data set in any known format, by path or URL.
         split: the split that is reported on.
         tuning_split: the split on which thresholds are chosen; None for the other split of the data set.
         limit: number of images of the split, from the start of its list.

@@ -45,6 +45,7 @@ def run(
     require_writable(folder)
     with dir_lock(folder), progress:
         where = cache or _default_cache()
+        config = _with_local_data(config, where, progress)
         record: results.Results | Photographs | None
         record = reuse_run(config, folder, where, command, progress.stage_ended)
         if record is None:
@@ -52,6 +53,17 @@ def run(
         write_report(record, folder, templates)
         end_run(folder)
     return record
+
+
+def _with_local_data(config: RunConfig, cache: Path, progress: ConsoleProgress) -> RunConfig:
+    """Return the settings with a copy of the data set if it is in an object store."""
+    if "://" not in config.data:
+        return config
+    # Imports what downloads.
+    from dogcam.data.object_store import copy_folder
+
+    with progress.counter("copy the data set") as copied:
+        return config.model_copy(update={"data": str(copy_folder(config.data, cache, copied))})
 
 
 def _default_cache() -> Path:
