@@ -88,6 +88,7 @@ def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     def drawn(*args: _Arguments.args, **settings: _Arguments.kwargs) -> Figure:
         with drawing_style():
             figure = draw(*args, **settings)
+            _fix_empty_labels(figure)
             engine = cast(ConstrainedLayoutEngine, figure.get_layout_engine())
             fixed = any(axes.get_aspect() != "auto" or axes.get_box_aspect() for axes in figure.axes)
             for _ in range(_PASSES_OF_FIXED_SHAPES if fixed else 1):
@@ -96,6 +97,14 @@ def drawing(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
         return figure
 
     return drawn
+
+
+def _fix_empty_labels(figure: Figure) -> None:
+    """Place the empty labels of axes anywhere: to find their place, all tick labels would be measured."""
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            if not axis.get_label_text():
+                axis.set_label_coords(0, 0)
 
 
 def side_panels(
