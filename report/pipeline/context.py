@@ -14,7 +14,7 @@ from dogcam.files.states import Sources
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import LabelledImage, Split
 from report.config import RunConfig
-from report.pipeline.engine import Engine
+from report.pipeline.engines import Engine
 
 Item = TypeVar("Item")
 

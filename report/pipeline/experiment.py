@@ -21,7 +21,7 @@ from report import record as results
 from report.config import REFERENCE, EngineName, RunConfig
 from report.pipeline import backend, prepare
 from report.pipeline.context import Context, Progress
-from report.pipeline.engine import Engine, Held, pickled
+from report.pipeline.engines import Engine, Held, pickled
 from report.pipeline.folder import keep_earlier_claims, remove_stale_pictures
 from report.pipeline.gather import gather, write_tables
 from report.pipeline.held import content as held_content

@@ -13,7 +13,7 @@ from typing import Any
 from dogcam.data.workers import n_cores
 from dogcam.errors import ConfigError, OutputError
 from dogcam.models.classifier import Classifier
-from report.pipeline.engine import Engine, Held, pickled
+from report.pipeline.engines import Engine, Held, pickled
 from report.pipeline.workers import in_turn
 
 RETRIES = 3

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dogcam.cam import explain
 from dogcam.evaluate import sanity
 from dogcam.models.classifier import Classifier
-from report.pipeline.engine import Sent
+from report.pipeline.engines import Sent
 from report.pipeline.methods import MAIN, requests
 
 Images = NDArray[np.float32]

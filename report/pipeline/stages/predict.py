@@ -18,7 +18,7 @@ from report import record as results
 from report.config import REFERENCE
 from report.pipeline.backend import Chosen, choose, run_backend
 from report.pipeline.context import Context
-from report.pipeline.engine import Engine, Sent, sent, share_out
+from report.pipeline.engines import Engine, Sent, sent, share_out
 from report.pipeline.methods import GRAD_CAM, GRAD_CAM_REFERENCE, requests
 from report.pipeline.shared.batches import Batch, resume
 from report.pipeline.shared.predictions import CLASS_MAPS, LOGITS, REFERENCE_LOGITS, is_whole, write_batch

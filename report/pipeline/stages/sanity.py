@@ -12,7 +12,7 @@ from dogcam.evaluate.metrics import Estimate, estimate, undefined
 from dogcam.structures.images import LabelledImage
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.engine import apply, sent
+from report.pipeline.engines import apply, sent
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.boxes import best_ious
 from report.pipeline.shared.estimates import over_images, resampler_of

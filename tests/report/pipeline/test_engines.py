@@ -11,8 +11,8 @@ import torch
 from dogcam.data import workers as processes
 from dogcam.data.workers import n_fitting, worker_processes
 from dogcam.errors import ConfigError, DataError
-from report.pipeline import engine as engines
-from report.pipeline.engine import Engine, Held, apply, pickled, share_out
+from report.pipeline import engines
+from report.pipeline.engines import Engine, Held, apply, pickled, share_out
 from report.pipeline.held import content, hold
 from report.pipeline.ray_engine import ray_engine
 from report.pipeline.stages import sanity
