@@ -14,7 +14,7 @@ from dogcam.files import atomic_write
 from .machine import describe_run, in_words
 
 BENCHES = ("ap", "cam", "train", "run")
-ON_REQUEST = ("int8", "render", "reading", "large")
+ON_REQUEST = ("int8", "render", "reading", "large", "many")
 """Modules of this package. Each has PACKAGES, `measure(quick)` -> rows, and `table(rows)`; cam also has
 `figure(rows)`. Those on request need photographs or a finished run."""
 
@@ -33,7 +33,8 @@ TABLE_WIDTH = 124
 def main(names: tuple[str, ...], quick: bool, out: Path, checkpoint: Path | None) -> None:
     """Measure the evaluation of boxes (ap), class activation maps (cam), training (train) and a whole run of
     the report (run): all four by default. On request: the cost of int8 in AP (int8), rendering (render),
-    the cost of reading in safety (reading), and a large image (large)."""
+    the cost of reading in safety (reading), a large image (large), and memory by the number of images
+    (many)."""
     console = Console(highlight=False, soft_wrap=True)
     console.width = max(console.width, TABLE_WIDTH)
     for name in names or BENCHES:

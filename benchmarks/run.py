@@ -5,8 +5,8 @@ with that of the network alone on as many images of the same size, both splits c
 new process with its own peak of memory; worker processes are not counted.
 
 Further rows: the same passes if the C library returns freed memory to the system, which commands prevent; the
-same run on one core; a second run, which reuses the first; a run on photographs of 12 megapixels, the same on
-small copies of them, and the decoding of the large ones.
+same run on one core, and on a Ray cluster of this machine; a second run, which reuses the first; a run on
+photographs of 12 megapixels, the same on small copies of them, and the decoding of the large ones.
 """
 
 import os
@@ -30,6 +30,9 @@ PACKAGES = ("dogcam", "torch", "torchvision", "numpy", "scipy", "pillow")
 MODEL = "efficientnet_lite0"
 BATCH = 16
 
+ON_RAY = ("predict", "localise", "sanity")
+"""The stages that the engine computes."""
+
 
 def measure(quick: bool) -> list[dict[str, object]]:
     """Return a row for the forward passes, for each kind of run, and for each stage of the complete one."""
@@ -43,6 +46,8 @@ def measure(quick: bool) -> list[dict[str, object]]:
         seconds, peak = in_fresh_process(time_run, data, splits, n, out)
         stages = {each.name: each.seconds for each in read_results(out).run.stages}
         again = in_fresh_process(time_run, data, splits, n, out)
+        ray = in_fresh_process(time_run, data, splits, n, Path(folder, "ray"), "ray")
+        of_ray = {each.name: each.seconds for each in read_results(Path(folder, "ray")).run.stages}
         one_core = in_fresh_process(time_on_one_core, data, splits, n, Path(folder, "one-core"))
         of_photographs = measure_photographs(data, splits[0], n_large, Path(folder))
     rows = [
@@ -50,9 +55,11 @@ def measure(quick: bool) -> list[dict[str, object]]:
         _row("forward, freed memory returned", 2 * n, returned[0], forward, returned[1]),
         _row("run", 2 * n, seconds, forward, peak),
         _row("run on one core", 2 * n, one_core[0], forward, one_core[1]),
+        _row("run on Ray", 2 * n, ray[0], forward, ray[1]),
         _row("second run", 2 * n, again[0], forward, again[1]),
     ]
     rows += [_row(f"stage {name}", 2 * n, each, forward, None) for name, each in stages.items()]
+    rows += [_row(f"on Ray, stage {name}", 2 * n, of_ray[name], forward, None) for name in ON_RAY]
     return rows + of_photographs
 
 
@@ -84,10 +91,25 @@ def time_forward(n_images: int) -> tuple[float, float | None]:
     return seconds_of(work), peak_mib()
 
 
-def time_run(data: Path, splits: tuple[str, str], n: int, out: Path) -> tuple[float, float | None]:
+def time_run(
+    data: Path, splits: tuple[str, str], n: int, out: Path, engine: str = "local"
+) -> tuple[float, float | None]:
     """Return the seconds of a run that is tuned on the second split, and the peak of memory in MiB."""
     words = ["run", "--data", data, "--split", splits[0], "--tuning-split", splits[1], "--limit", n]
-    words += ["--tuning-limit", n, "--model", MODEL, "--device", "cpu", "--batch-size", BATCH, "--out", out]
+    words += [
+        "--tuning-limit",
+        n,
+        "--model",
+        MODEL,
+        "--device",
+        "cpu",
+        "--batch-size",
+        BATCH,
+        "--out",
+        out,
+        "--engine",
+        engine,
+    ]
     seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
     return seconds, peak_mib()
 
