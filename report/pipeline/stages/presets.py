@@ -1,9 +1,11 @@
 """Find the boxes of the presets, and of the steps towards the fullest of them, image by image."""
 
+import functools
 import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,19 @@ from dogcam.detection.presets import ThresholdMethod, find_preset
 from dogcam.detection.proposal_method import ProposalMethod
 from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ModelError
+from dogcam.models.classifier import Classifier
+from dogcam.structures.presets import PresetName
 from report import record as results
 from report.pipeline.context import Context
+from report.pipeline.engines import Engine, Sent, sent, share_out
 from report.pipeline.shared.batches import Batch, resume
 from report.pipeline.shared.preset_boxes import STAGE, is_whole, write_batch
 from report.pipeline.shared.preset_work import Task, Work, finish, rows_of_boxes
 from report.pipeline.workers import in_processes_as_made
 
 NAME = STAGE
+
+Found = dict[str, Any]
 
 BATCH = 8
 """Images of one file; an interrupted run repeats at most this many."""
@@ -50,6 +57,21 @@ class Output(results.Model):
     not_dense: str | None
     ablated: str | None
     steps: list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the settings ask for; equal ones need the same methods.
+
+    Attributes:
+        targets: the class whose time is measured, then the others.
+        presets: their names.
+        localiser: the file of the localiser; None if it is not compared.
+    """
+
+    targets: tuple[str, ...]
+    presets: tuple[PresetName, ...]
+    localiser: str | None
 
 
 @dataclass(frozen=True)
@@ -77,10 +99,13 @@ class _Methods:
 
 def run(context: Context) -> dict:
     """Find boxes in every image of every split; whole files that an interrupted run left are kept."""
-    methods = _methods(context)
+    config = context.config
+    targets = dict.fromkeys((config.target, *config.several))
+    asked = _Asked(tuple(targets), config.presets, config.localiser)
+    methods = _methods(context.classifier, asked)
     for each in methods.unavailable:
         context.progress.say(f"the preset {each.name} is left out: {each.reason}")
-    files = {role: _detect_split(context, role, methods) for role in context.splits}
+    files = {role: _detect_split(context, role, asked, methods) for role in context.splits}
     return Output(
         by_split=files, files=[name for names in files.values() for name in names],
         unavailable=methods.unavailable,
@@ -90,21 +115,19 @@ def run(context: Context) -> dict:
     ).model_dump(mode="json")  # fmt: skip
 
 
-def _methods(context: Context) -> _Methods:
-    config, classifier = context.config, context.classifier
+def _methods(classifier: Classifier, asked: _Asked) -> _Methods:
+    target = asked.targets[0]
     detectors: dict[str, Detector] = {}
     presets: dict[str, SeveralViews] = {}
     observer, unavailable = None, []
-    localiser = load_localiser(Path(config.localiser), classifier) if config.localiser else None
-    for name in config.presets:
+    localiser = load_localiser(Path(asked.localiser), classifier) if asked.localiser else None
+    for name in asked.presets:
         method = find_preset(name)
         if isinstance(method, ThresholdMethod):
-            detectors[name] = method.detector(classifier, (config.target,))
+            detectors[name] = method.detector(classifier, (target,))
             continue
         try:
-            # The target comes first: its time is measured.
-            targets = dict.fromkeys((config.target, *config.several))
-            observer = observer or Observer(classifier, targets, localiser)
+            observer = observer or Observer(classifier, asked.targets, localiser)
             observer.require(method.all_views)
             presets[name] = method
         except ModelError as error:
@@ -114,20 +137,39 @@ def _methods(context: Context) -> _Methods:
     assert isinstance(proposals, ProposalMethod), "the preset `best` makes proposals"
     steps = [] if fullest is None else steps_to(presets[fullest], proposals)
     observer = observer if presets else None
-    return _Methods(config.target, detectors, observer, presets, fullest, steps, unavailable)
+    return _Methods(target, detectors, observer, presets, fullest, steps, unavailable)
 
 
-def _detect_split(context: Context, role: str, methods: _Methods) -> list[str]:
-    def make(batches: Sequence[Batch]) -> Iterator[list[dict[str, Any]]]:
+def _detect_split(context: Context, role: str, asked: _Asked, methods: _Methods) -> list[str]:
+    reported = role == "reported"
+
+    def here(batches: Sequence[Batch]) -> Iterator[list[Found]]:
         images = list(itertools.chain.from_iterable(batches))
         # Not in threads: the processor time of the process is measured, and reading is not part of a method.
-        work = (_observed(read_pixels(image), methods, role == "reported") for image in images)
+        work = (_observed(read_pixels(image), methods, reported) for image in images)
         made = in_processes_as_made(context.pool, finish, work, len(images))
         return (list(itertools.islice(made, len(batch))) for batch in batches)
 
+    def there(engine: Engine, batches: Sequence[Batch]) -> Iterator[list[Found]]:
+        return engine.apply(partial(_detect, asked, reported), (sent(engine, batch) for batch in batches))
+
     images = context.splits[role].images
     batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    # Other machines do not read the file of a localiser.
+    elsewhere = context.engine is not None and context.engine.remote
+    engine = None if elsewhere and asked.localiser else context.engine
+    make = partial(share_out, engine, here, there)
     return resume(context, role, NAME, batches, make, is_whole, write_batch, suffix=".json")
+
+
+def _detect(asked: _Asked, reported: bool, classifier: Classifier, images: Sequence[Sent]) -> list[Found]:
+    """Return what is found in some images, in a worker."""
+    methods = _methods_of_worker(asked, classifier)
+    return [finish(_observed(each.read(None), methods, reported)) for each in images]
+
+
+_methods_of_worker = functools.lru_cache(maxsize=1)(lambda asked, classifier: _methods(classifier, asked))
+"""The methods of a worker, made once: the classifier of a worker is always the same object."""
 
 
 def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from dogcam.data.images import read_pixels
 from dogcam.data.reading import read_split
@@ -23,9 +24,11 @@ from dogcam.structures.detections import Detections, GroundTruth
 from dogcam.structures.presets import LOCALISER, PRESET_NAMES
 from report import record as results
 from report.config import RunConfig
-from report.pipeline import workers
+from report.pipeline import engines, workers
 from report.pipeline.context import Context
+from report.pipeline.engines import Engine, Held, pickled
 from report.pipeline.experiment import STAGES
+from report.pipeline.held import content, hold
 from report.pipeline.runner import run_stages
 from report.pipeline.shared.boxes import compared, correlation
 from report.pipeline.shared.preset_boxes import preset_boxes, preset_rows
@@ -166,6 +169,27 @@ def test_the_number_of_workers_leaves_the_boxes_alone(make, measured, tmp_path, 
         context = replace(make(tmp_path, targets=("cat", "dog")), pool=pool, tuning=None)
         other = replace(context, outputs={"presets": run_alone(context)})
     assert found_of(other) == found_of(measured)
+
+
+def test_workers_find_the_same_boxes(measured, make, tmp_path, monkeypatch):
+    """The first file is computed in this process, the second one in workers."""
+    monkeypatch.setattr(engines, "LEAST_SECONDS", -1.0)
+    monkeypatch.setattr(engines, "n_fitting", lambda: 2)
+    n_threads = torch.get_num_threads()
+    hold(pickled(measured.classifier))
+    seen = []
+    detect = presets._detect
+    monkeypatch.setattr(presets, "_detect", lambda *given: seen.append(len(given[3])) or detect(*given))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            engine = Engine(pool, Held("presets", "cpu", content))
+            context = replace(make(tmp_path, targets=("cat", "dog")), engine=engine, tuning=None)
+            other = replace(context, outputs={"presets": run_alone(context)})
+    finally:
+        hold(None)
+        torch.set_num_threads(n_threads)
+    assert found_of(other) == found_of(measured)
+    assert seen == [N_REPORTED - presets.BATCH]
 
 
 def test_an_interrupted_run_goes_on_and_repairs_its_files(make, tmp_path, monkeypatch):
