@@ -49,6 +49,11 @@ class Page(HTMLParser):
         return " ".join("".join(self.words).split())
 
 
+def written(run: Path) -> dict[str, str]:
+    """Return the files of the report as the run wrote them: what `rendered` gives, without the work."""
+    return {name: (run / name).read_text(encoding="utf-8") for name in ("report.html", "report.md")}
+
+
 def rendered(run: Path) -> dict[str, str]:
     return render(read_results(run), run)
 

@@ -7,11 +7,31 @@ import pytest
 
 from dogcam.errors import ConfigError, RecordError
 from report.record.io import read_results
+from report.render import check
 from report.render import loader as installed
 from report.render.check import check_report
 from report.render.render import render
 from tests.support.pages import copy_templates
 from tests.support.runs import assert_one_line, change_record, invoke, record_of
+
+
+@pytest.fixture(scope="module")
+def texts() -> dict[tuple, dict[str, str]]:
+    """What records were rendered to with the templates of a folder."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _rendered_once(texts, monkeypatch):
+    """Render a record once: most tests change only what its rendering is compared with."""
+
+    def once(record, run, templates):
+        key = record.seal, templates
+        if key not in texts:
+            texts[key] = render(record, run, templates)
+        return texts[key]
+
+    monkeypatch.setattr(check, "render", once)
 
 
 def edit(path, before: str, after: str) -> None:

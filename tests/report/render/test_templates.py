@@ -16,6 +16,7 @@ from report.record.io import read_results
 from report.render.loader import open_templates, templates_folder
 from report.render.render import render
 from report.render.watch import watch
+from tests.support.pages import written
 from tests.support.runs import assert_one_line, invoke, options
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -37,7 +38,7 @@ def test_a_section_is_added_at_its_place(finished, tmp_path):
     own = write(tmp_path / "own", {"sections/25-mine.md.j2": "## Mine\n\n{{ record.title }}\n"})
     texts = render(read_results(finished), finished, open_templates(own))
     found = headings(texts["report.md"])
-    plain = headings(render(read_results(finished), finished)["report.md"])
+    plain = headings(written(finished)["report.md"])
     assert found.index("Mine") == plain.index("Precision and recall") + 1
     assert [each for each in found if each != "Mine"] == plain
     assert '<section id="mine"' in texts["report.html"]

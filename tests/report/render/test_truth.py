@@ -11,15 +11,18 @@ from report.pipeline.stages.figures import STYLES
 from report.record.io import json_schema
 from report.record.words import TYPE_TITLES
 from report.render.loader import templates_folder
-from tests.support.pages import Page, rendered, restated
+from tests.support.pages import Page, restated, written
 from tests.support.runs import change_record, record_of
 
 NAMES = ("report.html", "report.md")
 
 
-def texts_of(run) -> list[str]:
-    texts = restated(run)
+def words_of(texts: dict[str, str]) -> list[str]:
     return [Page(texts["report.html"]).text, texts["report.md"]]
+
+
+def texts_of(run) -> list[str]:
+    return words_of(restated(run))
 
 
 def test_identity_by_construction_is_not_called_a_measurement(finished):
@@ -28,7 +31,7 @@ def test_identity_by_construction_is_not_called_a_measurement(finished):
     check = record["evidence"]["gradient_check"]
     assert check["n_images"] == 24 and check["within"]
     assert 0 < check["largest_difference"] <= check["tolerance"], "two ways to compute differ by rounding"
-    text = Page(rendered(finished)["report.html"]).text
+    text = Page(written(finished)["report.html"]).text
     assert "identical by construction" in text
     assert f"on {check['n_images']} images, Grad-CAM by plain automatic differentiation" in text
     assert not any("cam" in figure["name"].split("_")[-1:] for figure in record["figures"])
@@ -56,7 +59,7 @@ def test_training_is_described_by_the_model(copied):
 
 def test_pooled_classes_are_counted(copied):
     """What "probability of a dog" means is said where breeds are added up (A3)."""
-    assert not any("pooled into" in text for text in texts_of(copied))
+    assert not any("pooled into" in text for text in words_of(written(copied)))
     change_record(copied, lambda record: record["evidence"]["head"].update(n_pooled=118, n_outputs=1000))
     for text in texts_of(copied):
         assert re.search(r"118 of its 1\s000 classes are pooled into", text)
@@ -65,7 +68,7 @@ def test_pooled_classes_are_counted(copied):
 
 def test_a_map_may_find_what_the_classifier_misses(finished):
     """Wrong label and right place do occur (A4)."""
-    for name, text in rendered(finished).items():
+    for name, text in written(finished).items():
         assert "no map can find" not in text, name
 
 
@@ -105,7 +108,7 @@ def test_none_and_all_have_an_interval_with_a_width(finished):
         for name in ("precision", "recall"):
             interval = row[name]["interval"]
             assert interval is None or interval["low"] is None or interval["low"] < interval["high"], row
-    assert "0.0\u202f% (0.0\xa0to\xa00.0\u202f%)" not in rendered(finished)["report.md"]
+    assert "0.0\u202f% (0.0\xa0to\xa00.0\u202f%)" not in written(finished)["report.md"]
 
 
 def test_another_object_is_the_one_under_the_peak(finished):
@@ -125,7 +128,7 @@ def test_another_object_is_the_one_under_the_peak(finished):
 
 def test_it_is_not_said_that_every_comparison_is_a_claim(finished):
     """Tables compare too (A8)."""
-    for text in rendered(finished).values():
+    for text in written(finished).values():
         assert "Every sentence" not in text
 
 
@@ -133,7 +136,7 @@ def test_the_text_below_the_heading_of_a_failure_type_begins_with_a_capital(fini
     record = record_of(finished)
     titles = [TYPE_TITLES[row["type"]] for row in record["failures"]["types"] if row["items"]]
     assert titles
-    for name, text in rendered(finished).items():
+    for name, text in written(finished).items():
         for title in titles:
             found = re.search(rf"(?:<h3 [^>]*>|### ){title}(?:</h3>)?\s+(?:<p>)?(.)", text)
             assert found and found[1].isupper(), (name, title)
@@ -155,7 +158,7 @@ def test_a_miss_says_why(finished):
             assert item["top_score"] is None
         else:
             assert kept
-    text = rendered(finished)["report.md"]
+    text = written(finished)["report.md"]
     below = next(item for item in missed if item["reason"] == "below_threshold")
     assert f"highest score {below['top_score']:.3f}, below the threshold {point:.3f}: no box kept." in text
 
@@ -165,7 +168,7 @@ def test_what_a_figure_leaves_out_is_listed(finished):
     record = record_of(finished)
     figure = next(each for each in record["figures"] if each["name"] == "precision_recall")
     drawing = (finished / figure["path"]).read_text(encoding="utf-8")
-    text = Page(rendered(finished)["report.html"]).text
+    text = Page(written(finished)["report.html"]).text
     for method in record["detection"]["methods"]:
         drawn = f">{method['title']}<" in drawing
         named = re.search(rf"Not shown, identical to [^.]*{re.escape(method['title'])}", text)
@@ -199,7 +202,7 @@ def test_the_images_of_the_last_sanity_check_are_counted(copied):
 
 def test_a_part_of_a_split_is_called_one(copied):
     """The first images of a list are not the split (A13)."""
-    assert "first 16 of" not in rendered(copied)["report.md"]
+    assert "first 16 of" not in written(copied)["report.md"]
     change_record(copied, lambda record: record["data"]["tuning"].update(n_listed=2500))
     for text in texts_of(copied):
         assert re.search(r"first 16 of 2\s500", text)
@@ -213,13 +216,13 @@ def test_accuracy_has_its_trivial_baseline(finished):
     assert decision["majority_accuracy"] == pytest.approx(max(share_with, 1 - share_with))
     rates = decision["true_positive_rate"]["value"], decision["false_positive_rate"]["value"]
     assert decision["balanced_accuracy"]["value"] == pytest.approx((rates[0] + 1 - rates[1]) / 2)
-    text = Page(rendered(finished)["report.html"]).text
+    text = Page(written(finished)["report.html"]).text
     assert '(always "no dog": ' in text and "balanced accuracy" in text
 
 
 def test_masks_are_spoken_of_only_if_there_are_some(copied):
     """Pseudo-labels are noisy, and masks may be missing (A16)."""
-    assert all("and masks as noisy pseudo-labels" in text for text in texts_of(copied))
+    assert all("and masks as noisy pseudo-labels" in text for text in words_of(written(copied)))
 
     def change(record):
         record["segmentation"], record["pictures"]["masks"] = None, []
@@ -252,7 +255,7 @@ def test_a_drawn_scene_is_not_called_a_photograph(copied):
 
 def test_numbers_over_different_images_say_so(finished):
     """The columns of one row are over different sets of images (A18)."""
-    text = Page(rendered(finished)["report.html"]).text
+    text = Page(written(finished)["report.html"]).text
     assert "over all test images" not in text
     assert "over the images in which neither map is zero everywhere" in text
     assert "an empty map counted as zero" in text
@@ -276,19 +279,19 @@ def test_an_inverted_map_passes_no_check(finished):
         ends, mark = checks[name]["value"]["interval"], checks[name]["limit"]
         assert checks[name]["rule"] == "within"
         assert checks[name]["passed"] == (max(abs(ends["low"]), abs(ends["high"])) < mark)
-    assert "within\N{NO-BREAK SPACE}±0.5" in rendered(finished)["report.md"]
+    assert "within\N{NO-BREAK SPACE}±0.5" in written(finished)["report.md"]
 
 
 def test_baselines_have_their_geometry(finished):
     """The centre box covers half of the image area; the Gaussian has its width (A20)."""
-    for text in (Page(rendered(finished)["report.html"]).text, rendered(finished)["report.md"]):
+    for text in words_of(written(finished)):
         assert "centred and covering half the image area" in text
         assert "standard deviation: a quarter of each side" in text
 
 
 def test_multiplicity_and_fixed_thresholds_are_said(finished):
     """(A21)"""
-    for text in (Page(rendered(finished)["report.html"]).text, rendered(finished)["report.md"]):
+    for text in words_of(written(finished)):
         assert "thresholds held fixed" in text
         assert "no correction is made for the number of comparisons" in text
 
@@ -308,7 +311,7 @@ def test_the_edge_of_the_grid_is_told(copied):
         lowest = min(row["cam_threshold"] for row in record["tuning"][0]["rows"])
         record["tuning"][0]["cam_threshold"] = lowest
 
-    said = [text.count("(lowest value searched)") for text in texts_of(copied)]
+    said = [text.count("(lowest value searched)") for text in words_of(written(copied))]
     already = [each["cam_threshold"] == 0.05 for each in record_of(copied)["tuning"]].count(True)
     assert said == [already, already]
     change_record(copied, change)
@@ -318,7 +321,7 @@ def test_the_edge_of_the_grid_is_told(copied):
 
 
 def test_training_images_are_warned_of(copied):
-    plain = texts_of(copied)
+    plain = words_of(written(copied))
     assert not any("Warning: evaluated on training data" in text for text in plain)
     before = copy.deepcopy(record_of(copied)["data"])
     for split, words in (("reported", "evaluated on training data"), ("tuning", "chosen on training data")):
@@ -339,7 +342,7 @@ PRIVATE = (
 @pytest.mark.parametrize("name", NAMES)
 def test_no_private_word_is_left(finished, name):
     """Terms of the field, not pictures of them."""
-    text = rendered(finished)[name]
+    text = written(finished)[name]
     text = Page(text).text.split('{"schema_version"')[0] if name.endswith("html") else text
     assert private_words(text) == []
 
@@ -379,14 +382,14 @@ def open_words(page: str) -> int:
 
 
 def test_what_is_open_is_short(finished):
-    page = rendered(finished)["report.html"]
+    page = written(finished)["report.html"]
     assert open_words(page) <= 2000
     answers = Page(page.split('id="four-questions"')[1].split("<details")[0]).text
     assert len(answers.split()) <= 450
 
 
 def test_answers_are_ordered_by_what_is_at_stake(finished):
-    page = rendered(finished)["report.html"].split('id="four-questions"')[1].split("<details")[0]
+    page = written(finished)["report.html"].split('id="four-questions"')[1].split("<details")[0]
     points = [float(value) for value in re.findall(r'<li><strong>.*?<data value="([^"]*)"', page)]
     types = record_of(finished)["failures"]["types"]
     expected = [row["ap_gain"]["value"] for row in types if row["n_detections"] or row["n_missed"]]
@@ -395,7 +398,7 @@ def test_answers_are_ordered_by_what_is_at_stake(finished):
 
 def test_the_markdown_version_is_folded(finished):
     """A third of the 642 lines that it once had, without what is in `details`."""
-    text = rendered(finished)["report.md"]
+    text = written(finished)["report.md"]
     open_lines = re.sub(r"<details.*?</details>\n*", "", text, flags=re.DOTALL).splitlines()
     assert len(open_lines) <= 214
     assert text.count("<details") == text.count("</details>") > 10
@@ -475,14 +478,14 @@ def test_each_method_has_the_style_of_the_figures_on_the_page(finished):
 
 def test_identical_methods_are_named_once(finished):
     """Methods of one map have one row and one curve; the others are named (B4)."""
-    text = rendered(finished)["report.md"]
+    text = written(finished)["report.md"]
     assert "Not shown, identical to Grad-CAM: CAM, Grad-CAM (sigmoid gradient)." in text
     assert not re.search(r"^\| \**CAM\** \||^\| Grad-CAM \(sigmoid", text, re.MULTILINE)
 
 
 def test_overlap_is_a_decimal_everywhere(finished):
     """IoU is never in percent (B9)."""
-    record, text = record_of(finished), rendered(finished)["report.md"]
+    record, text = record_of(finished), written(finished)["report.md"]
     for row in record["segmentation"]["rows"]:
         assert f"| {row['iou']['value']:.3f} (" in text
     group = record["breakdowns"]["breakdowns"][0]["rows"][0]
