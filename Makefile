@@ -34,8 +34,8 @@ report: $(STAMP)-core ## render the sample, run the experiment on it, write buil
 report-voc2007: $(STAMP)-core ## the same on VOC2007 test with the published checkpoint (downloads 0.7 GB)
 	$(BIN)/dogcam-report run --data voc2007 --out build/voc2007
 
-test: $(STAMP)-test ## run the tests in parallel (ALL=1 adds the benches and the site, COVERAGE=1 measures coverage, WORKERS=2 starts two processes)
-	$(PYTEST) $(if $(ALL),,-m 'not gate') $(if $(COVERAGE),--cov --cov-report term)
+test: $(STAMP)-test ## run the tests in parallel (ALL=1 adds those of the gate and more generated cases, COVERAGE=1 measures coverage, WORKERS=2 starts two processes)
+	$(if $(ALL),DOGCAM_EXAMPLES=150) $(PYTEST) $(if $(ALL),,-m 'not gate') $(if $(COVERAGE),--cov --cov-report term)
 
 test-fast: $(STAMP)-test ## run tests without slow, browser, peers and photographs ones, on few generated cases
 	DOGCAM_EXAMPLES=20 $(PYTEST) -m 'not (slow or browser or peers or photographs or gate)'

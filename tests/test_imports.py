@@ -198,6 +198,7 @@ def test_a_process_that_locates_boxes_reaches_no_torch():
     assert reached & {"torch", "torchvision"} == set()
 
 
+@pytest.mark.slow
 def test_rendering_loads_no_torch_in_a_fresh_interpreter():
     modules = ", ".join(module for module in FILES if room_of(module) in {"report.cli", *WITHOUT_TORCH})
     code = f"import {modules}, sys; print(*sorted({{'torch', 'torchvision'}} & sys.modules.keys()))"

@@ -6,6 +6,7 @@ import importlib.metadata
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,10 @@ def declared(*extras: str) -> dict[str, Requirement]:
 ALL = declared() | declared(*EXTRAS)
 
 
-PROVIDERS = importlib.metadata.packages_distributions()
+@functools.cache
+def providers() -> Mapping[str, list[str]]:
+    """Return the distributions of each module."""
+    return importlib.metadata.packages_distributions()
 
 
 def imported_by(*folders: str) -> set[str]:
@@ -47,9 +51,9 @@ def imported_by(*folders: str) -> set[str]:
     ours = {"dogcam", "report", "tests", "benchmarks", "examples"}
     modules = {name.split(".")[0] for folder in folders for name in _imports(REPOSITORY / folder)}
     foreign = modules - ours - set(sys.stdlib_module_names)
-    missing = {name for name in foreign if name not in PROVIDERS}
+    missing = {name for name in foreign if name not in providers()}
     assert not missing, f"{missing} are imported and belong to no installed distribution"
-    return {canonicalize_name(PROVIDERS[name][0]) for name in foreign}
+    return {canonicalize_name(providers()[name][0]) for name in foreign}
 
 
 @functools.cache
@@ -64,16 +68,19 @@ def _imports(folder: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+@pytest.mark.slow
 def test_the_reader_sees_imports():
     assert {"torch", "pillow", "scikit-learn", "jinja2"} <= imported_by("dogcam", "report")
     assert "captum" in imported_by("benchmarks") - imported_by("dogcam", "report")
 
 
+@pytest.mark.slow
 def test_what_the_packages_import_is_declared():
     optional = declared("efficientnet-lite0", "onnx", "openvino", "timm")
     assert imported_by("dogcam", "report") <= declared().keys() | optional.keys()
 
 
+@pytest.mark.slow
 def test_what_the_tests_and_benchmarks_import_is_declared():
     assert imported_by("tests", "examples") <= (declared() | declared("test")).keys()
     assert imported_by("benchmarks") <= (declared() | declared("bench")).keys()

@@ -103,6 +103,7 @@ def test_unknown_names_are_refused(classifier, array):
         dogcam.evaluate_boxes([[], []], [[]], [[]])
 
 
+@pytest.mark.slow
 def test_the_outputs_of_imagenet_are_pooled_or_kept():
     pooled = dogcam.load_classifier("efficientnet_lite0", device="cpu", pools=["pet=281-285,151-268"])
     plain = dogcam.load_classifier("efficientnet_lite0", device="cpu", pools=["none"])

@@ -188,7 +188,7 @@ def test_nothing_is_measured_for_a_network_of_another_build(cache, monkeypatch):
     assert len(said) == 1 and "torch" in said[0]
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler; found no g++")
 def test_the_compiled_network_makes_the_maps_of_the_engine(cache):
     given = tiny()

@@ -160,6 +160,7 @@ def test_the_description_names_neither_the_machine_nor_its_folders():
     assert run["versions"] == {"python": platform.python_version(), "numpy": np.__version__}
 
 
+@pytest.mark.slow
 @linux
 @pytest.mark.parametrize("work", [allocate, allocate_after_more])
 def test_memory_grows_by_what_is_allocated_though_it_is_freed_again(work):

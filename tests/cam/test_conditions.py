@@ -1,10 +1,10 @@
 """Networks as they are met: wrapped, compiled, in half precision, with others' hooks. Right, or refused."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
-import timm
 import torch
 import torchvision
 from torch import nn
@@ -173,6 +173,7 @@ def _wrapped_twice(network: nn.Module) -> nn.Module:
     return nn.DataParallel(torch.compile(network, backend="eager"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [_whole, _in_place, _a_part, _wrapped_twice])
 def test_a_compiled_network_is_looked_into_also_after_it_ran(compiled):
     network, batch = compiled(pooled()), images()
@@ -225,6 +226,8 @@ def vision_transformer() -> nn.Module:
 
 
 def timm_transformer(**options) -> nn.Module:
+    import timm
+
     torch.manual_seed(0)
     return timm.create_model(
         "vit_tiny_patch16_224", num_classes=CLASSES, depth=2, embed_dim=12, num_heads=2, **options
@@ -236,28 +239,29 @@ def swin() -> nn.Module:
     return torchvision.models.SwinTransformer([4, 4], 16, [1, 1], [2, 2], [2, 2], num_classes=CLASSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "size", "layer", "cut"),
+    ("build", "size", "layer", "cut"),
     [
         (
-            vision_transformer(), (32, 32), "encoder.layers.encoder_layer_1.ln_1",
+            vision_transformer, (32, 32), "encoder.layers.encoder_layer_1.ln_1",
             lambda tokens: tokens[:, 1:].permute(0, 2, 1).reshape(2, 12, 4, 4),
         ),
         (
-            timm_transformer(img_size=(64, 96), reg_tokens=4), (64, 96), "blocks.1.norm1",
+            partial(timm_transformer, img_size=(64, 96), reg_tokens=4), (64, 96), "blocks.1.norm1",
             lambda tokens: tokens[:, 5:].permute(0, 2, 1).reshape(2, 12, 4, 6),
         ),
         (
-            timm_transformer(img_size=(96, 64), class_token=False, global_pool="avg", fc_norm=False),
+            partial(timm_transformer, img_size=(96, 64), class_token=False, global_pool="avg", fc_norm=False),
             (96, 64), "norm", lambda tokens: tokens.permute(0, 2, 1).reshape(2, 12, 6, 4),
         ),
-        (swin(), (32, 48), "features.2", lambda output: output.permute(0, 3, 1, 2)),
-        (swin(), (32, 48), "permute", lambda output: output),
+        (swin, (32, 48), "features.2", lambda output: output.permute(0, 3, 1, 2)),
+        (swin, (32, 48), "permute", lambda output: output),
     ],
     ids=["torchvision ViT", "timm ViT, registers", "timm ViT, averaged", "Swin, inner", "Swin, last"],
 )  # fmt: skip
-def test_tokens_and_channels_last_become_maps(network, size, layer, cut):
-    batch = images(2, torch.float32, size)
+def test_tokens_and_channels_last_become_maps(build, size, layer, cut):
+    network, batch = build(), images(2, torch.float32, size)
     found = grad_cam(network, batch, [1, 3], layer)
     assert found.any() and found.shape[2] / found.shape[3] == size[0] / size[1]
     for k, target in enumerate([1, 3]):

@@ -80,6 +80,7 @@ def test_a_card_survives_both_ways(tmp_path):
     assert back.read_bytes() == sample.read_bytes()
 
 
+@pytest.mark.slow
 def test_another_number_of_outputs_is_refused_with_both_numbers(tmp_path):
     path = tmp_path / "other.pt"
     torch.save({"i_epoch": 1, "model_sdict": resnet50("abcdefg"), "optimizer_sdict": {}}, path)
@@ -153,6 +154,7 @@ def test_classes_that_are_no_list_of_names_are_not_taken_for_the_published_ones(
     assert not target.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n"), [("mobilenet_v3_small", 20), ("resnet18", 20)], ids=["no fc", "not as deep"]
 )
@@ -233,6 +235,7 @@ def test_damaged_notes_are_refused(tmp_path):
     assert_one_line(invoke("convert", path, tmp_path / "out.safetensors"), 1, "notes.pt", "not valid JSON")
 
 
+@pytest.mark.slow
 def test_equal_weights_have_equal_sums(published, tmp_path):
     ours = tmp_path / "ours.safetensors"
     invoke("convert", published, ours)

@@ -99,6 +99,7 @@ def test_what_cannot_be_detected_in_is_refused(folder, tmp_path):
     assert_one_line(detect(folder, "--target", "unicorn"), 1, "'unicorn'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_a_preset_finds_the_boxes_of_its_locator(folder, tmp_path, name):
     out = tmp_path / "found.csv"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from sklearn.metrics import average_precision_score
 
 from dogcam.cli.main import main
 from dogcam.data.image_cache import label_matrix
@@ -35,8 +34,11 @@ def random_case(seed, n=40):
     return labels, scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_resampled_ap_is_scikit_learns_on_the_repeated_photographs(seed):
+    from sklearn.metrics import average_precision_score
+
     labels, scores = random_case(seed)
     values = Resampler(40, 20, seed=3).ranking_ap_samples(labels[:, 0], scores[:, 0])
     drawn = np.random.default_rng(3).integers(len(labels), size=(20, len(labels)))

@@ -218,6 +218,7 @@ def test_every_command_loads_under_its_own_name(name):
     assert result.output.startswith(f"Usage: main {name}")
 
 
+@pytest.mark.slow
 def test_help_and_evaluation_do_not_import_torch(files):
     program = (
         "import sys\n"

@@ -195,6 +195,7 @@ def test_without_photographs_there_is_nothing_to_do(explain):
     fixtures.assert_one_line(explain(), 2, "IMAGES")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["dogcam.cli.main", "report.cli"])
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_comes_without_torch(module, arguments):

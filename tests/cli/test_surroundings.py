@@ -51,6 +51,7 @@ def data(tmp_path):
     return tmp_path / "voc"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("words", [[DOGCAM, "validate"], [DOGCAM, "--help"], ["report", "schema"]])
 def test_a_full_standard_output_is_one_line(data, words):

@@ -16,6 +16,7 @@ from dogcam.models.classifier import load_classifier
 from dogcam.structures.defaults import IOU_THRESHOLDS
 from dogcam.structures.detections import Detections, GroundTruth
 from tests.support.localisers import localiser_for
+from tests.support.voc_folders import write_patches
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def run(*arguments: str):
     return CliRunner().invoke(main, ["tune", "--model", "sample_net", "--device", "cpu", *arguments])
 
 
+@pytest.mark.slow
 def test_the_first_trial_is_the_preset(data, tmp_path):
     path = tmp_path / "trials.json"
     result = run(
@@ -48,6 +50,7 @@ def test_the_first_trial_is_the_preset(data, tmp_path):
     assert record["split"]["manifest"] == split.manifest and record["n_objects"] == len(truth)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_a_localiser_are_searched(data, tmp_path):
     path, file = tmp_path / "trials.json", tmp_path / "localiser.safetensors"
     localiser_for(load_classifier("sample_net", device="cpu")).save(file)
@@ -70,8 +73,9 @@ def test_the_numbers_of_a_localiser_are_searched(data, tmp_path):
         (["--limit", "3", "--folds", "4"], "4"),
     ],
 )
-def test_what_must_not_be_searched_is_refused(arguments, found, data, tmp_path):
+def test_what_must_not_be_searched_is_refused(arguments, found, tmp_path):
+    data = write_patches(tmp_path / "data", {"train": [["red"]] * 4, "val": [["red"]] * 2})
     path = tmp_path / "trials.json"
-    result = run("--data", str(data), "--json", str(path), *arguments)
+    result = run("--data", str(data), "--target", "red", "--json", str(path), *arguments)
     assert result.exit_code == 1 and found in result.output
     assert not path.exists()

@@ -288,6 +288,7 @@ def test_the_bar_draws_on_standard_error(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_downloading_needs_no_torch():
     code = "import sys, dogcam.data.download; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

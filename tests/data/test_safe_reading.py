@@ -174,6 +174,7 @@ def test_a_truncated_photograph_is_found_before_the_work(tmp_path, suffix, kept)
         read_split(folder, "all", decode=True)
 
 
+@pytest.mark.slow
 def test_a_long_list_is_checked_in_linear_time(voc_folder):
     ids = "".join(f"{number}\n" for number in range(20_000))
     (voc_folder / "ImageSets/Main/val.txt").write_text(f"{ids}77\n")

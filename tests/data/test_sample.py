@@ -102,6 +102,7 @@ class TestWritten:
         assert np.reshape(palette(), (256, 3))[VOID].tolist() == [224, 224, 192]
 
 
+@pytest.mark.slow
 class TestWholeOrNotAtAll:
     def test_an_interrupted_write_leaves_nothing(self, tmp_path):
         def interrupt(done: int, total: int) -> None:

@@ -83,6 +83,7 @@ def test_boxes_of_several_maps_are_those_of_each(maps, size):
             np.testing.assert_array_equal(scores, expected_scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(375, 500), (500, 333), (20, 20), (1200, 1600)])
 @pytest.mark.parametrize("cells", [(9, 9), (7, 7), (20, 18), (1, 5)])
 def test_boxes_of_smooth_maps_are_those_of_labelling(size, cells):

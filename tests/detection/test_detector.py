@@ -24,6 +24,7 @@ def patch(size: tuple[int, int]) -> np.ndarray:
     return map_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(6000, 8000), (8000, 500), (375, 500)])
 def test_a_heat_map_is_bounded_and_the_boxes_are_not(size):
     logits, probabilities = np.zeros(1, np.float32), np.array([0.7])

@@ -83,6 +83,7 @@ def test_finer_layers_are_interpolated_to_the_positions_of_the_last():
     np.testing.assert_allclose(maps[0], [[2.5, 4.5], [10.5, 12.5]])
 
 
+@pytest.mark.slow
 def test_a_file_is_read_as_it_was_written(classifier, tmp_path):
     localiser, path = localiser_for(classifier), tmp_path / "localiser.safetensors"
     localiser.save(path)

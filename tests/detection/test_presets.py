@@ -77,6 +77,7 @@ def test_further_views_are_made_above_the_gate(classifier):
         assert len(method.observe(partial(observer.evidence, image))[0]) == expected
 
 
+@pytest.mark.slow
 def test_the_published_preset_is_the_chain_of_the_detector(classifier):
     image, _ = scene_with_dogs(2)
     request = GradCam(classifier.target_layer)
@@ -86,6 +87,7 @@ def test_the_published_preset_is_the_chain_of_the_detector(classifier):
     np.testing.assert_array_equal(scores, expected.scores)
 
 
+@pytest.mark.slow
 def test_the_published_preset_reads_files_as_the_detector_does(classifier, tmp_path):
     classifier = replace(classifier, high_resolution=HighResolutionPass((320, 320)))
     image, _ = scene_with_dogs(2)
@@ -143,6 +145,7 @@ def test_the_names_are_those_of_the_settings():
     assert tuple(PRESETS) == PRESET_NAMES
 
 
+@pytest.mark.slow
 def test_the_boxes_of_a_class_do_not_depend_on_the_other_classes(classifier):
     image, _ = scene_with_dogs(1)
     together = locator(find_preset("best"), classifier, ["sofa", "dog"])(image)
@@ -186,6 +189,7 @@ def test_a_network_for_one_size_is_refused(classifier):
         locator(find_preset("best"), fixed, ["dog"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("preset", "told"), [("best", 1), ("published", 0)])
 def test_a_network_that_cannot_be_dilated_is_reported_once(classifier, monkeypatch, caplog, preset, told):
     def refuse(*_):

@@ -318,6 +318,7 @@ def test_what_is_no_method_has_no_colour_of_a_method():
     assert len({outline.get_linestyle() for outline in outlines}) == 2
 
 
+@pytest.mark.slow
 def test_a_narrow_figure_has_all_panels_and_names_the_axis_below_each_column():
     series = [Series("IoU 0.3", [0.1, 0.2], [0.4, 0.3]), Series("IoU 0.5", [0.1, 0.2], [0.2, 0.1])]
     panels = [SweepPanel(f"method {number}", series, 0.2) for number in range(5)]
@@ -428,6 +429,7 @@ def test_nothing_is_cut_off_at_the_edge():
     assert [name for name, figure in drawn.items() if not inside(figure)] == []
 
 
+@pytest.mark.slow
 def test_overlaps_and_scores_are_decimals_shares_are_percent():
     """One form a quantity: IoU, score and probability as 0.5; precision, recall, AP and shares as 50 %."""
     look = LineStyle(0)

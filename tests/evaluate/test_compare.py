@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from sklearn.metrics import average_precision_score
 from torch import nn
 
 from dogcam.cam import GradCam
@@ -91,6 +90,8 @@ def random_ranking(classes, seed: int) -> Ranking:
 
 @pytest.mark.slow
 def test_rankings_are_compared_by_the_classes_that_both_know(split):
+    from sklearn.metrics import average_precision_score
+
     first, second = random_ranking(("blue", "green", "red"), 0), random_ranking(("red", "dog", "blue"), 1)
     ranking = compare_rankings(split.images, first, second, Resampler(12, 400, seed=3))
     draws = image_draws_of(12, 400, seed=3)
@@ -140,6 +141,7 @@ def options(split, *more):
     return [str(each) for each in (*given, "--other-checkpoint", SAMPLE_WEIGHTS, "--device", "cpu", *more)]
 
 
+@pytest.mark.slow
 def test_a_network_does_not_differ_from_itself(split):
     # The sample's network knows dogs alone; the patches are called so for once.
     for path in (split.root / "Annotations").glob("*.xml"):

@@ -5,7 +5,6 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 from torchvision import models
 from torchvision.transforms.functional import gaussian_blur
@@ -33,7 +32,10 @@ def slow_ssim(a, b, side):
     return np.mean(values)
 
 
+@pytest.mark.slow
 def test_rank_correlation_is_that_of_scipy_ties_included():
+    from scipy import stats
+
     rng = np.random.default_rng(1)
     for _ in range(20):
         a, b = rng.integers(0, 4, (2, 6, 7)).astype(np.float32)

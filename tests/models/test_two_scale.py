@@ -10,7 +10,6 @@ import pytest
 import torch
 import torchvision
 from click.testing import CliRunner
-from sklearn.metrics import average_precision_score
 from torch import nn
 
 from dogcam.cam import GradCam
@@ -232,7 +231,10 @@ def run(*words):
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
+@pytest.mark.slow
 def test_both_looks_are_evaluated_unless_one_is_wanted(split, tmp_path):
+    from sklearn.metrics import average_precision_score
+
     path = save(tmp_path / "weights.safetensors", {"size": [64, 96], "share": 0.2})
     classifier = load_classifier(None, path, "cpu")
     for option, closer in (
@@ -267,6 +269,7 @@ def test_an_explained_picture_is_as_likely_as_both_looks_say(split, tmp_path):
     assert f": red {logit.sigmoid().item():.2f} (" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_training_notes_its_closer_look_and_measures_with_it(tmp_path):
     kinds = [["red"], ["blue"], [], ["red", "blue"]] * 2
     data = write_patches(tmp_path / "data", {"train": kinds, "val": kinds})

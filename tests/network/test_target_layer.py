@@ -1,7 +1,6 @@
 """The layers that are looked at: chosen by the stated rule in every family, and the network left alone."""
 
 import pytest
-import timm
 import torch
 import torchvision
 from torch import nn
@@ -95,6 +94,8 @@ def test_a_class_token_is_read_so_that_the_last_attention_s_input_is_the_target(
     ],
 )  # fmt: skip
 def test_timms_families(name, options, size, target, earlier, head):
+    import timm
+
     torch.manual_seed(0)
     chosen = choose_layers(timm.create_model(name, num_classes=5, **options), size)
     assert (chosen.target, chosen.earlier, chosen.head) == (target, earlier, head)

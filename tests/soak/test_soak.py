@@ -17,6 +17,7 @@ CASES = 20
 """Their last one is a training that is killed."""
 
 
+@pytest.mark.gate
 def test_no_generated_case_ends_badly(tmp_path, finished):
     """The short form of `make soak`: all commands but a whole run, and one training that is killed."""
     material = prepare(tmp_path / "material", finished)

@@ -80,6 +80,7 @@ def test_the_average_is_that_of_its_definition():
     assert network.weight.item() == values[-1]
 
 
+@pytest.mark.slow
 def test_what_comes_out_lies_between_the_average_and_the_start(data, tmp_path):
     begun = joint_network()
     with prior_outputs_only(begun.head):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
 
 from dogcam.data.image_cache import label_matrix
 from dogcam.evaluate.classification import predict
@@ -38,7 +37,10 @@ def body_outputs(network, split):
     return predict(network[:-1], split.images, PREPROCESSING, 16)
 
 
+@pytest.mark.slow
 def test_the_fitted_head_is_scikit_learns_logistic_regression(data):
+    from sklearn.linear_model import LogisticRegression
+
     network = make_network()
     _, labels = fit(network, data.train)
     pooled = body_outputs(network, data.train)
@@ -115,6 +117,7 @@ def test_a_training_begins_with_the_fitted_head_and_says_so(data, tmp_path):
     assert_same(network, expected)
 
 
+@pytest.mark.slow
 def test_outputs_that_are_known_begin_with_the_older_head_alone(data, tmp_path):
     whole = joint_network(SEED)
     fit(whole, data.train)

@@ -29,6 +29,7 @@ from tests.support.training import (
 from tests.support.voc_folders import write_patches
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_the_separable_is_separated(data, tmp_path):
     config = TrainingConfig(epochs=25, batch_size=6, learning_rate=0.03, schedule=Cosine(warm_up=1))
     network, history = run(data, tmp_path, config)

@@ -105,6 +105,7 @@ def test_a_package_that_does_not_count_is_left_out(package, monkeypatch):
     assert code_of("pack.user") == {"pack.user"}
 
 
+@pytest.mark.slow
 def test_no_stage_depends_on_the_record_or_the_settings_by_their_code():
     for stage in STAGES:
         ours = code_of(stage.run.__module__)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import average_precision_score
 
 from dogcam.data.images import read_mask, read_pixels
 from dogcam.data.reading import read_split
@@ -333,6 +332,8 @@ def test_a_card_tells_which_images_the_classifier_has_learned_from(small_data, s
 
 
 def test_images_are_ranked_as_scikit_learn_has_it(localised):
+    from sklearn.metrics import average_precision_score
+
     found = after(localised, "evaluate").outputs["evaluate"]["classification"]
     predicted, classes = predictions(localised, "reported"), localised.classifier.classes
     assert len(found["classes"]) > 1

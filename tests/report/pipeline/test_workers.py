@@ -67,6 +67,7 @@ def with_and_without_processes(function, *columns) -> tuple[list, list]:
         return list(in_processes(None, function, *columns)), list(in_processes(pool, function, *columns))
 
 
+@pytest.mark.slow
 def test_boxes_do_not_depend_on_the_number_of_processes(monkeypatch):
     monkeypatch.setattr(workers, "FEWEST", 1)
     rng = np.random.default_rng(0)
@@ -109,6 +110,7 @@ def test_masks_are_counted_alike_in_processes(monkeypatch, small_data):
         assert counts[-1].union == (mask != VOID).sum()
 
 
+@pytest.mark.slow
 def test_processes_start_without_torch():
     code = (
         "import sys, dogcam.detection.boxes_from_maps, report.pipeline.shared.mask_counts\n"
