@@ -17,8 +17,10 @@ from filelock import FileLock
 MARKED_BY_FIXTURE = {
     "browser": "browser",
     "real_data": "photographs",
-    # Fixtures that render scenes, or run whole experiments or trainings.
+    # Fixtures that render scenes, draw all figures, or run whole experiments or trainings.
+    "drawings": "slow",
     "predicted": "slow",
+    "scenes": "slow",
     "small_data": "slow",
     "voc_tar": "slow",
     "whole": "slow",
@@ -31,10 +33,10 @@ MARKED_BY_FIXTURE = {
 SLOW = ("slow", "browser", "peers", "photographs", "gate")
 """Markers of the tests that `make test-fast` leaves out."""
 
-# `make test-fast` asks for few generated cases, `make oracles` for many. A busy machine must not turn a right
-# answer into a failure, so there is no deadline.
+# `make test-fast` asks for fewer generated cases, `make test ALL=1` and `make oracles` for more. A busy
+# machine must not turn a right answer into a failure, so there is no deadline.
 hypothesis.settings.register_profile(
-    "dogcam", deadline=None, max_examples=int(os.environ.get("DOGCAM_EXAMPLES", "150"))
+    "dogcam", deadline=None, max_examples=int(os.environ.get("DOGCAM_EXAMPLES", "50"))
 )
 hypothesis.settings.load_profile("dogcam")
 
@@ -148,7 +150,7 @@ def quick_drawings(run_support):
 
 @pytest.fixture
 def quick_runs(run_support):
-    """As `quick_drawings`; the sanity checks use few images, so their numbers differ."""
+    """As `quick_drawings`; the sanity checks use few images and draws, so their numbers differ."""
     with run_support.quick_runs():
         yield
 
@@ -156,4 +158,4 @@ def quick_runs(run_support):
 @pytest.fixture
 def copied(finished, tmp_path) -> Path:
     """A copy of the finished run, to be changed."""
-    return Path(shutil.copytree(finished, tmp_path / "run"))
+    return Path(shutil.copytree(finished, tmp_path / "run", copy_function=shutil.copyfile))

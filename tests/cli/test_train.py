@@ -1,13 +1,10 @@
 """`dogcam train`: what it writes and prints, how options override a recipe, and how it ends early."""
 
 import csv
-import functools
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,10 +16,10 @@ from dogcam.models.checkpoints import load_checkpoint
 from dogcam.models.classifier import load_classifier
 from dogcam.train.history import HISTORY
 from dogcam.train.state import STATE
+from tests.support.processes import forked, status_of, wait_until
 from tests.support.voc_folders import write_patches
 
 KINDS = [["red"], ["blue"], [], ["red", "blue"]] * 2
-REPOSITORY = Path(__file__).resolve().parents[2]
 SCREEN = 40
 """Lines that a help text may have."""
 
@@ -49,6 +46,7 @@ def test_the_help_fits_on_a_screen():
     assert result.exit_code == 0 and len(result.output.splitlines()) <= SCREEN
 
 
+@pytest.mark.slow
 def test_every_epoch_is_printed_with_its_classes_and_the_curves_are_drawn(data, tmp_path):
     result = train(data, tmp_path / "out")
     assert result.exit_code == 0, result.output
@@ -83,6 +81,7 @@ def test_the_command_gives_the_same_file_again(data, tmp_path):
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_options_override_the_recipe(data, tmp_path):
     given = ("--epochs", 1, "--batch-size", 4, "--learning-rate", 0.25, "--seed", 3)
     assert train(data, tmp_path / "out", *given, training="weight_decay = 0.125\n").exit_code == 0
@@ -133,24 +132,26 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks processes")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_with_its_status_and_states_what_is_kept(data, tmp_path, number, status):
     out = tmp_path / "out"
-    command = [sys.executable, "-c", "from dogcam.cli.main import main; main()",
-               *words(data, out, "--epochs", 10_000, "--threads", 1)]  # fmt: skip
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    # A test run in the background of a shell ignores SIGINT, and so would its processes.
-    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=listen)
+    log = tmp_path / "log"
+
+    def work() -> None:
+        # A test run in the background of a shell ignores SIGINT, and so would its processes.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.stderr = log.open("w", buffering=1)
+        main(words(data, out, "--epochs", 10_000, "--threads", 1))
+
+    child = forked(work)
     try:
-        deadline = time.monotonic() + 120
-        while not (out / STATE).exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == status, said
+        wait_until((out / STATE).exists)
+    except AssertionError:
+        number = signal.SIGKILL
+    os.kill(child, number)
+    ended, said = status_of(child), log.read_text()
+    assert ended == status, said
     assert "Traceback" not in said
     n_kept = len(load_checkpoint(out / STATE).meta["records"])
     # The signal may arrive between the writing of the state and the report of its epoch.

@@ -1,6 +1,5 @@
 """`dogcam-report compare`: several runs side by side, each compared with the first."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,13 +8,13 @@ from dogcam.errors import ConfigError
 from report.compare import compare_all
 from report.diff import compare_runs
 from tests.support.pages import Page
-from tests.support.runs import change_record, change_table, invoke
+from tests.support.runs import change_record, change_table, copy_tables, invoke
 
 
 @pytest.fixture
 def three(finished, tmp_path) -> list[Path]:
     """The finished run; without the first image's boxes; and as another network with other images."""
-    runs = [Path(shutil.copytree(finished, tmp_path / name)) for name in ("first", "second", "third")]
+    runs = [copy_tables(finished, tmp_path / name) for name in ("first", "second", "third")]
     change_table(
         runs[1] / "detections.csv", lambda rows: [row for row in rows if row["image"] != "test00000"]
     )

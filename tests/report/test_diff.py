@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,21 @@ from report.diff import compare_runs
 from report.record.tables import RunTables, read_tables
 from report.render.render import render_diff
 from tests.support.pages import Page
-from tests.support.runs import assert_one_line, change_record, change_table, invoke, record_of, reseal
+from tests.support.runs import (
+    assert_one_line,
+    change_record,
+    change_table,
+    copy_tables,
+    invoke,
+    record_of,
+    reseal,
+)
 
 
 @pytest.fixture
 def two(finished, tmp_path):
-    """Two copies of the finished run, to be changed."""
-    return tuple(Path(shutil.copytree(finished, tmp_path / name)) for name in ("first", "second"))
+    """Two copies of the finished run without its pictures, to be changed."""
+    return tuple(copy_tables(finished, tmp_path / name) for name in ("first", "second"))
 
 
 def tables_of(run: Path) -> RunTables:

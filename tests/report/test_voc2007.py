@@ -28,7 +28,7 @@ QUICK = {"attempts": 1, "timeout": 20.0}
 def voc_tar(tmp_path_factory):
     """A few rendered scenes, packed as VOC2007 test is."""
     root = tmp_path_factory.mktemp("voc")
-    scenes = sample.write_sample(root / "scenes", n_train=1, n_val=1, n_test=16, workers=1)
+    scenes = sample.write_sample(root / "scenes", n_train=1, n_val=1, n_test=8, workers=1)
     release = root / "VOCdevkit" / "VOC2007"
     shutil.copytree(scenes, release)
     shutil.rmtree(release / "SegmentationClass")

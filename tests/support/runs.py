@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,10 +146,11 @@ def quick_drawings() -> Iterator[None]:
 
 @contextmanager
 def quick_runs() -> Iterator[None]:
-    """Write empty figures, and run the sanity checks on few images: half of a small run's time."""
+    """Write empty figures, and run the sanity checks on few images with few draws: most of a run's time."""
     with quick_drawings(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sanity, "N_IMAGES", 2)
-        patch.setattr(sanity, "N_FIT", 4)
+        fewer = {"N_IMAGES": 2, "N_FIT": 4, "N_DRAWS": 1, "N_PERMUTATIONS": 1}
+        for name, value in {**fewer, "FRACTIONS": (0.0, 0.5, 1.0)}.items():
+            patch.setattr(sanity, name, value)
         yield
 
 
@@ -170,13 +172,22 @@ def change_record(run: Path, change) -> dict:
 
 
 def reseal(run: Path) -> None:
-    """Enter the files of a run, as they are now, into its record."""
-    change_record(
-        run,
-        lambda record: record.update(
-            files={name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in record["files"]}
-        ),
-    )
+    """Enter the files of a run that are there, as they are now, into its record."""
+
+    def enter(record: dict) -> None:
+        for name in record["files"]:
+            if (run / name).is_file():
+                record["files"][name] = hashlib.sha256((run / name).read_bytes()).hexdigest()
+
+    change_record(run, enter)
+
+
+def copy_tables(run: Path, folder: Path) -> Path:
+    """Copy the record and the tables of a run: all that comparisons read."""
+    folder.mkdir()
+    for path in (*run.glob("*.json"), *run.glob("*.csv")):
+        shutil.copyfile(path, folder / path.name)
+    return folder
 
 
 def statuses(run: Path) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import csv
 import os
 import signal
-import traceback
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from dogcam.models.checkpoints import load_checkpoint
 from dogcam.train.history import HISTORY
 from dogcam.train.loop import TrainingLoop
 from dogcam.train.state import STATE
+from tests.support.processes import forked, status_of
 from tests.support.voc_folders import write_patches
 
 KINDS = [["red"], ["blue"], [], ["red", "blue"]]
@@ -22,19 +22,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks processes"),
 ]
-
-
-def in_process(work) -> int:
-    """Do the work in a process of its own, forked so that torch is loaded already; return how it ended."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def kill_self():
@@ -97,7 +84,7 @@ def run(tmp_path_factory):
             prepare(number)
             main([str(word) for word in words], standalone_mode=False)
 
-        return in_process(work)
+        return status_of(forked(work))
 
     return start
 
