@@ -1,5 +1,7 @@
 """Run an experiment and render its report, under the lock of the run's folder."""
 
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from dogcam.errors import ConfigError
@@ -14,6 +16,9 @@ from report.progress import ConsoleProgress
 from report.record.photographs import Photographs
 from report.render.loader import Templates
 from report.render.render import write_report
+
+EXPERIMENT = "report.pipeline.experiment"
+"""The module that computes a run; it imports torch."""
 
 
 def run(
@@ -81,15 +86,20 @@ def _compute(
     progress: ConsoleProgress,
     engine: EngineName,
 ) -> results.Results | Photographs:
+    # Imports what renders and downloads.
+    from report.pipeline.locate import locate_data
+
+    finished_at()  # refuses a faulty SOURCE_DATE_EPOCH before the work begins
+    remove_partial_files(folder.resolve())
+    with progress.counter("render the sample") as rendered:
+        data = locate_data(config, cache, rendered, meanwhile=partial(import_module, EXPERIMENT))
     # Both import torch, which takes seconds.
     from report.pipeline.experiment import run_experiment
     from report.pipeline.photographs import find_photographs, run_photographs
 
-    finished_at()  # refuses a faulty SOURCE_DATE_EPOCH before the work begins
-    remove_partial_files(folder.resolve())
     photographs = find_photographs(config)
     if photographs is not None:
         if engine == "ray":
             raise ConfigError("--engine ray is for annotated data sets; photographs run with --engine local")
         return run_photographs(config, photographs, folder, cache, command, progress)
-    return run_experiment(config, folder, cache, command, progress, engine)
+    return run_experiment(config, data, folder, cache, command, progress, engine)

@@ -148,6 +148,7 @@ class RunProgress(Progress, Protocol):
 
 def run_experiment(
     config: RunConfig,
+    data: Path,
     folder: Path,
     cache: Path,
     command: str,
@@ -158,6 +159,7 @@ def run_experiment(
 
     Args:
         config: the settings.
+        data: the data set, from `locate_data`.
         folder: the run's folder; outputs of an earlier run there are reused while they are valid.
         cache: where downloads and the rendered sample are kept.
         command: the command line for the record, without paths.
@@ -170,8 +172,6 @@ def run_experiment(
     if engine == "ray" and config.backend != REFERENCE:
         raise ConfigError(f"--engine ray cannot run the backend {config.backend}; remove one of the two")
     folder = folder.resolve()
-    with progress.counter("render the sample") as rendered:
-        data = prepare.locate_data(config, cache, rendered)
     progress.stage_began("read images and weights")
     asked, weights = config, prepare.weight_files(config, cache)
     # Before anything is read, so that no change can fall between the reading and the state.

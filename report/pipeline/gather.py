@@ -14,8 +14,8 @@ from dogcam.structures.boxes import area
 from dogcam.structures.images import Split
 from report import record as results
 from report.config import RunConfig
-from report.pipeline import prepare
 from report.pipeline.context import Context
+from report.pipeline.locate import SAMPLE_SEED
 from report.pipeline.published import IOU_THRESHOLDS as PUBLISHED_AT
 from report.pipeline.published import PUBLISHED
 from report.pipeline.shared.boxes import compared, is_ignored, rows_of
@@ -94,7 +94,7 @@ def _data_info(context: Context) -> results.DataInfo:
         target=config.target,
         reported=split_info(context, context.reported),
         tuning=split_info(context, context.tuning) if context.tuning else None,
-        sample_seed=prepare.SAMPLE_SEED if config.kind == "sample" else None,
+        sample_seed=SAMPLE_SEED if config.kind == "sample" else None,
     )
 
 

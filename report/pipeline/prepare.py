@@ -1,4 +1,4 @@
-"""Find the data and the classifier that the settings name: render, download or read them."""
+"""Read the splits and the classifier that the settings name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,12 +7,9 @@ from pathlib import Path
 from dogcam.data.download import (
     PUBLISHED_CHECKPOINT_URLS,
     fetch_published_checkpoint,
-    fetch_voc2007_test,
     progress_bar,
 )
 from dogcam.data.reading import read_split, split_ids, split_names
-from dogcam.data.sample import write_sample
-from dogcam.data.splits import split_name
 from dogcam.data.validation import doubtful_masks
 from dogcam.errors import ConfigError, ModelError
 from dogcam.files import read_bytes, sha256_of
@@ -21,28 +18,6 @@ from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.libraries import is_function
 from dogcam.structures.images import Split
 from report.config import ALL, RunConfig
-
-SAMPLE_SEED = 2007
-"""Of the rendered sample; not a setting, because the network that is shipped was trained on this one."""
-
-
-def locate_data(config: RunConfig, cache: Path, rendered: Callable[[int, int], None]) -> Path:
-    """Return the folder of the data set, rendered or downloaded where it is not there yet.
-
-    Args:
-        config: the settings of the run.
-        cache: where data sets are kept.
-        rendered: receives the number of images that are done, and of all images of the sample.
-    """
-    if config.kind == "sample":
-        names = {split_name(config.split), split_name(config.tuning_split or "val")}
-        # Most of the sample is its training split, which only training needs.
-        without = {} if "train" in names or names == {"val"} else {"n_train": 0}
-        return write_sample(cache / "sample", seed=SAMPLE_SEED, progress=rendered, **without)
-    if config.kind == "voc2007":
-        with progress_bar("VOC2007 test") as progress:
-            return fetch_voc2007_test(cache, progress=progress)
-    return Path(config.data)
 
 
 def read_reported(config: RunConfig, folder: Path, say: Callable[[str], None] = lambda _: None) -> Split:

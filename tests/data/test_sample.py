@@ -33,7 +33,11 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    return write_sample(tmp_path_factory.mktemp("sample") / "small", workers=2, **SMALL)
+    called = []
+    root = tmp_path_factory.mktemp("sample") / "small"
+    write_sample(root, workers=2, meanwhile=lambda: called.append(root.exists()), **SMALL)
+    assert called == [False]
+    return root
 
 
 def file_digests(root: Path) -> dict[str, str]:

@@ -38,6 +38,7 @@ def write_sample(
     n_test: int = 400,
     workers: int | None = None,
     progress: Progress | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Path:
     """Render the data set to a folder, unless the folder contains it already, perhaps with more splits.
 
@@ -54,6 +55,7 @@ def write_sample(
         n_test: number of images of the split `test`, the reported split; 0 for no such split.
         workers: number of processes; by default one for each available core, fewer for few images.
         progress: called with (finished images, all images) from time to time.
+        meanwhile: called once while processes render, for work that this process has besides.
 
     Returns:
         `root`.
@@ -79,7 +81,7 @@ def write_sample(
             if is_complete(root, marker):
                 return root
             try:
-                _write_all(temporary / root.name, seed, counts, workers, progress)
+                _write_all(temporary / root.name, seed, counts, workers, progress, meanwhile)
                 atomic_write(temporary / root.name / MARKER, json.dumps(marker, indent=2) + "\n")
                 _replace(temporary / root.name, root)
             finally:
@@ -178,7 +180,12 @@ def _replace(fresh: Path, root: Path) -> None:
 
 
 def _write_all(
-    root: Path, seed: int, counts: dict[str, int], workers: int | None, progress: Progress | None
+    root: Path,
+    seed: int,
+    counts: dict[str, int],
+    workers: int | None,
+    progress: Progress | None,
+    meanwhile: Callable[[], object] | None,
 ) -> None:
     for folder in (*FOLDERS, "ImageSets/Main", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
@@ -187,19 +194,27 @@ def _write_all(
         for kind in ("Main", "Segmentation"):
             (root / "ImageSets" / kind / f"{split}.txt").write_text(lines, encoding="utf-8")
     jobs = _jobs(counts)
-    for done, _ in enumerate(_map(partial(_write_one, root, seed), jobs, workers), start=1):
+    for done, _ in enumerate(_map(partial(_write_one, root, seed), jobs, workers, meanwhile), start=1):
         if progress and (done % 20 == 0 or done == len(jobs)):
             progress(done, len(jobs))
 
 
-def _map(function: Callable[[Job], None], jobs: list[Job], workers: int | None) -> Iterator[None]:
+def _map(
+    function: Callable[[Job], None],
+    jobs: list[Job],
+    workers: int | None,
+    meanwhile: Callable[[], object] | None,
+) -> Iterator[None]:
     """Apply a function to all jobs; one worker is this process."""
     workers = workers or min(n_cores(), -(-len(jobs) // 16))
     if workers == 1:
         yield from map(function, jobs)
         return
     with worker_processes(workers) as pool:
-        yield from pool.map(function, jobs, chunksize=8)
+        done = pool.map(function, jobs, chunksize=8)
+        if meanwhile is not None:
+            meanwhile()
+        yield from done
 
 
 def _write_one(root: Path, seed: int, job: Job) -> None:

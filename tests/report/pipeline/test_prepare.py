@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from report.config import make_config
-from report.pipeline import prepare
+from report.pipeline import locate, prepare
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_the_training_images_of_the_sample_are_rendered_if_they_are_used(
     monkeypatch, tmp_path, settings, has_train
 ):
     asked = {}
-    monkeypatch.setattr(prepare, "write_sample", lambda root, **settings: asked.update(settings) or root)
-    assert prepare.locate_data(make_config(**settings), tmp_path, print) == tmp_path / "sample"
+    monkeypatch.setattr(locate, "write_sample", lambda root, **settings: asked.update(settings) or root)
+    assert locate.locate_data(make_config(**settings), tmp_path, print) == tmp_path / "sample"
     assert (asked.get("n_train") != 0) == has_train
 
 
