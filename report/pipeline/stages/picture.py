@@ -66,13 +66,12 @@ class Output(results.Model):
 def run(context: Context) -> dict:
     """Draw everything; the files go into the run's folder."""
     files = _Files(context)
+    # The network uses every core by itself.
+    randomised = _randomised(context, files)
     with aside(_failing, context) as failing:
-        pictures = results.Pictures(
-            grid=list(_grid(context, files)),
-            randomised=_randomised(context, files),
-            masks=list(_masks(context, files)),
-        )
+        grid, masks = list(_grid(context, files)), list(_masks(context, files))
         names = sorted(files.names + failing.result())
+    pictures = results.Pictures(grid=grid, randomised=randomised, masks=masks)
     return {"pictures": pictures.model_dump(mode="json"), "files": names}
 
 
