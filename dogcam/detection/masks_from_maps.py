@@ -1,6 +1,7 @@
 """Masks from class activation maps: confident pixels become seeds, and seeds grow to pseudo-masks."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,38 +44,53 @@ def seeds(heat: NDArray[np.floating], cam_threshold: float, background_threshold
     return marks
 
 
-def grow(
-    image: NDArray[np.uint8], marks: Mask, *, edge_sensitivity: float = 8.0, working_side: int = 64
-) -> Mask:
-    """Assign the undecided pixels to the seeds that a random walker reaches first (Grady 2006).
+class Walker:
+    """Grows seeds on one image by random walks; what depends on the image alone is computed once.
 
     The walker steps between neighbouring pixels and avoids steps across a change of colour. It walks on a
-    small copy of the image. Its probabilities are resized to the image; seeds keep their values.
+    small copy of the image. Its probabilities are resized to the image.
 
     Args:
         image: (H, W, 3) uint8 array, RGB.
-        marks: (H, W) uint8 array, from `seeds`.
         edge_sensitivity: cost of colour changes, see `edge_weights`; 0 for none.
         working_side: longest side of the small copy, in pixels.
-
-    Returns:
-        (H, W) uint8 array of BACKGROUND and OBJECT, equal to `marks` at the seeds. If all seeds have one
-        value, all pixels get it; without seeds, all pixels are BACKGROUND.
-
-    Raises:
-        ValueError: if the shapes differ.
     """
-    if image.shape != (*marks.shape, 3):
-        raise ValueError(f"the image has shape {image.shape}; expected {(*marks.shape, 3)} as its seeds have")
-    undecided = marks == UNDECIDED
-    sure = [value for value in (BACKGROUND, OBJECT) if (marks == value).any()]
-    if len(sure) < 2:
-        return np.full(marks.shape, sure[0] if sure else BACKGROUND, dtype=np.uint8)
-    small = _small_size(marks.shape, working_side)
-    colours = np.asarray(Image.fromarray(image).resize(small[::-1], Image.Resampling.BOX), dtype=np.float64)
-    probability = walk(edge_weights(colours, edge_sensitivity), _shrink(marks, small))
-    grown = _resized(probability, marks.shape, Image.Resampling.BILINEAR) >= 0.5
-    return np.where(undecided, grown, marks).astype(np.uint8)
+
+    def __init__(
+        self, image: NDArray[np.uint8], *, edge_sensitivity: float = 8.0, working_side: int = 64
+    ) -> None:
+        self._image, self._edge_sensitivity = image, edge_sensitivity
+        self._small = _small_size(image.shape, working_side)
+
+    @cached_property
+    def _weights(self) -> "EdgeWeights":
+        small = Image.fromarray(self._image).resize(self._small[::-1], Image.Resampling.BOX)
+        return edge_weights(np.asarray(small, dtype=np.float64), self._edge_sensitivity)
+
+    def grow(self, marks: Mask) -> Mask:
+        """Assign the undecided pixels to the seeds that a random walker reaches first (Grady 2006).
+
+        Args:
+            marks: (H, W) uint8 array, from `seeds`.
+
+        Returns:
+            (H, W) uint8 array of BACKGROUND and OBJECT, equal to `marks` at the seeds. If all seeds have one
+            value, all pixels get it; without seeds, all pixels are BACKGROUND.
+
+        Raises:
+            ValueError: if the shapes differ.
+        """
+        if self._image.shape != (*marks.shape, 3):
+            raise ValueError(
+                f"the image has shape {self._image.shape}; expected {(*marks.shape, 3)} as its seeds have"
+            )
+        undecided = marks == UNDECIDED
+        sure = [value for value in (BACKGROUND, OBJECT) if (marks == value).any()]
+        if len(sure) < 2:
+            return np.full(marks.shape, sure[0] if sure else BACKGROUND, dtype=np.uint8)
+        probability = walk(self._weights, _shrink(marks, self._small))
+        grown = _resized(probability, marks.shape, Image.Resampling.BILINEAR) >= 0.5
+        return np.where(undecided, grown, marks).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +104,20 @@ class EdgeWeights:
 
     across: NDArray[np.float64]
     down: NDArray[np.float64]
+
+    @cached_property
+    def laplacian(self) -> csc_array:
+        """The (h * w, h * w) matrix of the weights; those of all edges of a pixel are on the diagonal."""
+        pixels = np.arange(self.across.shape[0] * self.down.shape[1])
+        pixels = pixels.reshape(self.across.shape[0], self.down.shape[1])
+        first = np.concatenate([pixels[:, :-1].ravel(), pixels[:-1].ravel()])
+        second = np.concatenate([pixels[:, 1:].ravel(), pixels[1:].ravel()])
+        weight = np.concatenate([self.across.ravel(), self.down.ravel()])
+        values = np.concatenate([-weight, -weight, weight, weight])
+        rows = np.concatenate([first, second, first, second])
+        columns = np.concatenate([second, first, first, second])
+        # Entries with equal indices are summed.
+        return coo_array((values, (rows, columns)), shape=(pixels.size, pixels.size)).tocsc()
 
 
 def edge_weights(colours: NDArray[np.float64], edge_sensitivity: float) -> EdgeWeights:
@@ -130,7 +160,7 @@ def walk(weights: EdgeWeights, marks: Mask) -> NDArray[np.float64]:
     probability = (flat == OBJECT).astype(np.float64)
     undecided = np.flatnonzero(flat == UNDECIDED)
     if 0 < len(undecided) < len(flat):
-        rows = _laplacian(weights, marks.shape)[:, undecided].T.tocsc()
+        rows = weights.laplacian[:, undecided].T.tocsc()
         pull = -rows @ probability
         # Ordering and pivoting for a symmetric positive definite matrix.
         solver = splu(rows[:, undecided], permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
@@ -138,20 +168,8 @@ def walk(weights: EdgeWeights, marks: Mask) -> NDArray[np.float64]:
     return probability.reshape(marks.shape)
 
 
-def _laplacian(weights: EdgeWeights, shape: tuple[int, int]) -> csc_array:
-    pixels = np.arange(shape[0] * shape[1]).reshape(shape)
-    first = np.concatenate([pixels[:, :-1].ravel(), pixels[:-1].ravel()])
-    second = np.concatenate([pixels[:, 1:].ravel(), pixels[1:].ravel()])
-    weight = np.concatenate([weights.across.ravel(), weights.down.ravel()])
-    values = np.concatenate([-weight, -weight, weight, weight])
-    rows = np.concatenate([first, second, first, second])
-    columns = np.concatenate([second, first, first, second])
-    # Entries with equal indices are summed: the diagonal gets the weights of all edges of a pixel.
-    return coo_array((values, (rows, columns)), shape=(pixels.size, pixels.size)).tocsc()
-
-
-def _small_size(size: tuple[int, int], working_side: int) -> tuple[int, int]:
-    scale = min(1.0, working_side / max(size))
+def _small_size(size: tuple[int, ...], working_side: int) -> tuple[int, int]:
+    scale = min(1.0, working_side / max(size[:2]))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 

@@ -14,8 +14,8 @@ from dogcam.detection.masks_from_maps import (
     UNDECIDED,
     EdgeWeights,
     MaskCounts,
+    Walker,
     edge_weights,
-    grow,
     mask_counts,
     seeds,
     walk,
@@ -138,21 +138,21 @@ def test_seeds_grow_to_the_border_of_the_colours():
     marks[:2], marks[-2:] = BACKGROUND, BACKGROUND
     truth = np.zeros((60, 100), dtype=bool)
     truth[10:50, 20:80] = True
-    assert mask_counts(grow(image, marks), truth.astype(np.uint8), 1).iou > 0.95
+    assert mask_counts(Walker(image).grow(marks), truth.astype(np.uint8), 1).iou > 0.95
     # Without colours the same seeds say much less.
-    blind = grow(image, marks, edge_sensitivity=0.0)
+    blind = Walker(image, edge_sensitivity=0.0).grow(marks)
     assert mask_counts(blind, truth.astype(np.uint8), 1).iou < 0.8
 
 
 @given(pictures_with_seeds(), st.integers(1, 12))
 def test_seeds_are_kept_and_everything_is_decided(case, working_side):
     image, marks = case
-    mask = grow(image, marks, working_side=working_side)
+    mask = Walker(image, working_side=working_side).grow(marks)
     decided = marks != UNDECIDED
     assert (mask.shape, mask.dtype) == (marks.shape, np.uint8)
     assert np.array_equal(mask[decided], marks[decided])
     assert set(np.unique(mask)) <= {BACKGROUND, OBJECT}
-    assert np.array_equal(mask, grow(image, marks, working_side=working_side))
+    assert np.array_equal(mask, Walker(image, working_side=working_side).grow(marks))
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_seeds_are_kept_and_everything_is_decided(case, working_side):
 def test_seeds_of_one_kind_take_the_whole_picture(kinds, expected):
     marks = np.full((6, 5), UNDECIDED, dtype=np.uint8)
     marks[2, : len(kinds)] = kinds
-    assert (grow(np.zeros((6, 5, 3), dtype=np.uint8), marks) == expected).all()
+    assert (Walker(np.zeros((6, 5, 3), dtype=np.uint8)).grow(marks) == expected).all()
 
 
 def test_seeds_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"\(4, 5, 3\).*\(5, 4, 3\)"):
-        grow(np.zeros((4, 5, 3), dtype=np.uint8), np.zeros((5, 4), dtype=np.uint8))
+        Walker(np.zeros((4, 5, 3), dtype=np.uint8)).grow(np.zeros((5, 4), dtype=np.uint8))
 
 
 def test_mask_counts_by_hand():

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dogcam.data.images import read_mask, read_pixels
 from dogcam.detection.boxes_from_maps import LocalisationRule, Map, heat_map, localise
-from dogcam.detection.masks_from_maps import Mask, MaskCounts, grow, mask_counts, seeds
+from dogcam.detection.masks_from_maps import Mask, MaskCounts, Walker, mask_counts, seeds
 from dogcam.structures.images import LabelledImage
 
 
 class MaskRule(Protocol):
-    """Makes a mask from the (H, W, 3) uint8 pixels of an image and its (H, W) heat map; can be pickled."""
+    """Makes a mask from the random walker of an image and its (H, W) heat map; can be pickled."""
 
-    def __call__(self, pixels: NDArray[np.uint8], heat: Map) -> Mask:
+    def __call__(self, walker: Walker, heat: Map) -> Mask:
         """Return the mask: (H, W) uint8 array of 0 and 1."""
 
 
@@ -27,9 +26,9 @@ class Grown:
     cam_threshold: float
     background_threshold: float
 
-    def __call__(self, pixels: NDArray[np.uint8], heat: Map) -> Mask:
+    def __call__(self, walker: Walker, heat: Map) -> Mask:
         """Return the mask: (H, W) uint8 array of 0 and 1."""
-        return grow(pixels, seeds(heat, self.cam_threshold, self.background_threshold))
+        return walker.grow(seeds(heat, self.cam_threshold, self.background_threshold))
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Thresholded:
 
     cam_threshold: float
 
-    def __call__(self, pixels: NDArray[np.uint8], heat: Map) -> Mask:
+    def __call__(self, walker: Walker, heat: Map) -> Mask:
         """Return the mask: (H, W) uint8 array of 0 and 1."""
         return (heat >= self.cam_threshold).astype(np.uint8)
 
@@ -49,7 +48,7 @@ class FilledBoxes:
 
     rule: LocalisationRule
 
-    def __call__(self, pixels: NDArray[np.uint8], heat: Map) -> Mask:
+    def __call__(self, walker: Walker, heat: Map) -> Mask:
         """Return the mask: (H, W) uint8 array of 0 and 1."""
         mask = np.zeros(heat.shape, dtype=np.uint8)
         for x0, y0, x1, y1 in localise(heat, 1.0, self.rule)[0].astype(int):
@@ -61,7 +60,7 @@ class FilledBoxes:
 class FullImage:
     """Takes all pixels."""
 
-    def __call__(self, pixels: NDArray[np.uint8], heat: Map) -> Mask:
+    def __call__(self, walker: Walker, heat: Map) -> Mask:
         """Return the mask: (H, W) uint8 array of 1."""
         return np.ones_like(heat, dtype=np.uint8)
 
@@ -80,5 +79,5 @@ def count_masks(
     truth = read_mask(image)
     if map_ is None:
         return [mask_counts(np.zeros_like(truth), truth, index)] * len(rules)
-    pixels, heat = np.asarray(read_pixels(image)), heat_map(map_, image.size)
-    return [mask_counts(rule(pixels, heat), truth, index) for rule in rules]
+    walker, heat = Walker(np.asarray(read_pixels(image))), heat_map(map_, image.size)
+    return [mask_counts(rule(walker, heat), truth, index) for rule in rules]

@@ -10,7 +10,7 @@ from PIL import Image
 from dogcam.cam import explain
 from dogcam.data.images import read_mask, read_pixels
 from dogcam.detection.boxes_from_maps import heat_map, normalise
-from dogcam.detection.masks_from_maps import mask_counts
+from dogcam.detection.masks_from_maps import Walker, mask_counts
 from dogcam.draw import overlays
 from dogcam.draw.overlays import DrawnBox, Role
 from dogcam.evaluate import sanity as checks
@@ -246,7 +246,7 @@ def _masks(context: Context, files: _Files) -> Iterator[results.MaskExample]:
     for place in places:
         image = context.reported.images[place]
         grow = Grown(found["cam_threshold"], found["background_threshold"])
-        grown = grow(np.asarray(read_pixels(image)), heat_map(maps[place], image.size))
+        grown = grow(Walker(np.asarray(read_pixels(image))), heat_map(maps[place], image.size))
         made.append((place, grown, mask_counts(grown, read_mask(image), index).iou))
     for at, why in three([each[2] for each in made]):
         place, grown, overlap = made[at]
