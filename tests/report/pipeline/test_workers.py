@@ -113,7 +113,9 @@ def test_masks_are_counted_alike_in_processes(monkeypatch, small_data):
 @pytest.mark.slow
 def test_processes_start_without_torch():
     code = (
-        "import sys, dogcam.detection.boxes_from_maps, report.pipeline.shared.mask_counts\n"
+        "import sys, dogcam.detection.boxes_from_maps\n"
+        "import report.pipeline.locate\n"
+        "import report.pipeline.shared.map_scores, report.pipeline.shared.mask_counts\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
