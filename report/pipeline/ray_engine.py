@@ -3,6 +3,8 @@
 import importlib
 import logging
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
@@ -73,6 +75,16 @@ def _each(function: Callable[..., Any], chunk: Sequence[tuple[Any, ...]]) -> lis
 
 
 @contextmanager
+def _own_signals() -> Iterator[None]:
+    """Restore the handlers of signals afterwards: Ray's own one for SIGTERM aborts the program."""
+    handled = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for each, handler in handled.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
 def ray_engine(classifier: Classifier) -> Iterator[Engine]:
     """Connect to a Ray cluster for the duration of the context, and give the classifier to its workers.
 
@@ -98,7 +110,8 @@ def ray_engine(classifier: Classifier) -> Iterator[Engine]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": n_cores(), "include_dashboard": False}
     try:
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        with _own_signals():
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     except Exception as error:  # what Ray raises is not documented
         raise ConfigError(
             f"Ray does not start or connect ({error}); check RAY_ADDRESS, or use --engine local"
