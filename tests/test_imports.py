@@ -188,7 +188,7 @@ def test_a_run_reaches_no_library_that_is_slow_to_import():
     """Each would take as long as torch itself; torchvision is imported if a network of it is asked for."""
     reached = reached_from("report.pipeline.experiment") | reached_from("report.pipeline.photographs")
     assert "scipy" in {name.split(".")[0] for name in reached}
-    assert reached & {"torchvision", "sklearn", "scipy.stats", "onnx", "onnxruntime"} == set()
+    assert reached & {"torchvision", "sklearn", "pandas", "scipy.stats", "onnx", "onnxruntime"} == set()
 
 
 def test_a_process_that_locates_boxes_reaches_no_torch():

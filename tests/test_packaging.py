@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-
 EXTRAS = PROJECT["optional-dependencies"]
 # Programs that are run and plugins that are loaded, but not imported.
 RUN_BY_NAME = {
-    "ruff", "mypy", "scipy-stubs", "types-defusedxml", "types-pyyaml", "types-requests",
+    "ruff", "mypy", "pandas-stubs", "scipy-stubs", "types-defusedxml", "types-pyyaml", "types-requests",
     "pytest-cov", "pytest-xdist", "mkdocs", "mkdocs-click", "mkdocs-material", "mkdocstrings", "onnxscript",
 }  # fmt: skip
 
