@@ -21,6 +21,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 RUN_BY_NAME = {
     "ruff", "mypy", "pandas-stubs", "scipy-stubs", "types-defusedxml", "types-pyyaml", "types-requests",
     "pytest-cov", "pytest-xdist", "mkdocs", "mkdocs-click", "mkdocs-material", "mkdocstrings", "onnxscript",
+    "ray",
 }  # fmt: skip
 
 

@@ -13,7 +13,9 @@ FILES = {"VOC/a/one.txt": b"1", "VOC/two.txt": b"22", "VOC/folder/": b"", "VOCot
 
 @pytest.fixture(scope="module")
 def endpoint():
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"

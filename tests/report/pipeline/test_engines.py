@@ -1,5 +1,7 @@
 """The engines: where the network runs changes no byte, and a fault or a death is stated or repeated."""
 
+import os
+import signal
 import sys
 from dataclasses import replace
 from functools import partial
@@ -33,6 +35,15 @@ def at_once(monkeypatch):
     monkeypatch.setattr(engines, "n_fitting", lambda: 2)
 
 
+@pytest.fixture
+def terminated():
+    """The signals SIGTERM that this process received."""
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    yield received
+    signal.signal(signal.SIGTERM, before)
+
+
 def everything(context):
     """The files of the predictions, the boxes, and the sanity checks."""
     done = after(context, "predict", "localise")
@@ -55,7 +66,7 @@ def test_processes_compute_the_same_bytes(context, at_once):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [1, 2])
-def test_ray_computes_the_same_bytes(context, monkeypatch, n_workers):
+def test_ray_computes_the_same_bytes(context, monkeypatch, n_workers, terminated):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("report.pipeline.ray_engine.n_cores", lambda: n_workers)
     monkeypatch.setattr("report.pipeline.workers.FEWEST", 1)
@@ -69,6 +80,8 @@ def test_ray_computes_the_same_bytes(context, monkeypatch, n_workers):
         assert marker.exists()
         with pytest.raises(DataError, match="photograph 7"):
             list(engine.apply(refuse, [7]))
+        os.kill(os.getpid(), signal.SIGTERM)  # Ray's own handler would abort this process
+    assert terminated == [signal.SIGTERM]
     assert {name.removeprefix("there/"): each for name, each in there[0].items()} == here[0]
     assert there[1:] == here[1:]
     assert 1 <= len(pids) <= n_workers
