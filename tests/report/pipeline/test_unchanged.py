@@ -53,8 +53,11 @@ class Run:
 def run(small_data, small_checkpoint, finished, tmp_path):
     made = Run(tmp_path, small_data, small_checkpoint, finished)
     made.end()
-    assert made.is_reused()
     return made
+
+
+def test_an_unchanged_run_is_reused_more_than_once(run):
+    assert run.is_reused() and run.is_reused()
 
 
 def change_a_byte(path: Path) -> None:
