@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 import report
-from report.pipeline import prepare
+from report.pipeline import locate
 from report.record.io import read_results
 from tests.support.runs import BATCH, RESAMPLES
 
@@ -32,7 +32,7 @@ def test_the_example_of_its_docstring_runs(monkeypatch, tmp_path, quick_runs):
     """The example takes 12 images of each split; no more are rendered, and none into the user's cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(prepare, "write_sample", partial(prepare.write_sample, n_val=12, n_test=12))
+    monkeypatch.setattr(locate, "write_sample", partial(locate.write_sample, n_val=12, n_test=12))
     (example,) = doctest.DocTestFinder(recurse=False).find(report.run_report, "run_report", globs={})
     assert doctest.DocTestRunner().run(example).failed == 0 < len(example.examples)
 

@@ -17,7 +17,7 @@ from dogcam.models import card as model_card
 from dogcam.models.architecture import Architecture
 from report.cli import main
 from report.config import RunConfig
-from report.pipeline import prepare
+from report.pipeline import locate, prepare
 from report.pipeline.gather import is_published_experiment
 from tests.support.http_server import send, serving
 
@@ -61,11 +61,11 @@ def server(monkeypatch):
     small = Architecture("resnet50", lambda classes, _pretrained: small_resnet(len(classes)))
     monkeypatch.setattr(model_card, "find_architecture", lambda _name: small)
     with serving() as server:
-        for name in ("fetch_voc2007_test", "fetch_published_checkpoint"):
+        for module, name in ((locate, "fetch_voc2007_test"), (prepare, "fetch_published_checkpoint")):
             options = {"urls": (server.url(name),), **QUICK}
             if name == "fetch_voc2007_test":
                 options["checksum"] = None
-            monkeypatch.setattr(prepare, name, functools.partial(getattr(prepare, name), **options))
+            monkeypatch.setattr(module, name, functools.partial(getattr(module, name), **options))
         yield server
 
 
