@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from PIL import Image
 
+from dogcam.data.allocator import keep_freed_memory
 from dogcam.data.images import read_pixels
 from dogcam.data.workers import n_cores, n_fitting
 from dogcam.files import read_bytes
@@ -48,6 +49,8 @@ class Held:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(held: Held) -> Classifier:
+    # Workers of Ray begin without it.
+    keep_freed_memory()
     # Each core has a worker of its own.
     torch.set_num_threads(1)
     found: Classifier = pickle.loads(held.fetch())
