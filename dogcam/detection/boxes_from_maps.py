@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -95,13 +94,6 @@ def heat_map(map_: Map, size: tuple[int, int]) -> Map:
     return normalise(resize(normalise(map_), size))
 
 
-def localise_map(
-    map_: Map, size: tuple[int, int], score: float, rules: Sequence[LocalisationRule]
-) -> list[Located]:
-    """Box the objects of one class activation map by each of several rules, as `localise_maps` does."""
-    return localise_maps([map_], size, [score], [rules])[0]
-
-
 def localise_maps(
     maps: Sequence[Map],
     size: tuple[int, int],
@@ -111,8 +103,8 @@ def localise_maps(
     """Box the objects of the class activation maps of one image, each by several rules.
 
     The boxes and scores are those of `localise` on `heat_map(map_, size)`. They are computed without the
-    enlarged maps, so that an image of 12 megapixels takes hardly longer than a small one. Maps with equally
-    many cells are processed together.
+    enlarged maps: the time depends on the height of the image, not on its number of pixels. Maps of one
+    shape are processed together.
 
     Args:
         maps: (h, w) float arrays, one class activation map each.
@@ -154,7 +146,7 @@ def _components(
             yield exact, components_of(runs_of_maps(enlarged, kept))
         for number in set(numbers).difference(exact):
             heat = heat_map(cells[number], size)
-            yield [number], components_of(runs_of_heat(heat, thresholds[number]))
+            yield [number], components_of_heat(heat, thresholds[number])
 
 
 def localise(heat: Map, score: float, rule: LocalisationRule) -> Located:
@@ -172,7 +164,7 @@ def localise(heat: Map, score: float, rule: LocalisationRule) -> Located:
     Returns:
         Boxes and scores; both are empty if no pixel is as high as the threshold.
     """
-    found = components_of(runs_of_heat(heat, [rule.cam_threshold]))
+    found = components_of_heat(heat, [rule.cam_threshold])
     return _Scored.of(found, [score]).located(0, rule.components)
 
 
@@ -208,16 +200,12 @@ def reason_for_no_box(heat: Map) -> str | None:
     return None if heat.any() else "the map is 0 everywhere: no evidence for the class at this layer"
 
 
-def component_boxes(heat: Map, cam_thresholds: Sequence[float]) -> list[tuple[Boxes, NDArray[np.int64]]]:
-    """Box every connected component of a map at each of several thresholds, without a score.
+def components_of_heat(heat: Map, cam_thresholds: Sequence[float]) -> FoundComponents:
+    """Return the connected components of a map at each of several thresholds, without a score.
 
     Args:
         heat: (height, width) float32 array, such as a heat map or the logits of positions.
-        cam_thresholds: in the unit of the map; pixels that share a corner are connected.
-
-    Returns:
-        For each threshold an (N, 4) float64 array, half-open xyxy in pixels, and an (N,) int array, the areas
-        of the components in pixels, both from top to bottom; empty if no pixel is as high as the threshold.
+        cam_thresholds: in the unit of the map. Pixels that share a corner are connected; a threshold that no
+            pixel reaches has no components.
     """
-    found = components_of(runs_of_heat(heat, cam_thresholds))
-    return [(found.boxes[low:high], found.areas[low:high]) for low, high in pairwise(found.bounds)]
+    return components_of(runs_of_heat(heat, cam_thresholds))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.detection.boxes_from_maps import component_boxes
+from dogcam.detection.boxes_from_maps import components_of_heat
 from dogcam.structures.boxes import Boxes, area, as_boxes
 
 
@@ -25,6 +25,6 @@ def nested_boxes(
     Returns:
         (N, 4) float64 array, half-open xyxy in cells.
     """
-    found = [boxes for map_ in maps for boxes, _ in component_boxes(map_, thresholds)]
+    found = [components_of_heat(map_, thresholds).boxes for map_ in maps]
     boxes = as_boxes(np.concatenate(found)) if found else as_boxes([])
     return np.unique(boxes[area(boxes) >= min_area], axis=0)

@@ -6,11 +6,12 @@ given and measure one property of the map each: its peak, its sum, its boxes or 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dogcam.detection.boxes_from_maps import Map, component_boxes
+from dogcam.detection.boxes_from_maps import Map, components_of_heat
 from dogcam.evaluate.metrics import Estimate, Resampler, estimate
 from dogcam.structures.boxes import Boxes, iou
 
@@ -176,15 +177,13 @@ def _overlaps(
     heat: Map, boxes: Boxes, cam_thresholds: Sequence[float]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the best IoU of the largest component's box and that of any component's, at each threshold."""
-    found = component_boxes(heat, cam_thresholds)
-    best = iou(np.concatenate([each for each, _ in found]), boxes).max(axis=1)
-    largest, any_component = np.zeros(len(found)), np.zeros(len(found))
-    start = 0
-    for place, (_, areas) in enumerate(found):
-        if len(areas):
-            of_threshold = best[start : start + len(areas)]
-            largest[place], any_component[place] = of_threshold[np.argmax(areas)], of_threshold.max()
-        start += len(areas)
+    found = components_of_heat(heat, cam_thresholds)
+    best = iou(found.boxes, boxes).max(axis=1)
+    largest, any_component = np.zeros((2, len(cam_thresholds)))
+    for place, (low, high) in enumerate(pairwise(found.bounds)):
+        if low < high:
+            largest[place] = best[low:high][np.argmax(found.areas[low:high])]
+            any_component[place] = best[low:high].max()
     return largest, any_component
 
 

@@ -13,7 +13,7 @@ from dogcam.detection.boxes_from_maps import (
     LocalisationRule,
     heat_map,
     localise,
-    localise_map,
+    localise_maps,
     normalise,
     reason_for_no_box,
     resize,
@@ -228,7 +228,7 @@ def test_several_rules_find_what_each_finds_alone_on_the_enlarged_map():
     rules = [
         LocalisationRule(threshold, kept) for threshold in (0.3, 0.6, 0.3) for kept in ("all", "largest")
     ]
-    found = localise_map(map_, (30, 40), 0.7, rules)
+    (found,) = localise_maps([map_], (30, 40), [0.7], [rules])
     for rule, (boxes, scores) in zip(rules, found, strict=True):
         alone = localise(heat_map(map_, (30, 40)), 0.7, rule)
         np.testing.assert_array_equal(boxes, alone[0])

@@ -11,7 +11,6 @@ from dogcam.detection.boxes_from_maps import (
     LocalisationRule,
     heat_map,
     localise,
-    localise_map,
     localise_maps,
     normalise,
 )
@@ -66,7 +65,8 @@ def test_the_values_of_an_interpolated_map_are_those_of_the_heat_map(map_, size)
 def test_boxes_of_a_map_are_those_of_its_heat_map(map_, size):
     rules = [LocalisationRule(each, kept) for each in THRESHOLDS for kept in ("all", "largest")]
     heat = heat_map(map_, size)
-    for rule, (boxes, scores) in zip(rules, localise_map(map_, size, 0.7, rules), strict=True):
+    (found,) = localise_maps([map_], size, [0.7], [rules])
+    for rule, (boxes, scores) in zip(rules, found, strict=True):
         expected = localise(heat, 0.7, rule)
         np.testing.assert_array_equal(boxes, expected[0])
         np.testing.assert_array_equal(scores, expected[1])
@@ -77,7 +77,7 @@ def test_boxes_of_several_maps_are_those_of_each(maps, size):
     rules = [[LocalisationRule(each) for each in THRESHOLDS[number:]] for number in range(len(maps))]
     together = localise_maps(maps, size, range(1, len(maps) + 1), rules)
     for number, (map_, found) in enumerate(zip(maps, together, strict=True)):
-        alone = localise_map(map_, size, number + 1, rules[number])
+        (alone,) = localise_maps([map_], size, [number + 1], [rules[number]])
         for (boxes, scores), (expected, expected_scores) in zip(found, alone, strict=True):
             np.testing.assert_array_equal(boxes, expected)
             np.testing.assert_array_equal(scores, expected_scores)
@@ -106,5 +106,6 @@ def test_a_map_on_a_plateau_at_the_threshold_is_enlarged():
     assert len(enlarged.flat.row)
     assert have_exact_runs(enlarged, [[0.3, 0.4]]) == [True]
     rules = [LocalisationRule(each) for each in thresholds]
-    for rule, (boxes, _) in zip(rules, localise_map(map_, (37, 91), 1.0, rules), strict=True):
+    (found,) = localise_maps([map_], (37, 91), [1.0], [rules])
+    for rule, (boxes, _) in zip(rules, found, strict=True):
         np.testing.assert_array_equal(boxes, localise(heat_map(map_, (37, 91)), 1.0, rule)[0])

@@ -8,7 +8,7 @@ from PIL import Image
 import dogcam
 from dogcam.cam import GradCam
 from dogcam.detection import detector
-from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise, localise_map
+from dogcam.detection.boxes_from_maps import LocalisationRule, heat_map, localise, localise_maps
 from dogcam.detection.detector import MOST_SIDE, Detector, ImageResult, predict
 from dogcam.detection.images import load_image
 from dogcam.models.networks import sample_net
@@ -28,7 +28,7 @@ def patch(size: tuple[int, int]) -> np.ndarray:
 @pytest.mark.parametrize("size", [(6000, 8000), (8000, 500), (375, 500)])
 def test_a_heat_map_is_bounded_and_the_boxes_are_not(size):
     logits, probabilities = np.zeros(1, np.float32), np.array([0.7])
-    located = tuple(localise_map(patch((8, 8)), size, 0.7, [RULE]))
+    located = tuple(localise_maps([patch((8, 8))], size, [0.7], [[RULE]])[0])
     found = ImageResult(size, ("dog",), located, logits, probabilities, patch((8, 8))[None])
     height, width = found.heat_map("dog").shape
     assert max(height, width) == min(max(size), MOST_SIDE)

@@ -1,8 +1,10 @@
 """Nested proposals, checked by hand and against a slow flood fill."""
 
+from itertools import pairwise
+
 import numpy as np
 
-from dogcam.detection.boxes_from_maps import component_boxes
+from dogcam.detection.boxes_from_maps import components_of_heat
 from dogcam.detection.proposals import nested_boxes
 
 
@@ -23,18 +25,24 @@ def flood_boxes(map_: np.ndarray, threshold: float) -> set[tuple[int, int, int, 
     return boxes
 
 
+def boxes_of(map_: np.ndarray, thresholds) -> list[np.ndarray]:
+    """The boxes at each threshold."""
+    found = components_of_heat(map_, thresholds)
+    return [found.boxes[low:high] for low, high in pairwise(found.bounds)]
+
+
 def test_components_touch_at_corners():
     map_ = np.zeros((4, 6), np.float32)
     map_[0, 0] = map_[1, 1] = 1.0
     map_[3, 4:6] = 2.0
-    found = [boxes.tolist() for boxes, _ in component_boxes(map_, [1.0, 1.5, 3.0])]
+    found = [boxes.tolist() for boxes in boxes_of(map_, [1.0, 1.5, 3.0])]
     assert found == [[[0, 0, 2, 2], [4, 3, 6, 4]], [[4, 3, 6, 4]], []]
 
 
 def test_components_agree_with_a_flood_fill():
     map_ = np.random.default_rng(3).normal(size=(15, 20)).astype(np.float32)
     thresholds = (-1.0, 0.0, 0.7, 1.5)
-    for threshold, (boxes, _) in zip(thresholds, component_boxes(map_, thresholds), strict=True):
+    for threshold, boxes in zip(thresholds, boxes_of(map_, thresholds), strict=True):
         assert {tuple(map(int, box)) for box in boxes} == flood_boxes(map_, threshold)
 
 

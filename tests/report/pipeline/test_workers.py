@@ -14,7 +14,7 @@ import pytest
 from dogcam.data.images import VOID, read_mask
 from dogcam.data.reading import read_split
 from dogcam.data.workers import worker_processes
-from dogcam.detection.boxes_from_maps import LocalisationRule, localise_map
+from dogcam.detection.boxes_from_maps import LocalisationRule, localise_maps
 from report.pipeline import workers
 from report.pipeline.shared.mask_counts import FilledBoxes, FullImage, Grown, Thresholded, count_masks
 from report.pipeline.workers import in_processes, in_processes_as_made, in_threads
@@ -72,8 +72,10 @@ def test_boxes_do_not_depend_on_the_number_of_processes(monkeypatch):
     monkeypatch.setattr(workers, "FEWEST", 1)
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(70, 7, 7)).astype(np.float32)
-    columns = maps, [(90, 120)] * 70, rng.random(70), [[LocalisationRule(0.2), LocalisationRule(0.5)]] * 70
-    one, two = with_and_without_processes(localise_map, *columns)
+    rules = [[LocalisationRule(0.2), LocalisationRule(0.5)]]
+    columns = maps[:, None], [(90, 120)] * 70, rng.random((70, 1)), [rules] * 70
+    found = with_and_without_processes(localise_maps, *columns)
+    one, two = ([located for (located,) in each] for each in found)
     assert sum(len(boxes) for located in one for boxes, _ in located) > 70
     for expected, found in zip(one, two, strict=True):
         for (boxes, scores), (other_boxes, other_scores) in zip(expected, found, strict=True):
