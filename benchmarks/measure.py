@@ -10,9 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from dogcam.data.allocator import keep_freed_memory
+from dogcam.data.free_memory import used_memory
 
 Result = TypeVar("Result")
 
@@ -84,12 +85,13 @@ def cost_of(work: Callable[[], Result]) -> tuple[Result, Cost]:
     start = time.perf_counter()
     result = work()
     seconds = time.perf_counter() - start
-    return result, Cost(seconds, None if before is None else _memory_mib("VmHWM") - before)
+    after = peak_mib()
+    return result, Cost(seconds, None if before is None or after is None else after - before)
 
 
 def peak_mib() -> float | None:
     """Return the peak of memory of this process in MiB; None if the system does not report it."""
-    return _memory_mib("VmHWM") if Path("/proc/self/status").exists() else None
+    return _memory_mib("VmHWM")
 
 
 def _return_freed_memory() -> None:
@@ -112,8 +114,6 @@ def _start_peak() -> float | None:
     return _memory_mib("VmRSS")
 
 
-def _memory_mib(field: str) -> float:
-    """Read VmRSS, the memory in use, or VmHWM, its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (kib,) = (line.split()[1] for line in lines if line.startswith(f"{field}:"))
-    return int(kib) / 1024
+def _memory_mib(field: Literal["VmRSS", "VmHWM"]) -> float | None:
+    kib = used_memory(field)
+    return None if kib is None else kib / 1024

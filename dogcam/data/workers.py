@@ -8,13 +8,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from pathlib import Path
 
 from dogcam.data.allocator import keep_freed_memory
+from dogcam.data.free_memory import free_memory, used_memory
 from dogcam.errors import OutputError
-
-_GROUP = Path("/sys/fs/cgroup")
-"""Where Linux states the memory of a container."""
 
 
 def n_cores() -> int:
@@ -23,38 +20,13 @@ def n_cores() -> int:
 
 
 def n_fitting() -> int:
-    """Return how many processes that need as much memory as this one have room beside it, one for each core.
+    """Return the number of worker processes that fit into free memory, at most one for each core.
 
-    The need is the peak of this process so far; without /proc, one process for each core is assumed to fit.
+    A worker is assumed to need as much memory as this process did at its peak. If the system states neither,
+    the number is that of the cores.
     """
-    need, free = _peak(), _available()
+    need, free = used_memory("VmHWM"), free_memory()
     return n_cores() if not need or free is None else min(n_cores(), free // need)
-
-
-def _peak() -> int:
-    return _number_in(Path("/proc/self/status"), "VmHWM:") or 0
-
-
-def _available() -> int | None:
-    """Return the memory in KiB that is left in the machine, or in the container if that is less."""
-    of_machine = _number_in(Path("/proc/meminfo"), "MemAvailable:")
-    try:
-        limit, used = (int((_GROUP / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):  # no container, or "max"
-        return of_machine
-    # The system gives up the cache of files that were read once.
-    cached = _number_in(_GROUP / "memory.stat", "inactive_file") or 0
-    left = (limit - used + cached) // 1024
-    return left if of_machine is None else min(left, of_machine)
-
-
-def _number_in(file: Path, name: str) -> int | None:
-    """Return the number that follows a name at the start of a line."""
-    try:
-        lines = file.read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) for line in lines if line.split()[:1] == [name]), None)
 
 
 @contextmanager

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from dogcam.data import workers as processes
-from dogcam.data.workers import n_fitting, worker_processes
+from dogcam.data.workers import worker_processes
 from dogcam.errors import ConfigError, DataError
 from report.pipeline import engines
 from report.pipeline.engines import Engine, Held, apply, pickled, share_out
@@ -125,29 +124,6 @@ def test_a_network_that_cannot_be_pickled_stays(context):
     assert pickled(context.classifier) is None
     del network.mine
     assert pickled(context.classifier) is not None
-
-
-@pytest.mark.parametrize(
-    ("peak", "free", "expected"), [(100, 1000, 4), (100, 250, 2), (100, 50, 0), (None, 50, 4), (100, None, 4)]
-)
-def test_no_more_processes_than_memory_has_room_for(monkeypatch, tmp_path, peak, free, expected):
-    monkeypatch.setattr(processes, "n_cores", lambda: 4)
-    numbers = {"VmHWM:": peak, "MemAvailable:": free}
-    monkeypatch.setattr(processes, "_number_in", lambda file, name: numbers.get(name))
-    monkeypatch.setattr(processes, "_GROUP", tmp_path)
-    assert n_fitting() == expected
-
-
-def test_a_container_has_less_memory_than_its_machine(monkeypatch, tmp_path):
-    monkeypatch.setattr(processes, "_GROUP", tmp_path)
-    machine = processes._available()
-    for name, text in (("memory.max", "max"), ("memory.current", "1"), ("memory.stat", "inactive_file 1")):
-        (tmp_path / name).write_text(text)
-    assert processes._available() == pytest.approx(machine, rel=0.2)
-    (tmp_path / "memory.max").write_text(str(3 << 20))
-    (tmp_path / "memory.current").write_text(str(2 << 20))
-    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {1 << 20}\n")
-    assert processes._available() == 2 << 10
 
 
 def test_a_worker_computes_on_one_core(context):
