@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.table import Table
 
 from dogcam.data.sample import write_sample
-from report.cli import main as report
 
-from .measure import in_fresh_process, peak_mib, seconds_of
+from .measure import in_fresh_process
+from .run import time_report
 
 PACKAGES = ("dogcam", "torch", "numpy")
 
@@ -55,10 +55,7 @@ def repeat(sample: Path, count: int, folder: Path) -> Path:
 
 def time_run(data: Path, out: Path) -> tuple[float, float | None]:
     """Return the seconds of a run with the sample's network, and the peak of memory in MiB."""
-    words = ["run", "--data", data, "--split", "test", "--tuning-split", "val", "--model", "sample_net"]
-    words += ["--device", "cpu", "--out", out]
-    seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
-    return seconds, peak_mib()
+    return time_report(data=data, split="test", tuning_split="val", model="sample_net", out=out)
 
 
 def table(rows: Sequence[dict[str, object]]) -> Table:

@@ -95,23 +95,18 @@ def time_run(
     data: Path, splits: tuple[str, str], n: int, out: Path, engine: str = "local"
 ) -> tuple[float, float | None]:
     """Return the seconds of a run that is tuned on the second split, and the peak of memory in MiB."""
-    words = ["run", "--data", data, "--split", splits[0], "--tuning-split", splits[1], "--limit", n]
-    words += [
-        "--tuning-limit",
-        n,
-        "--model",
-        MODEL,
-        "--device",
-        "cpu",
-        "--batch-size",
-        BATCH,
-        "--out",
-        out,
-        "--engine",
-        engine,
-    ]
-    seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
-    return seconds, peak_mib()
+    return time_report(
+        data=data, split=splits[0], tuning_split=splits[1], limit=n, tuning_limit=n, model=MODEL,
+        batch_size=BATCH, engine=engine, out=out,
+    )  # fmt: skip
+
+
+def time_report(**options: object) -> tuple[float, float | None]:
+    """Return the seconds of `dogcam-report run` on the CPU, and the peak of memory in MiB."""
+    words = ["run", "--device", "cpu"]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return seconds_of(lambda: report(words, standalone_mode=False)), peak_mib()
 
 
 def time_on_one_core(data: Path, splits: tuple[str, str], n: int, out: Path) -> tuple[float, float | None]:
@@ -124,9 +119,7 @@ def time_on_one_core(data: Path, splits: tuple[str, str], n: int, out: Path) -> 
 
 def time_photographs(folder: Path, out: Path) -> tuple[float, float | None]:
     """Return the seconds of a run on photographs without annotations, and the peak of memory in MiB."""
-    words = ["run", "--data", folder, "--model", MODEL, "--target", "dog", "--device", "cpu", "--out", out]
-    seconds = seconds_of(lambda: report([str(word) for word in words], standalone_mode=False))
-    return seconds, peak_mib()
+    return time_report(data=folder, model=MODEL, target="dog", out=out)
 
 
 def time_decoding(folder: Path) -> tuple[float, float | None]:
