@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import fsspec
 
 from dogcam.errors import ConfigError, DogcamError, DownloadError
-from dogcam.files import MAX_MEGABYTES, atomic_write, limit_from, path_inside, read_json, sha256_of
+from dogcam.files import atomic_write, path_inside, read_json, require_few_bytes, sha256_of
 from dogcam.files.locks import dir_lock
 
 THREADS = 16
@@ -81,7 +81,6 @@ def _opened(url: str) -> tuple[Any, str]:
 
 def _listed(system: Any, root: str, url: str) -> dict[str, _Listed]:
     """Return the files of a folder, by their names in it."""
-    most = limit_from("DOGCAM_MAX_MEGABYTES", MAX_MEGABYTES)
     try:
         system.invalidate_cache()
         found = system.find(root, detail=True)
@@ -92,11 +91,7 @@ def _listed(system: Any, root: str, url: str) -> dict[str, _Listed]:
     files = {}
     for path, info in found.items():
         name = path.removeprefix(root.rstrip("/")).lstrip("/")
-        if (info.get("size") or 0) > most * 1_000_000:
-            raise DownloadError(
-                f"{url}/{name} has {info['size']:,} bytes; at most {most:,} megabytes are read: set "
-                "DOGCAM_MAX_MEGABYTES to read more"
-            )
+        require_few_bytes(info.get("size") or 0, f"{url}/{name}", error=DownloadError)
         # Some stores have an empty object for each folder.
         if name and not name.endswith("/"):
             version = " ".join(f"{key}={info[key]}" for key in _VERSIONS if key in info)

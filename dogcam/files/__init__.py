@@ -231,12 +231,19 @@ def require_size(
     file: BinaryIO, path: Path, limit: int | None = None, error: type[DogcamError] = DataError
 ) -> None:
     """Refuse an open file that is larger than a limit, as `read_bytes`."""
-    most = _most_bytes(limit)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
+    require_few_bytes(size, path, limit, error)
+
+
+def require_few_bytes(
+    size: int, name: Path | str, limit: int | None = None, error: type[DogcamError] = DataError
+) -> None:
+    """Refuse a size in bytes that is above a limit, as `read_bytes`; the message states the name."""
+    most = _most_bytes(limit)
     if size > most:
         remedy = "set DOGCAM_MAX_MEGABYTES to read more" if limit is None else "use a smaller file"
-        raise error(f"{path} has {size:,} bytes; at most {most:,} are read: {remedy}")
+        raise error(f"{name} has {size:,} bytes; at most {most:,} are read: {remedy}")
 
 
 def _most_bytes(limit: int | None) -> int:
