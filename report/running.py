@@ -8,7 +8,7 @@ from dogcam.errors import ConfigError
 from dogcam.files import require_writable
 from dogcam.files.locks import dir_lock
 from report import record as results
-from report.config import EngineName, RunConfig
+from report.config import REFERENCE, EngineName, RunConfig
 from report.pipeline.folder import end_run, remove_partial_files
 from report.pipeline.provenance import finished_at
 from report.pipeline.unchanged import reuse_run
@@ -47,6 +47,8 @@ def run(
         DogcamError: if data, weights, settings or templates are faulty; computed outputs are kept.
     """
     # Stated now rather than after data and weights were read.
+    if engine == "ray" and config.backend != REFERENCE:
+        raise ConfigError(f"--engine ray cannot run the backend {config.backend}; remove one of the two")
     require_writable(folder)
     with dir_lock(folder), progress:
         where = cache or _default_cache()

@@ -12,13 +12,12 @@ from typing import Protocol
 import torch
 
 from dogcam.data.workers import n_cores, worker_processes
-from dogcam.errors import ConfigError
 from dogcam.files.states import Sources
 from dogcam.models.checkpoints import layers_sha256
 from dogcam.models.classifier import Classifier
 from dogcam.structures.images import Split
 from report import record as results
-from report.config import REFERENCE, EngineName, RunConfig
+from report.config import EngineName, RunConfig
 from report.pipeline import backend, prepare
 from report.pipeline.context import Context, Progress
 from report.pipeline.engines import Engine, Held, pickled
@@ -169,8 +168,6 @@ def run_experiment(
     Raises:
         DogcamError: if data, weights or settings are faulty; computed outputs are kept.
     """
-    if engine == "ray" and config.backend != REFERENCE:
-        raise ConfigError(f"--engine ray cannot run the backend {config.backend}; remove one of the two")
     folder = folder.resolve()
     progress.stage_began("read images and weights")
     asked, weights = config, prepare.weight_files(config, cache)
@@ -212,8 +209,11 @@ def run_experiment(
 @contextmanager
 def _workers(classifier: Classifier, engine: EngineName) -> Iterator[tuple[Executor | None, Engine | None]]:
     """Provide processes of this machine, and workers that hold the classifier."""
+    # Those of Ray get the classifier from it.
+    is_local = engine == "local" and classifier.device.type == "cpu" and n_cores() > 1
+    content = pickled(classifier) if is_local else None
     with ExitStack() as stack:
-        pool, content = None, pickled(classifier) if classifier.device.type == "cpu" else None
+        pool, workers = None, None
         if n_cores() > 1:
             # They start with the first work for them.
             pool = stack.enter_context(worker_processes(n_cores(), partial(hold, content)))
@@ -221,11 +221,10 @@ def _workers(classifier: Classifier, engine: EngineName) -> Iterator[tuple[Execu
             # Imported here, because it is an extra.
             from report.pipeline.ray_engine import ray_engine
 
-            yield pool, stack.enter_context(ray_engine(classifier))
-        elif pool is None or content is None:
-            yield pool, None
-        else:
-            yield pool, Engine(pool, Held(classifier.name, "cpu", held_content))
+            workers = stack.enter_context(ray_engine(classifier))
+        elif pool is not None and content is not None:
+            workers = Engine(pool, Held(classifier.name, "cpu", held_content))
+        yield pool, workers
 
 
 def stages_of(config: RunConfig) -> list[Stage]:

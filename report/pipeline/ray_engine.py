@@ -78,10 +78,12 @@ def _each(function: Callable[..., Any], chunk: Sequence[tuple[Any, ...]]) -> lis
 def _own_signals() -> Iterator[None]:
     """Restore the handlers of signals afterwards: Ray's own one for SIGTERM aborts the program."""
     handled = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
-    yield
-    if threading.current_thread() is threading.main_thread():
-        for each, handler in handled.items():
-            signal.signal(each, handler)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for each, handler in handled.items():
+                signal.signal(each, handler)
 
 
 @contextmanager
