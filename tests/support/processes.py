@@ -16,7 +16,7 @@ def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def forked(work: Callable[[], object]) -> int:
-    """Do work in a process of its own, forked so that torch is loaded already; return its number."""
+    """Run a function in a forked process, which has torch imported already; return its process id."""
     child = os.fork()
     if child:
         return child

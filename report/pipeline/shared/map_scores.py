@@ -1,4 +1,7 @@
-"""Measurements of the maps of one image; without torch, so that processes start fast."""
+"""Measurements of the maps of one image.
+
+This module does not import torch, which every process that runs it would import, too.
+"""
 
 from collections.abc import Mapping
 
@@ -37,7 +40,7 @@ def score_maps(
 
 
 def _mask(image: LabelledImage, index: int | None) -> NDArray[np.uint8] | None:
-    """Return 1 on the target, 0 outside it and 255 where the mask is undecided; None where there is none."""
+    """Return 1 for pixels of the target, 0 for others, 255 for undecided ones; None without a mask."""
     if index is None or not image.has_mask:
         return None
     mask = read_mask(image)

@@ -1,11 +1,10 @@
 """Find the boxes of the presets, and of the steps towards the fullest of them, image by image."""
 
-import functools
 import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -164,11 +163,11 @@ def _detect_split(context: Context, role: str, asked: _Asked, methods: _Methods)
 
 def _detect(asked: _Asked, reported: bool, classifier: Classifier, images: Sequence[Sent]) -> list[Found]:
     """Return what is found in some images, in a worker."""
-    methods = _methods_of_worker(asked, classifier)
+    methods = _methods_of_worker(classifier, asked)
     return [finish(_observed(each.read(None), methods, reported)) for each in images]
 
 
-_methods_of_worker = functools.lru_cache(maxsize=1)(lambda asked, classifier: _methods(classifier, asked))
+_methods_of_worker = lru_cache(maxsize=1)(_methods)
 """The methods of a worker, made once: the classifier of a worker is always the same object."""
 
 

@@ -79,11 +79,14 @@ def run(context: Context) -> dict:
 
 
 def _passes(context: Context, *works: Sequence[Work]) -> list[list]:
-    """Run all work of the network at once, so that no worker waits; return the results of each sort."""
+    """Run the network for several lists of work, and return a list of results for each.
+
+    The lists are submitted together: a worker that has finished one continues with the next.
+    """
     together = list(chain(*works))
     found = apply(context.engine, context.classifier, do, together)
-    tracked = iter(list(context.progress.track(found, len(together), "run the network again")))
-    return [list(islice(tracked, len(each))) for each in works]
+    results_of_all = iter(list(context.progress.track(found, len(together), "run the network again")))
+    return [list(islice(results_of_all, len(each))) for each in works]
 
 
 def _draw(rng: np.random.Generator, places: list[int], n_most: int) -> list[int]:
