@@ -16,6 +16,9 @@ from dogcam.network.heads import LogOddsOfGroups, head_weights, position_head
 from dogcam.network.hooks import capture, find_layer
 from dogcam.network.spatial import layout_of
 
+_SPAN = 256
+"""Rows of pixels between two inputs that measure the stride, a multiple of most strides."""
+
 
 class Observer:
     """Collect the evidence for classes from views of images.
@@ -161,7 +164,7 @@ class Observer:
     def _dense_network(self) -> nn.Module | None:
         """Return the copy without the last stride, made when it is first needed; None if there is none."""
         if self._dense is None and self.dense_fault is None:
-            size = self.classifier.preprocessing.size
+            size = View(1.0).input_size(self.classifier.preprocessing.size, self.side, self.stride)
             try:
                 layer = self.classifier.target_layer
                 self._dense = without_last_stride(self.classifier.network, layer, size)
@@ -171,7 +174,16 @@ class Observer:
 
     @torch.inference_mode()
     def _measure_stride(self) -> int:
+        # Of the difference of two inputs: one input need not be a multiple of the stride, such as 260 or 300.
         height, width = self.classifier.preprocessing.size
-        layers = (self.classifier.target_layer,)
-        (maps,) = self._activations(Image.new("RGB", (width, height)), self.classifier.network, layers)
-        return round(height / maps.shape[1])
+        layer = self.classifier.target_layer
+        few, many = (
+            self._activations(Image.new("RGB", (width, side)), self.classifier.network, (layer,))[0].shape[1]
+            for side in (height, height + _SPAN)
+        )
+        if few == many:
+            raise ModelError(
+                f"{self.classifier.name} has {few} rows of positions at {layer!r} for inputs of {height} and "
+                f"{height + _SPAN} rows; expected more for the larger one: use the preset `published`"
+            )
+        return round(_SPAN / (many - few))

@@ -1,5 +1,8 @@
 """Views of an image: sizes, evidence at positions, and its place on the grid."""
 
+from copy import deepcopy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 from dogcam.data.sample import CLASSES
 from dogcam.detection.evidence import Evidence, Grid, View
 from dogcam.detection.observer import Observer
+from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier, load_classifier
 from dogcam.models.preprocessing import Preprocessing
 from dogcam.network.hooks import capture
@@ -59,6 +63,27 @@ def test_dense_views_hold_the_plain_ones(observer, image):
     np.testing.assert_allclose(dense.logits[::2, ::2], plain.logits, atol=1e-4)
     assert dense.logit == pytest.approx(plain.logit, abs=1e-4)
     assert (dense.step, dense.offset, plain.offset) == (8.0, (8.0, 8.0), (8.0, 8.0))
+
+
+@pytest.mark.parametrize("side", [128, 130, 136, 143])
+def test_an_input_that_is_no_multiple_of_the_stride_is_rounded_to_one(observer, image, side):
+    """Such as 260 of EfficientNet-Lite2 or 300 of EfficientNet-B3, with a stride of 32."""
+    other = replace(
+        observer.classifier, preprocessing=replace(observer.classifier.preprocessing, size=(side, side))
+    )
+    found = Observer(other, ("dog",))
+    assert (found.stride, found.side) == (16, side)
+    evidence = found.evidence(image, View(1, keep_aspect=False))[0]
+    assert found.dense_fault is None
+    assert evidence.input_size == (16 * round(side / 16),) * 2 and evidence.step == 8.0
+
+
+def test_positions_that_do_not_grow_with_the_input_are_refused(observer):
+    network = deepcopy(observer.classifier.network)
+    network.features.append(nn.AdaptiveAvgPool2d(7))
+    other = replace(observer.classifier, network=network, target_layer="features.4")
+    with pytest.raises(ModelError, match=r"7 rows .*'features\.4'.* 416 rows.*published"):
+        Observer(other, ("dog",))
 
 
 def test_a_mirrored_view_mirrors_its_map_and_its_positions(observer, image):
