@@ -50,6 +50,7 @@ METHOD_VALUES: dict[type[SeveralViews], dict[str, tuple[Any, ...]]] = {
         "vote_iou": (0.4, 0.5, 0.6),
         "vote_sharpness": (3.0, 10.0, 30.0),
         "fit_exponent": (1.0, 2.0, 4.0),
+        "share_exponent": (0.0, 0.5, 0.75, 1.0),
     },
     LocaliserMethod: {
         "midpoint": (0.0, 1.0, 2.0, 3.0),

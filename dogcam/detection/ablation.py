@@ -72,15 +72,17 @@ def steps_to(method: SeveralViews, proposals: ProposalMethod) -> list[Step]:
         before = replace(proposals, views=views, further_views=())
         title = "boxes that a localiser regresses, in place of proposals"
         return [*steps_to(before, proposals), Step("localiser", title, method)]
-    single = replace(method, views=method.views[:1], further_views=(), vote_iou=NO_VOTES)
-    scales = replace(single, views=method.views)
-    further = replace(scales, further_views=method.further_views)
+    votes = replace(method, share_exponent=0.0)
+    further = replace(votes, vote_iou=NO_VOTES)
+    scales = replace(further, further_views=())
+    single = replace(scales, views=method.views[:1])
     first = Step("dense", "dense map", DenseThreshold(method.views[0]))
     chain = [
         first,
         Step("proposals", "nested proposals, ranked by their fit", single),
         Step("scales", "magnified views of the image", scales),
         Step("further", "a mirrored and a more magnified view", further),
-        Step("votes", "mean of the proposals that overlap a box", method),
+        Step("votes", "mean of the proposals that overlap a box", votes),
+        Step("size", "scores that increase with the size of the box", method),
     ]
     return [first, *(step for before, step in pairwise(chain) if step.method != before.method)]

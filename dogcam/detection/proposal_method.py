@@ -9,7 +9,7 @@ from dogcam.detection.boxes_from_maps import Located
 from dogcam.detection.evidence import Evidence
 from dogcam.detection.proposals import nested_boxes
 from dogcam.detection.several_views import GridEvidence, SeveralViews, probability_of
-from dogcam.structures.boxes import as_boxes, clip
+from dogcam.structures.boxes import area, as_boxes, clip
 
 LOGIT_THRESHOLDS = tuple(float(value) for value in range(-3, 10))
 """Logits at which a position may begin to belong to an object, for the proposals."""
@@ -24,14 +24,33 @@ class ProposalMethod(SeveralViews):
 
     Attributes:
         vote_sharpness: how fast the weight of a proposal falls with its fit.
-        fit_exponent: a box scores the image's probability times its fit to this power.
+        fit_exponent: a box scores the image's probability times its fit to this power,
+        share_exponent: and times its share of the image's area to this power, as large boxes are right more
+            often.
     """
 
     vote_sharpness: float = 10.0
     fit_exponent: float = 2.0
+    share_exponent: float = 0.0
 
     def locate(self, evidence: Sequence[Evidence], size: tuple[int, int], side: int) -> Located:
         """Return the boxes of an image, see `SeveralViews.locate`."""
+        boxes, fits = self.fitted(evidence, size, side)
+        shares = area(boxes) / (size[0] * size[1])
+        scores = probability_of(evidence) * fits**self.fit_exponent * shares**self.share_exponent
+        order = np.argsort(-scores, kind="stable")
+        return boxes[order], scores[order]
+
+    def fitted(self, evidence: Sequence[Evidence], size: tuple[int, int], side: int) -> Located:
+        """Return the boxes and their fits, the highest fit first.
+
+        Args:
+            evidence, size, side: as for `locate`.
+
+        Returns:
+            boxes: (N, 4) float64 array, half-open xyxy in pixels of the image.
+            fits: (N,) float64 array in [0, 1].
+        """
         gridded = GridEvidence.of(evidence, size, side)
         proposed = (
             nested_boxes(gridded.logits, LOGIT_THRESHOLDS), nested_boxes(gridded.class_maps, MAP_THRESHOLDS),
@@ -39,6 +58,5 @@ class ProposalMethod(SeveralViews):
         boxes = np.unique(as_boxes(np.concatenate(proposed)), axis=0)
         found = gridded.fits(boxes, self.fit)
         kept, means = self.selected(boxes, found, found, self.vote_sharpness)
-        scores = probability_of(evidence) * found[kept] ** self.fit_exponent
         # A mean of boxes at the edge may exceed it by a rounding error.
-        return clip(gridded.grid.to_pixels(means), size), scores
+        return clip(gridded.grid.to_pixels(means), size), found[kept]

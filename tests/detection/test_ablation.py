@@ -20,8 +20,9 @@ def test_the_steps_end_with_the_method():
         "scales",
         "further",
         "votes",
+        "size",
     ]
-    assert [step.name for step in steps_to(fast, best)] == ["dense", "proposals", "votes"]
+    assert [step.name for step in steps_to(fast, best)] == ["dense", "proposals", "votes", "size"]
     for method in (best, fast):
         assert steps_to(method, best)[-1].method == method
 
@@ -29,7 +30,14 @@ def test_the_steps_end_with_the_method():
 def test_a_localiser_follows_proposals_of_the_same_views():
     best, localiser = find_preset("best"), find_preset("localiser")
     steps = steps_to(localiser, best)
-    assert [step.name for step in steps] == ["dense", "proposals", "scales", "votes", "localiser"]
+    assert [step.name for step in steps] == [
+        "dense",
+        "proposals",
+        "scales",
+        "votes",
+        "size",
+        "localiser",
+    ]
     assert steps[-1].method == localiser
     views = steps[-2].method.all_views
     assert [replace(view, regressed=False) for view in localiser.all_views] == list(views)
@@ -38,7 +46,7 @@ def test_a_localiser_follows_proposals_of_the_same_views():
 
 def test_each_step_makes_the_views_of_the_one_before():
     views = [step.method.all_views for step in steps_to(find_preset("best"), find_preset("best"))]
-    assert [len(each) for each in views] == [1, 1, 3, 5, 5]
+    assert [len(each) for each in views] == [1, 1, 3, 5, 5, 5]
     for before, after in pairwise(views):
         assert after[: len(before)] == before
 

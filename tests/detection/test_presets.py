@@ -67,6 +67,19 @@ def test_the_image_ranks_its_boxes():
     np.testing.assert_allclose(high / low, (1 + np.exp(3)) / (1 + np.exp(-3)))
 
 
+def test_of_two_objects_of_one_fit_the_larger_one_comes_first():
+    evidence = two_squares(0.0)
+    evidence.logits[2:30, 40:62] = 20.0
+    plain = ProposalMethod(views=(View(1.0),), fit=FitRule(side=0.25, map_weight=0.0), fit_exponent=1.0)
+    boxes, fits = plain.fitted([evidence], (64, 128), side=128)
+    found, scores = replace(plain, share_exponent=2.0).locate([evidence], (64, 128), side=128)
+    shares = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) / (64 * 128)
+    order = np.argsort(-shares)
+    assert len(boxes) == 2 and order.tolist() == [1, 0], "the fit alone ranks them otherwise"
+    np.testing.assert_array_equal(found, boxes[order])
+    np.testing.assert_allclose(scores, (0.5 * fits * shares**2)[order])
+
+
 def test_further_views_are_made_above_the_gate(classifier):
     image, _ = scene_with_dogs(1)
     observer = Observer(classifier, ("dog",))

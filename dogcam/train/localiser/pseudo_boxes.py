@@ -8,7 +8,6 @@ from torch import Tensor
 
 from dogcam.detection.evidence import Evidence
 from dogcam.detection.proposal_method import ProposalMethod
-from dogcam.detection.several_views import probability_of
 from dogcam.train.localiser.config import LocaliserConfig
 
 CORE = 0.3
@@ -51,8 +50,7 @@ def pseudo_boxes(
         method: locates the boxes.
         config: how well a box has to fit.
     """
-    boxes, scores = method.locate(evidence, size, side)
-    fits = (scores / probability_of(evidence)) ** (1 / method.fit_exponent)
+    boxes, fits = method.fitted(evidence, size, side)
     least = max(config.least_fit, config.relative_fit * fits.max(initial=0.0))
     return [
         PseudoBox(name, tuple(box), fit)

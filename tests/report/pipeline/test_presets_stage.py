@@ -149,7 +149,7 @@ def test_a_localiser_is_a_preset_after_the_proposals_of_its_views(make, tmp_path
         "published",
         LOCALISER,
     ]
-    assert [step.name for step in measured.steps][-2:] == ["votes", LOCALISER]
+    assert [step.name for step in measured.steps][-2:] == ["size", LOCALISER]
     _, runs = run_stages(stages(*names), context, {"the localiser": "2"})
     assert {run.name: run.status for run in runs} == {
         "predict": "reused", "localise": "reused", "presets": "ran", "ablation": "ran",
