@@ -47,8 +47,8 @@ FIT_VALUES: dict[str, tuple[Any, ...]] = {
 METHOD_VALUES: dict[type[SeveralViews], dict[str, tuple[Any, ...]]] = {
     ProposalMethod: {
         "max_cover": (0.5, 0.7, 0.85),
-        "vote_iou": (0.4, 0.5, 0.6),
-        "vote_sharpness": (3.0, 10.0, 30.0),
+        "vote_iou": (0.35, 0.4, 0.5, 0.6),
+        "vote_sharpness": (0.0, 1.0, 3.0, 10.0),
         "fit_exponent": (1.0, 2.0, 4.0),
         "share_exponent": (0.0, 0.5, 0.75, 1.0),
     },

@@ -61,13 +61,13 @@ PRESETS: dict[PresetName, DetectionMethod] = {
     "fast": ProposalMethod(
         views=(View(1.0, keep_aspect=False),),
         fit=FitRule(midpoints=(0.0,), ring=0.5, side=0.94, octaves=1.0, map_weight=0.0),
-        max_cover=0.85, vote_iou=0.6, vote_sharpness=1.0, fit_exponent=1.0, share_exponent=0.75,
+        max_cover=0.85, vote_iou=0.5, vote_sharpness=3.0, fit_exponent=1.0, share_exponent=0.75,
     ),
     "best": ProposalMethod(
         views=(View(1.0, keep_aspect=False), View(1.25), View(1.75)),
         further_views=(View(1.25, mirrored=True), View(2.5, dense=False)),
         fit=_FIT_OF_SEVERAL,
-        max_cover=0.85, vote_iou=0.5, vote_sharpness=3.0, fit_exponent=1.0, share_exponent=0.75,
+        max_cover=0.85, vote_iou=0.35, vote_sharpness=0.0, fit_exponent=2.0, share_exponent=0.75,
     ),
     "localiser": LocaliserMethod(
         views=(View(1.0, keep_aspect=False), View(1.25), View(1.75, regressed=True)),
@@ -76,8 +76,8 @@ PRESETS: dict[PresetName, DetectionMethod] = {
         score_exponent=1.0,
     ),
 }  # fmt: skip
-"""The methods by name. `published` is that of the experiment. The numbers of the others were chosen on 460
-images of VOC2007 train and on no others (docs/boxes.md). `localiser` needs a trained localiser."""
+"""The methods by name. `published` is that of the experiment. The numbers of the others were chosen on images
+of VOC2007 train and on no others (docs/boxes.md). `localiser` needs a trained localiser."""
 
 
 def find_preset(name: str) -> DetectionMethod:
