@@ -452,7 +452,8 @@ def test_a_picture_without_a_card_is_read_from_the_folder(desk, record):
         pytest.skip("every failing image of this small run has a card")
     page.locator("#all-failures summary").click()
     page.locator("#all-failures tbody a", has_text=others[0]["image_id"]).first.click()
-    assert page.locator("dialog img.alone").is_visible()
+    # The picture is a file, which the browser reads after the dialog has opened.
+    page.locator("dialog img.alone").wait_for()
     place, caption = page.locator("dialog [data-place]"), page.locator("dialog figcaption")
     here, total = (int(number) for number in place.inner_text().split(" of "))
     assert total == sum(case["picture"] is not None for case in cases) > 1
