@@ -17,8 +17,9 @@ from filelock import FileLock
 MARKED_BY_FIXTURE = {
     "browser": "browser",
     "real_data": "photographs",
-    # Fixtures that render scenes, draw all figures, or run whole experiments or trainings.
+    # Fixtures that render scenes, draw all figures, start a server, or run whole experiments or trainings.
     "drawings": "slow",
+    "endpoint": "slow",
     "predicted": "slow",
     "scenes": "slow",
     "small_data": "slow",

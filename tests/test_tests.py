@@ -25,6 +25,7 @@ def test_the_reader_sees_imports():
     assert "tests.support.runs" in imported_tests(TESTS / "conftest.py")
 
 
+@pytest.mark.slow
 def test_no_test_module_is_imported():
     named = {
         (path, part) for path in MODULES for name in imported_tests(path) for part in name.split(".")[1:-1]

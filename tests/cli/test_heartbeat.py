@@ -52,6 +52,7 @@ def test_a_counted_step_that_has_ended_gives_way_to_what_goes_on():
     assert re.fullmatch(r"evidence: \d+ s so far", beat.line())
 
 
+@pytest.mark.slow
 def test_what_was_written_meanwhile_puts_the_line_off():
     lines: list[str] = []
     with Heartbeat(lines.append, seconds=0.4) as beat:
@@ -61,6 +62,7 @@ def test_what_was_written_meanwhile_puts_the_line_off():
         assert lines == []
 
 
+@pytest.mark.slow
 def test_a_log_gets_lines_and_a_terminal_does_not():
     for terminal in (False, True):
         text = io.StringIO()

@@ -56,6 +56,7 @@ def test_every_epoch_is_printed_with_its_classes_and_the_curves_are_drawn(data, 
     assert f"to {float(row['map']):.4f}, in 2 epochs" in drawn and "mAP on val" in drawn
 
 
+@pytest.mark.slow
 def test_the_weights_have_a_card_that_describes_them(data, tmp_path):
     out = tmp_path / "out"
     result = train(data, out, "--classes", "blue,red", "--epochs", 1, "--seed", 7)
@@ -102,7 +103,12 @@ def test_options_override_the_recipe(data, tmp_path):
         ([], 'frozen_layers = ["features", "pool", "head"]', "features, pool, head"),
         ([], 'frozen_layers = ["head"]\nlinear_probe_penalty = 1e-3', "linear probe"),
         ([], 'spread = "cutmix"', "spread"),
-        (["--arch", "timm:vit_tiny_patch16_224", "--init", "none"], "training_size = 192", "32 x 32"),
+        pytest.param(
+            ["--arch", "timm:vit_tiny_patch16_224", "--init", "none"],
+            "training_size = 192",
+            "32 x 32",
+            marks=pytest.mark.slow,
+        ),
         (["--arch", "timm:resnet18.a1_in1K"], "", "resnet18.a1_in1K"),
         (["--arch", "resnet5O"], "", "resnet50"),
         (["--init", "imagenet"], "", "sample_net"),

@@ -36,6 +36,7 @@ def test_a_heat_map_is_bounded_and_the_boxes_are_not(size):
     assert (found.boxes == expected).all() and found.labels == ["dog"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_a_large_jpeg_is_decoded_small_and_boxed_in_its_own_pixels(tmp_path, orientation):
     path, exif = tmp_path / "large.jpg", Image.Exif()

@@ -126,6 +126,7 @@ def test_the_published_preset_reads_files_as_the_detector_does(classifier, tmp_p
         np.testing.assert_array_equal(each.scores, other.scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fast", "best"])
 def test_presets_find_a_rendered_dog(name, classifier):
     image, dogs = scene_with_dogs(1)

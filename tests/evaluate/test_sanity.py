@@ -295,6 +295,7 @@ def test_blurring_is_torchvisions(size):
     torch.testing.assert_close(sanity.blurred(pictures), expected, atol=2e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_head_is_fitted_to_what_tells_the_labels_apart():
     rng = np.random.default_rng(2)
     labels = rng.random(80) < 0.3

@@ -128,7 +128,10 @@ def test_images_that_a_network_cannot_take_are_refused_and_it_is_left_as_it_was(
     assert [each.training for each in network] == [True, True, False]
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 224), ("vit_b_32", 224), ("vit_h_14", 518)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("resnet18", 224), ("vit_b_32", 224), pytest.param("vit_h_14", 518, marks=pytest.mark.slow)],
+)
 def test_a_network_of_a_fixed_size_is_built_for_the_size_that_its_weights_have(name, size):
     architecture = find_architecture(name)
     assert architecture.input_size == size

@@ -213,6 +213,7 @@ def test_a_card_that_says_it_wrong_is_refused(tmp_path, high_resolution):
         load_classifier(None, path, "cpu")
 
 
+@pytest.mark.slow
 def test_a_card_for_a_network_that_cannot_look_closer_is_refused(tmp_path):
     net = torchvision.models.resnet18(num_classes=2)
     card = {

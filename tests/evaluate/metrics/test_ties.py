@@ -91,6 +91,7 @@ def test_smallest_value_by_hand(boxes, scores, low):
     assert span.low == pytest.approx(min(aps_over_tied_orders(truth, found, 0.5, "all_point")))
 
 
+@pytest.mark.slow
 def test_expected_value_is_the_mean_over_all_orders():
     truth = GroundTruth.from_images([[[0, 0, 10, 10], [20, 0, 30, 10]], [[0, 0, 10, 10]]])
     found = Detections.from_images(
