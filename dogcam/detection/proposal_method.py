@@ -24,9 +24,9 @@ class ProposalMethod(SeveralViews):
 
     Attributes:
         vote_sharpness: how fast the weight of a proposal falls with its fit.
-        fit_exponent: a box scores the image's probability times its fit to this power,
-        share_exponent: and times its share of the image's area to this power, as large boxes are right more
-            often.
+        fit_exponent, share_exponent: a box scores the root of a product: the image's probability, its fit to
+            the first power, and its share of the image's area to the second, as large boxes are right more
+            often. The root changes no order; without it, most right boxes would score below 0.2.
     """
 
     vote_sharpness: float = 10.0
@@ -37,7 +37,8 @@ class ProposalMethod(SeveralViews):
         """Return the boxes of an image, see `SeveralViews.locate`."""
         boxes, fits = self.fitted(evidence, size, side)
         shares = area(boxes) / (size[0] * size[1])
-        scores = probability_of(evidence) * fits**self.fit_exponent * shares**self.share_exponent
+        products = probability_of(evidence) * fits**self.fit_exponent * shares**self.share_exponent
+        scores = np.sqrt(products)
         order = np.argsort(-scores, kind="stable")
         return boxes[order], scores[order]
 

@@ -56,7 +56,7 @@ def test_every_object_gets_one_box():
     found = iou(boxes, np.array([[8, 16, 40, 48], [80, 16, 112, 48.0]]))
     assert (found.max(axis=0) > 0.85).all()
     # A fit near 1 for either map, times the probability of one half.
-    assert scores == pytest.approx([0.5, 0.5], abs=0.35) and scores.min() > 0.4
+    assert scores**2 == pytest.approx([0.5, 0.5], abs=0.35) and (scores**2).min() > 0.4
     assert (np.diff(scores) <= 0).all()
 
 
@@ -64,7 +64,7 @@ def test_the_image_ranks_its_boxes():
     method = ProposalMethod(views=(View(1.0),))
     low = method.locate([two_squares(-3.0)], (64, 128), side=128)[1]
     high = method.locate([two_squares(-3.0), two_squares(3.0)], (64, 128), side=128)[1]
-    np.testing.assert_allclose(high / low, (1 + np.exp(3)) / (1 + np.exp(-3)))
+    np.testing.assert_allclose((high / low) ** 2, (1 + np.exp(3)) / (1 + np.exp(-3)))
 
 
 def test_of_two_objects_of_one_fit_the_larger_one_comes_first():
@@ -77,7 +77,7 @@ def test_of_two_objects_of_one_fit_the_larger_one_comes_first():
     order = np.argsort(-shares)
     assert len(boxes) == 2 and order.tolist() == [1, 0], "the fit alone ranks them otherwise"
     np.testing.assert_array_equal(found, boxes[order])
-    np.testing.assert_allclose(scores, (0.5 * fits * shares**2)[order])
+    np.testing.assert_allclose(scores**2, (0.5 * fits * shares**2)[order])
 
 
 def test_further_views_are_made_above_the_gate(classifier):
