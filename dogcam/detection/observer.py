@@ -33,7 +33,8 @@ class Observer:
             dense view was asked for yet.
 
     Raises:
-        ModelError: if the classifier has no head of its own after the average, or no output for a class.
+        ModelError: if the classifier has no head of its own after the average, or no output for a class; or
+            if it does not accept a larger input, or gives it as many positions.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ def test_the_image_ranks_its_boxes():
     np.testing.assert_allclose((high / low) ** 2, (1 + np.exp(3)) / (1 + np.exp(-3)))
 
 
-def test_of_two_objects_of_one_fit_the_larger_one_comes_first():
+def test_a_larger_box_may_come_before_one_of_a_higher_fit():
     evidence = two_squares(0.0)
     evidence.logits[2:30, 40:62] = 20.0
     plain = ProposalMethod(views=(View(1.0),), fit=FitRule(side=0.25, map_weight=0.0), fit_exponent=1.0)
