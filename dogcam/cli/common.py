@@ -97,6 +97,16 @@ def choice(flag: str, name: str, values: Sequence[str], default: str, text: str)
     )
 
 
+def number_of(count: int, one: str, many: str | None = None) -> str:
+    """Return a count and its noun; `many` is the plural if it is not formed with s.
+
+    Example:
+        >>> number_of(1, "box", "boxes"), number_of(0, "box", "boxes"), number_of(1200, "image")
+        ('1 box', '0 boxes', '1,200 images')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def names_in(text: str) -> tuple[str, ...]:
     """Return names: the lines of a file, ImageNet's classes for `imagenet`, or what is between commas.
 

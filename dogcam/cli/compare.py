@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dogcam.cam import GradCam
-from dogcam.cli.common import visible
+from dogcam.cli.common import number_of, visible
 from dogcam.cli.options import CAM_THRESHOLD, ClassifierOptions, classifier_options
 from dogcam.cli.resampling import Resampling, resampling_options
 from dogcam.data.images import read_pixels
@@ -111,7 +111,10 @@ def command(
         weights = each.weights_sha256()[:8]
         console.print(f"{which}: {each.name} at {each.input_sizes} pixels, {each.source}, sha256 {weights}")
     n_resamples = resampling.n_resamples
-    console.print(f"{len(images):,} images, {shown:,} with the class {target}; {n_resamples:,} resamples")
+    console.print(
+        f"{number_of(len(images), 'image')}, {shown:,} with the class {target}; "
+        f"{number_of(n_resamples, 'resample')}"
+    )
 
 
 def _detect(

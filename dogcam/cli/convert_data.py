@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dogcam.cli.common import visible
+from dogcam.cli.common import number_of, visible
 from dogcam.cli.reading_rules import reading_rules
 from dogcam.data.conversion import convert
 from dogcam.data.formats import FORMATS, format_named
@@ -30,6 +30,7 @@ def command(source: Path, target: Path, name: str, allow_loss: bool, rules: Read
     n_images = sum(len(split) for split in done.splits)
     n_objects = sum(len(image.objects) for split in done.splits for image in split.images)
     names = ", ".join(split.name for split in done.splits)
-    click.echo(visible(f"{target}: {n_images:,} images and {n_objects:,} objects in {names}"))
+    written = f"{number_of(n_images, 'image')} and {number_of(n_objects, 'object')}"
+    click.echo(visible(f"{target}: {written} in {names}"))
     for loss in done.losses:
         click.echo(visible(f"lost: {loss}"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from dogcam.cli.common import FiniteRange
+from dogcam.cli.common import FiniteRange, number_of
 from dogcam.cli.options import (
     BATCH_SIZE,
     LOCALISER_FILE,
@@ -109,4 +109,5 @@ def _refuse_both(preset: str | None) -> None:
 def _summary(rows: Sequence[Row]) -> str:
     n_boxes = sum(len(row.result.boxes) for row in rows)
     n_empty = sum(not len(row.result.boxes) for row in rows)
-    return f"{n_boxes:,} boxes in {len(rows):,} images, {n_empty:,} of them without a box"
+    images = number_of(len(rows), "image")
+    return f"{number_of(n_boxes, 'box', 'boxes')} in {images}, {n_empty:,} without a box"

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from dogcam.cli.common import visible
+from dogcam.cli.common import number_of, visible
 from dogcam.cli.options import BATCH_SIZE, ClassifierOptions, classifier_options
 from dogcam.cli.progress import StepProgress
 from dogcam.cli.resampling import Resampling, resampling_options
@@ -122,7 +122,8 @@ def _rows(scores: ClassificationScores) -> list[EstimateRow]:
 
 def _table(classifier: Classifier, split: Split, scores: ClassificationScores) -> Table:
     table = Table(
-        title=f"{classifier.name} at {classifier.input_sizes} pixels on {split.name}, {len(split)} images",
+        title=f"{classifier.name} at {classifier.input_sizes} pixels on {split.name}, "
+        f"{number_of(len(split), 'image')}",
         title_justify="left",
         caption=f"AP: {AP_VARIANT}; {100 * scores.interval.level:g}% bootstrap intervals over images",
         caption_justify="left",

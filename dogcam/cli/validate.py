@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dogcam.cli.common import visible
+from dogcam.cli.common import number_of, visible
 from dogcam.cli.reading_rules import reading_rules
 from dogcam.data.validation import validate
 from dogcam.structures.rules import ReadRules
@@ -23,12 +23,13 @@ def command(context: click.Context, path: Path, split: str | None, rules: ReadRu
     n_faults = 0
     for found in validate(path, split, rules):
         counts = ", ".join(f"{count:,} {name}" for name, count in sorted(found.n_objects.items()))
-        click.echo(visible(f"{found.split}: {found.n_images:,} images; objects: {counts or 'none'}"))
+        images = number_of(found.n_images, "image")
+        click.echo(visible(f"{found.split}: {images}; objects: {counts or 'none'}"))
         for text in found.faults:
             click.echo(visible(f"  fault: {text}"))
         for text in found.warnings:
             click.echo(visible(f"  warning: {text}"))
         n_faults += len(found.faults)
-    click.echo(f"{n_faults:,} faults")
+    click.echo(number_of(n_faults, "fault"))
     if n_faults and rules.on_error == "fail":
         context.exit(1)
