@@ -62,6 +62,12 @@ class Reader:
         self.page.goto(self.address + behind)
         return self.page
 
+    def require_quiet(self) -> None:
+        """Fail if anything but files was asked for, or a script failed."""
+        allowed = ("file:", "data:", "blob:", "about:")
+        assert [url for url in self.requests if not url.startswith(allowed)] == []
+        assert self.complaints == []
+
 
 @contextmanager
 def reading(browser, run: Path, **how):
@@ -74,9 +80,7 @@ def reading(browser, run: Path, **how):
         yield reader
     finally:
         context.close()
-    outside = [url for url in reader.requests if not url.startswith(("file:", "data:", "blob:", "about:"))]
-    assert outside == []
-    assert reader.complaints == []
+    reader.require_quiet()
 
 
 @contextmanager
@@ -93,10 +97,24 @@ def record(finished) -> dict:
     return record_of(finished)
 
 
-@pytest.fixture
-def desk(browser, finished):
+@pytest.fixture(scope="module")
+def one_page(browser, finished):
+    """A page that many tests read one after the other: a context of its own takes half a second."""
     with reading(browser, finished) as reader:
         yield reader
+
+
+@pytest.fixture
+def desk(one_page):
+    """The report, read anew."""
+    for heard in (one_page.requests, one_page.complaints):
+        heard.clear()
+    one_page.page.set_viewport_size(DESK)
+    one_page.page.emulate_media(media="null")
+    one_page.page.evaluate("localStorage.clear()")
+    one_page.open()
+    yield one_page
+    one_page.require_quiet()
 
 
 def counts_of(page) -> dict[str, float]:
