@@ -23,7 +23,6 @@ from dogcam.detection.localiser_method import LocaliserMethod
 from dogcam.detection.observer import Observer
 from dogcam.detection.presets import PRESETS, ThresholdMethod, find_preset, observer_for
 from dogcam.detection.proposal_method import ProposalMethod
-from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ConfigError
 from dogcam.evaluate.tuning import CrossValidation, cross_validate
 from dogcam.files import atomic_write
@@ -44,7 +43,7 @@ FIT_VALUES: dict[str, tuple[Any, ...]] = {
 }
 """The values that the search draws from, for each number of `FitRule`."""
 
-METHOD_VALUES: dict[type[SeveralViews], dict[str, tuple[Any, ...]]] = {
+METHOD_VALUES: dict[type[ProposalMethod], dict[str, tuple[Any, ...]]] = {
     ProposalMethod: {
         "max_cover": (0.5, 0.7, 0.85),
         "vote_iou": (0.35, 0.4, 0.5, 0.6),
@@ -53,13 +52,15 @@ METHOD_VALUES: dict[type[SeveralViews], dict[str, tuple[Any, ...]]] = {
         "share_exponent": (0.0, 0.5, 0.75, 1.0),
     },
     LocaliserMethod: {
-        "midpoint": (0.0, 1.0, 2.0, 3.0),
-        "overlap_exponent": (1.0, 2.0, 3.0, 5.0),
-        "fit_exponent": (0.0, 0.5, 1.0, 2.0),
-        "max_iou": (0.2, 0.3, 0.4, 0.5),
-        "max_cover": (0.5, 0.7, 0.85),
-        "vote_iou": (0.5, 0.6, 0.7),
-        "score_exponent": (0.5, 1.0, 2.0),
+        "max_cover": (0.85, 1.0),
+        "vote_iou": (0.4, 0.5, 0.6),
+        "vote_sharpness": (0.5, 1.0, 2.0),
+        "fit_exponent": (0.5, 1.0, 2.0),
+        "share_exponent": (0.25, 0.5, 0.75, 1.0),
+        "midpoint": (0.0, 1.0, 2.0),
+        "overlap_exponent": (0.0, 1.0, 2.0, 3.0),
+        "iou_exponent": (2.0, 3.0, 4.0, 6.0),
+        "supporters": (5, 10, 20, 40),
     },
 }
 """The same for the numbers of each kind of method."""
@@ -150,16 +151,16 @@ def command(
     atomic_write(json_path, json.dumps(record, indent=1, allow_nan=False).encode())
 
 
-def _searchable(preset: str) -> SeveralViews:
+def _searchable(preset: str) -> ProposalMethod:
     method = find_preset(preset)
     if isinstance(method, ThresholdMethod):
-        names = ", ".join(name for name, each in PRESETS.items() if isinstance(each, SeveralViews))
+        names = ", ".join(name for name, each in PRESETS.items() if isinstance(each, ProposalMethod))
         raise ConfigError(f"the preset {preset!r} has one threshold, which the report tunes; choose {names}")
     return method
 
 
 def _observe(
-    photographs: Split, method: SeveralViews, observer: Observer, progress: StepProgress
+    photographs: Split, method: ProposalMethod, observer: Observer, progress: StepProgress
 ) -> list[_Observed]:
     return [
         _Observed(method.observe(partial(observer.evidence, read_pixels(image)))[0], image.size)
@@ -167,7 +168,7 @@ def _observe(
     ]
 
 
-def _trials(method: SeveralViews, number: int, seed: int) -> Iterator[SeveralViews]:
+def _trials(method: ProposalMethod, number: int, seed: int) -> Iterator[ProposalMethod]:
     """Yield the method itself, then methods whose numbers are drawn independently and uniformly."""
     yield method
     generator = np.random.default_rng(seed)
@@ -179,20 +180,20 @@ def _trials(method: SeveralViews, number: int, seed: int) -> Iterator[SeveralVie
         yield replace(method, fit=replace(method.fit, **fit), **others)
 
 
-def _detect(method: SeveralViews, observed: list[_Observed], side: int) -> Detections:
+def _detect(method: ProposalMethod, observed: list[_Observed], side: int) -> Detections:
     located = [method.locate(each.evidence, each.size, side) for each in observed]
     return Detections.from_images([boxes for boxes, _ in located], [scores for _, scores in located])
 
 
-def _numbers(method: SeveralViews) -> dict:
+def _numbers(method: ProposalMethod) -> dict:
     return asdict(method.fit) | {name: getattr(method, name) for name in METHOD_VALUES[type(method)]}
 
 
-def _rows(methods: list[SeveralViews], result: CrossValidation) -> list[dict]:
+def _rows(methods: list[ProposalMethod], result: CrossValidation) -> list[dict]:
     return [{**_numbers(method), "ap": ap.tolist()} for method, ap in zip(methods, result.ap, strict=True)]
 
 
-def _table(methods: list[SeveralViews], result: CrossValidation) -> Table:
+def _table(methods: list[ProposalMethod], result: CrossValidation) -> Table:
     table = Table(title="AP of the best trials; the last row is cross-validated", title_justify="left")
     for heading in ("trial", *(f"IoU > {each:g}" for each in IOU_THRESHOLDS), "numbers"):
         table.add_column(heading)

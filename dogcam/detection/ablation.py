@@ -6,8 +6,9 @@ from itertools import pairwise
 
 from dogcam.detection.boxes_from_maps import DEFAULT_RULE, LocalisationRule, Located, localise
 from dogcam.detection.evidence import Evidence, Grid, View
-from dogcam.detection.proposal_method import ProposalMethod
-from dogcam.detection.several_views import SeveralViews, ViewEvidence, probability_of
+from dogcam.detection.grid_evidence import probability_of
+from dogcam.detection.localiser_method import LocaliserMethod
+from dogcam.detection.proposal_method import ProposalMethod, ViewEvidence
 from dogcam.structures.boxes import clip
 
 NO_VOTES = 1.0
@@ -54,23 +55,23 @@ class Step:
 
     name: str
     title: str
-    method: SeveralViews | DenseThreshold
+    method: ProposalMethod | DenseThreshold
 
 
-def steps_to(method: SeveralViews, proposals: ProposalMethod) -> list[Step]:
+def steps_to(method: ProposalMethod, proposals: ProposalMethod) -> list[Step]:
     """Return the steps from one threshold on a dense map to a method, one addition at a time.
 
     Steps that the method does not have are left out. The numbers are those of the method throughout; the last
-    step is the method itself. A localiser replaces proposals, in the same number of views.
+    step is the method itself. With a localiser, it follows proposals of the same views without one.
 
     Args:
-        method: one of proposals, or of a localiser.
+        method: its views, with or without a localiser.
         proposals: what a localiser is compared with.
     """
-    if not isinstance(method, ProposalMethod):
+    if isinstance(method, LocaliserMethod):
         views = tuple(replace(view, regressed=False) for view in method.views)
-        before = replace(proposals, views=views, further_views=())
-        title = "boxes that a localiser regresses, in place of proposals"
+        before = replace(proposals, views=views, further_views=method.further_views)
+        title = "ranks that a localiser supports"
         return [*steps_to(before, proposals), Step("localiser", title, method)]
     votes = replace(method, share_exponent=0.0)
     further = replace(votes, vote_iou=NO_VOTES)

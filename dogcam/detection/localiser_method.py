@@ -1,50 +1,62 @@
-"""Boxes that a localiser regresses, ranked by their expected IoU and their fit."""
+"""Boxes from nested proposals, ranked by their fit and by the boxes that a localiser regresses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dogcam.detection.boxes_from_maps import Located
 from dogcam.detection.evidence import Evidence
-from dogcam.detection.several_views import GridEvidence, SeveralViews, probability_of
-from dogcam.structures.boxes import as_boxes, clip
+from dogcam.detection.proposal_method import ProposalMethod
+from dogcam.structures.boxes import Boxes, as_boxes, clip, iou
 
 
 @dataclass(frozen=True)
-class LocaliserMethod(SeveralViews):
-    """How the boxes that a localiser regresses become detections.
+class LocaliserMethod(ProposalMethod):
+    """How proposals become detections if a localiser regresses a box at each position of some views.
 
-    The weight of the box b of a position is
+    The weight of a regressed box r is
 
-        w(b) = sigmoid(logit of the position - midpoint) * (expected IoU)^overlap_exponent
-               * F(b)^fit_exponent,
+        w(r) = sigmoid(logit of its position - midpoint) * (its expected IoU)^overlap_exponent.
 
-    F its fit to the evidence (`box_fit.fits`).
+    The support of a proposal b is the mean of the largest values of w(r) IoU(b, r)^iou_exponent. The rank of
+    b is its fit (`box_fit.fits`), to the power `fit_exponent`, times its support; the rank takes the part
+    that the fit has in `ProposalMethod`. Weights of box voting are powers of the rank.
 
     Attributes:
         midpoint: logit at which a position belongs to the object with a probability of one half.
-        overlap_exponent, fit_exponent: of the weight.
-        score_exponent: a box scores the image's probability times its weight to this power.
+        overlap_exponent: of the weight of a regressed box.
+        iou_exponent: of the IoU of a proposal and a regressed box.
+        supporters: number of regressed boxes, those that support a proposal most.
     """
 
-    midpoint: float = 2.0
+    midpoint: float = 1.0
     overlap_exponent: float = 2.0
-    fit_exponent: float = 2.0
-    score_exponent: float = 1.0
+    iou_exponent: float = 4.0
+    supporters: int = 20
 
     def locate(self, evidence: Sequence[Evidence], size: tuple[int, int], side: int) -> Located:
-        """Return the boxes of an image, see `SeveralViews.locate`."""
+        """Return the boxes of an image, see `ProposalMethod.locate`."""
+        grid, cells, found = self.proposed(evidence, size, side)
+        boxes = grid.to_pixels(cells)
+        ranks = found**self.fit_exponent * self._support(boxes, evidence)
+        # With logarithms, the weights of box voting are powers of the ranks.
+        votes = np.log(np.maximum(ranks, 1e-30))
+        kept, means = self.selected(boxes, ranks, votes)
+        return self.scored(clip(means, size), ranks[kept], evidence, size)
+
+    def _support(self, boxes: Boxes, evidence: Sequence[Evidence]) -> NDArray[np.float64]:
+        """Return the support of proposals: (N, 4) array in pixels of the image -> (N,) array."""
         regressed = [each.regressed for each in evidence if each.regressed is not None]
-        boxes = as_boxes(np.concatenate([each.boxes for each in regressed]))
         overlaps, logits = (
             np.concatenate([getattr(each, name) for each in regressed]).astype(np.float64)
             for name in ("overlaps", "logits")
         )
-        gridded = GridEvidence.of(evidence, size, side)
-        found = gridded.fits(gridded.grid.to_cells(boxes), self.fit)
-        weights = overlaps**self.overlap_exponent * found**self.fit_exponent
-        weights /= 1 + np.exp(self.midpoint - logits)
-        # With logarithms, the means are weighted by the weights themselves.
-        kept, means = self.selected(boxes, weights, np.log(np.maximum(weights, 1e-30)), 1.0)
-        return clip(means, size), probability_of(evidence) * weights[kept] ** self.score_exponent
+        if not len(overlaps):
+            return np.zeros(len(boxes))
+        weights = overlaps**self.overlap_exponent / (1 + np.exp(self.midpoint - logits))
+        others = as_boxes(np.concatenate([each.boxes for each in regressed]))
+        support = weights * iou(boxes, others) ** self.iou_exponent
+        n = min(self.supporters, len(others))
+        return np.partition(support, len(others) - n, axis=1)[:, len(others) - n :].mean(axis=1)

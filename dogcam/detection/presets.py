@@ -18,7 +18,6 @@ from dogcam.detection.localiser import Localiser
 from dogcam.detection.localiser_method import LocaliserMethod
 from dogcam.detection.observer import Observer
 from dogcam.detection.proposal_method import ProposalMethod
-from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ConfigError
 from dogcam.models.classifier import Classifier
 from dogcam.structures.defaults import BATCH_SIZE
@@ -49,11 +48,12 @@ class ThresholdMethod:
         return Detector(classifier, tuple(targets), request, self.rule)
 
 
-DetectionMethod: TypeAlias = ThresholdMethod | SeveralViews
+DetectionMethod: TypeAlias = ThresholdMethod | ProposalMethod
 
 Locator: TypeAlias = Callable[[Image.Image], list[Located]]
 """Maps an RGB image to the boxes and scores of each of K classes, the highest score first."""
 
+_FURTHER_VIEWS = (View(1.25, mirrored=True), View(2.5, dense=False))
 _FIT_OF_SEVERAL = FitRule(midpoints=(1.0,), ring=1.0, side=0.47, octaves=1.0, fill=0.8, map_weight=0.0)
 
 PRESETS: dict[PresetName, DetectionMethod] = {
@@ -65,15 +65,16 @@ PRESETS: dict[PresetName, DetectionMethod] = {
     ),
     "best": ProposalMethod(
         views=(View(1.0, keep_aspect=False), View(1.25), View(1.75)),
-        further_views=(View(1.25, mirrored=True), View(2.5, dense=False)),
+        further_views=_FURTHER_VIEWS,
         fit=_FIT_OF_SEVERAL,
         max_cover=0.85, vote_iou=0.35, vote_sharpness=0.0, fit_exponent=2.0, share_exponent=0.75,
     ),
     "localiser": LocaliserMethod(
-        views=(View(1.0, keep_aspect=False), View(1.25), View(1.75, regressed=True)),
+        views=(View(1.0, keep_aspect=False), View(1.25, regressed=True), View(1.75, regressed=True)),
+        further_views=_FURTHER_VIEWS,
         fit=_FIT_OF_SEVERAL,
-        midpoint=2.0, overlap_exponent=3.0, fit_exponent=2.0, max_iou=0.4, max_cover=0.85, vote_iou=0.6,
-        score_exponent=1.0,
+        max_cover=1.0, vote_iou=0.5, vote_sharpness=1.0, fit_exponent=1.0, share_exponent=0.75,
+        midpoint=1.0, overlap_exponent=2.0, iou_exponent=4.0, supporters=20,
     ),
 }  # fmt: skip
 """The methods by name. `published` is that of the experiment. The numbers of the others were chosen on images
@@ -101,7 +102,7 @@ def locator(
 
     Args:
         method: for instance a preset.
-        classifier: has outputs for the targets; a `SeveralViews` needs global average pooling and a head.
+        classifier: has outputs for the targets; a `ProposalMethod` needs global average pooling and a head.
         targets: names of K classes, which share the forward passes.
         localiser: of this classifier, for a `LocaliserMethod`.
 
@@ -137,7 +138,7 @@ def detect_by_preset(
         images: one image or several; files are read batch by batch.
         classifier, targets: as for `locator`.
         preset: a name from `PRESETS`.
-        batch_size: images in one forward pass of a `ThresholdMethod`; a `SeveralViews` makes the views of
+        batch_size: images in one forward pass of a `ThresholdMethod`; a `ProposalMethod` makes the views of
             one image after the other.
         localiser: as for `locator`.
 
@@ -162,7 +163,7 @@ def detect_by_preset(
 
 
 def observer_for(
-    method: SeveralViews,
+    method: ProposalMethod,
     classifier: Classifier,
     targets: Sequence[str],
     localiser: Localiser | None = None,

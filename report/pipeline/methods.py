@@ -117,8 +117,8 @@ METHODS = {
             "preset", ORANGE, 0,
         ),
         Method(
-            "localiser", "Preset localiser", "boxes that a localiser regresses, trained on pseudo-boxes",
-            "preset", PURPLE, 0,
+            "localiser", "Preset localiser",
+            "nested proposals, ranked by a localiser trained on pseudo-boxes", "preset", PURPLE, 0,
         ),
     )
 }  # fmt: skip

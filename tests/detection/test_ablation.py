@@ -34,6 +34,7 @@ def test_a_localiser_follows_proposals_of_the_same_views():
         "dense",
         "proposals",
         "scales",
+        "further",
         "votes",
         "size",
         "localiser",

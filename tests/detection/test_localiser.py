@@ -18,10 +18,10 @@ from dogcam.detection.localiser import (
 from dogcam.detection.localiser_method import LocaliserMethod
 from dogcam.detection.observer import Observer
 from dogcam.detection.presets import find_preset, locator
-from dogcam.detection.several_views import GridEvidence
 from dogcam.errors import ModelError
 from dogcam.models.checkpoints import save_checkpoint
 from dogcam.models.classifier import Classifier, load_classifier
+from dogcam.structures.boxes import iou
 from tests.support.localisers import localiser_for
 
 
@@ -163,25 +163,65 @@ def test_views_without_boxes_do_not_run_the_localiser(classifier, monkeypatch):
     assert found.regressed is None
 
 
-def test_detections_are_weighted_means_of_the_boxes_of_positions():
+def supported_by(regressed: RegressedBoxes, **numbers) -> tuple[LocaliserMethod, Evidence]:
+    """A method, and the evidence for an object with a strong and a weak part, in 128 x 64 pixels."""
+    logits = np.full((8, 16), -6.0)
+    logits[2:6, 2:5], logits[2:6, 5:12] = 3.0, 1.0
+    window, size, first = (0.0, 0.0, 128.0, 64.0), (64, 128), (4.0, 4.0)
+    evidence = replace(evidence_of(logits, window, size, first, 8.0), regressed=regressed)
+    return LocaliserMethod((View(1.0, regressed=True),), **numbers), evidence
+
+
+def test_the_rank_of_a_proposal_is_its_fit_times_its_support():
+    """Against a loop over all pairs of proposals and regressed boxes."""
     regressed = RegressedBoxes(
-        np.array([[10.0, 10, 50, 50], [14.0, 10, 54, 50], [70.0, 20, 120, 60], [72.0, 22, 118, 58]]),
-        np.array([0.8, 0.4, 0.5, 0.2], np.float32), np.array([4.0, 4.0, 4.0, -4.0], np.float32),
+        np.array([[18.0, 16, 42, 48], [14.0, 14, 98, 50], [20.0, 18, 44, 46]]),
+        np.array([0.8, 0.4, 0.5], np.float32), np.array([4.0, -1.0, 2.0], np.float32),
     )  # fmt: skip
-    logits = np.full((8, 16), 3.0)
-    evidence = replace(
-        evidence_of(logits, (0.0, 0.0, 128.0, 64.0), (64, 128), (4.0, 4.0), 8.0), regressed=regressed
-    )
-    method = LocaliserMethod(
-        (View(1.0, regressed=True),), midpoint=1.0, overlap_exponent=2.0, fit_exponent=1.0, max_iou=0.2,
-        vote_iou=0.5, score_exponent=0.5,
+    method, evidence = supported_by(
+        regressed, midpoint=1.0, overlap_exponent=2.0, iou_exponent=3.0, supporters=2, fit_exponent=0.5,
+        vote_iou=1.0, max_boxes=1, share_exponent=0.0,
     )  # fmt: skip
-    gridded = GridEvidence.of([evidence], (64, 128), 128)
-    fit = gridded.fits(gridded.grid.to_cells(regressed.boxes), method.fit)
-    weights = fit * np.array([0.8, 0.4, 0.5, 0.2]) ** 2 / (1 + np.exp(1 - np.array([4.0, 4.0, 4.0, -4.0])))
+    grid, cells, fits = method.proposed([evidence], (64, 128), 128)
+    ranks = []
+    for proposal, fit in zip(grid.to_pixels(cells), fits, strict=True):
+        support = []
+        for box, overlap, logit in zip(regressed.boxes, regressed.overlaps, regressed.logits, strict=True):
+            width, height = (min(proposal[k + 2], box[k + 2]) - max(proposal[k], box[k]) for k in (0, 1))
+            shared = max(width, 0) * max(height, 0)
+            union = sum((each[2] - each[0]) * (each[3] - each[1]) for each in (proposal, box)) - shared
+            support.append(float(overlap) ** 2 / (1 + np.exp(1 - float(logit))) * (shared / union) ** 3)
+        ranks.append(fit**0.5 * sum(sorted(support)[-2:]) / 2)
+    [box], [score] = method.locate([evidence], (64, 128), 128)
+    assert len(ranks) > 2
+    np.testing.assert_allclose(box, grid.to_pixels(cells)[np.argmax(ranks)])
+    np.testing.assert_allclose(score, np.sqrt(max(ranks) / (1 + np.exp(-1.0))), rtol=1e-6)
+
+
+@pytest.mark.parametrize("box", [[16.0, 16, 40, 48], [16.0, 16, 96, 48]], ids=["narrow", "wide"])
+def test_the_localiser_decides_between_nested_proposals(box):
+    sure = RegressedBoxes(np.array([box]), np.ones(1, np.float32), np.full(1, 9.0, np.float32))
+    method, evidence = supported_by(sure, vote_iou=1.0)
+    boxes, _ = method.locate([evidence], (64, 128), 128)
+    np.testing.assert_allclose(boxes[0], box, atol=6)
+
+
+def test_votes_are_weighted_by_the_ranks():
+    sure = RegressedBoxes(np.array([[16.0, 16, 40, 48]]), np.ones(1, np.float32), np.full(1, 9.0, np.float32))
+    method, evidence = supported_by(sure, vote_iou=0.01, vote_sharpness=2.0, max_boxes=1, iou_exponent=1.0)
+    grid, cells, fits = method.proposed([evidence], (64, 128), 128)
+    proposals = grid.to_pixels(cells)
+    overlaps = iou(sure.boxes, proposals)[0]
+    ranks = fits**method.fit_exponent * overlaps / (1 + np.exp(1 - 9.0))
+    near = iou(proposals[ranks.argmax()][None], proposals)[0] >= 0.01
+    expected = np.average(proposals[near], axis=0, weights=ranks[near] ** 2)
+    [box], _ = method.locate([evidence], (64, 128), 128)
+    np.testing.assert_allclose(box, expected, rtol=1e-6)
+
+
+def test_without_a_regressed_box_nothing_is_supported():
+    """Boxes narrower than a pixel are left out, in small views all of them."""
+    none = RegressedBoxes(np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.float32))
+    method, evidence = supported_by(none)
     boxes, scores = method.locate([evidence], (64, 128), 128)
-    order = [0, 2] if weights[0] > weights[2] else [2, 0]
-    expected = [np.average(regressed.boxes[pair], axis=0, weights=weights[pair]) for pair in ([0, 1], [2, 3])]
-    np.testing.assert_allclose(boxes, [expected[place // 2] for place in order], rtol=1e-6)
-    probability = 1 / (1 + np.exp(-1.0))
-    np.testing.assert_allclose(scores, probability * np.sqrt(weights[order]), rtol=1e-6)
+    assert len(boxes) and (scores == 0).all()

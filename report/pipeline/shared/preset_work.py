@@ -10,7 +10,7 @@ import numpy as np
 from dogcam.detection.ablation import DenseThreshold
 from dogcam.detection.boxes_from_maps import Located
 from dogcam.detection.evidence import Evidence
-from dogcam.detection.several_views import SeveralViews
+from dogcam.detection.proposal_method import ProposalMethod
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Task:
 
     name: str
     target: str
-    method: SeveralViews | DenseThreshold
+    method: ProposalMethod | DenseThreshold
     evidence: Sequence[Evidence]
     seconds: float | None
 

@@ -18,7 +18,6 @@ from dogcam.detection.localiser import load_localiser
 from dogcam.detection.observer import Observer
 from dogcam.detection.presets import ThresholdMethod, find_preset
 from dogcam.detection.proposal_method import ProposalMethod
-from dogcam.detection.several_views import SeveralViews
 from dogcam.errors import ModelError
 from dogcam.models.classifier import Classifier
 from dogcam.structures.presets import PresetName
@@ -90,7 +89,7 @@ class _Methods:
     target: str
     detectors: dict[str, Detector]
     observer: Observer | None
-    presets: dict[str, SeveralViews]
+    presets: dict[str, ProposalMethod]
     ablated: str | None
     steps: list[Step]
     unavailable: list[results.UnavailablePreset]
@@ -117,7 +116,7 @@ def run(context: Context) -> dict:
 def _methods(classifier: Classifier, asked: _Asked) -> _Methods:
     target = asked.targets[0]
     detectors: dict[str, Detector] = {}
-    presets: dict[str, SeveralViews] = {}
+    presets: dict[str, ProposalMethod] = {}
     observer, unavailable = None, []
     localiser = load_localiser(Path(asked.localiser), classifier) if asked.localiser else None
     for name in asked.presets:
@@ -213,7 +212,9 @@ class _Views:
         return sum(self._made[view][1] for view in views)
 
 
-def _tasks(name: str, method: SeveralViews | DenseThreshold, views: _Views, n_classes: int) -> Iterator[Task]:
+def _tasks(
+    name: str, method: ProposalMethod | DenseThreshold, views: _Views, n_classes: int
+) -> Iterator[Task]:
     """Yield the work of a method for the first classes; the time is stated for the first, the target."""
     observed = method.observe(lambda view: views.evidence(view)[:n_classes])
     for place, (target, evidence) in enumerate(zip(views.targets, observed, strict=False)):
