@@ -62,19 +62,21 @@ PRESETS: dict[PresetName, DetectionMethod] = {
         views=(View(1.0, keep_aspect=False),),
         fit=FitRule(midpoints=(0.0,), ring=0.5, side=0.94, octaves=1.0, map_weight=0.0),
         max_cover=0.85, vote_iou=0.5, vote_sharpness=3.0, fit_exponent=1.0, share_exponent=0.75,
+        calibration=(2.14, 3.45),
     ),
     "best": ProposalMethod(
         views=(View(1.0, keep_aspect=False), View(1.25), View(1.75)),
         further_views=_FURTHER_VIEWS,
         fit=_FIT_OF_SEVERAL,
         max_cover=0.85, vote_iou=0.35, vote_sharpness=0.0, fit_exponent=2.0, share_exponent=0.75,
+        calibration=(1.39, 2.86),
     ),
     "localiser": LocaliserMethod(
         views=(View(1.0, keep_aspect=False), View(1.25, regressed=True), View(1.75, regressed=True)),
         further_views=_FURTHER_VIEWS,
         fit=_FIT_OF_SEVERAL,
         max_cover=1.0, vote_iou=0.5, vote_sharpness=1.0, fit_exponent=1.0, share_exponent=0.75,
-        midpoint=1.0, overlap_exponent=2.0, iou_exponent=4.0, supporters=20,
+        calibration=(0.86, 3.0), midpoint=1.0, overlap_exponent=2.0, iou_exponent=4.0, supporters=20,
     ),
 }  # fmt: skip
 """The methods by name. `published` is that of the experiment. The numbers of the others were chosen on images

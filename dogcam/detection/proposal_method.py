@@ -44,9 +44,11 @@ class ProposalMethod:
         max_cover: largest share of the smaller of two boxes that the other one covers.
         vote_iou: least IoU of the boxes whose weighted mean a kept box becomes; 1 for no votes.
         vote_sharpness: how fast the weight of a proposal falls with its fit.
-        fit_exponent, share_exponent: a box scores the root of a product: the image's probability, its fit to
-            the first power, and its share of the image's area to the second, as large boxes are right more
-            often. The root changes no order; without it, most right boxes would score below 0.2.
+        fit_exponent, share_exponent: the order of boxes is that of a product: the image's probability, their
+            fit to the first power, and their share of the image's area to the second, as large boxes are
+            right more often.
+        calibration: slope and offset of Platt scaling (Platt 1999): the score is the logistic function of
+            slope * log(product) + offset, the probability that a box is right where both were fitted.
     """
 
     views: tuple[View, ...]
@@ -60,6 +62,7 @@ class ProposalMethod:
     vote_sharpness: float = 10.0
     fit_exponent: float = 2.0
     share_exponent: float = 0.0
+    calibration: tuple[float, float] = (1.0, 0.0)
 
     def __post_init__(self) -> None:
         if not self.views:
@@ -104,7 +107,7 @@ class ProposalMethod:
 
         Returns:
             boxes: (N, 4) float64 array, half-open xyxy in pixels of the image, the highest score first.
-            scores: (N,) float64 array, at least 0.
+            scores: (N,) float64 array in [0, 1).
         """
         boxes, fits = self.fitted(evidence, size, side)
         return self.scored(boxes, fits**self.fit_exponent, evidence, size)
@@ -153,7 +156,11 @@ class ProposalMethod:
             evidence, size: as for `locate`.
         """
         shares = area(boxes) / (size[0] * size[1])
-        scores = np.sqrt(probability_of(evidence) * ranks * shares**self.share_exponent)
+        products = probability_of(evidence) * ranks * shares**self.share_exponent
+        slope, offset = self.calibration
+        # Odds in place of logarithms, as a product may be 0.
+        odds = products**slope * np.exp(offset)
+        scores = odds / (1 + odds)
         order = np.argsort(-scores, kind="stable")
         return boxes[order], scores[order]
 

@@ -195,7 +195,8 @@ def test_the_rank_of_a_proposal_is_its_fit_times_its_support():
     [box], [score] = method.locate([evidence], (64, 128), 128)
     assert len(ranks) > 2
     np.testing.assert_allclose(box, grid.to_pixels(cells)[np.argmax(ranks)])
-    np.testing.assert_allclose(score, np.sqrt(max(ranks) / (1 + np.exp(-1.0))), rtol=1e-6)
+    product = max(ranks) / (1 + np.exp(-1.0))
+    np.testing.assert_allclose(score, product / (1 + product), rtol=1e-6)
 
 
 @pytest.mark.parametrize("box", [[16.0, 16, 40, 48], [16.0, 16, 96, 48]], ids=["narrow", "wide"])

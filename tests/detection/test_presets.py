@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import expit
 
 from dogcam.cam import GradCam
 from dogcam.data.sample import render_scene
@@ -56,7 +57,8 @@ def test_every_object_gets_one_box():
     found = iou(boxes, np.array([[8, 16, 40, 48], [80, 16, 112, 48.0]]))
     assert (found.max(axis=0) > 0.85).all()
     # A fit near 1 for either map, times the probability of one half.
-    assert scores**2 == pytest.approx([0.5, 0.5], abs=0.35) and (scores**2).min() > 0.4
+    products = scores / (1 - scores)
+    assert products == pytest.approx([0.5, 0.5], abs=0.35) and products.min() > 0.4
     assert (np.diff(scores) <= 0).all()
 
 
@@ -64,7 +66,20 @@ def test_the_image_ranks_its_boxes():
     method = ProposalMethod(views=(View(1.0),))
     low = method.locate([two_squares(-3.0)], (64, 128), side=128)[1]
     high = method.locate([two_squares(-3.0), two_squares(3.0)], (64, 128), side=128)[1]
-    np.testing.assert_allclose((high / low) ** 2, (1 + np.exp(3)) / (1 + np.exp(-3)))
+    odds = (high / (1 - high)) / (low / (1 - low))
+    np.testing.assert_allclose(odds, (1 + np.exp(3)) / (1 + np.exp(-3)))
+
+
+def test_the_score_is_the_calibrated_product():
+    """Platt scaling, by SciPy's logistic function; an image of probability 0 scores 0."""
+    plain = ProposalMethod(views=(View(1.0),), fit=FitRule(side=0.25, map_weight=0.0), fit_exponent=1.0)
+    boxes, fits = plain.fitted([two_squares(1.0)], (64, 128), side=128)
+    found, scores = replace(plain, calibration=(1.5, 2.0)).locate([two_squares(1.0)], (64, 128), side=128)
+    np.testing.assert_array_equal(found, boxes)
+    np.testing.assert_allclose(scores, expit(1.5 * np.log(expit(1.0) * fits) + 2))
+    with np.errstate(over="ignore"):
+        none = replace(plain, calibration=(1.5, 2.0)).locate([two_squares(-2000.0)], (64, 128), side=128)
+    assert (none[1] == 0).all()
 
 
 def test_a_larger_box_may_come_before_one_of_a_higher_fit():
@@ -77,7 +92,7 @@ def test_a_larger_box_may_come_before_one_of_a_higher_fit():
     order = np.argsort(-shares)
     assert len(boxes) == 2 and order.tolist() == [1, 0], "the fit alone ranks them otherwise"
     np.testing.assert_array_equal(found, boxes[order])
-    np.testing.assert_allclose(scores**2, (0.5 * fits * shares**2)[order])
+    np.testing.assert_allclose(scores / (1 - scores), (0.5 * fits * shares**2)[order])
 
 
 def test_further_views_are_made_above_the_gate(classifier):
