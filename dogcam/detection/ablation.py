@@ -65,7 +65,7 @@ def steps_to(method: ProposalMethod, proposals: ProposalMethod) -> list[Step]:
     step is the method itself. With a localiser, it follows proposals of the same views without one.
 
     Args:
-        method: its views, with or without a localiser.
+        method: the last step, with or without a localiser.
         proposals: what a localiser is compared with.
     """
     if isinstance(method, LocaliserMethod):
