@@ -30,6 +30,8 @@ def test_similarity_shows_each_measure_its_intervals_and_the_mark():
     assert lines["ranks"].get_color() == lines["structure"].get_color(), "one method"
     assert lines["ranks"].get_linestyle() != lines["structure"].get_linestyle()
     assert 0.5 in [line.get_ydata()[0] for line in axes.get_lines() if len(set(line.get_ydata())) == 1]
+    assert -0.5 in [line.get_ydata()[0] for line in axes.get_lines() if len(set(line.get_ydata())) == 1]
+    assert axes.get_ylim()[0] < -1, "an inverted map is seen"
     bars = [line.get_ydata() for line in axes.get_lines() if list(line.get_xdata()) == [1.0, 1.0]]
     assert [list(bar) for bar in bars] == [[0.0, 0.2], [-0.2, 0.0]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["ranks", "structure", "pass limit"]

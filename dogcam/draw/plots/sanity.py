@@ -40,10 +40,11 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
     Args:
         series: one for each measure of one method; x is the share of the weights that are permuted. A
             value that is not defined is left out.
-        mark: the pass limit, drawn as a line.
+        mark: the pass limit for both signs, drawn as two lines.
     """
     figure, axes = single(3.2)
-    axes.axhline(mark, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
+    for limit in (mark, -mark):
+        axes.axhline(limit, color=INK, lw=1, linestyle=(0, (4, 3)), zorder=2)
     for index, one in enumerate(series):
         drawn = [(x, row) for x, row in zip(one.x, one.rows, strict=True) if row.value is not None]
         values = [row.value for _, row in drawn if row.value is not None]
@@ -54,7 +55,7 @@ def similarity_figure(series: Sequence[EstimateSeries], mark: float) -> Figure:
                 axes.plot([x, x], [row.low, row.high], color=series_colour(0), lw=2, zorder=3)
     axes.set(xlabel="share of the weights permuted, from the head down", ylabel="similarity")
     in_percent(axes.xaxis)
-    axes.set_ylim(-0.5, 1.05)
+    axes.set_ylim(-1.05, 1.05)
     mark_handle = Line2D([], [], color=INK, lw=1, linestyle=(0, (4, 3)), label="pass limit")
     legend_below(figure, [*axes.get_legend_handles_labels()[0], mark_handle])
     return figure
