@@ -81,7 +81,7 @@ class Formatter:
 
     def seconds(self, ref: Ref) -> Markup:
         """Show a duration in seconds."""
-        return self._number(ref, lambda value: f"{value:.1f}{THIN_SPACE}s")
+        return self._number(ref, lambda value: f"{_signed(value, 1)}{THIN_SPACE}s")
 
     def span(self, interval: Ref, digits: int = 1) -> Markup:
         """Show an interval of fractions in percent: 40.1 to 57.0 %."""
@@ -234,11 +234,11 @@ def _shortened(words: str) -> str:
 
 
 def _signed(value: float, digits: int, plus: bool = False) -> str:
-    shown = f"{value:{'+' if plus else ''}.{digits}f}"
+    shown = f"{value:{'+' if plus else ''},.{digits}f}"
     # A difference that rounds to nothing has no sign: -0.0 would claim one.
-    if float(shown) == 0:
+    if not shown.strip("+-.0"):
         shown = shown.lstrip("+-")
-    return shown.replace("-", MINUS)
+    return shown.replace("-", MINUS).replace(",", THIN_SPACE)
 
 
 def _power(value: float) -> str:

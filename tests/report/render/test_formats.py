@@ -38,6 +38,7 @@ PLAIN, PAGE = Formatter("markdown"), Formatter("html")
         ("decimal", 0.005, "0.01"),
         ("decimal", -0.001, "0.00"),
         ("decimal", -1.5, f"{MINUS}1.50"),
+        ("decimal", -1221.25, f"{MINUS}1{THIN_SPACE}221.25"),
         ("power", 6.9e-07, f"6.9{TIMES}10⁻⁷"),
         ("power", -6.9e-07, f"{MINUS}6.9{TIMES}10⁻⁷"),
         ("power", 1e-12, f"1.0{TIMES}10⁻¹²"),
@@ -48,6 +49,7 @@ PLAIN, PAGE = Formatter("markdown"), Formatter("html")
         ("power", 990, "990"),
         ("power", 0.0, "0"),
         ("seconds", 12.345, f"12.3{THIN_SPACE}s"),
+        ("seconds", 3600, f"3{THIN_SPACE}600.0{THIN_SPACE}s"),
     ],
 )
 def test_a_number_is_shown(name, value, shown):
