@@ -147,13 +147,16 @@ const dogcam = {};
 
   const nameOf = (method) => `m-${method.name.replaceAll("_", "-")}`;
 
+  /* Baselines share a colour: the second single point is hollow. */
+  const spotOf = (name) => CONSTANT.indexOf(name) % 2 ? "spot hollow" : "spot";
+
   function drawMethod(chart, method, iou, isMain) {
     const curve = method.curves.find((each) => each.iou === iou);
     if (!curve?.recall.length) return;
     const along = (values) => curve.recall.map((recall, index) => [recall, values[index]]);
     const look = `${nameOf(method)} line`;
     if (CONSTANT.includes(method.name)) {
-      chart.dot(`${nameOf(method)} spot`, 4.5, curve.recall.at(-1), curve.precision.at(-1));
+      chart.dot(`${nameOf(method)} ${spotOf(method.name)}`, 4.5, curve.recall.at(-1), curve.precision.at(-1));
       return;
     }
     const banded = isMain && curve.precision_low?.length && [...curve.precision_low, ...curve.precision_high].every(Number.isFinite);
@@ -208,7 +211,10 @@ const dogcam = {};
       const now = ranking.at(choice.value.score);
       large.place(moving, now.recall, now.precision);
     };
-    for (const box of boxes) box.addEventListener("change", draw);
+    for (const box of boxes) {
+      box.addEventListener("change", draw);
+      if (CONSTANT.includes(box.value)) box.nextElementSibling.className = `sample ${spotOf(box.value)}`;
+    }
 
     const slider = place.querySelector("[type=range]");
     const back = place.querySelector("[data-back]");

@@ -106,7 +106,7 @@ def one_page(browser, finished):
 
 @pytest.fixture
 def desk(one_page):
-    """The report, read anew."""
+    """The report, loaded again."""
     for heard in (one_page.requests, one_page.complaints):
         heard.clear()
     one_page.page.set_viewport_size(DESK)
@@ -574,6 +574,18 @@ def test_methods_are_switched_in_the_explorer(desk, record):
     assert lines.count() == before + 1
     page.locator(".methods input[value=grad_cam]").uncheck()
     assert page.locator(".charts .band").count() == 0
+
+
+def test_constant_score_baselines_are_dots_that_differ(desk, record):
+    page, names = desk.page, ["centerbox", "cheating_centerbox"]
+    for name in names:
+        page.locator(f".methods input[value={name}]").check()
+    fills, fill_of = {}, "e => { const s = getComputedStyle(e); return [s.fill, s.backgroundColor]; }"
+    for part in (".methods input[value={0}] + .sample", ".charts .large .m-{1}"):
+        each = [page.locator(part.format(name, name.replace("_", "-"))) for name in names]
+        assert all("spot" in one.get_attribute("class").split() for one in each)
+        fills[part] = [one.evaluate(fill_of) for one in each]
+    assert all(first != second for first, second in fills.values()), fills
 
 
 def test_one_colour_belongs_to_a_method_in_drawings_and_explorer(desk, record):
