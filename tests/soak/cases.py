@@ -222,7 +222,9 @@ def judge(ending: Ending, folder: Path) -> str:
         return "left over"
     if ending.status == 0:
         return "accepted"
-    lines = re.findall(r"^(?:error: |[\d,]+ faults?$)", ending.output, flags=re.MULTILINE | re.IGNORECASE)
+    lines = re.findall(
+        r"^(?:error: |1 fault$|[\d,]+ faults$)", ending.output, flags=re.MULTILINE | re.IGNORECASE
+    )
     return "refused" if len(lines) == 1 else "no message"
 
 
