@@ -83,12 +83,18 @@ class Observer:
         """
         if not view.regressed:
             return self.observe(image, view, window)[0]
-        if self.localiser is None:
-            raise ModelError(
-                "no localiser is given; train one with dogcam train-localiser, and name it with --localiser"
-            )
-        found, activations = self.observe(image, view, window, self.localiser.card.layers)
-        return tuple(with_regressed(found, stacked(activations), self.localiser))
+        return self.regress(*self.observe(image, view, window, self._given_localiser().card.layers))
+
+    def regress(self, found: Sequence[Evidence], activations: Sequence[Tensor]) -> tuple[Evidence, ...]:
+        """Return the evidence of a view with the boxes that the localiser regresses.
+
+        Args:
+            found, activations: from `observe`, for the layers of the localiser.
+
+        Raises:
+            ModelError: if there is no localiser, or it was trained on other activations.
+        """
+        return tuple(with_regressed(found, stacked(activations), self._given_localiser()))
 
     @torch.inference_mode()
     def observe(
@@ -131,6 +137,13 @@ class Observer:
             for of_positions, class_map, logit in zip(*turned, of_image, strict=True)
         )
         return found, activations
+
+    def _given_localiser(self) -> Localiser:
+        if self.localiser is None:
+            raise ModelError(
+                "no localiser is given; train one with dogcam train-localiser, and name it with --localiser"
+            )
+        return self.localiser
 
     def _logits(self, outputs: Tensor) -> Tensor:
         """Return the logits of the classes: (P, C) outputs of the head -> (P, K)."""

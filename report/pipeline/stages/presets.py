@@ -3,12 +3,13 @@
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
+from torch import Tensor
 
 from dogcam.data.images import read_pixels
 from dogcam.detection.ablation import DenseThreshold, Step, steps_to
@@ -193,19 +194,32 @@ def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
 
 
 class _Views:
-    """The views of one image: each is made once, and its processor time is kept."""
+    """The views of one image: each is made once, with or without a localiser's boxes, and its processor time
+    is kept."""
 
     def __init__(self, observer: Observer, photo: Image) -> None:
         self.targets, self._observer, self._photo = observer.targets, observer, photo
+        self._layers = observer.localiser.card.layers if observer.localiser else ()
         self._made: dict[View, tuple[tuple[Evidence, ...], float]] = {}
+        self._activations: dict[View, tuple[Tensor, ...]] = {}
 
     def evidence(self, view: View) -> tuple[Evidence, ...]:
         """Return the evidence of a view for each class."""
         if view not in self._made:
-            started = time.process_time()
-            found = self._observer.evidence(self._photo, view)
-            self._made[view] = found, time.process_time() - started
+            self._made[view] = self._regressed(view) if view.regressed else self._observed(view)
         return self._made[view][0]
+
+    def _observed(self, view: View) -> tuple[tuple[Evidence, ...], float]:
+        started = time.process_time()
+        found, self._activations[view] = self._observer.observe(self._photo, view, layers=self._layers)
+        return found, time.process_time() - started
+
+    def _regressed(self, view: View) -> tuple[tuple[Evidence, ...], float]:
+        plain = replace(view, regressed=False)
+        found = self.evidence(plain)
+        started = time.process_time()
+        found = self._observer.regress(found, self._activations[plain])
+        return found, self._made[plain][1] + time.process_time() - started
 
     def seconds(self, views: tuple[View, ...]) -> float:
         """Return the processor time of views that were made."""

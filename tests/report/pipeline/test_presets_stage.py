@@ -156,6 +156,26 @@ def test_a_localiser_is_a_preset_after_the_proposals_of_its_views(make, tmp_path
     }  # fmt: skip
 
 
+def test_a_view_is_made_once_with_and_without_the_boxes_of_a_localiser(make, tmp_path, monkeypatch):
+    context = make(tmp_path)
+    localiser, path = localiser_for(context.classifier), tmp_path / "localiser.safetensors"
+    localiser.save(path)
+    compared_too = {"presets": ("best", LOCALISER), "localiser": str(path)}
+    context = replace(context, config=context.config.model_copy(update=compared_too))
+    context = replace(context, reported=first(context.reported, 1), tuning=None)
+    made, observe = [], Observer.observe
+    monkeypatch.setattr(
+        Observer, "observe",
+        lambda self, image, view, *rest, **layers: (
+            made.append((image.size, view)) or observe(self, image, view, *rest, **layers)
+        ),
+    )  # fmt: skip
+    run_stages(stages("predict", "localise", "presets"), context, {"the localiser": "1"})
+    [photo] = context.reported.images
+    views = [view for size, view in made if size == photo.size[::-1]]
+    assert len(views) == len(set(views)) and set(views) >= set(find_preset("best").views)
+
+
 class Pickling(ThreadPoolExecutor):
     """Threads that are given what processes are given, without their start."""
 
