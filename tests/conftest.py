@@ -136,7 +136,8 @@ def several(made_once, small_data, small_checkpoint, run_support) -> Path:
 
     def run(out: Path) -> None:
         more = ("--target", "all", "--main-target", "dog")
-        result = run_support.invoke(run_support.options(small_data, small_checkpoint, out, *more))
+        with run_support.quick_sanity():
+            result = run_support.invoke(run_support.options(small_data, small_checkpoint, out, *more))
         assert result.exit_code == 0, result.output
 
     return made_once("several", run)
@@ -151,7 +152,7 @@ def quick_drawings(run_support):
 
 @pytest.fixture
 def quick_runs(run_support):
-    """As `quick_drawings`; the sanity checks use few images and draws, so their numbers differ."""
+    """Leave out most of a run's time; the figures' looks and the numbers of the sanity checks differ."""
     with run_support.quick_runs():
         yield
 

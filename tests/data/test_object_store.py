@@ -128,7 +128,7 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_run_on_an_object_store_has_the_numbers_of_the_folder(
-    store, small_data, small_checkpoint, finished, tmp_path
+    store, small_data, small_checkpoint, finished, tmp_path, quick_runs
 ):
     for name, content in files_of(small_data).items():
         store(f"{small_data.name}/{name}", content)

@@ -145,12 +145,19 @@ def quick_drawings() -> Iterator[None]:
 
 
 @contextmanager
-def quick_runs() -> Iterator[None]:
-    """Write empty figures, and run the sanity checks on few images with few draws: most of a run's time."""
-    with quick_drawings(), pytest.MonkeyPatch.context() as patch:
-        fewer = {"N_IMAGES": 2, "N_FIT": 4, "N_DRAWS": 1, "N_PERMUTATIONS": 1}
-        for name, value in {**fewer, "FRACTIONS": (0.0, 0.5, 1.0)}.items():
+def quick_sanity() -> Iterator[None]:
+    """Run the sanity checks on few images with few draws, so their numbers differ."""
+    fewer = {"N_IMAGES": 2, "N_FIT": 4, "N_DRAWS": 1, "N_PERMUTATIONS": 1, "FRACTIONS": (0.0, 0.5, 1.0)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in fewer.items():
             patch.setattr(sanity, name, value)
+        yield
+
+
+@contextmanager
+def quick_runs() -> Iterator[None]:
+    """As `quick_drawings` and `quick_sanity`: most of a run's time."""
+    with quick_drawings(), quick_sanity():
         yield
 
 

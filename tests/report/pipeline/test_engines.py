@@ -63,7 +63,7 @@ def test_processes_compute_the_same_bytes(context, at_once):
     assert (set(names), list(numbers), len(set(pids))) == ({"sample_net"}, list(range(20)), 2)
 
 
-@pytest.mark.slow
+@pytest.mark.gate
 @pytest.mark.parametrize("n_workers", [1, 2])
 def test_ray_computes_the_same_bytes(context, monkeypatch, n_workers, terminated):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)

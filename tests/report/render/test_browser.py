@@ -47,20 +47,40 @@ def browser():
 
 
 class Reader:
-    """A page that is being read, and what it asked for and complained of meanwhile."""
+    """A page that is being read, and what it asked for and complained of meanwhile.
+
+    The page is loaded when it is first used: a test that opens another part of it loads it once.
+    """
 
     def __init__(self, page, address: str) -> None:
-        self.page, self.address = page, address
+        self._page, self._loaded, self.address = page, False, address
         self.requests: list[str] = []
         self.complaints: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
 
-    def open(self, behind: str = ""):
-        self.page.goto("about:blank")
-        self.page.goto(self.address + behind)
-        return self.page
+    @property
+    def page(self):
+        return self._page if self._loaded else self.open()
+
+    def open(self, behind: str = "", **viewport: int):
+        if viewport:
+            self._page.set_viewport_size(viewport)
+        self._page.goto("about:blank")
+        self._page.goto(self.address + behind)
+        self._loaded = True
+        return self._page
+
+    def begin_again(self) -> None:
+        """Forget what a test did; the next use loads the page."""
+        if self._loaded:
+            self._page.evaluate("localStorage.clear()")
+        self._page.set_viewport_size(DESK)
+        self._page.emulate_media(media="null", color_scheme="light")
+        self._loaded = False
+        self.requests.clear()
+        self.complaints.clear()
 
     def require_quiet(self) -> None:
         """Fail if anything but files was asked for, or a script failed."""
@@ -75,7 +95,6 @@ def reading(browser, run: Path, **how):
     context = browser.new_context(**{"viewport": DESK} | how)
     context.route(re.compile("^https?:"), lambda route: route.abort())
     reader = Reader(context.new_page(), (run / "report.html").as_uri())
-    reader.open()
     try:
         yield reader
     finally:
@@ -106,13 +125,8 @@ def one_page(browser, finished):
 
 @pytest.fixture
 def desk(one_page):
-    """The report, loaded again."""
-    for heard in (one_page.requests, one_page.complaints):
-        heard.clear()
-    one_page.page.set_viewport_size(DESK)
-    one_page.page.emulate_media(media="null")
-    one_page.page.evaluate("localStorage.clear()")
-    one_page.open()
+    """The report as nobody has used it."""
+    one_page.begin_again()
     yield one_page
     one_page.require_quiet()
 
@@ -204,11 +218,16 @@ def test_the_slider_moves_the_point_and_the_counts(desk, record):
 
 
 def test_every_round_score_counts_as_the_table_says(desk, record):
+    follow = """address => new Promise((followed) => {
+        addEventListener("hashchange", () => requestAnimationFrame(followed), { once: true });
+        location.hash = address;
+    })"""
+    page = desk.page
     for row in record["detection"]["thresholds"]:
-        desk.open(f"#precision-and-recall&score={row['score_threshold']:.3f}")
+        page.evaluate(follow, f"#precision-and-recall&score={row['score_threshold']:.3f}")
         if row["score_threshold"] == record["operating_point"]["score_threshold"]:
             continue
-        now = counts_of(desk.page)
+        now = counts_of(page)
         assert (now["right"], now["wrong"], now["missed"]) == (
             row["true_positives"], row["false_positives"], row["false_negatives"],
         )  # fmt: skip
@@ -412,21 +431,20 @@ def test_a_link_to_a_picture_that_the_threshold_hides_shows_it(desk, record):
 
 
 @pytest.mark.parametrize("width", [700, 1280])
-def test_a_bar_of_a_failure_type_is_level_with_its_number(browser, finished, width):
+def test_a_bar_of_a_failure_type_is_level_with_its_number(desk, width):
     """A meaning of two lines makes its row higher."""
-    with reading(browser, finished, viewport={"width": width, "height": 800}) as reader:
-        middles, heights = reader.page.evaluate(
-            """() => {
-              const rows = [...document.querySelectorAll("#failures-by-type tbody tr")];
-              const middle = (element) => {
-                const at = element.getBoundingClientRect();
-                return (at.top + at.bottom) / 2;
-              };
-              const cells = rows.flatMap((row) => [...row.querySelectorAll("td.number")]);
-              const middles = cells.map((cell) => [...cell.children].map(middle));
-              return [middles, rows.map((row) => row.offsetHeight)];
-            }"""
-        )
+    middles, heights = desk.open(width=width, height=800).evaluate(
+        """() => {
+          const rows = [...document.querySelectorAll("#failures-by-type tbody tr")];
+          const middle = (element) => {
+            const at = element.getBoundingClientRect();
+            return (at.top + at.bottom) / 2;
+          };
+          const cells = rows.flatMap((row) => [...row.querySelectorAll("td.number")]);
+          const middles = cells.map((cell) => [...cell.children].map(middle));
+          return [middles, rows.map((row) => row.offsetHeight)];
+        }"""
+    )
     assert len(middles) == 2 * len(heights) > 0
     if width == 700:
         assert max(heights) > min(heights)
@@ -627,7 +645,6 @@ def test_the_dialog_is_worked_by_keyboard(desk, record):
     page.keyboard.press("Enter")
     dialog = page.locator("dialog.viewer")
     assert dialog.is_visible()
-    assert accessibility_faults(page) == []
     place = dialog.locator("[data-place]")
     everything = len(items_of(record))
     assert place.inner_text() == f"1 of {everything}"
@@ -768,7 +785,6 @@ def test_the_place_of_a_number_is_told_to_finger_and_keyboard(desk):
     assert said.inner_text() == page.evaluate(
         "`${document.activeElement.dataset.ref} = ${document.activeElement.value}`"
     )
-    assert accessibility_faults(page) == []
     toggle.click()
     assert page.locator("data[tabindex]").count() == 0
     page.locator(".gallery .enlarge").first.click()
@@ -786,17 +802,18 @@ def test_the_record_is_saved_as_it_is(desk, record, tmp_path):
 BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 
 
-def test_dark_is_as_the_system_says_until_the_reader_says_otherwise(browser, finished):
-    seen = {}
+def test_dark_is_as_the_system_says_until_the_reader_says_otherwise(desk):
+    page, seen = desk.page, {}
     for scheme in ("light", "dark"):
-        with reading(browser, finished, color_scheme=scheme) as reader:
-            page = reader.page
-            seen[scheme] = page.evaluate(BACKGROUND)
-            page.get_by_role("button", name="Switch between light and dark").click()
-            other = page.evaluate(BACKGROUND)
-            assert other != seen[scheme]
-            page.reload()
-            assert page.evaluate(BACKGROUND) == other
+        page.emulate_media(color_scheme=scheme)
+        seen[scheme] = page.evaluate(BACKGROUND)
+        page.get_by_role("button", name="Switch between light and dark").click()
+        other = page.evaluate(BACKGROUND)
+        assert other != seen[scheme]
+        page.reload()
+        assert page.evaluate(BACKGROUND) == other
+        page.evaluate("localStorage.clear()")
+        page.reload()
     assert seen["light"] != seen["dark"]
 
 
@@ -817,11 +834,20 @@ def test_no_fault_of_accessibility(browser, finished, scheme, where):
             reader.page.locator(f"#{section}").screenshot(path=picture)
 
 
-def test_nothing_scrolls_sideways(desk):
+@pytest.mark.gate
+def test_no_fault_of_accessibility_in_what_opens(desk):
     page = desk.page
+    page.get_by_role("button", name="Make numbers focusable").click()
+    assert accessibility_faults(page) == []
+    page.locator(".gallery .enlarge").first.click()
+    assert page.locator("dialog.viewer").is_visible()
+    assert accessibility_faults(page) == []
+
+
+def test_nothing_scrolls_sideways(desk):
+    page = desk.open(width=320, height=800)
     for width in (320, 360, 390, 768, 1024, 1280, 1920):
         page.set_viewport_size({"width": width, "height": 800})
-        desk.open()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
         page.evaluate("scrollTo(500, 0)")
         assert page.evaluate("scrollX") == 0, width
@@ -847,22 +873,23 @@ def test_every_figure_is_seen_whole_on_a_phone(browser, finished, several):
             page = reader.page
             page.evaluate(opened)
             assert set(page.evaluate(cut)) <= {"figure-class_confusion"}
+            for size, seen in ((PHONE, [False, True]), (DESK, [True, False])):
+                page.set_viewport_size(size)
+                for name in wide:
+                    drawings = page.locator(f"#figure-{name} svg[role=img]").all()
+                    assert [each.is_visible() for each in drawings] == seen
             for name in wide:
-                figure = page.locator(f"#figure-{name}")
-                for size, seen in ((DESK, [True, False]), (PHONE, [False, True])):
-                    page.set_viewport_size(size)
-                    assert [each.is_visible() for each in figure.locator("svg[role=img]").all()] == seen
-                assert figure.locator("[data-save-svg]").count() == 1
+                assert page.locator(f"#figure-{name} [data-save-svg]").count() == 1
 
 
-def test_tables_of_four_columns_fit_on_a_phone(browser, finished):
+def test_tables_of_four_columns_fit_on_a_phone(desk):
     """With three intervals in a row, a table moves sideways."""
     few = "[...document.querySelectorAll('table')].filter(each => each.rows[0].cells.length < 5 &&"
     few += " each.rows[1].querySelectorAll('td:has(data ~ data)').length < 3).map(each => each.parentElement)"
     cut = f"{few}.filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
-    with reading(browser, finished, viewport=PHONE) as reader:
-        reader.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-        assert reader.page.evaluate(f"{few}.length") > 5 and reader.page.evaluate(cut) == []
+    page = desk.open(**PHONE)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert page.evaluate(f"{few}.length") > 5 and page.evaluate(cut) == []
 
 
 def screen_of(page, selector: str) -> float:
@@ -892,11 +919,11 @@ def test_with_several_classes_the_gallery_begins_as_early(browser, several):
         assert f"dog, the main one of {n_classes}" in reader.page.locator(".facts").inner_text()
 
 
-def test_the_first_screen_of_a_telephone_answers(browser, finished):
-    with reading(browser, finished, viewport=PHONE) as reader:
-        bottom = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
-        for selector in ("h1", "#answer blockquote", ".strip", ".keyfacts", ".goto"):
-            assert reader.page.evaluate(bottom, selector) <= PHONE["height"], selector
+def test_the_first_screen_of_a_telephone_answers(desk):
+    page = desk.open(**PHONE)
+    bottom = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
+    for selector in ("h1", "#answer blockquote", ".strip", ".keyfacts", ".goto"):
+        assert page.evaluate(bottom, selector) <= PHONE["height"], selector
 
 
 def test_the_pictures_keep_to_their_budget(finished):
