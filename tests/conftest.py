@@ -3,6 +3,7 @@
 Torch is imported by fixtures only: the process that distributes the tests to the workers starts without it.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -45,6 +46,18 @@ hypothesis.settings.load_profile("dogcam")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    """Collect no garbage while modules are imported: there is none."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect seldom, and leave out what was imported: a collection looks at every object of torch."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
