@@ -12,7 +12,7 @@ from dogcam.errors import ConfigError
 from report.diff import change_of, name_of, side_of
 from report.measures import Measured, MeasuredRun, open_runs
 from report.record import Results
-from report.record.comparison import Cell, ClassRow, MeasureRow, RunComparison
+from report.record.comparison import ClassComparison, MeasureRow, RunCell, RunComparison
 
 FEWEST = 2
 
@@ -49,10 +49,10 @@ def compare_all(folders: Sequence[Path]) -> RunComparison:
 
 
 def _row(name: tuple[str, float | None], values: Sequence[Measured], first: MeasuredRun) -> MeasureRow:
-    cells = [Cell(value=values[0].value, difference=None, verdict="reference")]
+    cells = [RunCell(value=values[0].value, difference=None, verdict="reference")]
     for each in values[1:]:
         change = change_of(*name, values[0], each, first.resampler)
-        cells.append(Cell(value=each.value, difference=change.difference, verdict=change.verdict))
+        cells.append(RunCell(value=each.value, difference=change.difference, verdict=change.verdict))
     return MeasureRow(what=name[0], iou=name[1], cells=cells)
 
 
@@ -65,7 +65,7 @@ def _labels(folders: Sequence[Path], records: Sequence[Results]) -> list[str]:
     ]
 
 
-def _classes(records: Sequence[Results]) -> tuple[list[ClassRow], float | None]:
+def _classes(records: Sequence[Results]) -> tuple[list[ClassComparison], float | None]:
     """Return the classes that all runs measured at one IoU; none if a run measured a single class."""
     parts = [record.classes for record in records]
     found = [part for part in parts if part is not None]
@@ -76,4 +76,4 @@ def _classes(records: Sequence[Results]) -> tuple[list[ClassRow], float | None]:
         for part in found
     ]
     names = [name for name in ap[0] if all(name in each for each in ap)]
-    return [ClassRow(name=name, ap=[each[name] for each in ap]) for name in names], found[0].iou
+    return [ClassComparison(name=name, ap=[each[name] for each in ap]) for name in names], found[0].iou

@@ -4,6 +4,7 @@ import ast
 import functools
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -205,3 +206,15 @@ def test_rendering_loads_no_torch_in_a_fresh_interpreter():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_no_two_public_classes_share_a_name():
+    """A name means one thing; every stage of the pipeline has its own `Output`."""
+    found = Counter(
+        node.name
+        for package in ("dogcam", "report")
+        for path in (REPOSITORY / package).rglob("*.py")
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name != "Output"
+    )
+    assert [name for name, count in found.items() if count > 1] == []

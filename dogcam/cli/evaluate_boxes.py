@@ -225,7 +225,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ApRow:
     """The measures of a class at an IoU threshold, or their means over the classes.
 
     Attributes:
@@ -252,25 +252,25 @@ class Measured:
         }  # fmt: skip
 
 
-def measure(matches: Mapping[str, Matches], variant: Variant, drawn: Drawn | None) -> list[Measured]:
+def measure(matches: Mapping[str, Matches], variant: Variant, drawn: Drawn | None) -> list[ApRow]:
     """Return the measures of each class at each threshold; with several classes, then the means."""
-    rows: list[Measured] = []
+    rows: list[ApRow] = []
     for name, each in matches.items():
         for place, iou in enumerate(each.iou_thresholds):
             curve = precision_recall(each, iou)
             counts = curve.n_found, curve.n_ground_truth - curve.n_found, curve.n_false_positives
             interval = drawn.interval(name, place) if drawn else None
             ap = curve.average_precision(variant)
-            rows.append(Measured(name, iou, ap, curve.total_recall, interval, counts))
+            rows.append(ApRow(name, iou, ap, curve.total_recall, interval, counts))
     if len(matches) > 1:
         for place, iou in enumerate(next(iter(matches.values())).iou_thresholds):
             of_iou = [(row.ap, row.recall) for row in rows if row.iou == iou]
             ap, recall = np.mean(of_iou, axis=0).tolist()
-            rows.append(Measured(None, iou, ap, recall, drawn.interval(None, place) if drawn else None))
+            rows.append(ApRow(None, iou, ap, recall, drawn.interval(None, place) if drawn else None))
     return rows
 
 
-def _print_report(matches: Mapping[str, Matches], rules: Rules, rows: Sequence[Measured]) -> None:
+def _print_report(matches: Mapping[str, Matches], rules: Rules, rows: Sequence[ApRow]) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     console.print(_table(rows, rules, several=len(matches) > 1))
     first = next(iter(matches.values()))
@@ -288,7 +288,7 @@ def _print_report(matches: Mapping[str, Matches], rules: Rules, rows: Sequence[M
                 console.print(_warning(threshold, tie_range, of), style="yellow")
 
 
-def _table(rows: Sequence[Measured], rules: Rules, several: bool) -> Table:
+def _table(rows: Sequence[ApRow], rules: Rules, several: bool) -> Table:
     table = Table(title=f"AP {rules.ap_variant}, ties {rules.ties}", title_justify="left")
     if several:
         table.add_column("class")

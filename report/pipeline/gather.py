@@ -202,7 +202,7 @@ def write_tables(context: Context) -> None:
         for image, rows in zip(images, rows_of(context, method), strict=True)
         for row in rows
     )
-    evidence_found = results.Evidence(**context.outputs["evidence"]["evidence"])
+    evidence_found = results.FurtherMeasurements(**context.outputs["evidence"]["evidence"])
     point = context.outputs["evaluate"]["operating_point"]["score_threshold"]
     several = context.outputs.get("classes")
     others = results.Classes(**several["classes"]).failures if several else []

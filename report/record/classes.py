@@ -56,7 +56,7 @@ class MeanRow(Model):
     ap: Estimate
 
 
-class Confusion(Model):
+class ConfusionTable(Model):
     """Boxes at the operating points by their class and the class of the object that they are on."""
 
     iou: Fraction
@@ -74,7 +74,7 @@ class UnknownClass(Model):
     n_objects: int
 
 
-class TypeCount(Model):
+class ClassTypeCount(Model):
     """How often a failure type occurs at the operating point of a class."""
 
     type: FailureType
@@ -88,7 +88,7 @@ class ClassFailures(Model):
     name: str
     score_threshold: float
     n_success: int
-    types: list[TypeCount]
+    types: list[ClassTypeCount]
     items: list[GalleryItem]
     cases: list[Case] = Field(description="first and last are 0: there is one threshold")
 
@@ -106,7 +106,7 @@ class Classes(Model):
     size_edges: tuple[Fraction, Fraction] = Field(
         description="shares of the image from which an object is medium or large"
     )
-    confusion: Confusion
+    confusion: ConfusionTable
     failures: list[ClassFailures] = Field(description="of all classes but the main one")
     unknown: list[UnknownClass]
     n_pooled: int = Field(description="classes that pool several outputs of the network")

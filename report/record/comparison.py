@@ -10,7 +10,7 @@ from report.record.diff import Side
 Verdict = Literal["higher", "lower", "not distinguishable", "not paired", "reference"]
 
 
-class Cell(Model):
+class RunCell(Model):
     """A measure of one run, and its difference from the first run."""
 
     value: Fraction | None
@@ -23,10 +23,10 @@ class MeasureRow(Model):
 
     what: str
     iou: Fraction | None = Field(description="null for what depends on no IoU")
-    cells: list[Cell] = Field(description="one for each run, in their order")
+    cells: list[RunCell] = Field(description="one for each run, in their order")
 
 
-class ClassRow(Model):
+class ClassComparison(Model):
     """AP of a class that all runs measured, at the IoU of the operating points."""
 
     name: str
@@ -44,5 +44,5 @@ class RunComparison(Model):
     n_resamples: int
     level: Fraction
     measures: list[MeasureRow]
-    classes: list[ClassRow]
+    classes: list[ClassComparison]
     class_iou: Fraction | None

@@ -86,7 +86,7 @@ class ScoredDetection(Model):
     correct: bool
 
 
-class Method(Model):
+class MethodResult(Model):
     """A way to make boxes, and how good they are."""
 
     name: str
@@ -131,7 +131,7 @@ class Detection(Model):
     n_resamples: int
     bootstrap_seed: int
     iou_thresholds: list[Fraction]
-    methods: list[Method]
+    methods: list[MethodResult]
     comparisons: list[Comparison]
     points: list[ScoredDetection] = Field(
         description="every detection of the main method at the operating point's IoU, in rank order; "
@@ -141,7 +141,7 @@ class Detection(Model):
         description="counts at round thresholds and at the operating point, descending, at its IoU"
     )
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> MethodResult:
         """Return a method by name."""
         return next(method for method in self.methods if method.name == name)
 

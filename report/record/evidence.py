@@ -79,7 +79,7 @@ class ApByIou(Model):
     ap: list[Fraction | None]
 
 
-class Cell(Model):
+class SizeCell(Model):
     """Targets of one size, alone in their image or not, at the operating point."""
 
     size: Literal["small", "medium", "large"]
@@ -134,7 +134,7 @@ class Case(Model):
     last: int = Field(description="index into levels: the highest threshold")
 
 
-class Evidence(Model):
+class FurtherMeasurements(Model):
     """Further measurements on the reported split."""
 
     pointing: Pointing
@@ -143,7 +143,7 @@ class Evidence(Model):
     overlaps: Overlaps
     fine_iou_thresholds: list[Fraction]
     fine_ap: list[ApByIou]
-    cells: list[Cell]
+    cells: list[SizeCell]
     other_classes: list[OtherClass]
     gradient_check: GradientCheck
     head: Head

@@ -13,7 +13,7 @@ from report.record.claims import Claim, ClaimChange
 from report.record.classes import Classes
 from report.record.data import DataInfo, ModelInfo
 from report.record.detection import ChosenThreshold, Classification, Detection, PublishedRow, Tuning
-from report.record.evidence import Evidence, Pictures
+from report.record.evidence import FurtherMeasurements, Pictures
 from report.record.failures import Failures
 from report.record.figures import Figure
 from report.record.files import FileName, Sha256
@@ -49,7 +49,7 @@ class Results(Sealed):
     sanity: Sanity
     segmentation: Segmentation | None
     published: list[PublishedRow]
-    evidence: Evidence
+    evidence: FurtherMeasurements
     pictures: Pictures
     figures: list[Figure]
     files: dict[FileName, Sha256] = Field(description="SHA-256 of each picture and table of the run")

@@ -10,7 +10,7 @@ from dogcam.errors import RecordError
 from dogcam.files.numbers import finite
 from dogcam.files.spreadsheets import as_text, as_written
 from report.record.classes import ClassFailures
-from report.record.evidence import Evidence
+from report.record.evidence import FurtherMeasurements
 from report.record.files import read_file
 
 IMAGES_NAME, TRUTH_NAME, DETECTIONS_NAME = "images.csv", "ground_truth.csv", "detections.csv"
@@ -56,7 +56,7 @@ def table(head: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
 
 
 def failures_table(
-    evidence: Evidence, score_threshold: float, target: str, others: Sequence[ClassFailures] = ()
+    evidence: FurtherMeasurements, score_threshold: float, target: str, others: Sequence[ClassFailures] = ()
 ) -> str:
     """Return the failures at the operating points as the text of a table: one row each, boxes as xyxy.
 

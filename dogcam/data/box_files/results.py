@@ -24,7 +24,7 @@ DETECTIONS_FORM = '{"id": [[xmin, ymin, xmax, ymax, score], ...], ...}'
 """The JSON format of dogcam, for error messages."""
 
 
-class DetectionRow(NamedTuple):
+class ReadDetection(NamedTuple):
     """One detection: index of its image, class, half-open box and score."""
 
     image: int
@@ -37,7 +37,7 @@ class DetectionRow(NamedTuple):
 class BoxResults:
     """The detections of all classes, in the order of the files."""
 
-    rows: tuple[DetectionRow, ...]
+    rows: tuple[ReadDetection, ...]
 
     def class_names(self) -> tuple[str, ...]:
         """Return the names of the classes that occur, sorted."""
@@ -82,7 +82,7 @@ class _ResultsReader:
     pixels: Pixels | None
     target: str | None
 
-    def rows(self) -> Iterator[DetectionRow]:
+    def rows(self) -> Iterator[ReadDetection]:
         suffix = self.path.suffix.lower()
         if self.path.is_dir():
             yield from self._folder()
@@ -99,7 +99,7 @@ class _ResultsReader:
             else:
                 yield from self._own(document)
 
-    def checked(self, row: DetectionRow) -> DetectionRow:
+    def checked(self, row: ReadDetection) -> ReadDetection:
         """Return a row after checking its box against its image."""
         height, width = self.truth.sizes[row.image]
         x0, y0, x1, y1 = row.box
@@ -160,7 +160,7 @@ class _ResultsReader:
             )
         return names[0]
 
-    def _own(self, document: Any) -> Iterator[DetectionRow]:
+    def _own(self, document: Any) -> Iterator[ReadDetection]:
         if not isinstance(document, dict):
             raise DataError(f"{self.path} holds {shown(document, 40)}; expected {DETECTIONS_FORM}")
         nested = isinstance(document.get("boxes"), dict) and "boxes" not in self.indices
@@ -178,15 +178,15 @@ class _ResultsReader:
                     x0, y0, x1, y1, score = own_box(row, (*CORNERS, "score"), pixels, f"box {number}")
                 except ValueError as error:
                     raise DataError(f"{self.path}: image {image!r}, {error}; correct the file") from error
-                yield DetectionRow(index, name, (x0, y0, x1, y1), score)
+                yield ReadDetection(index, name, (x0, y0, x1, y1), score)
 
-    def _coco_results(self, rows: list[Any]) -> Iterator[DetectionRow]:
+    def _coco_results(self, rows: list[Any]) -> Iterator[ReadDetection]:
         """Read a list whose numbers of images and categories are those of the ground truth."""
         images = self.truth.numbers or {name: name for name in self.truth.ids}
         indices = {number: self.indices[name] for number, name in images.items() if name in self.indices}
         return self._coco(rows, indices, self.truth.classes)
 
-    def _coco_document(self, content: Any) -> Iterator[DetectionRow]:
+    def _coco_document(self, content: Any) -> Iterator[ReadDetection]:
         """Read a document that states its own images and categories, such as that of `dogcam detect`."""
         document = coco.checked_document(content, self.path)
         try:
@@ -198,7 +198,7 @@ class _ResultsReader:
 
     def _coco(
         self, rows: list[Any], indices: Mapping[Any, int], names: Mapping[Any, str]
-    ) -> Iterator[DetectionRow]:
+    ) -> Iterator[ReadDetection]:
         for number, row in enumerate(rows):
             try:
                 image, category = row["image_id"], row["category_id"]
@@ -210,9 +210,9 @@ class _ResultsReader:
                 score = finite(row["score"], "score")
             except (KeyError, TypeError, ValueError) as error:
                 raise DataError(f"{self.path}, entry {number}: {error}; correct the file") from error
-            yield DetectionRow(indices[image], names[category], box, score)
+            yield ReadDetection(indices[image], names[category], box, score)
 
-    def _csv(self) -> Iterator[DetectionRow]:
+    def _csv(self) -> Iterator[ReadDetection]:
         for number, row in boxes_csv.read_rows(self.path):
             if not row["x0"].strip():
                 continue
@@ -221,9 +221,9 @@ class _ResultsReader:
                 box = boxes_csv.read_box(row)
             except ValueError as error:
                 raise DataError(f"{self.path}, line {number}: {error}; correct the file") from error
-            yield DetectionRow(self.index_of_path(row["image"]), row["class"].strip(), box, score)
+            yield ReadDetection(self.index_of_path(row["image"]), row["class"].strip(), box, score)
 
-    def _folder(self) -> Iterator[DetectionRow]:
+    def _folder(self) -> Iterator[ReadDetection]:
         labels = self.path / "labels"
         folder = labels if labels.is_dir() else self.path
         files = sorted(folder.rglob("*.txt"))
@@ -241,9 +241,9 @@ class _ResultsReader:
         for name, path in zip(names, files, strict=True):
             index = self.index(name)
             for label, box, score in yolo.read_labels(path, classes, scored=True):
-                yield DetectionRow(index, label, in_pixels(box, self.truth.sizes[index]), score)
+                yield ReadDetection(index, label, in_pixels(box, self.truth.sizes[index]), score)
 
-    def _voc(self, path: Path) -> Iterator[DetectionRow]:
+    def _voc(self, path: Path) -> Iterator[ReadDetection]:
         """Read lines of `id score xmin ymin xmax ymax`; the class ends the file's name."""
         if self.pixels == "half-open":
             raise DataError(
@@ -265,4 +265,4 @@ class _ResultsReader:
                 x0, y0, x1, y1 = own_box(corners, CORNERS, "inclusive", "the box")
             except ValueError as error:
                 raise DataError(f"{path}, line {number}: {error}; correct the file") from error
-            yield DetectionRow(self.index(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)
+            yield ReadDetection(self.index(without_suffix(words[0].strip())), name, (x0, y0, x1, y1), score)

@@ -26,7 +26,7 @@ Miss = Literal["empty_map", "below_threshold", "box_on_another", "box_elsewhere"
 
 
 @dataclass(frozen=True)
-class Scene:
+class CaseInputs:
     """What is needed to type and explain failures.
 
     Attributes:
@@ -51,9 +51,9 @@ class Scene:
     prefix: str = ""
 
 
-def make_scene(
+def case_inputs(
     context: Context, matches: Matches, iou_threshold: float, target: str | None = None, prefix: str = ""
-) -> Scene:
+) -> CaseInputs:
     """Gather what the failures of the main method are explained by.
 
     Args:
@@ -82,7 +82,7 @@ def make_scene(
         [[thing.name for thing in things] for things in others],
     )
     probabilities = predicted.probabilities(context.classifier.index_of(target))
-    return Scene(
+    return CaseInputs(
         [image.id for image in images], [image.size for image in images], matches, iou_threshold,
         other_objects, probabilities, seen_class, target, prefix,
     )  # fmt: skip
@@ -117,11 +117,11 @@ def score_levels(point: float) -> list[float]:
     return sorted({*(round(step * STEP, 2) for step in range(round(1 / STEP) + 1)), point})
 
 
-def all_cases(scene: Scene, levels: list[float], point: float) -> list[results.Case]:
+def all_cases(inputs: CaseInputs, levels: list[float], point: float) -> list[results.Case]:
     """Return every failure at every level; one that keeps its type over adjoining levels is one case.
 
     Args:
-        scene: the images, what was found in them and what else is annotated.
+        inputs: the images, what was found in them and what else is annotated.
         levels: score thresholds, ascending.
         point: the one of the operating point, whose failures have pictures.
     """
@@ -129,11 +129,11 @@ def all_cases(scene: Scene, levels: list[float], point: float) -> list[results.C
     done: list[results.Case] = []
     for index, level in enumerate(levels):
         failures = taxonomy.classify_failures(
-            scene.matches, iou_threshold=scene.iou_threshold, score_threshold=level, others=scene.others
+            inputs.matches, iou_threshold=inputs.iou_threshold, score_threshold=level, others=inputs.others
         )
         held: dict[tuple, results.Case] = {}
         for failure in failures:
-            case = _case(scene, failure, level, index)
+            case = _case(inputs, failure, level, index)
             key = (failure.image, failure.subject, failure.type, case.reason, failure.detection,
                    failure.ground_truth)  # fmt: skip
             before = open_cases.pop(key, None)
@@ -151,58 +151,58 @@ def all_cases(scene: Scene, levels: list[float], point: float) -> list[results.C
     )
 
 
-def miss_reason(scene: Scene, failure: Failure, level: float) -> Miss:
+def miss_reason(inputs: CaseInputs, failure: Failure, level: float) -> Miss:
     """Say why no box explains a missed object at a score threshold."""
-    found = scene.matches.detections
+    found = inputs.matches.detections
     here = found.image == failure.image
     kept = here & (found.scores >= level)
     if not here.any():
         return "empty_map"
     if not kept.any():
         return "below_threshold"
-    right = scene.matches.kind_at(scene.iou_threshold) == TRUE_POSITIVE
+    right = inputs.matches.kind_at(inputs.iou_threshold) == TRUE_POSITIVE
     return "box_on_another" if (kept & right).any() else "box_elsewhere"
 
 
-def top_score(scene: Scene, image: int) -> float | None:
+def top_score(inputs: CaseInputs, image: int) -> float | None:
     """Return the highest score of an image's boxes; None without a box."""
-    scores = scene.matches.detections.scores[scene.matches.detections.image == image]
+    scores = inputs.matches.detections.scores[inputs.matches.detections.image == image]
     return float(scores.max()) if len(scores) else None
 
 
-def _reason(scene: Scene, failure: Failure, level: float) -> str:
+def _reason(inputs: CaseInputs, failure: Failure, level: float) -> str:
     if failure.type == "other_object":
-        seen = scene.seen_class(failure.detection) if failure.detection is not None else None
+        seen = inputs.seen_class(failure.detection) if failure.detection is not None else None
         return f"box on an object of the class {seen or failure.other_class}"
     if failure.type != "missed":
-        return meaning_of(failure.type, scene.target)
-    why = miss_reason(scene, failure, level)
+        return meaning_of(failure.type, inputs.target)
+    why, top = miss_reason(inputs, failure, level), top_score(inputs, failure.image) or 0.0
     return {
         "empty_map": "the map is zero everywhere: no box",
-        "below_threshold": f"highest score {top_score(scene, failure.image) or 0:.3f} is below the threshold",
-        "box_on_another": f"the boxes of the image match another {scene.target}",
-        "box_elsewhere": f"no box of the image is assigned to this {scene.target}",
+        "below_threshold": f"highest score {top:.3f} is below the threshold",
+        "box_on_another": f"the boxes of the image match another {inputs.target}",
+        "box_elsewhere": f"no box of the image is assigned to this {inputs.target}",
     }[why]
 
 
-def _case(scene: Scene, failure: Failure, level: float, index: int) -> results.Case:
-    truth, found = scene.matches.ground_truth, scene.matches.detections
-    height, width = scene.sizes[failure.image]
+def _case(inputs: CaseInputs, failure: Failure, level: float, index: int) -> results.Case:
+    truth, found = inputs.matches.ground_truth, inputs.matches.detections
+    height, width = inputs.sizes[failure.image]
     box = None if failure.detection is None else found.boxes[failure.detection]
     matched = None if failure.ground_truth is None else truth.boxes[failure.ground_truth]
     measured = box if matched is None else matched
     share = float(np.clip(area(np.asarray(measured)[None])[0] / (height * width), 0, 1))
     return results.Case(
-        image_id=scene.ids[failure.image],
+        image_id=inputs.ids[failure.image],
         subject=failure.subject,
         type=failure.type,
-        reason=_reason(scene, failure, level),
+        reason=_reason(inputs, failure, level),
         score=failure.score,
         iou=None if box is None or matched is None else round(failure.iou, 4),
         area=round(share, 4),
         box=None if box is None else _rounded(box),
         matched=None if matched is None else _rounded(matched),
-        picture=picture_of(failure.image, scene.prefix),
+        picture=picture_of(failure.image, inputs.prefix),
         first=index,
         last=index,
     )

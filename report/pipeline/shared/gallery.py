@@ -19,14 +19,14 @@ class Gallery:
 
     Args:
         context: with the images of the split.
-        scene: the class, its matches, and what else is annotated.
+        inputs: the class, its matches, and what else is annotated.
         score_threshold: of the operating point of the class.
     """
 
-    def __init__(self, context: Context, scene: cases.Scene, score_threshold: float) -> None:
+    def __init__(self, context: Context, inputs: cases.CaseInputs, score_threshold: float) -> None:
         self.context = context
-        self.scene = scene
-        self.matches = scene.matches
+        self.inputs = inputs
+        self.matches = inputs.matches
         self.score_threshold = score_threshold
 
     def failures(self, failures: Sequence[taxonomy.Failure]) -> list[results.GalleryItem]:
@@ -58,27 +58,27 @@ class Gallery:
     ) -> results.GalleryItem:
         image = self.context.reported.images[case.image]
         failure = case if isinstance(case, taxonomy.Failure) else None
-        name = f"gallery/{self.scene.prefix}{failure_type}-{number}"
+        name = f"gallery/{self.inputs.prefix}{failure_type}-{number}"
         share = self._share(case, image.height * image.width)
         return results.GalleryItem(
             image_id=image.id,
-            target=self.scene.target,
+            target=self.inputs.target,
             score_threshold=self.score_threshold,
             type=failure_type,
             subject=failure.subject if failure else "detection",
             picked=picked,
             score=case.score,
             iou=case.iou if case.detection is not None else None,
-            image_probability=float(self.scene.probabilities[case.image]),
+            image_probability=float(self.inputs.probabilities[case.image]),
             n_merged=len(failure.held) if failure and failure.type == "merged" else None,
-            n_truths=len(image.objects_of(self.scene.target)),
+            n_truths=len(image.objects_of(self.inputs.target)),
             other_class=self._other_class(failure) if failure and failure_type == "other_object" else None,
             reason=(
-                cases.miss_reason(self.scene, failure, self.score_threshold)
+                cases.miss_reason(self.inputs, failure, self.score_threshold)
                 if failure and failure_type == "missed"
                 else None
             ),
-            top_score=cases.top_score(self.scene, case.image),
+            top_score=cases.top_score(self.inputs, case.image),
             area=share,
             size=size_of(share),
             height=image.height,
@@ -90,7 +90,7 @@ class Gallery:
         )
 
     def _other_class(self, case: taxonomy.Failure) -> str | None:
-        seen = self.scene.seen_class(case.detection) if case.detection is not None else None
+        seen = self.inputs.seen_class(case.detection) if case.detection is not None else None
         return seen or case.other_class
 
     def _share(self, case: taxonomy.Failure | taxonomy.Success, n_pixels: int) -> float:
@@ -108,7 +108,7 @@ class Gallery:
         boxes = [
             results.GalleryBox(
                 xyxy=tuple(truth.boxes[index].tolist()), role="missed" if index == missed else "truth",
-                label=self.scene.target, score=None,
+                label=self.inputs.target, score=None,
             )
             for index in np.flatnonzero(truth.image == case.image).tolist()
         ]  # fmt: skip

@@ -32,7 +32,7 @@ _SEAL = "sealed"
 
 
 @dataclass(frozen=True)
-class Predictions:
+class SplitPredictions:
     """The output of the network for the images of a split, in their order.
 
     Attributes:
@@ -61,7 +61,7 @@ class Predictions:
         return self.classifier.probabilities(logits)[:, target]
 
 
-def predictions(context: Context, role: str) -> Predictions:
+def predictions(context: Context, role: str) -> SplitPredictions:
     """Return the predictions of a split, in the order of its images; they are read once a run.
 
     Args:
@@ -75,7 +75,7 @@ def predictions(context: Context, role: str) -> Predictions:
     return context.once(("predictions", *names), lambda: _load(context, names))
 
 
-def _load(context: Context, files: list[str]) -> Predictions:
+def _load(context: Context, files: list[str]) -> SplitPredictions:
     batches = [_read(context.folder / name) for name in files]
     names = batches[0].keys() - {_SEAL}
     columns = {name: np.concatenate([batch[name] for batch in batches]) for name in sorted(names)}
@@ -84,7 +84,7 @@ def _load(context: Context, files: list[str]) -> Predictions:
     of_classes = () if several is None else zip(context.config.several, several.swapaxes(0, 1), strict=True)
     # The target keeps its own map: that of the joint pass differs by rounding from a run for it alone.
     class_maps = {name: maps for name, maps in of_classes if name != context.config.target}
-    return Predictions(context.classifier, logits, columns, class_maps, reference)
+    return SplitPredictions(context.classifier, logits, columns, class_maps, reference)
 
 
 def write_batch(path: Path, arrays: dict[str, NDArray], seal: str) -> None:

@@ -33,7 +33,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Work:
+class RemainingWork:
     """What is left to do for one image.
 
     Attributes:
@@ -50,7 +50,7 @@ class Work:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def finish(work: Work) -> dict[str, Any]:
+def finish(work: RemainingWork) -> dict[str, Any]:
     """Return the boxes by method and class, and the processor time of each method in seconds."""
     found, seconds = {name: dict(each) for name, each in work.found.items()}, dict(work.seconds)
     for task in work.tasks:

@@ -24,12 +24,12 @@ def run(context: Context) -> dict:
     iou_threshold, score_threshold = point["iou"], point["score_threshold"]
     matches = matches_of(context, MAIN)
     at_point = {"iou_threshold": iou_threshold, "score_threshold": score_threshold}
-    scene = cases.make_scene(context, matches, iou_threshold)
-    failures = taxonomy.classify_failures(matches, **at_point, others=scene.others)
+    inputs = cases.case_inputs(context, matches, iou_threshold)
+    failures = taxonomy.classify_failures(matches, **at_point, others=inputs.others)
     gains = taxonomy.ap_gains(matches, failures, **at_point, resampler=resampler_of(context))
     successes = taxonomy.find_successes(matches, **at_point)
     telling = [success for success in successes if not _trivial(context, matches, success, iou_threshold)]
-    gallery = Gallery(context, scene, score_threshold)
+    gallery = Gallery(context, inputs, score_threshold)
     return results.Failures(
         n_success=len(successes),
         types=[

@@ -8,7 +8,7 @@ from dogcam.evaluate import errors as taxonomy
 from dogcam.evaluate.metrics import Matches
 from report import record as results
 from report.pipeline.context import Context
-from report.pipeline.shared.cases import Scene, all_cases, make_scene
+from report.pipeline.shared.cases import CaseInputs, all_cases, case_inputs
 from report.pipeline.shared.gallery import Gallery
 from report.pipeline.stages.draw import draw_gallery
 from report.pipeline.stages.picture import draw_failing
@@ -49,12 +49,12 @@ def failures_of(context: Context, points: Sequence[AtPoint]) -> tuple[list[resul
     """
     found, files = [], []
     for number, (point, n_pictures) in enumerate(zip(points, pictures_by_class(len(points)), strict=True)):
-        scene = make_scene(context, point.matches, point.iou, point.name, prefix=f"class-{number}-")
-        failures = _failures(context, scene, point, n_pictures)
+        inputs = case_inputs(context, point.matches, point.iou, point.name, prefix=f"class-{number}-")
+        failures = _failures(context, inputs, point, n_pictures)
         files += draw_gallery(context, failures.items)
         wanted = {case.picture for case in failures.cases if case.picture}
         kept = point.matches.detections.above(point.score_threshold)
-        files += draw_failing(context, point.name, kept, wanted, scene.prefix)
+        files += draw_failing(context, point.name, kept, wanted, inputs.prefix)
         found.append(failures)
     return found, files
 
@@ -65,12 +65,12 @@ def pictures_by_class(n_classes: int) -> list[int]:
     return [each if number < MOST_PICTURES else 0 for number in range(n_classes)]
 
 
-def _failures(context: Context, scene: Scene, point: AtPoint, n_pictures: int) -> results.ClassFailures:
+def _failures(context: Context, inputs: CaseInputs, point: AtPoint, n_pictures: int) -> results.ClassFailures:
     at_point = {"iou_threshold": point.iou, "score_threshold": point.score_threshold}
-    failures = taxonomy.classify_failures(point.matches, **at_point, others=scene.others)
+    failures = taxonomy.classify_failures(point.matches, **at_point, others=inputs.others)
     successes = taxonomy.find_successes(point.matches, **at_point)
     counts = taxonomy.count_types(failures)
-    gallery = Gallery(context, scene, point.score_threshold)
+    gallery = Gallery(context, inputs, point.score_threshold)
     by_type = sorted(counts, key=lambda count: -(count.n_detections + count.n_missed))
     lists = [gallery.failures([each for each in failures if each.type == count.type]) for count in by_type]
     items = list(_in_turn([*lists, gallery.successes(successes)]))[:n_pictures]
@@ -79,11 +79,11 @@ def _failures(context: Context, scene: Scene, point: AtPoint, n_pictures: int) -
         score_threshold=point.score_threshold,
         n_success=len(successes),
         types=[
-            results.TypeCount(type=count.type, n_detections=count.n_detections, n_missed=count.n_missed)
+            results.ClassTypeCount(type=count.type, n_detections=count.n_detections, n_missed=count.n_missed)
             for count in counts
         ],
         items=items,
-        cases=all_cases(scene, [point.score_threshold], point.score_threshold),
+        cases=all_cases(inputs, [point.score_threshold], point.score_threshold),
     )
 
 

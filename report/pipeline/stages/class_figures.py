@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 from dogcam.draw import plots
 from report import record as results
-from report.pipeline.stages.figures import Drawing
+from report.pipeline.stages.figures import NamedFigure
 
 
-def drawings(found: results.Classes) -> Iterator[Drawing]:
+def drawings(found: results.Classes) -> Iterator[NamedFigure]:
     """Yield each figure with its name and its text alternative."""
     yield _ap(found)
     yield _curves(found)
     yield _confusion(found.confusion)
 
 
-def _ap(found: results.Classes) -> Drawing:
+def _ap(found: results.Classes) -> NamedFigure:
     rows = []
     for each in sorted(found.classes, key=lambda each: -(_at_point(found, each).value or 0.0)):
         ap = _at_point(found, each)
@@ -22,14 +22,14 @@ def _ap(found: results.Classes) -> Drawing:
         rows.append(plots.EstimateRow(f"{each.name} ({each.n_objects})", ap.value, low, high))
     parts = "; ".join(f"{row.label}: {_percent(row.value)}" for row in rows)
     figure = plots.class_figure(rows, quantity=f"AP at IoU {found.iou:g}")
-    return Drawing("class_ap", figure, f"AP of each class at IoU {found.iou:g} with CI. {parts}.")
+    return NamedFigure("class_ap", figure, f"AP of each class at IoU {found.iou:g} with CI. {parts}.")
 
 
 def _at_point(found: results.Classes, each: results.ClassResult) -> results.Estimate:
     return next(row.ap for row in each.rows if row.iou == found.iou)
 
 
-def _curves(found: results.Classes) -> Drawing:
+def _curves(found: results.Classes) -> NamedFigure:
     panels = [
         plots.SmallPanel(
             each.name, each.curve.recall, each.curve.precision, _percent(_at_point(found, each).value)
@@ -42,10 +42,10 @@ def _curves(found: results.Classes) -> Drawing:
         plots.small_multiples_figure(panels, x_label="recall", y_label="precision", columns=columns)
         for columns in (None, 3)
     )
-    return Drawing("class_curves", wide, alt, narrow)
+    return NamedFigure("class_curves", wide, alt, narrow)
 
 
-def _confusion(found: results.Confusion) -> Drawing:
+def _confusion(found: results.ConfusionTable) -> NamedFigure:
     columns = [*found.annotated, "no object"]
     figure = plots.confusion_figure(
         found.detected, columns, found.counts, x_label="object", y_label="box of the class"
@@ -55,7 +55,7 @@ def _confusion(found: results.Confusion) -> Drawing:
         on = [f"{count} on {column}" for column, count in zip(columns, row, strict=True) if count]
         parts.append(f"{name}: {', '.join(on) or 'no box'}")
     alt = f"Boxes by class and by the object that they are on. {'; '.join(parts)}."
-    return Drawing("class_confusion", figure, alt)
+    return NamedFigure("class_confusion", figure, alt)
 
 
 def _percent(value: float | None) -> str:

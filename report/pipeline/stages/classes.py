@@ -117,11 +117,11 @@ def _gathered(
     )
 
 
-def _confusion(context: Context, measured: dict[str, _Measured]) -> results.Confusion:
+def _confusion(context: Context, measured: dict[str, _Measured]) -> results.ConfusionTable:
     iou = context.config.iou_thresholds[-1]
     boxes = {name: each.detections for name, each in measured.items()}
     pairs = confusion(context.reported.images, boxes, iou)
-    return results.Confusion(
+    return results.ConfusionTable(
         iou=iou, detected=list(pairs.detected), annotated=list(pairs.annotated),
         counts=pairs.counts.tolist(), missed=pairs.missed.tolist(),
     )  # fmt: skip

@@ -21,7 +21,7 @@ from report.pipeline.aside import aside
 from report.pipeline.context import Context
 from report.pipeline.methods import MAIN
 from report.pipeline.shared.predictions import predictions
-from report.pipeline.stages.figures import Drawing, drawings
+from report.pipeline.stages.figures import NamedFigure, drawings
 from report.pipeline.workers import in_threads
 
 NAME = "draw"
@@ -68,7 +68,7 @@ def draw_gallery(context: Context, items: Sequence[results.GalleryItem]) -> list
     return list(chain(*context.progress.track(in_threads(draw, items), len(items), "draw gallery")))
 
 
-def save_figure(context: Context, drawing: Drawing) -> results.Figure:
+def save_figure(context: Context, drawing: NamedFigure) -> results.Figure:
     """Write a figure for the page, on white and for a dark page; return its part of the record."""
     name, alt = drawing.name, drawing.alt
     path, standalone, dark = (f"figures/{name}{ending}.svg" for ending in ("", "-standalone", "-dark"))

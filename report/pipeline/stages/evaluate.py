@@ -78,7 +78,7 @@ def run(context: Context) -> dict:
 
 def _method(
     name: str, title: str, matches: Matches, samples: NDArray[np.float64], resampler: Resampler
-) -> results.Method:
+) -> results.MethodResult:
     text = METHODS[name]
     older = metrics.match(
         matches.ground_truth,
@@ -111,7 +111,7 @@ def _method(
             )
         )
         curves.append(thinned_curve(matches, curve, resampler))
-    return results.Method(
+    return results.MethodResult(
         name=name, title=title, description=text.description, kind=text.kind, colour=text.colour,
         dash=text.dash, rows=rows, curves=curves,
     )  # fmt: skip

@@ -26,7 +26,7 @@ from report.pipeline.shared.boxes import (
     matches_of,
     top_boxes,
 )
-from report.pipeline.shared.cases import all_cases, make_scene, score_levels
+from report.pipeline.shared.cases import all_cases, case_inputs, score_levels
 from report.pipeline.shared.estimates import resampler_of
 from report.pipeline.shared.maps import heat_of
 from report.pipeline.shared.predictions import predictions
@@ -47,7 +47,7 @@ GRADIENT_TOLERANCE = 1e-4
 class Output(results.Model):
     """The evidence, and [score, IoU, target present] of the top-scoring box of each image that has one."""
 
-    evidence: results.Evidence
+    evidence: results.FurtherMeasurements
     tops: list[tuple[float, float, float]]
 
 
@@ -58,10 +58,10 @@ def run(context: Context) -> dict:
     probabilities = predictions(context, "reported").probabilities(context.target)
     present = np.array([context.has_target(image) for image in context.reported.images])
     levels = score_levels(point["score_threshold"])
-    scene = make_scene(context, matches, point["iou"])
-    cases = all_cases(scene, levels, point["score_threshold"])
+    inputs = case_inputs(context, matches, point["iou"])
+    cases = all_cases(inputs, levels, point["score_threshold"])
     tops = top_boxes(context, MAIN)
-    evidence = results.Evidence(
+    evidence = results.FurtherMeasurements(
         pointing=_pointing(context),
         decision=_decision(context, probabilities, present),
         score=_score_meaning(matches, point, probabilities, present, tops, context.config.confidence_level),
@@ -197,7 +197,7 @@ def _fine_ap(context: Context) -> list[results.ApByIou]:
     return found
 
 
-def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell]:
+def _cells(context: Context, matches: Matches, point: dict) -> list[results.SizeCell]:
     """Count found targets by size and by whether they share their image."""
     truth, sizes = matches.ground_truth, [image.size for image in context.reported.images]
     alone = breakdowns.by_n_instances(truth)[0].members
@@ -212,7 +212,7 @@ def _cells(context: Context, matches: Matches, point: dict) -> list[results.Cell
     )  # fmt: skip
     level = context.config.confidence_level
     return [
-        results.Cell(
+        results.SizeCell(
             size=size, instances=instances, n_objects=each.n_objects, n_found=each.n_found,
             recall=wilson(each.n_found, each.n_objects, level),
         )

@@ -29,7 +29,7 @@ ORDERS = {
 """The title and style of each order in which pixels are removed."""
 
 
-class Drawing(NamedTuple):
+class NamedFigure(NamedTuple):
     """A figure with its name and its text alternative, and the same for a narrow page if it is wide."""
 
     name: str
@@ -38,12 +38,12 @@ class Drawing(NamedTuple):
     narrow: Figure | None = None
 
 
-def drawings(context: Context) -> Iterator[Drawing]:
+def drawings(context: Context) -> Iterator[NamedFigure]:
     """Yield each figure with its name and its text alternative."""
     outputs = context.outputs
     detection = results.Detection(**outputs["evaluate"]["detection"])
     point = results.ChosenThreshold(**outputs["evaluate"]["operating_point"])
-    found = results.Evidence(**outputs["evidence"]["evidence"])
+    found = results.FurtherMeasurements(**outputs["evidence"]["evidence"])
     same = {each["b"] for each in outputs["compare"]["comparisons"] if each["a"] == MAIN and each["same"]}
     distinct = [method for method in detection.methods if method.name not in same]
     yield _precision_recall(detection, distinct, point)
@@ -62,8 +62,8 @@ def drawings(context: Context) -> Iterator[Drawing]:
 
 
 def _precision_recall(
-    detection: results.Detection, methods: list[results.Method], point: results.ChosenThreshold
-) -> Drawing:
+    detection: results.Detection, methods: list[results.MethodResult], point: results.ChosenThreshold
+) -> NamedFigure:
     panels = []
     for index, iou in enumerate(detection.iou_thresholds):
         mark = None
@@ -78,10 +78,10 @@ def _precision_recall(
     best = "; ".join(f"{method.title}: AP {_percents(row.ap for row in method.rows)}" for method in methods)
     ious = ", ".join(f"{iou:g}" for iou in detection.iou_thresholds)
     alt = f"Precision against recall at IoU {ious}. {best}."
-    return Drawing("precision_recall", plots.precision_recall_figure(panels), alt)
+    return NamedFigure("precision_recall", plots.precision_recall_figure(panels), alt)
 
 
-def _series(method: results.Method, index: int) -> Series:
+def _series(method: results.MethodResult, index: int) -> Series:
     curve = method.curves[index]
     constant = method.name in CONSTANT
     x, y = (curve.recall[-1:], curve.precision[-1:]) if constant else (curve.recall, curve.precision)
@@ -102,7 +102,7 @@ def _score_marks(curve: results.Curve) -> list[plots.ScoreMark]:
     return marks
 
 
-def _estimates(detection: results.Detection, methods: list[results.Method]) -> Drawing:
+def _estimates(detection: results.Detection, methods: list[results.MethodResult]) -> NamedFigure:
     ordered = sorted(methods, key=lambda method: -(method.rows[-1].ap or 0.0))
     groups = [
         plots.EstimateGroup(
@@ -120,12 +120,12 @@ def _estimates(detection: results.Detection, methods: list[results.Method]) -> D
     parts = (f"{method.title} {_percents(row.ap for row in method.rows)}" for method in ordered)
     alt = f"AP with CI, by IoU threshold. {'; '.join(parts)}."
     wide, narrow = (plots.estimates_figure(groups, quantity="AP", columns=columns) for columns in (None, 1))
-    return Drawing("estimates", wide, alt, narrow)
+    return NamedFigure("estimates", wide, alt, narrow)
 
 
 def _by_property(
-    found: results.Breakdowns, cells: list[results.Cell], point: results.ChosenThreshold
-) -> Drawing:
+    found: results.Breakdowns, cells: list[results.SizeCell], point: results.ChosenThreshold
+) -> NamedFigure:
     instances = {"one": "alone in the image", "several": "with others"}
     first = plots.EstimateSection(
         "size and number",
@@ -145,7 +145,7 @@ def _by_property(
         f"{row.label}: {_percents([row.value])}" for section in sections for row in section.rows
     )
     figure = plots.sections_figure(sections, quantity="recall", reference=point.recall.value)
-    return Drawing("recall_by_property", figure, f"Recall at the operating point with CI. {parts}.")
+    return NamedFigure("recall_by_property", figure, f"Recall at the operating point with CI. {parts}.")
 
 
 def _row(label: str, found: results.Estimate) -> EstimateRow:
@@ -154,7 +154,7 @@ def _row(label: str, found: results.Estimate) -> EstimateRow:
     return EstimateRow(label, found.value, low, high)
 
 
-def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
+def _reliability(score: results.ScoreMeaning, target: str) -> NamedFigure:
     boxes = [_share(each, each.correct, each.n_boxes) for each in score.bins if each.n_boxes]
     images = [_share(each, each.with_target, each.n_images) for each in score.bins if each.n_images]
     groups = [
@@ -166,7 +166,7 @@ def _reliability(score: results.ScoreMeaning, target: str) -> Drawing:
         for each in score.bins if each.n_boxes
     )  # fmt: skip
     alt = f"Share of correct boxes and share of images with {target}, by score. {parts}."
-    return Drawing("reliability", plots.reliability_figure(groups, x_label="score"), alt)
+    return NamedFigure("reliability", plots.reliability_figure(groups, x_label="score"), alt)
 
 
 def _share(each: results.ScoreBin, found: results.Estimate, n: int) -> plots.ShareRow:
@@ -175,7 +175,7 @@ def _share(each: results.ScoreBin, found: results.Estimate, n: int) -> plots.Sha
     return plots.ShareRow(middle, value, low, high, n)
 
 
-def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> Drawing:
+def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> NamedFigure:
     rows = np.array(tops, dtype=float).reshape(-1, 3)
     present = rows[:, 2] > 0
     groups = [
@@ -189,10 +189,10 @@ def _score_overlap(tops: list[list[float]], point: results.ChosenThreshold) -> D
         f"Score of the top-scoring box against its IoU, one dot per image: {int(present.sum())} images with "
         f"the class, {int((~present).sum())} without."
     )
-    return Drawing("score_overlap", figure, alt)
+    return NamedFigure("score_overlap", figure, alt)
 
 
-def _overlaps(found: results.Overlaps) -> Drawing:
+def _overlaps(found: results.Overlaps) -> NamedFigure:
     edges = [found.bins[0].low, *(each.high for each in found.bins)]
     groups = [
         (METHODS[MAIN].title, [each.n_map for each in found.bins], STYLES[MAIN]),
@@ -204,10 +204,10 @@ def _overlaps(found: results.Overlaps) -> Drawing:
     parts = "; ".join(
         f"{each.low:g} to {each.high:g}: {each.n_map} and {each.n_centre}" for each in found.bins
     )
-    return Drawing("overlaps", figure, f"Images by IoU, map and centre box. {parts}.")
+    return NamedFigure("overlaps", figure, f"Images by IoU, map and centre box. {parts}.")
 
 
-def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
+def _fine_ap(found: results.FurtherMeasurements, methods: list[results.MethodResult]) -> NamedFigure:
     titles = {method.name: method.title for method in methods}
     ious = found.fine_iou_thresholds
     drawn = [each for each in found.fine_ap if each.method in titles and each.method not in CONSTANT]
@@ -218,19 +218,19 @@ def _fine_ap(found: results.Evidence, methods: list[results.Method]) -> Drawing:
     ]  # fmt: skip
     parts = "; ".join(f"{titles[each.method]}: {_percents(each.ap)}" for each in drawn)
     figure = plots.lines_figure(series, x_label="IoU threshold", y_label="AP")
-    return Drawing("fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}.")
+    return NamedFigure("fine_ap", figure, f"AP against the IoU threshold from 0.1 to 0.9. {parts}.")
 
 
-def _other_classes(found: results.Evidence) -> Iterator[Drawing]:
+def _other_classes(found: results.FurtherMeasurements) -> Iterator[NamedFigure]:
     if found.other_classes:
         rows = [plots.CountRow(each.name, (each.n_boxes,)) for each in found.other_classes]
         parts = "; ".join(f"{each.name}: {each.n_boxes}" for each in found.other_classes)
-        yield Drawing(
+        yield NamedFigure(
             "other_classes", plots.counts_figure(rows), f"Boxes on other objects by class. {parts}."
         )
 
 
-def _stakes(failures: results.Failures) -> Drawing:
+def _stakes(failures: results.Failures) -> NamedFigure:
     types = sorted(
         (each for each in failures.types if each.n_detections or each.n_missed),
         key=lambda each: -(each.ap_gain.value or 0.0),
@@ -244,10 +244,12 @@ def _stakes(failures: results.Failures) -> Drawing:
         [plots.EstimateSection(title, rows)], quantity="AP gain (points)", reference=None, points=True
     )
     parts = "; ".join(f"{row.label}: {100 * (row.value or 0.0):+.1f}" for row in rows)
-    return Drawing("stakes", figure, f"AP gain in points if one failure type were fixed, with CI. {parts}.")
+    return NamedFigure(
+        "stakes", figure, f"AP gain in points if one failure type were fixed, with CI. {parts}."
+    )
 
 
-def _sweeps(context: Context) -> Iterator[Drawing]:
+def _sweeps(context: Context) -> Iterator[NamedFigure]:
     """Draw the threshold sweep of every method that has one, as small multiples."""
     ious = context.config.iou_thresholds
     panels, parts = [], []
@@ -271,19 +273,19 @@ def _sweeps(context: Context) -> Iterator[Drawing]:
         alt = (
             f"AP on the tuning split against cam_threshold, one panel per method. Chosen: {'; '.join(parts)}."
         )
-        yield Drawing("sweeps", plots.sweep_figure(panels), alt, plots.sweep_figure(panels, columns=2))
+        yield NamedFigure("sweeps", plots.sweep_figure(panels), alt, plots.sweep_figure(panels, columns=2))
 
 
-def _agreement(context: Context) -> Drawing:
+def _agreement(context: Context) -> NamedFigure:
     best = context.outputs["compare"]["best_iou"]
     a, b = METHODS[MAIN].title, METHODS[EARLIER].title
     figure = plots.agreement_figure(best[MAIN], best[EARLIER], a_label=a, b_label=b)
     higher, lower = (int((np.array(best[x]) > best[y]).sum()) for x, y in ((MAIN, EARLIER), (EARLIER, MAIN)))
     alt = f"IoU of the top-scoring box, {len(best[MAIN])} images: {a} is higher in {higher}, {b} in {lower}."
-    return Drawing("agreement", figure, alt)
+    return NamedFigure("agreement", figure, alt)
 
 
-def _probabilities(context: Context, point: results.ChosenThreshold) -> Drawing:
+def _probabilities(context: Context, point: results.ChosenThreshold) -> NamedFigure:
     probabilities = predictions(context, "reported").probabilities(context.target)
     present = np.array([context.has_target(image) for image in context.reported.images])
     target = context.config.target
@@ -293,10 +295,10 @@ def _probabilities(context: Context, point: results.ChosenThreshold) -> Drawing:
     alt = f"Probability of {target}: median {np.median(probabilities[present]):.2f} with {target}"
     if not present.all():
         alt += f", {np.median(probabilities[~present]):.2f} without"
-    return Drawing("probabilities", figure, f"{alt}.")
+    return NamedFigure("probabilities", figure, f"{alt}.")
 
 
-def _sanity(found: results.Sanity) -> Iterator[Drawing]:
+def _sanity(found: results.Sanity) -> Iterator[NamedFigure]:
     """Draw similarity against depth, and the deletion and insertion curves, if anything was measured."""
     if not found.n_images:
         return
@@ -309,7 +311,7 @@ def _sanity(found: results.Sanity) -> Iterator[Drawing]:
     limit = next(check.limit for check in found.checks if check.name == "randomised_spearman")
     parts = (f"{depth.layer}: {_signed(depth.spearman)} and {_signed(depth.ssim)}" for depth in found.depths)
     alt = f"Rank correlation and structural similarity by the lowest permuted layer. {'; '.join(parts)}."
-    yield Drawing("sanity_weights", plots.similarity_figure(series, limit), alt)
+    yield NamedFigure("sanity_weights", plots.similarity_figure(series, limit), alt)
     panels = [
         (way, [Series(title, found.fractions, getattr(curve, way), style=style)
                for curve, (title, style) in ((each, ORDERS[each.order]) for each in found.curves)])
@@ -321,7 +323,7 @@ def _sanity(found: results.Sanity) -> Iterator[Drawing]:
     )
     alt = f"Class probability under deletion and insertion, three orders. AUC: {'; '.join(areas)}."
     wide, narrow = (plots.insertion_deletion_figure(panels, columns=columns) for columns in (None, 1))
-    yield Drawing("sanity_pixels", wide, alt, narrow)
+    yield NamedFigure("sanity_pixels", wide, alt, narrow)
 
 
 def _signed(found: results.Estimate) -> str:

@@ -27,7 +27,7 @@ from report.pipeline.context import Context
 from report.pipeline.engines import Engine, Sent, sent, share_out
 from report.pipeline.shared.batches import Batch, resume
 from report.pipeline.shared.preset_boxes import STAGE, is_whole, write_batch
-from report.pipeline.shared.preset_work import Task, Work, finish, rows_of_boxes
+from report.pipeline.shared.preset_work import RemainingWork, Task, finish, rows_of_boxes
 from report.pipeline.workers import in_processes_as_made
 
 NAME = STAGE
@@ -171,7 +171,7 @@ _methods_of_worker = lru_cache(maxsize=1)(_methods)
 """The methods of a worker, made once: the classifier of a worker is always the same object."""
 
 
-def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
+def _observed(photo: Image, methods: _Methods, reported: bool) -> RemainingWork:
     """Make the forward passes of an image, each view once for all methods.
 
     The tuning split serves the operating points of the target: it needs no steps and no other classes.
@@ -183,14 +183,14 @@ def _observed(photo: Image, methods: _Methods, reported: bool) -> Work:
         seconds[name] = time.process_time() - started
     observer, size = methods.observer, (photo.height, photo.width)
     if observer is None:
-        return Work(size, 0, [], found, seconds)
+        return RemainingWork(size, 0, [], found, seconds)
     views = _Views(observer, photo)
     n_classes = len(observer.targets) if reported else 1
     tasks = [task for name, each in methods.presets.items() for task in _tasks(name, each, views, n_classes)]
     if reported:
         # The last step is the preset itself.
         tasks += [task for step in methods.steps[:-1] for task in _tasks(step.name, step.method, views, 1)]
-    return Work(size, observer.side, tasks, found, seconds)
+    return RemainingWork(size, observer.side, tasks, found, seconds)
 
 
 class _Views:
