@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+from torch import Tensor
+
 from dogcam.models.classifier import Classifier
 
 
@@ -25,3 +27,11 @@ def refuse(classifier: Classifier, number: int) -> None:
     from dogcam.errors import DataError
 
     raise DataError(f"photograph {number} is damaged")
+
+
+def maps_by(kind: str, classifier: Classifier, folder: Path, batch: Tensor) -> tuple[str, Tensor, Tensor]:
+    """The name of a backend, and its logits and maps."""
+    from dogcam.backends import load_backend
+
+    backend = load_backend(kind, classifier, folder)
+    return backend.name, *backend.maps(batch)
