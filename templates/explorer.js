@@ -8,7 +8,8 @@ const dogcam = {};
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const percent = (value) => value === null ? "n/a" : `${(100 * value).toFixed(1)}\u202f%`;
   const ratio = (part, whole) => whole > 0 ? part / whole : null;
-  const CONSTANT = ["centerbox", "cheating_centerbox"];
+  /* The dots of methods with one constant score; they share a colour. */
+  const DOTS = { centerbox: "spot", cheating_centerbox: "spot hollow" };
 
   /* The boxes of the main method by descending score, and the counts at any score threshold. */
   class Ranking {
@@ -147,16 +148,13 @@ const dogcam = {};
 
   const nameOf = (method) => `m-${method.name.replaceAll("_", "-")}`;
 
-  /* Baselines share a colour: the second single point is hollow. */
-  const spotOf = (name) => CONSTANT.indexOf(name) % 2 ? "spot hollow" : "spot";
-
   function drawMethod(chart, method, iou, isMain) {
     const curve = method.curves.find((each) => each.iou === iou);
     if (!curve?.recall.length) return;
     const along = (values) => curve.recall.map((recall, index) => [recall, values[index]]);
     const look = `${nameOf(method)} line`;
-    if (CONSTANT.includes(method.name)) {
-      chart.dot(`${nameOf(method)} ${spotOf(method.name)}`, 4.5, curve.recall.at(-1), curve.precision.at(-1));
+    if (method.name in DOTS) {
+      chart.dot(`${nameOf(method)} ${DOTS[method.name]}`, 4.5, curve.recall.at(-1), curve.precision.at(-1));
       return;
     }
     const banded = isMain && curve.precision_low?.length && [...curve.precision_low, ...curve.precision_high].every(Number.isFinite);
@@ -213,7 +211,7 @@ const dogcam = {};
     };
     for (const box of boxes) {
       box.addEventListener("change", draw);
-      if (CONSTANT.includes(box.value)) box.nextElementSibling.className = `sample ${spotOf(box.value)}`;
+      if (box.value in DOTS) box.nextElementSibling.className = `sample ${DOTS[box.value]}`;
     }
 
     const slider = place.querySelector("[type=range]");
