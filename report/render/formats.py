@@ -61,7 +61,7 @@ class Formatter:
 
     def count(self, ref: Ref) -> Markup:
         """Show a whole number: 12345 -> 12 345."""
-        return self._number(ref, lambda value: f"{value:,}".replace(",", THIN_SPACE))
+        return self._number(ref, lambda value: _signed(value, 0))
 
     def counted(self, ref: Ref, one: str, many: str) -> Markup:
         """Show a whole number with the words for what is counted: 1 box is, 2 boxes are."""
