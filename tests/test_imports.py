@@ -212,8 +212,7 @@ def test_no_two_public_classes_share_a_name():
     """A name means one thing; every stage of the pipeline has its own `Output`."""
     found = Counter(
         node.name
-        for package in ("dogcam", "report")
-        for path in (REPOSITORY / package).rglob("*.py")
+        for path in FILES.values()
         for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name != "Output"
     )
