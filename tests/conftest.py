@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -48,16 +48,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def pytest_configure() -> None:
-    """Collect no garbage while modules are imported: there is none."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect garbage seldom, and none of what tests import: a collection looks at every object of torch."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    """Collect seldom, and leave out what was imported: a collection looks at every object of torch."""
+    found = yield
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
+    return found
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
