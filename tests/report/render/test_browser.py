@@ -14,6 +14,7 @@ from report.pipeline.stages.draw import PICTURE_BUDGET
 from report.record.io import read_results
 from report.render.loader import open_templates
 from report.render.render import write_report
+from tests.support.processes import wait_until
 from tests.support.runs import change_record, record_of
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -241,7 +242,7 @@ def test_the_choice_stands_in_the_address_and_comes_back(desk, record):
     page.locator(".filters select[name=type]").select_option(failure_type)
     assert page.evaluate("location.hash") == f"#score=1.000&type={failure_type}"
     page.click('.contents a[href="#failure-gallery"]')
-    page.wait_for_function("location.hash.startsWith('#failure-gallery&')")
+    wait_until(lambda: page.evaluate("location.hash.startsWith('#failure-gallery&')"))
     address = page.evaluate("location.hash")
     assert address == f"#failure-gallery&score=1.000&type={failure_type}"
     counts, cards = counts_of(page), shown_cards(page)
@@ -425,7 +426,7 @@ def test_a_link_to_a_picture_that_the_threshold_hides_shows_it(desk, record):
     address = card.get_attribute("id")
     assert not card.is_visible()
     page.evaluate(f"location.hash = {address!r}")
-    page.wait_for_function(f"!document.getElementById({address!r}).hidden")
+    wait_until(lambda: page.evaluate(f"!document.getElementById({address!r}).hidden"))
     assert card.is_visible()
     assert counts_of(page)["threshold"] == record["operating_point"]["score_threshold"]
 
@@ -507,11 +508,11 @@ def test_a_link_opens_what_is_folded(desk):
     page = desk.page
     assert not page.locator("#thresholds table").is_visible()
     desk.open("#thresholds")
-    page.wait_for_function("document.getElementById('thresholds').open")
+    wait_until(lambda: page.evaluate("document.getElementById('thresholds').open"))
     assert page.locator("#thresholds table").is_visible()
     table = page.locator("#method-tables table").first.get_attribute("id")
     desk.open(f"#{table}")
-    page.wait_for_function("document.getElementById('method-tables').open")
+    wait_until(lambda: page.evaluate("document.getElementById('method-tables').open"))
 
 
 def test_every_table_has_an_address(desk):
@@ -523,17 +524,17 @@ def test_a_picture_has_an_address(desk):
     page = desk.page
     card = page.locator(".gallery .card").last.get_attribute("id")
     desk.open(f"#{card}")
-    page.wait_for_function("scrollY > 500")
+    wait_until(lambda: page.evaluate("scrollY > 500"))
     top = page.evaluate(f"document.getElementById({card!r}).getBoundingClientRect().top")
     assert 0 <= top < DESK["height"]
 
 
 def test_a_table_is_copied_as_tab_separated_values(desk, record):
     page = desk.open("#thresholds")
-    page.wait_for_function("document.getElementById('thresholds').open")
+    wait_until(lambda: page.evaluate("document.getElementById('thresholds').open"))
     button = page.locator("#thresholds [data-copy]").first
     button.click()
-    page.wait_for_function("document.querySelector('#thresholds [data-copy]').dataset.copied")
+    wait_until(lambda: page.evaluate("document.querySelector('#thresholds [data-copy]').dataset.copied"))
     lines = button.get_attribute("data-copied").split("\n")
     assert len(lines) == 1 + len(record["detection"]["thresholds"])
     assert {line.count("\t") for line in lines} == {6}
